@@ -1,0 +1,64 @@
+# One command for each thing a person wants; every target works on a fresh clone with Python 3.11+ and make.
+#   make demo                     the main job, live, with an outage in the middle (DEMO_SECONDS=20 ends by itself)
+#   make test [ARGS="-k journal"] all tests, after setting up the foreign servers they talk to
+#   make check                    lint, format, types, import contracts, generated code fresh
+#   make bench [ONLY=prefix]      measurements as a table and bench/results/latest.json
+#   make fuzz [N=2000] [ARGS=..]  every property test with N examples each
+#   make proto                    generated code from proto/
+#   make lock                     pinned requirements from pyproject.toml
+#   make clean                    delete everything that make made
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench fuzz proto lock clean
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv/bin
+PIP := $(VENV)/python -m pip --quiet --disable-pip-version-check install
+N ?= 2000
+
+help:
+	@sed -n '2,/^\./{/^#/s/^# \{0,1\}//p}' Makefile
+
+demo: .venv/.demo
+	@$(VENV)/forebay demo
+
+test: .venv/.dev
+	@scripts/test $(ARGS)
+
+check: .venv/.dev
+	@scripts/check
+
+bench: .venv/.dev
+	@$(VENV)/python -m bench $(if $(ONLY),--only $(ONLY))
+
+fuzz: .venv/.dev
+	@FUZZ_EXAMPLES=$(N) $(VENV)/python -m pytest -m hypothesis --hypothesis-profile=fuzz --timeout=0 $(ARGS)
+
+proto: .venv/.dev
+	@$(VENV)/python scripts/proto
+
+lock:
+	@scripts/lock
+
+clean:
+	@rm -rf .venv .cache .hypothesis build dist tests/testbeds/node_modules
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "forebay needs Python 3.11 or newer; name one: make PYTHON=/usr/bin/python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "venv     .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv && touch $@
+
+# The dev set holds the demo set with the same pins, so either may come first.
+.venv/.demo: requirements/demo.txt pyproject.toml | .venv/.made
+	@echo "install  what the demo needs (pinned, about a minute the first time)"
+	@$(PIP) --require-hashes -r requirements/demo.txt
+	@$(PIP) --no-deps --no-build-isolation --editable . && touch $@
+
+.venv/.dev: requirements/dev.txt pyproject.toml | .venv/.made
+	@echo "install  what tests and checks need (pinned, about a minute the first time)"
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@$(PIP) --no-deps --no-build-isolation --editable . && touch $@ .venv/.demo
