@@ -1,0 +1,335 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class StatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StatusReply(_message.Message):
+    __slots__ = ("gateway", "version", "uptime_s", "state", "devices", "devices_connected", "tags", "samples_per_s", "rss_bytes", "problems")
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    UPTIME_S_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_PER_S_FIELD_NUMBER: _ClassVar[int]
+    RSS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    gateway: str
+    version: str
+    uptime_s: float
+    state: str
+    devices: int
+    devices_connected: int
+    tags: int
+    samples_per_s: float
+    rss_bytes: int
+    problems: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, gateway: _Optional[str] = ..., version: _Optional[str] = ..., uptime_s: _Optional[float] = ..., state: _Optional[str] = ..., devices: _Optional[int] = ..., devices_connected: _Optional[int] = ..., tags: _Optional[int] = ..., samples_per_s: _Optional[float] = ..., rss_bytes: _Optional[int] = ..., problems: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class DevicesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DeviceStatus(_message.Message):
+    __slots__ = ("name", "protocol", "state", "tags", "tags_bad", "polls", "overruns", "connections", "last_poll_ms", "last_data_ns", "last_error", "last_hint", "next_try_s")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    TAGS_BAD_FIELD_NUMBER: _ClassVar[int]
+    POLLS_FIELD_NUMBER: _ClassVar[int]
+    OVERRUNS_FIELD_NUMBER: _ClassVar[int]
+    CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    LAST_POLL_MS_FIELD_NUMBER: _ClassVar[int]
+    LAST_DATA_NS_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    LAST_HINT_FIELD_NUMBER: _ClassVar[int]
+    NEXT_TRY_S_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    protocol: str
+    state: str
+    tags: int
+    tags_bad: int
+    polls: int
+    overruns: int
+    connections: int
+    last_poll_ms: float
+    last_data_ns: int
+    last_error: str
+    last_hint: str
+    next_try_s: float
+    def __init__(self, name: _Optional[str] = ..., protocol: _Optional[str] = ..., state: _Optional[str] = ..., tags: _Optional[int] = ..., tags_bad: _Optional[int] = ..., polls: _Optional[int] = ..., overruns: _Optional[int] = ..., connections: _Optional[int] = ..., last_poll_ms: _Optional[float] = ..., last_data_ns: _Optional[int] = ..., last_error: _Optional[str] = ..., last_hint: _Optional[str] = ..., next_try_s: _Optional[float] = ...) -> None: ...
+
+class DevicesReply(_message.Message):
+    __slots__ = ("devices",)
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    devices: _containers.RepeatedCompositeFieldContainer[DeviceStatus]
+    def __init__(self, devices: _Optional[_Iterable[_Union[DeviceStatus, _Mapping]]] = ...) -> None: ...
+
+class TagsRequest(_message.Message):
+    __slots__ = ("device", "pattern", "limit")
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    device: str
+    pattern: str
+    limit: int
+    def __init__(self, device: _Optional[str] = ..., pattern: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class TagValue(_message.Message):
+    __slots__ = ("device", "name", "address", "type", "unit", "group", "bool_value", "int_value", "uint_value", "double_value", "string_value", "quality", "time_ns", "received_ns")
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    BOOL_VALUE_FIELD_NUMBER: _ClassVar[int]
+    INT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    UINT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    DOUBLE_VALUE_FIELD_NUMBER: _ClassVar[int]
+    STRING_VALUE_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_NS_FIELD_NUMBER: _ClassVar[int]
+    device: str
+    name: str
+    address: str
+    type: str
+    unit: str
+    group: str
+    bool_value: bool
+    int_value: int
+    uint_value: int
+    double_value: float
+    string_value: str
+    quality: int
+    time_ns: int
+    received_ns: int
+    def __init__(self, device: _Optional[str] = ..., name: _Optional[str] = ..., address: _Optional[str] = ..., type: _Optional[str] = ..., unit: _Optional[str] = ..., group: _Optional[str] = ..., bool_value: _Optional[bool] = ..., int_value: _Optional[int] = ..., uint_value: _Optional[int] = ..., double_value: _Optional[float] = ..., string_value: _Optional[str] = ..., quality: _Optional[int] = ..., time_ns: _Optional[int] = ..., received_ns: _Optional[int] = ...) -> None: ...
+
+class TagsReply(_message.Message):
+    __slots__ = ("tags", "matched")
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    MATCHED_FIELD_NUMBER: _ClassVar[int]
+    tags: _containers.RepeatedCompositeFieldContainer[TagValue]
+    matched: int
+    def __init__(self, tags: _Optional[_Iterable[_Union[TagValue, _Mapping]]] = ..., matched: _Optional[int] = ...) -> None: ...
+
+class ReadRequest(_message.Message):
+    __slots__ = ("tags",)
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, tags: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ReadReply(_message.Message):
+    __slots__ = ("tags", "unknown")
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    tags: _containers.RepeatedCompositeFieldContainer[TagValue]
+    unknown: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, tags: _Optional[_Iterable[_Union[TagValue, _Mapping]]] = ..., unknown: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class LedgerRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class LedgerLine(_message.Message):
+    __slots__ = ("stream", "uplink", "produced", "delivered", "pending", "gapped", "quarantined", "accepted")
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    UPLINK_FIELD_NUMBER: _ClassVar[int]
+    PRODUCED_FIELD_NUMBER: _ClassVar[int]
+    DELIVERED_FIELD_NUMBER: _ClassVar[int]
+    PENDING_FIELD_NUMBER: _ClassVar[int]
+    GAPPED_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINED_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    stream: str
+    uplink: str
+    produced: int
+    delivered: int
+    pending: int
+    gapped: int
+    quarantined: int
+    accepted: int
+    def __init__(self, stream: _Optional[str] = ..., uplink: _Optional[str] = ..., produced: _Optional[int] = ..., delivered: _Optional[int] = ..., pending: _Optional[int] = ..., gapped: _Optional[int] = ..., quarantined: _Optional[int] = ..., accepted: _Optional[int] = ...) -> None: ...
+
+class LedgerReply(_message.Message):
+    __slots__ = ("lines",)
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    lines: _containers.RepeatedCompositeFieldContainer[LedgerLine]
+    def __init__(self, lines: _Optional[_Iterable[_Union[LedgerLine, _Mapping]]] = ...) -> None: ...
+
+class UplinksRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class UplinkStatus(_message.Message):
+    __slots__ = ("name", "kind", "state", "records_sent", "records_acked", "bytes_sent", "pending_records", "pending_bytes", "unacked_bytes", "credit_bytes", "oldest_pending_s", "last_ack_s", "sessions", "last_error", "last_hint")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_SENT_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_ACKED_FIELD_NUMBER: _ClassVar[int]
+    BYTES_SENT_FIELD_NUMBER: _ClassVar[int]
+    PENDING_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    PENDING_BYTES_FIELD_NUMBER: _ClassVar[int]
+    UNACKED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_PENDING_S_FIELD_NUMBER: _ClassVar[int]
+    LAST_ACK_S_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    LAST_HINT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kind: str
+    state: str
+    records_sent: int
+    records_acked: int
+    bytes_sent: int
+    pending_records: int
+    pending_bytes: int
+    unacked_bytes: int
+    credit_bytes: int
+    oldest_pending_s: float
+    last_ack_s: float
+    sessions: int
+    last_error: str
+    last_hint: str
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., records_sent: _Optional[int] = ..., records_acked: _Optional[int] = ..., bytes_sent: _Optional[int] = ..., pending_records: _Optional[int] = ..., pending_bytes: _Optional[int] = ..., unacked_bytes: _Optional[int] = ..., credit_bytes: _Optional[int] = ..., oldest_pending_s: _Optional[float] = ..., last_ack_s: _Optional[float] = ..., sessions: _Optional[int] = ..., last_error: _Optional[str] = ..., last_hint: _Optional[str] = ...) -> None: ...
+
+class UplinksReply(_message.Message):
+    __slots__ = ("uplinks",)
+    UPLINKS_FIELD_NUMBER: _ClassVar[int]
+    uplinks: _containers.RepeatedCompositeFieldContainer[UplinkStatus]
+    def __init__(self, uplinks: _Optional[_Iterable[_Union[UplinkStatus, _Mapping]]] = ...) -> None: ...
+
+class JournalStatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StreamStatus(_message.Message):
+    __slots__ = ("stream", "epoch", "first_seq", "next_seq", "bytes", "max_bytes", "segments", "samples", "oldest_ns", "newest_ns")
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    NEXT_SEQ_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_NS_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_NS_FIELD_NUMBER: _ClassVar[int]
+    stream: str
+    epoch: int
+    first_seq: int
+    next_seq: int
+    bytes: int
+    max_bytes: int
+    segments: int
+    samples: int
+    oldest_ns: int
+    newest_ns: int
+    def __init__(self, stream: _Optional[str] = ..., epoch: _Optional[int] = ..., first_seq: _Optional[int] = ..., next_seq: _Optional[int] = ..., bytes: _Optional[int] = ..., max_bytes: _Optional[int] = ..., segments: _Optional[int] = ..., samples: _Optional[int] = ..., oldest_ns: _Optional[int] = ..., newest_ns: _Optional[int] = ...) -> None: ...
+
+class JournalStatusReply(_message.Message):
+    __slots__ = ("directory", "streams", "commit_p50_ms", "commit_p99_ms", "commits", "ring_bytes", "ring_max_bytes", "disk_free_bytes")
+    DIRECTORY_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_P50_MS_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_P99_MS_FIELD_NUMBER: _ClassVar[int]
+    COMMITS_FIELD_NUMBER: _ClassVar[int]
+    RING_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RING_MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DISK_FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    directory: str
+    streams: _containers.RepeatedCompositeFieldContainer[StreamStatus]
+    commit_p50_ms: float
+    commit_p99_ms: float
+    commits: int
+    ring_bytes: int
+    ring_max_bytes: int
+    disk_free_bytes: int
+    def __init__(self, directory: _Optional[str] = ..., streams: _Optional[_Iterable[_Union[StreamStatus, _Mapping]]] = ..., commit_p50_ms: _Optional[float] = ..., commit_p99_ms: _Optional[float] = ..., commits: _Optional[int] = ..., ring_bytes: _Optional[int] = ..., ring_max_bytes: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ...) -> None: ...
+
+class SegmentsRequest(_message.Message):
+    __slots__ = ("stream",)
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    stream: str
+    def __init__(self, stream: _Optional[str] = ...) -> None: ...
+
+class SegmentStatus(_message.Message):
+    __slots__ = ("stream", "file", "epoch", "first_seq", "last_seq", "bytes", "samples", "sealed", "time_min_ns", "time_max_ns")
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    SEALED_FIELD_NUMBER: _ClassVar[int]
+    TIME_MIN_NS_FIELD_NUMBER: _ClassVar[int]
+    TIME_MAX_NS_FIELD_NUMBER: _ClassVar[int]
+    stream: str
+    file: str
+    epoch: int
+    first_seq: int
+    last_seq: int
+    bytes: int
+    samples: int
+    sealed: bool
+    time_min_ns: int
+    time_max_ns: int
+    def __init__(self, stream: _Optional[str] = ..., file: _Optional[str] = ..., epoch: _Optional[int] = ..., first_seq: _Optional[int] = ..., last_seq: _Optional[int] = ..., bytes: _Optional[int] = ..., samples: _Optional[int] = ..., sealed: _Optional[bool] = ..., time_min_ns: _Optional[int] = ..., time_max_ns: _Optional[int] = ...) -> None: ...
+
+class SegmentsReply(_message.Message):
+    __slots__ = ("segments",)
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    segments: _containers.RepeatedCompositeFieldContainer[SegmentStatus]
+    def __init__(self, segments: _Optional[_Iterable[_Union[SegmentStatus, _Mapping]]] = ...) -> None: ...
+
+class ShowRequest(_message.Message):
+    __slots__ = ("stream", "seq_from", "limit")
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FROM_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    stream: str
+    seq_from: int
+    limit: int
+    def __init__(self, stream: _Optional[str] = ..., seq_from: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class RecordSummary(_message.Message):
+    __slots__ = ("stream", "epoch", "seq", "kind", "samples", "bytes", "time_min_ns", "time_max_ns", "text")
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    TIME_MIN_NS_FIELD_NUMBER: _ClassVar[int]
+    TIME_MAX_NS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    stream: str
+    epoch: int
+    seq: int
+    kind: str
+    samples: int
+    bytes: int
+    time_min_ns: int
+    time_max_ns: int
+    text: str
+    def __init__(self, stream: _Optional[str] = ..., epoch: _Optional[int] = ..., seq: _Optional[int] = ..., kind: _Optional[str] = ..., samples: _Optional[int] = ..., bytes: _Optional[int] = ..., time_min_ns: _Optional[int] = ..., time_max_ns: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
+
+class ShowReply(_message.Message):
+    __slots__ = ("records",)
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    records: _containers.RepeatedCompositeFieldContainer[RecordSummary]
+    def __init__(self, records: _Optional[_Iterable[_Union[RecordSummary, _Mapping]]] = ...) -> None: ...
