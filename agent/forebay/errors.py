@@ -1,0 +1,134 @@
+"""Every error that Forebay raises on purpose, as one tree whose branches are the actions.
+
+    ForebayError
+    ├── ConfigError            refuse the configuration; what runs goes on
+    ├── DeviceError
+    │   ├── DeviceUnreachable  mark bad, reconnect with back-off
+    │   ├── DeviceRefused      mark these tags bad, go on
+    │   └── ProtocolViolation  mark bad, count, reconnect
+    ├── JournalError
+    │   ├── JournalFull        retention decides; the caller accounts for what it could not hand over
+    │   ├── JournalCorrupt     quarantine what is damaged, report the loss
+    │   ├── JournalFailed      the disk refused a write or a flush: stop, exit 74, recover from disk
+    │   └── JournalLocked      another process owns the directory
+    └── UplinkError
+        ├── UplinkUnavailable  retry after `wait_s`
+        ├── UplinkRejected     quarantine these positions, go on
+        └── UplinkMisbehaved   the peer broke the ack protocol: drop the session, say Hello again
+
+The type decides what the program does; `hint` tells a person the next step. This module knows no other part of Forebay
+but the model's `Position`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from forebay.model import Position
+
+
+class ForebayError(Exception):
+    """The root. `str(error)` states what is wrong; `hint` states what a person does next."""
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        """Keep `message` (what is wrong, one line) and `hint` (the next step, one line)."""
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong in a configuration.
+
+    `path` is dotted from the root of the file (`devices.press.port`), or `FILE:LINE` for a row of a tag list.
+    """
+
+    path: str
+    message: str
+    hint: str
+
+    def __str__(self) -> str:
+        """Give the one line that `forebay check` prints."""
+        return f"{self.path}: {self.message} ({self.hint})"
+
+
+class ConfigError(ForebayError):
+    """A configuration that must not run. Carries every fault that was found, not only the first."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        """Keep `faults`, at least one, in the order of the file."""
+        first = faults[0]
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        super().__init__(f"{first.path}: {first.message}{more}", hint=first.hint)
+        self.faults = tuple(faults)
+
+
+class DeviceError(ForebayError):
+    """Something between a driver and its device. `status` is the OPC UA StatusCode that the values get."""
+
+    def __init__(self, message: str, *, hint: str, status: int) -> None:
+        """Keep `status` (a 32-bit StatusCode with severity Bad)."""
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+class DeviceUnreachable(DeviceError):
+    """No connection, or one that ended or fell silent: the session reconnects."""
+
+
+class DeviceRefused(DeviceError):
+    """The device answered, and the answer is no: the connection stays, the tags asked for go bad."""
+
+
+class ProtocolViolation(DeviceError):
+    """The device sent what its protocol forbids: nothing of it becomes a value; the session reconnects."""
+
+
+class JournalError(ForebayError):
+    """Something between the journal and its disk."""
+
+
+class JournalFull(JournalError):
+    """The memory in front of the journal's writer is full; the entry was not taken."""
+
+
+class JournalCorrupt(JournalError):
+    """Bytes on disk that do not match their checksum."""
+
+
+class JournalFailed(JournalError):
+    """A write or flush failed. Nothing is retried: the process ends with status 74 and recovers from disk."""
+
+
+class JournalLocked(JournalError):
+    """Another process holds the journal directory."""
+
+
+class UplinkError(ForebayError):
+    """Something between an uplink and its destination."""
+
+
+class UplinkUnavailable(UplinkError):
+    """The destination cannot be used now. `wait_s`, if the destination gave one, is the least time to wait."""
+
+    def __init__(self, message: str, *, hint: str, wait_s: float | None = None) -> None:
+        """Keep `wait_s` in seconds, or None if the destination asked for nothing."""
+        super().__init__(message, hint=hint)
+        self.wait_s = wait_s
+
+
+class UplinkRejected(UplinkError):
+    """The destination refused these records for good."""
+
+    def __init__(self, message: str, *, hint: str, positions: Sequence[Position]) -> None:
+        """Keep the refused `positions`."""
+        super().__init__(message, hint=hint)
+        self.positions = tuple(positions)
+
+
+class UplinkMisbehaved(UplinkError):
+    """The destination acknowledged what was never sent, went backwards, or broke the chain."""

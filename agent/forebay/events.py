@@ -1,0 +1,138 @@
+"""What happens, told once: a log line and its metric are declared together and emitted together.
+
+Owns the list of events and the sink that writes them. Must not know who emits. Declarations are constants; the sink, with its
+metric registry, is made by the composition root and handed down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One kind of thing that happens.
+
+    `name` is the log line's event; `counter` is the metric that counts it (`forebay_` is put before, `_total` behind), labelled
+    by `labels`, which must be among the fields of each emission and have few values (a device, never a tag).
+    """
+
+    name: str
+    level: Level
+    help: str
+    counter: str
+    labels: tuple[str, ...] = ()
+
+
+DEVICE_CONNECTED = Event(
+    "device_connected", "info", "Connections made to a device.", "device_connections", ("device",)
+)
+DEVICE_LOST = Event(
+    "device_lost",
+    "warning",
+    "Connections to a device lost or never made.",
+    "device_losses",
+    ("device",),
+)
+TAGS_REFUSED = Event(
+    "tags_refused", "warning", "Tags that a device refused to give.", "tags_refused", ("device",)
+)
+FRAME_REFUSED = Event(
+    "frame_refused", "warning", "Frames that broke their protocol.", "frames_refused", ("device",)
+)
+POLL_OVERRUN = Event(
+    "poll_overrun",
+    "warning",
+    "Polls that began after their period was over.",
+    "poll_overruns",
+    ("device",),
+)
+SESSION_FAILED = Event(
+    "session_failed",
+    "error",
+    "Faults of a driver that its session contained.",
+    "session_failures",
+    ("device",),
+)
+RING_OVERFLOW = Event(
+    "ring_overflow", "error", "Batches that found no room before the journal.", "ring_overflows"
+)
+JOURNAL_OPENED = Event("journal_opened", "info", "Starts of the journal.", "journal_opens")
+JOURNAL_RECOVERED = Event(
+    "journal_recovered",
+    "warning",
+    "Starts that found a torn or damaged tail.",
+    "journal_recoveries",
+)
+JOURNAL_FAILED = Event(
+    "journal_failed", "error", "Writes or flushes that the disk refused.", "journal_failures"
+)
+SEGMENT_SEALED = Event(
+    "segment_sealed", "debug", "Segments closed and indexed.", "segments_sealed", ("stream",)
+)
+SEGMENT_DROPPED = Event(
+    "segment_dropped", "info", "Segments removed by retention.", "segments_dropped", ("stream",)
+)
+DATA_LOST = Event(
+    "data_lost", "error", "Gaps written for data that is not there.", "gaps", ("cause",)
+)
+UPLINK_CONNECTED = Event(
+    "uplink_connected",
+    "info",
+    "Sessions opened with a destination.",
+    "uplink_connections",
+    ("uplink",),
+)
+UPLINK_LOST = Event(
+    "uplink_lost",
+    "warning",
+    "Sessions with a destination lost or refused.",
+    "uplink_losses",
+    ("uplink",),
+)
+UPLINK_REJECTED = Event(
+    "uplink_rejected",
+    "error",
+    "Records that a destination refused for good.",
+    "uplink_rejections",
+    ("uplink",),
+)
+AGENT_STARTED = Event("agent_started", "info", "Starts of the agent.", "agent_starts")
+AGENT_STOPPED = Event("agent_stopped", "info", "Orderly stops of the agent.", "agent_stops")
+
+
+class Events:
+    """The sink. One per process, handed to every engine and adapter."""
+
+    def __init__(self, log: FilteringBoundLogger | None = None) -> None:
+        """Write to `log`, by default structlog's configured one; count in a registry of its own."""
+        self.registry = CollectorRegistry()
+        self._log: FilteringBoundLogger = structlog.get_logger() if log is None else log
+        self._counters: dict[str, Counter] = {}
+
+    def emit(self, event: Event, **fields: object) -> None:
+        """Log `event` with `fields` and count it. For transitions and faults; never once per value or per poll."""
+        counter = self._counters.get(event.counter)
+        if counter is None:
+            counter = Counter(
+                f"forebay_{event.counter}", event.help, event.labels, registry=self.registry
+            )
+            self._counters[event.counter] = counter
+        if event.labels:
+            counter = counter.labels(*(str(fields[label]) for label in event.labels))
+        counter.inc()
+        getattr(self._log, event.level)(event.name, **fields)
+
+    def count(self, event: Event, **labels: str) -> float:
+        """Give how often `event` was emitted with these labels."""
+        value = self.registry.get_sample_value(f"forebay_{event.counter}_total", labels)
+        return 0.0 if value is None else value

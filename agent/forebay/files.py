@@ -1,0 +1,240 @@
+"""The disk seam: every byte that Forebay stores passes here, so that a test can lose, tear or refuse it.
+
+Owns the calls and what each one promises after a power cut. Must not know what the bytes mean. All calls block: the journal
+makes them on its own threads. Errors are the operating system's `OSError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+class DiskFile(Protocol):
+    """One open file."""
+
+    @property
+    def path(self) -> Path:
+        """The path it was opened with."""
+        ...
+
+    def pwrite(self, data: Sequence[bytes | memoryview], offset: int) -> int:
+        """Write the pieces one after the other at `offset`, all of them; volatile until `datasync`. Gives the byte count."""
+        ...
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Read up to `size` bytes at `offset`; fewer only at the end of the file."""
+        ...
+
+    def datasync(self) -> None:
+        """Make content and size durable. After an error the file must not be written again."""
+        ...
+
+    def allocate(self, size: int) -> None:
+        """Reserve blocks so that writes below `size` cannot meet a full disk; the file reads as zeros there."""
+        ...
+
+    def truncate(self, size: int) -> None:
+        """Cut or extend to `size`; durable after `datasync`."""
+        ...
+
+    def size(self) -> int:
+        """Give the size in bytes."""
+        ...
+
+    def close(self) -> None:
+        """Close; promises no durability."""
+        ...
+
+
+class Disk(Protocol):
+    """A file system."""
+
+    def open(self, path: Path, *, create: bool = False, write: bool = False) -> DiskFile:
+        """Open an existing file, or with `create` a new one (mode 0640; fails if it exists)."""
+        ...
+
+    def listdir(self, path: Path) -> list[str]:
+        """Give the names in a directory, sorted."""
+        ...
+
+    def makedirs(self, path: Path) -> None:
+        """Make a directory and its parents (mode 0750) where missing, durable on return."""
+        ...
+
+    def exists(self, path: Path) -> bool:
+        """Whether the path exists."""
+        ...
+
+    def size(self, path: Path) -> int:
+        """Give a file's size in bytes."""
+        ...
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Rename over `target`, atomic; durable after `sync_dir` of the parent."""
+        ...
+
+    def unlink(self, path: Path) -> None:
+        """Remove a name; durable after `sync_dir` of the parent."""
+        ...
+
+    def sync_dir(self, path: Path) -> None:
+        """Make a directory's names durable."""
+        ...
+
+    def write_atomic(self, path: Path, data: bytes) -> None:
+        """Replace a small file whole: after a cut it holds the old bytes or the new ones. Durable on return."""
+        ...
+
+    def read_bytes(self, path: Path, limit: int) -> bytes:
+        """Read a small file whole, at most `limit` bytes."""
+        ...
+
+    def free_bytes(self, path: Path) -> int:
+        """Give the bytes that an unprivileged process may still use on this file system."""
+        ...
+
+    def lock(self, path: Path) -> DiskFile | None:
+        """Take an exclusive lock that ends with the process; None if another process has it."""
+        ...
+
+
+class SystemFile:
+    """A file of the machine."""
+
+    def __init__(self, path: Path, fd: int) -> None:
+        """Own `fd` from now on."""
+        self._path, self._fd = path, fd
+
+    @property
+    def path(self) -> Path:
+        """See `DiskFile.path`."""
+        return self._path
+
+    def pwrite(self, data: Sequence[bytes | memoryview], offset: int) -> int:
+        """See `DiskFile.pwrite`; one system call unless the kernel takes less than it was given."""
+        total = sum(map(len, data))
+        done = os.pwritev(self._fd, data, offset)
+        if done < total:
+            rest = memoryview(b"".join(data))
+            while done < total:
+                done += os.pwrite(self._fd, rest[done:], offset + done)
+        return total
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """See `DiskFile.pread`."""
+        data = os.pread(self._fd, size, offset)
+        while 0 < len(data) < size:
+            more = os.pread(self._fd, size - len(data), offset + len(data))
+            if not more:
+                break
+            data += more
+        return data
+
+    def datasync(self) -> None:
+        """See `DiskFile.datasync`."""
+        os.fdatasync(self._fd)
+
+    def allocate(self, size: int) -> None:
+        """See `DiskFile.allocate`."""
+        os.posix_fallocate(self._fd, 0, size)
+
+    def truncate(self, size: int) -> None:
+        """See `DiskFile.truncate`."""
+        os.ftruncate(self._fd, size)
+
+    def size(self) -> int:
+        """See `DiskFile.size`."""
+        return os.fstat(self._fd).st_size
+
+    def close(self) -> None:
+        """See `DiskFile.close`."""
+        os.close(self._fd)
+
+
+class SystemDisk:
+    """The machine's file system."""
+
+    def open(self, path: Path, *, create: bool = False, write: bool = False) -> SystemFile:
+        """See `Disk.open`."""
+        flags = os.O_CLOEXEC | (os.O_RDWR if write or create else os.O_RDONLY)
+        return SystemFile(
+            path, os.open(path, flags | (os.O_CREAT | os.O_EXCL if create else 0), 0o640)
+        )
+
+    def listdir(self, path: Path) -> list[str]:
+        """See `Disk.listdir`."""
+        return sorted(os.listdir(path))  # noqa: PTH208 - names, not paths, are what recovery parses
+
+    def makedirs(self, path: Path) -> None:
+        """See `Disk.makedirs`."""
+        if path.is_dir():
+            return
+        self.makedirs(path.parent)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o750)
+        self.sync_dir(path.parent)
+
+    def exists(self, path: Path) -> bool:
+        """See `Disk.exists`."""
+        return path.exists()
+
+    def size(self, path: Path) -> int:
+        """See `Disk.size`."""
+        return path.stat().st_size
+
+    def rename(self, source: Path, target: Path) -> None:
+        """See `Disk.rename`."""
+        source.replace(target)
+
+    def unlink(self, path: Path) -> None:
+        """See `Disk.unlink`."""
+        path.unlink()
+
+    def sync_dir(self, path: Path) -> None:
+        """See `Disk.sync_dir`."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def write_atomic(self, path: Path, data: bytes) -> None:
+        """See `Disk.write_atomic`: temporary file, flush, rename, flush of the directory."""
+        temporary = path.with_name(path.name + ".new")
+        with contextlib.suppress(FileNotFoundError):
+            self.unlink(temporary)
+        file = self.open(temporary, create=True)
+        try:
+            file.pwrite([data], 0)
+            file.datasync()
+        finally:
+            file.close()
+        self.rename(temporary, path)
+        self.sync_dir(path.parent)
+
+    def read_bytes(self, path: Path, limit: int) -> bytes:
+        """See `Disk.read_bytes`."""
+        with path.open("rb") as file:
+            return file.read(limit)
+
+    def free_bytes(self, path: Path) -> int:
+        """See `Disk.free_bytes`."""
+        return shutil.disk_usage(path).free
+
+    def lock(self, path: Path) -> SystemFile | None:
+        """See `Disk.lock`; flock(2) on a file of its own, which is never removed."""
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        return SystemFile(path, fd)
