@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66orebay/v1/control.proto\x12\nforebay.v1\"\x0f\n\rStatusRequest\"\xc6\x01\n\x0bStatusReply\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08uptime_s\x18\x03 \x01(\x01\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x05 \x01(\r\x12\x19\n\x11\x64\x65vices_connected\x18\x06 \x01(\r\x12\x0c\n\x04tags\x18\x07 \x01(\r\x12\x15\n\rsamples_per_s\x18\x08 \x01(\x01\x12\x11\n\trss_bytes\x18\t \x01(\x04\x12\x10\n\x08problems\x18\n \x03(\t\"\x10\n\x0e\x44\x65vicesRequest\"\xfa\x01\n\x0c\x44\x65viceStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x0c\n\x04tags\x18\x04 \x01(\r\x12\x10\n\x08tags_bad\x18\x05 \x01(\r\x12\r\n\x05polls\x18\x06 \x01(\x04\x12\x10\n\x08overruns\x18\x07 \x01(\x04\x12\x13\n\x0b\x63onnections\x18\x08 \x01(\x04\x12\x14\n\x0clast_poll_ms\x18\t \x01(\x01\x12\x14\n\x0clast_data_ns\x18\n \x01(\x10\x12\x12\n\nlast_error\x18\x0b \x01(\t\x12\x11\n\tlast_hint\x18\x0c \x01(\t\x12\x12\n\nnext_try_s\x18\r \x01(\x01\"9\n\x0c\x44\x65vicesReply\x12)\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x18.forebay.v1.DeviceStatus\"=\n\x0bTagsRequest\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0f\n\x07pattern\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\r\"\x95\x02\n\x08TagValue\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x0c\n\x04unit\x18\x05 \x01(\t\x12\r\n\x05group\x18\x06 \x01(\t\x12\x14\n\nbool_value\x18\x07 \x01(\x08H\x00\x12\x13\n\tint_value\x18\x08 \x01(\x12H\x00\x12\x14\n\nuint_value\x18\t \x01(\x04H\x00\x12\x16\n\x0c\x64ouble_value\x18\n \x01(\x01H\x00\x12\x16\n\x0cstring_value\x18\x0b \x01(\tH\x00\x12\x0f\n\x07quality\x18\x0c \x01(\x07\x12\x0f\n\x07time_ns\x18\r \x01(\x10\x12\x13\n\x0breceived_ns\x18\x0e \x01(\x10\x42\x07\n\x05value\"@\n\tTagsReply\x12\"\n\x04tags\x18\x01 \x03(\x0b\x32\x14.forebay.v1.TagValue\x12\x0f\n\x07matched\x18\x02 \x01(\r\"\x1b\n\x0bReadRequest\x12\x0c\n\x04tags\x18\x01 \x03(\t\"@\n\tReadReply\x12\"\n\x04tags\x18\x01 \x03(\x0b\x32\x14.forebay.v1.TagValue\x12\x0f\n\x07unknown\x18\x02 \x03(\t\"\x0f\n\rLedgerRequest\"\x99\x01\n\nLedgerLine\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0e\n\x06uplink\x18\x02 \x01(\t\x12\x10\n\x08produced\x18\x03 \x01(\x04\x12\x11\n\tdelivered\x18\x04 \x01(\x04\x12\x0f\n\x07pending\x18\x05 \x01(\x04\x12\x0e\n\x06gapped\x18\x06 \x01(\x04\x12\x13\n\x0bquarantined\x18\x07 \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x08 \x01(\x04\"4\n\x0bLedgerReply\x12%\n\x05lines\x18\x01 \x03(\x0b\x32\x16.forebay.v1.LedgerLine\"\x10\n\x0eUplinksRequest\"\xbe\x02\n\x0cUplinkStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x14\n\x0crecords_sent\x18\x04 \x01(\x04\x12\x15\n\rrecords_acked\x18\x05 \x01(\x04\x12\x12\n\nbytes_sent\x18\x06 \x01(\x04\x12\x17\n\x0fpending_records\x18\x07 \x01(\x04\x12\x15\n\rpending_bytes\x18\x08 \x01(\x04\x12\x15\n\runacked_bytes\x18\t \x01(\x04\x12\x14\n\x0c\x63redit_bytes\x18\n \x01(\x04\x12\x18\n\x10oldest_pending_s\x18\x0b \x01(\x01\x12\x12\n\nlast_ack_s\x18\x0c \x01(\x01\x12\x10\n\x08sessions\x18\r \x01(\x04\x12\x12\n\nlast_error\x18\x0e \x01(\t\x12\x11\n\tlast_hint\x18\x0f \x01(\t\"9\n\x0cUplinksReply\x12)\n\x07uplinks\x18\x01 \x03(\x0b\x32\x18.forebay.v1.UplinkStatus\"\x16\n\x14JournalStatusRequest\"\xbd\x01\n\x0cStreamStatus\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x06\x12\x11\n\tfirst_seq\x18\x03 \x01(\x04\x12\x10\n\x08next_seq\x18\x04 \x01(\x04\x12\r\n\x05\x62ytes\x18\x05 \x01(\x04\x12\x11\n\tmax_bytes\x18\x06 \x01(\x04\x12\x10\n\x08segments\x18\x07 \x01(\r\x12\x0f\n\x07samples\x18\x08 \x01(\x04\x12\x11\n\toldest_ns\x18\t \x01(\x10\x12\x11\n\tnewest_ns\x18\n \x01(\x10\"\xd6\x01\n\x12JournalStatusReply\x12\x11\n\tdirectory\x18\x01 \x01(\t\x12)\n\x07streams\x18\x02 \x03(\x0b\x32\x18.forebay.v1.StreamStatus\x12\x15\n\rcommit_p50_ms\x18\x03 \x01(\x01\x12\x15\n\rcommit_p99_ms\x18\x04 \x01(\x01\x12\x0f\n\x07\x63ommits\x18\x05 \x01(\x04\x12\x12\n\nring_bytes\x18\x06 \x01(\x04\x12\x16\n\x0ering_max_bytes\x18\x07 \x01(\x04\x12\x17\n\x0f\x64isk_free_bytes\x18\x08 \x01(\x04\"!\n\x0fSegmentsRequest\x12\x0e\n\x06stream\x18\x01 \x01(\t\"\xbb\x01\n\rSegmentStatus\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0c\n\x04\x66ile\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x06\x12\x11\n\tfirst_seq\x18\x04 \x01(\x04\x12\x10\n\x08last_seq\x18\x05 \x01(\x04\x12\r\n\x05\x62ytes\x18\x06 \x01(\x04\x12\x0f\n\x07samples\x18\x07 \x01(\x04\x12\x0e\n\x06sealed\x18\x08 \x01(\x08\x12\x13\n\x0btime_min_ns\x18\t \x01(\x10\x12\x13\n\x0btime_max_ns\x18\n \x01(\x10\"<\n\rSegmentsReply\x12+\n\x08segments\x18\x01 \x03(\x0b\x32\x19.forebay.v1.SegmentStatus\">\n\x0bShowRequest\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x10\n\x08seq_from\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\r\"\xa1\x01\n\rRecordSummary\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x06\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0f\n\x07samples\x18\x05 \x01(\x04\x12\r\n\x05\x62ytes\x18\x06 \x01(\x04\x12\x13\n\x0btime_min_ns\x18\x07 \x01(\x10\x12\x13\n\x0btime_max_ns\x18\x08 \x01(\x10\x12\x0c\n\x04text\x18\t \x01(\t\"7\n\tShowReply\x12*\n\x07records\x18\x01 \x03(\x0b\x32\x19.forebay.v1.RecordSummary2\xea\x04\n\x07\x43ontrol\x12?\n\tGetStatus\x12\x19.forebay.v1.StatusRequest\x1a\x17.forebay.v1.StatusReply\x12\x43\n\x0bListDevices\x12\x1a.forebay.v1.DevicesRequest\x1a\x18.forebay.v1.DevicesReply\x12:\n\x08ListTags\x12\x17.forebay.v1.TagsRequest\x1a\x15.forebay.v1.TagsReply\x12:\n\x08ReadTags\x12\x17.forebay.v1.ReadRequest\x1a\x15.forebay.v1.ReadReply\x12?\n\tGetLedger\x12\x19.forebay.v1.LedgerRequest\x1a\x17.forebay.v1.LedgerReply\x12\x43\n\x0bListUplinks\x12\x1a.forebay.v1.UplinksRequest\x1a\x18.forebay.v1.UplinksReply\x12T\n\x10GetJournalStatus\x12 .forebay.v1.JournalStatusRequest\x1a\x1e.forebay.v1.JournalStatusReply\x12\x46\n\x0cListSegments\x12\x1b.forebay.v1.SegmentsRequest\x1a\x19.forebay.v1.SegmentsReply\x12=\n\x0bShowRecords\x12\x17.forebay.v1.ShowRequest\x1a\x15.forebay.v1.ShowReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66orebay/v1/control.proto\x12\nforebay.v1\"\x0f\n\rStatusRequest\"\xc6\x01\n\x0bStatusReply\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08uptime_s\x18\x03 \x01(\x01\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x05 \x01(\r\x12\x19\n\x11\x64\x65vices_connected\x18\x06 \x01(\r\x12\x0c\n\x04tags\x18\x07 \x01(\r\x12\x15\n\rsamples_per_s\x18\x08 \x01(\x01\x12\x11\n\trss_bytes\x18\t \x01(\x04\x12\x10\n\x08problems\x18\n \x03(\t\"\x10\n\x0e\x44\x65vicesRequest\"\xfa\x01\n\x0c\x44\x65viceStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x0c\n\x04tags\x18\x04 \x01(\r\x12\x10\n\x08tags_bad\x18\x05 \x01(\r\x12\r\n\x05polls\x18\x06 \x01(\x04\x12\x10\n\x08overruns\x18\x07 \x01(\x04\x12\x13\n\x0b\x63onnections\x18\x08 \x01(\x04\x12\x14\n\x0clast_poll_ms\x18\t \x01(\x01\x12\x14\n\x0clast_data_ns\x18\n \x01(\x10\x12\x12\n\nlast_error\x18\x0b \x01(\t\x12\x11\n\tlast_hint\x18\x0c \x01(\t\x12\x12\n\nnext_try_s\x18\r \x01(\x01\"9\n\x0c\x44\x65vicesReply\x12)\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x18.forebay.v1.DeviceStatus\"M\n\x0bTagsRequest\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0f\n\x07pattern\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\r\x12\x0e\n\x06offset\x18\x04 \x01(\r\"\xab\x02\n\x08TagValue\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x0c\n\x04unit\x18\x05 \x01(\t\x12\r\n\x05group\x18\x06 \x01(\t\x12\x14\n\nbool_value\x18\x07 \x01(\x08H\x00\x12\x13\n\tint_value\x18\x08 \x01(\x12H\x00\x12\x14\n\nuint_value\x18\t \x01(\x04H\x00\x12\x16\n\x0c\x64ouble_value\x18\n \x01(\x01H\x00\x12\x16\n\x0cstring_value\x18\x0b \x01(\tH\x00\x12\x0f\n\x07quality\x18\x0c \x01(\x07\x12\x0f\n\x07time_ns\x18\r \x01(\x10\x12\x13\n\x0breceived_ns\x18\x0e \x01(\x10\x12\x14\n\x0cquality_name\x18\x0f \x01(\tB\x07\n\x05value\"@\n\tTagsReply\x12\"\n\x04tags\x18\x01 \x03(\x0b\x32\x14.forebay.v1.TagValue\x12\x0f\n\x07matched\x18\x02 \x01(\r\"\x1b\n\x0bReadRequest\x12\x0c\n\x04tags\x18\x01 \x03(\t\"@\n\tReadReply\x12\"\n\x04tags\x18\x01 \x03(\x0b\x32\x14.forebay.v1.TagValue\x12\x0f\n\x07unknown\x18\x02 \x03(\t\"\x0f\n\rLedgerRequest\"\x99\x01\n\nLedgerLine\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0e\n\x06uplink\x18\x02 \x01(\t\x12\x10\n\x08produced\x18\x03 \x01(\x04\x12\x11\n\tdelivered\x18\x04 \x01(\x04\x12\x0f\n\x07pending\x18\x05 \x01(\x04\x12\x0e\n\x06gapped\x18\x06 \x01(\x04\x12\x13\n\x0bquarantined\x18\x07 \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x08 \x01(\x04\"4\n\x0bLedgerReply\x12%\n\x05lines\x18\x01 \x03(\x0b\x32\x16.forebay.v1.LedgerLine\"\x10\n\x0eUplinksRequest\"\xbe\x02\n\x0cUplinkStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x14\n\x0crecords_sent\x18\x04 \x01(\x04\x12\x15\n\rrecords_acked\x18\x05 \x01(\x04\x12\x12\n\nbytes_sent\x18\x06 \x01(\x04\x12\x17\n\x0fpending_records\x18\x07 \x01(\x04\x12\x15\n\rpending_bytes\x18\x08 \x01(\x04\x12\x15\n\runacked_bytes\x18\t \x01(\x04\x12\x14\n\x0c\x63redit_bytes\x18\n \x01(\x04\x12\x18\n\x10oldest_pending_s\x18\x0b \x01(\x01\x12\x12\n\nlast_ack_s\x18\x0c \x01(\x01\x12\x10\n\x08sessions\x18\r \x01(\x04\x12\x12\n\nlast_error\x18\x0e \x01(\t\x12\x11\n\tlast_hint\x18\x0f \x01(\t\"9\n\x0cUplinksReply\x12)\n\x07uplinks\x18\x01 \x03(\x0b\x32\x18.forebay.v1.UplinkStatus\"\x16\n\x14JournalStatusRequest\"\xbd\x01\n\x0cStreamStatus\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x06\x12\x11\n\tfirst_seq\x18\x03 \x01(\x04\x12\x10\n\x08next_seq\x18\x04 \x01(\x04\x12\r\n\x05\x62ytes\x18\x05 \x01(\x04\x12\x11\n\tmax_bytes\x18\x06 \x01(\x04\x12\x10\n\x08segments\x18\x07 \x01(\r\x12\x0f\n\x07samples\x18\x08 \x01(\x04\x12\x11\n\toldest_ns\x18\t \x01(\x10\x12\x11\n\tnewest_ns\x18\n \x01(\x10\"\xd6\x01\n\x12JournalStatusReply\x12\x11\n\tdirectory\x18\x01 \x01(\t\x12)\n\x07streams\x18\x02 \x03(\x0b\x32\x18.forebay.v1.StreamStatus\x12\x15\n\rcommit_p50_ms\x18\x03 \x01(\x01\x12\x15\n\rcommit_p99_ms\x18\x04 \x01(\x01\x12\x0f\n\x07\x63ommits\x18\x05 \x01(\x04\x12\x12\n\nring_bytes\x18\x06 \x01(\x04\x12\x16\n\x0ering_max_bytes\x18\x07 \x01(\x04\x12\x17\n\x0f\x64isk_free_bytes\x18\x08 \x01(\x04\"!\n\x0fSegmentsRequest\x12\x0e\n\x06stream\x18\x01 \x01(\t\"\xbb\x01\n\rSegmentStatus\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0c\n\x04\x66ile\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x06\x12\x11\n\tfirst_seq\x18\x04 \x01(\x04\x12\x10\n\x08last_seq\x18\x05 \x01(\x04\x12\r\n\x05\x62ytes\x18\x06 \x01(\x04\x12\x0f\n\x07samples\x18\x07 \x01(\x04\x12\x0e\n\x06sealed\x18\x08 \x01(\x08\x12\x13\n\x0btime_min_ns\x18\t \x01(\x10\x12\x13\n\x0btime_max_ns\x18\n \x01(\x10\"<\n\rSegmentsReply\x12+\n\x08segments\x18\x01 \x03(\x0b\x32\x19.forebay.v1.SegmentStatus\">\n\x0bShowRequest\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x10\n\x08seq_from\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\r\"\xa1\x01\n\rRecordSummary\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x06\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0f\n\x07samples\x18\x05 \x01(\x04\x12\r\n\x05\x62ytes\x18\x06 \x01(\x04\x12\x13\n\x0btime_min_ns\x18\x07 \x01(\x10\x12\x13\n\x0btime_max_ns\x18\x08 \x01(\x10\x12\x0c\n\x04text\x18\t \x01(\t\"7\n\tShowReply\x12*\n\x07records\x18\x01 \x03(\x0b\x32\x19.forebay.v1.RecordSummary2\xea\x04\n\x07\x43ontrol\x12?\n\tGetStatus\x12\x19.forebay.v1.StatusRequest\x1a\x17.forebay.v1.StatusReply\x12\x43\n\x0bListDevices\x12\x1a.forebay.v1.DevicesRequest\x1a\x18.forebay.v1.DevicesReply\x12:\n\x08ListTags\x12\x17.forebay.v1.TagsRequest\x1a\x15.forebay.v1.TagsReply\x12:\n\x08ReadTags\x12\x17.forebay.v1.ReadRequest\x1a\x15.forebay.v1.ReadReply\x12?\n\tGetLedger\x12\x19.forebay.v1.LedgerRequest\x1a\x17.forebay.v1.LedgerReply\x12\x43\n\x0bListUplinks\x12\x1a.forebay.v1.UplinksRequest\x1a\x18.forebay.v1.UplinksReply\x12T\n\x10GetJournalStatus\x12 .forebay.v1.JournalStatusRequest\x1a\x1e.forebay.v1.JournalStatusReply\x12\x46\n\x0cListSegments\x12\x1b.forebay.v1.SegmentsRequest\x1a\x19.forebay.v1.SegmentsReply\x12=\n\x0bShowRecords\x12\x17.forebay.v1.ShowRequest\x1a\x15.forebay.v1.ShowReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,45 +42,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEVICESREPLY']._serialized_start=529
   _globals['_DEVICESREPLY']._serialized_end=586
   _globals['_TAGSREQUEST']._serialized_start=588
-  _globals['_TAGSREQUEST']._serialized_end=649
-  _globals['_TAGVALUE']._serialized_start=652
-  _globals['_TAGVALUE']._serialized_end=929
-  _globals['_TAGSREPLY']._serialized_start=931
-  _globals['_TAGSREPLY']._serialized_end=995
-  _globals['_READREQUEST']._serialized_start=997
-  _globals['_READREQUEST']._serialized_end=1024
-  _globals['_READREPLY']._serialized_start=1026
-  _globals['_READREPLY']._serialized_end=1090
-  _globals['_LEDGERREQUEST']._serialized_start=1092
-  _globals['_LEDGERREQUEST']._serialized_end=1107
-  _globals['_LEDGERLINE']._serialized_start=1110
-  _globals['_LEDGERLINE']._serialized_end=1263
-  _globals['_LEDGERREPLY']._serialized_start=1265
-  _globals['_LEDGERREPLY']._serialized_end=1317
-  _globals['_UPLINKSREQUEST']._serialized_start=1319
-  _globals['_UPLINKSREQUEST']._serialized_end=1335
-  _globals['_UPLINKSTATUS']._serialized_start=1338
-  _globals['_UPLINKSTATUS']._serialized_end=1656
-  _globals['_UPLINKSREPLY']._serialized_start=1658
-  _globals['_UPLINKSREPLY']._serialized_end=1715
-  _globals['_JOURNALSTATUSREQUEST']._serialized_start=1717
-  _globals['_JOURNALSTATUSREQUEST']._serialized_end=1739
-  _globals['_STREAMSTATUS']._serialized_start=1742
-  _globals['_STREAMSTATUS']._serialized_end=1931
-  _globals['_JOURNALSTATUSREPLY']._serialized_start=1934
-  _globals['_JOURNALSTATUSREPLY']._serialized_end=2148
-  _globals['_SEGMENTSREQUEST']._serialized_start=2150
-  _globals['_SEGMENTSREQUEST']._serialized_end=2183
-  _globals['_SEGMENTSTATUS']._serialized_start=2186
-  _globals['_SEGMENTSTATUS']._serialized_end=2373
-  _globals['_SEGMENTSREPLY']._serialized_start=2375
-  _globals['_SEGMENTSREPLY']._serialized_end=2435
-  _globals['_SHOWREQUEST']._serialized_start=2437
-  _globals['_SHOWREQUEST']._serialized_end=2499
-  _globals['_RECORDSUMMARY']._serialized_start=2502
-  _globals['_RECORDSUMMARY']._serialized_end=2663
-  _globals['_SHOWREPLY']._serialized_start=2665
-  _globals['_SHOWREPLY']._serialized_end=2720
-  _globals['_CONTROL']._serialized_start=2723
-  _globals['_CONTROL']._serialized_end=3341
+  _globals['_TAGSREQUEST']._serialized_end=665
+  _globals['_TAGVALUE']._serialized_start=668
+  _globals['_TAGVALUE']._serialized_end=967
+  _globals['_TAGSREPLY']._serialized_start=969
+  _globals['_TAGSREPLY']._serialized_end=1033
+  _globals['_READREQUEST']._serialized_start=1035
+  _globals['_READREQUEST']._serialized_end=1062
+  _globals['_READREPLY']._serialized_start=1064
+  _globals['_READREPLY']._serialized_end=1128
+  _globals['_LEDGERREQUEST']._serialized_start=1130
+  _globals['_LEDGERREQUEST']._serialized_end=1145
+  _globals['_LEDGERLINE']._serialized_start=1148
+  _globals['_LEDGERLINE']._serialized_end=1301
+  _globals['_LEDGERREPLY']._serialized_start=1303
+  _globals['_LEDGERREPLY']._serialized_end=1355
+  _globals['_UPLINKSREQUEST']._serialized_start=1357
+  _globals['_UPLINKSREQUEST']._serialized_end=1373
+  _globals['_UPLINKSTATUS']._serialized_start=1376
+  _globals['_UPLINKSTATUS']._serialized_end=1694
+  _globals['_UPLINKSREPLY']._serialized_start=1696
+  _globals['_UPLINKSREPLY']._serialized_end=1753
+  _globals['_JOURNALSTATUSREQUEST']._serialized_start=1755
+  _globals['_JOURNALSTATUSREQUEST']._serialized_end=1777
+  _globals['_STREAMSTATUS']._serialized_start=1780
+  _globals['_STREAMSTATUS']._serialized_end=1969
+  _globals['_JOURNALSTATUSREPLY']._serialized_start=1972
+  _globals['_JOURNALSTATUSREPLY']._serialized_end=2186
+  _globals['_SEGMENTSREQUEST']._serialized_start=2188
+  _globals['_SEGMENTSREQUEST']._serialized_end=2221
+  _globals['_SEGMENTSTATUS']._serialized_start=2224
+  _globals['_SEGMENTSTATUS']._serialized_end=2411
+  _globals['_SEGMENTSREPLY']._serialized_start=2413
+  _globals['_SEGMENTSREPLY']._serialized_end=2473
+  _globals['_SHOWREQUEST']._serialized_start=2475
+  _globals['_SHOWREQUEST']._serialized_end=2537
+  _globals['_RECORDSUMMARY']._serialized_start=2540
+  _globals['_RECORDSUMMARY']._serialized_end=2701
+  _globals['_SHOWREPLY']._serialized_start=2703
+  _globals['_SHOWREPLY']._serialized_end=2758
+  _globals['_CONTROL']._serialized_start=2761
+  _globals['_CONTROL']._serialized_end=3379
 # @@protoc_insertion_point(module_scope)

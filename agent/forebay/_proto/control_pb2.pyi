@@ -75,17 +75,19 @@ class DevicesReply(_message.Message):
     def __init__(self, devices: _Optional[_Iterable[_Union[DeviceStatus, _Mapping]]] = ...) -> None: ...
 
 class TagsRequest(_message.Message):
-    __slots__ = ("device", "pattern", "limit")
+    __slots__ = ("device", "pattern", "limit", "offset")
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     PATTERN_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
     device: str
     pattern: str
     limit: int
-    def __init__(self, device: _Optional[str] = ..., pattern: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+    offset: int
+    def __init__(self, device: _Optional[str] = ..., pattern: _Optional[str] = ..., limit: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class TagValue(_message.Message):
-    __slots__ = ("device", "name", "address", "type", "unit", "group", "bool_value", "int_value", "uint_value", "double_value", "string_value", "quality", "time_ns", "received_ns")
+    __slots__ = ("device", "name", "address", "type", "unit", "group", "bool_value", "int_value", "uint_value", "double_value", "string_value", "quality", "time_ns", "received_ns", "quality_name")
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
@@ -100,6 +102,7 @@ class TagValue(_message.Message):
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     TIME_NS_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_NS_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_NAME_FIELD_NUMBER: _ClassVar[int]
     device: str
     name: str
     address: str
@@ -114,7 +117,8 @@ class TagValue(_message.Message):
     quality: int
     time_ns: int
     received_ns: int
-    def __init__(self, device: _Optional[str] = ..., name: _Optional[str] = ..., address: _Optional[str] = ..., type: _Optional[str] = ..., unit: _Optional[str] = ..., group: _Optional[str] = ..., bool_value: _Optional[bool] = ..., int_value: _Optional[int] = ..., uint_value: _Optional[int] = ..., double_value: _Optional[float] = ..., string_value: _Optional[str] = ..., quality: _Optional[int] = ..., time_ns: _Optional[int] = ..., received_ns: _Optional[int] = ...) -> None: ...
+    quality_name: str
+    def __init__(self, device: _Optional[str] = ..., name: _Optional[str] = ..., address: _Optional[str] = ..., type: _Optional[str] = ..., unit: _Optional[str] = ..., group: _Optional[str] = ..., bool_value: _Optional[bool] = ..., int_value: _Optional[int] = ..., uint_value: _Optional[int] = ..., double_value: _Optional[float] = ..., string_value: _Optional[str] = ..., quality: _Optional[int] = ..., time_ns: _Optional[int] = ..., received_ns: _Optional[int] = ..., quality_name: _Optional[str] = ...) -> None: ...
 
 class TagsReply(_message.Message):
     __slots__ = ("tags", "matched")

@@ -1,0 +1,255 @@
+"""What a running agent tells a person who asks.
+
+Owns the questions (`AgentView`) and the answers' shapes, which mirror
+proto/forebay/v1/control.proto: a field of the same name means the same here and there, and in the
+JSON of every command. Must not know who asks, nor how an engine finds the answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class TagKey(NamedTuple):
+    """One tag; people write it `DEVICE/TAG`. A device's name holds no slash, a tag's may."""
+
+    device: str
+    name: str
+
+    def __str__(self) -> str:
+        """Give what people write."""
+        return f"{self.device}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReply:
+    """The gateway at a glance.
+
+    `state` is starting, running or draining; `samples_per_s` counts what was produced over the last
+    10 s; `problems` are lines for a person, the worst first.
+    """
+
+    gateway: str
+    version: str
+    uptime_s: float
+    state: str
+    devices: int
+    devices_connected: int
+    tags: int
+    samples_per_s: float
+    rss_bytes: int
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceStatus:
+    """One device and its session.
+
+    `state` is disabled, connecting, connected or waiting. `last_poll_ms` is the duration of the
+    last poll; `last_data_ns` is wall time, 0 for none yet; `next_try_s` is the time until the next
+    connection attempt while waiting.
+    """
+
+    name: str
+    protocol: str
+    state: str
+    tags: int
+    tags_bad: int = 0
+    polls: int = 0
+    overruns: int = 0
+    connections: int = 0
+    last_poll_ms: float = 0.0
+    last_data_ns: int = 0
+    last_error: str = ""
+    last_hint: str = ""
+    next_try_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TagValue:
+    """One tag with its last value as a reader sees it (scaled).
+
+    `value` is None where there is no usable one. `type` is a ValueType's text, `quality` an OPC UA
+    StatusCode; `time_ns` is the source time and `received_ns` the receipt time, wall clock, both 0
+    for a tag never read.
+    """
+
+    device: str
+    name: str
+    address: str
+    type: str
+    unit: str
+    group: str
+    value: bool | int | float | str | None
+    quality: int
+    time_ns: int
+    received_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """Samples of one stream as one uplink sees them.
+
+    produced = delivered + pending + gapped + quarantined. `accepted` are held in memory, not yet
+    durable and not in `produced`.
+    """
+
+    stream: str
+    uplink: str
+    produced: int
+    delivered: int
+    pending: int
+    gapped: int
+    quarantined: int
+    accepted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkStatus:
+    """One uplink and its forwarder.
+
+    `state` is disabled, connecting, connected or waiting. `unacked_bytes` are sent and not
+    acknowledged, `credit_bytes` is what the destination allows of them. `oldest_pending_s` is the
+    age of the oldest record that waits; `last_ack_s` is the time since the last acknowledgement,
+    negative for never.
+    """
+
+    name: str
+    kind: str
+    state: str
+    records_sent: int = 0
+    records_acked: int = 0
+    bytes_sent: int = 0
+    pending_records: int = 0
+    pending_bytes: int = 0
+    unacked_bytes: int = 0
+    credit_bytes: int = 0
+    oldest_pending_s: float = 0.0
+    last_ack_s: float = -1.0
+    sessions: int = 0
+    last_error: str = ""
+    last_hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStatus:
+    """What the journal holds of one epoch of one stream.
+
+    Times are wall time, 0 for none; `max_bytes` is the stream's quota.
+    """
+
+    stream: str
+    epoch: int
+    first_seq: int
+    next_seq: int
+    bytes: int
+    max_bytes: int
+    segments: int
+    samples: int
+    oldest_ns: int
+    newest_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalStatusReply:
+    """The journal: its streams, how long commits take (recent ones), what waits in memory."""
+
+    directory: str
+    streams: tuple[StreamStatus, ...]
+    commit_p50_ms: float
+    commit_p99_ms: float
+    commits: int
+    ring_bytes: int
+    ring_max_bytes: int
+    disk_free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentStatus:
+    """One segment file. `last_seq` is 0 for an empty one; times are wall time."""
+
+    stream: str
+    file: str
+    epoch: int
+    first_seq: int
+    last_seq: int
+    bytes: int
+    samples: int
+    sealed: bool
+    time_min_ns: int
+    time_max_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSummary:
+    """One record.
+
+    `kind` is batch, schema, gap or anchor; `text` says what is in it: source and group, tags of a
+    schema, cause of a gap.
+    """
+
+    stream: str
+    epoch: int
+    seq: int
+    kind: str
+    samples: int
+    bytes: int
+    time_min_ns: int
+    time_max_ns: int
+    text: str
+
+
+class AgentView(Protocol):
+    """A running agent, read-only. The composition root implements it; the control server asks.
+
+    Every method is called on the agent's event loop, one call per request, by at most a few
+    requests at once. What needs the disk is a coroutine. A ForebayError that a method raises
+    reaches the person with its hint.
+    """
+
+    def status(self) -> StatusReply:
+        """Give the gateway at a glance."""
+        ...
+
+    def devices(self) -> Iterable[DeviceStatus]:
+        """Give every configured device, disabled ones too, in the order of the configuration."""
+        ...
+
+    def tag_keys(self) -> Sequence[TagKey]:
+        """Give every tag, in the order of the configuration. Called for each listing: keep it ready."""
+        ...
+
+    def tag_values(self, keys: Sequence[TagKey]) -> Sequence[TagValue | None]:
+        """Give the last value of each key as the gateway holds it, None for an unknown key.
+
+        Asks no device. `keys` is at most a page long (`server.PAGE_TAGS`).
+        """
+        ...
+
+    def uplinks(self) -> Iterable[UplinkStatus]:
+        """Give every configured uplink, disabled ones too, in the order of the configuration."""
+        ...
+
+    async def ledger(self) -> Iterable[LedgerLine]:
+        """Give one line for each pair of stream and uplink, streams in order of urgency."""
+        ...
+
+    async def journal_status(self) -> JournalStatusReply:
+        """Give the journal at a glance."""
+        ...
+
+    async def segments(self) -> Iterable[SegmentStatus]:
+        """Give every segment, oldest first within its stream."""
+        ...
+
+    async def show_records(self, stream: str, seq_from: int, limit: int) -> Iterable[RecordSummary]:
+        """Give up to `limit` records of `stream` (a Stream's text), oldest first.
+
+        They start at `seq_from` of the newest epoch, or at the next one there is; 0 stands for the
+        newest `limit` records.
+        """
+        ...
