@@ -6,6 +6,7 @@ which adapters exist (`registry`).
 
 from __future__ import annotations
 
+import random  # noqa: TC003 - pydantic resolves annotations at run time
 import re
 from pathlib import Path  # noqa: TC003 - pydantic resolves it at run time
 from typing import Annotated, Any, Literal
@@ -107,8 +108,13 @@ class GroupSettings(Settings):
 class BackoffSettings(Settings):
     """How long to wait before the next try to connect: doubling from `first` to `most`, each wait drawn at random from its upper half."""
 
-    first: Annotated[Seconds, Field(gt=0, le=3600)] = 0.5
-    most: Annotated[Seconds, Field(gt=0, le=86_400)] = 30.0
+    first: Annotated[Seconds, Field(gt=0, le=3600, description="Longest wait before the second try.")] = 0.5
+    most: Annotated[Seconds, Field(gt=0, le=86_400, description="Longest wait before any later try.")] = 30.0
+
+    def wait_s(self, tries: int, rng: random.Random) -> float:
+        """Give the wait in seconds after the `tries`-th try in a row (from 1) has failed."""
+        ceiling = min(self.most, self.first * 2.0 ** min(tries - 1, 32))
+        return ceiling * rng.uniform(0.5, 1.0)
 
 
 class DeviceSettings(Settings):

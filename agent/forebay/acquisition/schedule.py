@@ -1,0 +1,24 @@
+"""When a group is due: a grid that never drifts, however long a poll takes.
+
+Pure. Times are seconds on the monotonic clock.
+"""
+
+from __future__ import annotations
+
+import math
+
+
+def phase_s(number: int, period_s: float, spread_s: float = 1.0) -> float:
+    """Give the first due time of the `number`-th group after the start, so that groups do not all poll in the same instant.
+
+    The golden ratio spreads any count of groups evenly over the period, at most over `spread_s`.
+    """
+    return (number * 0.618_033_988_749_895) % 1.0 * min(period_s, spread_s)
+
+
+def next_due_s(due_s: float, period_s: float, now_s: float) -> tuple[float, int]:
+    """Give the next due time on the grid of `due_s` that lies after `now_s`, and how many due times went by unserved."""
+    if now_s < due_s + period_s:
+        return due_s + period_s, 0
+    passed = math.floor((now_s - due_s) / period_s)
+    return due_s + (passed + 1) * period_s, passed

@@ -1,0 +1,146 @@
+"""The composition root: builds every part from a loaded configuration, runs them in one TaskGroup, stops them in reverse.
+
+Owns who knows whom and in which order things start and end. Must not know protocols, byte layouts or screens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from typing import TYPE_CHECKING
+
+from forebay import __version__
+from forebay.acquisition.session import Session
+from forebay.clock import SystemClock
+from forebay.control.answers import Answers
+from forebay.control.server import ControlServer
+from forebay.errors import JournalFailed
+from forebay.events import AGENT_STARTED, AGENT_STOPPED, JOURNAL_FAILED, Events
+from forebay.files import SystemDisk
+from forebay.forwarding.forwarder import Forwarder
+from forebay.interfaces import Seams
+from forebay.journal.journal import Journal, JournalLimits
+from forebay.model import Stream
+from forebay.net import SystemNetwork
+from forebay.pipeline.intake import Pipeline
+from forebay.pipeline.shadow import Shadow
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from forebay.config.load import LoadedConfig
+
+DRAIN_S = 10.0
+"""How long a stopping agent goes on forwarding what is durable."""
+EXIT_IO_ERROR = 74
+"""EX_IOERR of sysexits.h: the supervisor restarts the agent, which recovers from disk."""
+
+
+def system_seams() -> Seams:
+    """Give the real clock, disk, network and randomness."""
+    return Seams(SystemClock(), SystemDisk(), SystemNetwork(), random.SystemRandom(), Events())
+
+
+def run(loaded: LoadedConfig) -> int:
+    """Run the agent until SIGTERM or SIGINT; give the exit code. Raises ForebayError for what forbids a start."""
+    import uvloop  # noqa: PLC0415 - only the daemon needs it
+
+    return uvloop.run(_run(loaded))
+
+
+async def _run(loaded: LoadedConfig) -> int:
+    seams = system_seams()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await serve(loaded, seams, stop)
+    except* JournalFailed as failures:
+        failure = failures.exceptions[0]
+        seams.events.emit(JOURNAL_FAILED, error=str(failure), hint=getattr(failure, "hint", ""))
+        return EXIT_IO_ERROR
+    return 0
+
+
+async def serve(loaded: LoadedConfig, seams: Seams, stop: asyncio.Event) -> None:
+    """Run the agent until `stop` is set, then stop it in order. Raises JournalFailed, in a group, if the disk fails."""
+    config = loaded.config
+    limits = JournalLimits(
+        max_bytes=config.journal.max_size,
+        max_age_s=config.journal.max_age,
+        segment_bytes=config.journal.segment_size,
+        ring_bytes=config.journal.memory,
+    )
+    async with Journal(config.journal.directory, limits, seams) as journal:
+        enabled = [device for device in loaded.devices if device.spec.settings.enabled]
+        shadow = Shadow(schema for device in enabled for schema in device.spec.schemas)
+        stages = {d.spec.name: tuple(spec.build(settings) for spec, settings in d.stages) for d in enabled}
+        pipeline = Pipeline(journal, shadow, stages, seams, commit_interval_s=config.journal.commit_interval)
+        sessions = [Session(d.spec, d.driver.build, pipeline, seams, number=n) for n, d in enumerate(enabled)]
+        forwarders = [
+            Forwarder(name, spec.build(name, settings, seams), settings, journal, config.gateway.id, seams)
+            for name, spec, settings in loaded.uplinks
+            if settings.enabled
+        ]
+        answers = Answers(loaded, seams, journal, pipeline, shadow, sessions, forwarders)
+        async with ControlServer(answers, config.control.socket), asyncio.TaskGroup() as tasks:
+            await _serve(tasks, stop, seams, (answers, pipeline, sessions, forwarders))
+            _tell_ledger(journal, forwarders, seams)
+
+
+async def _serve(
+    tasks: asyncio.TaskGroup,
+    stop: asyncio.Event,
+    seams: Seams,
+    parts: tuple[Answers, Pipeline, Sequence[Session], Sequence[Forwarder]],
+) -> None:
+    """Start from the journal outwards; stop from the devices inwards, so that nothing accepted is left behind."""
+    answers, pipeline, sessions, forwarders = parts
+
+    def start(name: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        return tasks.create_task(work, name=name)
+
+    sending = [start(f"forwarder[{f.name}]", f.run()) for f in forwarders]
+    flushing = start("pipeline", pipeline.run())
+    observing = start("observer", _observe(answers, seams))
+    polling = [start(f"session[{s.name}]", s.run()) for s in sessions]
+    answers.state = "running"
+    seams.events.emit(AGENT_STARTED, version=__version__, devices=len(sessions), uplinks=len(forwarders))
+    await stop.wait()
+    answers.state = "draining"
+    await _cancel([*polling, flushing])
+    await pipeline.close()
+    await asyncio.gather(*(forwarder.drain(DRAIN_S) for forwarder in forwarders))
+    await _cancel([*sending, observing])
+
+
+async def _observe(answers: Answers, seams: Seams) -> None:
+    while True:
+        await seams.clock.sleep(1.0)
+        answers.observe()
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+def _tell_ledger(journal: Journal, forwarders: Sequence[Forwarder], seams: Seams) -> None:
+    """Put the account of telemetry into the log: the last word of this run."""
+    for forwarder in forwarders:
+        account = journal.ledger(Stream.TELEMETRY, journal.cursor(forwarder.name))
+        seams.events.emit(
+            AGENT_STOPPED,
+            uplink=forwarder.name,
+            produced=account.produced,
+            delivered=account.delivered,
+            pending=account.pending,
+            gapped=account.gapped,
+            quarantined=account.quarantined,
+        )
+    if not forwarders:
+        seams.events.emit(AGENT_STOPPED)

@@ -1,0 +1,304 @@
+"""The running agent's answers to the control socket.
+
+Owns the translation of engine state into the shapes of `control.view`. Must not change anything it
+looks at.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections import deque
+from typing import TYPE_CHECKING
+
+from forebay import __version__
+from forebay.columnar import decode_anchor, decode_gap, decode_schema, peek_schema_id
+from forebay.control.view import (
+    DeviceStatus,
+    JournalStatusReply,
+    LedgerLine,
+    RecordSummary,
+    SegmentStatus,
+    StatusReply,
+    StreamStatus,
+    TagKey,
+    TagValue,
+    UplinkStatus,
+)
+from forebay.model import Position, RecordKind, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from forebay.acquisition.session import Session
+    from forebay.config.load import LoadedConfig
+    from forebay.forwarding.forwarder import Forwarder
+    from forebay.interfaces import Seams
+    from forebay.journal.journal import Journal
+    from forebay.model import Record
+    from forebay.pipeline.intake import Pipeline
+    from forebay.pipeline.shadow import Shadow
+
+RATE_WINDOW_S = 10.0
+SHOW_BYTES = 1 << 20
+
+
+class Answers:
+    """Implements `control.view.AgentView` over the engines."""
+
+    def __init__(  # noqa: PLR0913 - one argument an engine; the composition root names them
+        self,
+        loaded: LoadedConfig,
+        seams: Seams,
+        journal: Journal,
+        pipeline: Pipeline,
+        shadow: Shadow,
+        sessions: Sequence[Session],
+        forwarders: Sequence[Forwarder],
+    ) -> None:
+        """Look at these engines."""
+        self._loaded, self._seams, self._journal = loaded, seams, journal
+        self._pipeline, self._shadow = pipeline, shadow
+        self._sessions = {session.name: session for session in sessions}
+        self._forwarders = {forwarder.name: forwarder for forwarder in forwarders}
+        self._keys = tuple(
+            TagKey(schema.source, schema.tags[column].name) for schema, column in shadow.walk()
+        )
+        self._began_s = seams.clock.monotonic_s()
+        self._rates: deque[tuple[float, int]] = deque([(self._began_s, 0)], maxlen=64)
+        self.state = "starting"
+
+    def observe(self) -> None:
+        """Note how much was produced so far. Called about once a second by the agent."""
+        self._rates.append((self._seams.clock.monotonic_s(), self._pipeline.accepted_samples))
+        while len(self._rates) > 2 and self._rates[-1][0] - self._rates[1][0] >= RATE_WINDOW_S:  # noqa: PLR2004 - two points make a rate
+            self._rates.popleft()
+
+    def status(self) -> StatusReply:
+        """See `AgentView.status`."""
+        now_s = self._seams.clock.monotonic_s()
+        (then_s, then), *_ = self._rates
+        span_s = now_s - then_s
+        return StatusReply(
+            gateway=self._loaded.config.gateway.id,
+            version=__version__,
+            uptime_s=now_s - self._began_s,
+            state=self.state,
+            devices=len(self._loaded.config.devices),
+            devices_connected=sum(s.status.state == "connected" for s in self._sessions.values()),
+            tags=len(self._keys),
+            samples_per_s=(self._pipeline.accepted_samples - then) / span_s if span_s > 0 else 0.0,
+            rss_bytes=_rss_bytes(),
+            problems=tuple(self._problems()),
+        )
+
+    def _problems(self) -> Iterable[str]:
+        for name, session in self._sessions.items():
+            status = session.status
+            if status.state != "connected" and status.last_error:
+                yield f"device {name}: {status.last_error} ({status.last_hint})"
+        for name, forwarder in self._forwarders.items():
+            uplink = forwarder.status()
+            if uplink.state != "connected" and uplink.last_error:
+                yield f"uplink {name}: {uplink.last_error} ({uplink.last_hint})"
+        for name, bad in self._shadow.bad_counts().items():
+            session_up = name in self._sessions and self._sessions[name].status.state == "connected"
+            if bad and session_up:
+                yield f"device {name}: {bad} tags have no usable value (forebay tags --bad)"
+
+    def devices(self) -> Iterable[DeviceStatus]:
+        """See `AgentView.devices`."""
+        bad = self._shadow.bad_counts()
+        counts: dict[str, int] = {}
+        for key in self._keys:
+            counts[key.device] = counts.get(key.device, 0) + 1
+        now_s = self._seams.clock.monotonic_s()
+        for name, settings in self._loaded.config.devices.items():
+            session = self._sessions.get(name)
+            if session is None:
+                yield DeviceStatus(name, settings.protocol, "disabled", counts.get(name, 0))
+                continue
+            status = session.status
+            waiting = status.state == "waiting"
+            yield DeviceStatus(
+                name=name,
+                protocol=settings.protocol,
+                state=status.state,
+                tags=counts.get(name, 0),
+                tags_bad=bad.get(name, 0),
+                polls=status.polls,
+                overruns=status.overruns,
+                connections=status.connections,
+                last_poll_ms=status.last_poll_ms,
+                last_data_ns=status.last_data_ns,
+                last_error=status.last_error,
+                last_hint=status.last_hint,
+                next_try_s=max(0.0, status.next_try_at_s - now_s) if waiting else 0.0,
+            )
+
+    def tag_keys(self) -> Sequence[TagKey]:
+        """See `AgentView.tag_keys`."""
+        return self._keys
+
+    def tag_values(self, keys: Sequence[TagKey]) -> Sequence[TagValue | None]:
+        """See `AgentView.tag_values`."""
+        return [self._tag_value(key) for key in keys]
+
+    def _tag_value(self, key: TagKey) -> TagValue | None:
+        found = self._shadow.get(key.device, key.name)
+        if found is None:
+            return None
+        schema, sample = found
+        tag = sample.tag
+        return TagValue(
+            device=key.device,
+            name=tag.name,
+            address=tag.address,
+            type=tag.type.value,
+            unit=tag.unit,
+            group=schema.group,
+            value=sample.value,
+            quality=sample.quality,
+            time_ns=sample.time_ns,
+            received_ns=sample.received_ns,
+        )
+
+    def uplinks(self) -> Iterable[UplinkStatus]:
+        """See `AgentView.uplinks`."""
+        for name, settings in self._loaded.config.uplinks.items():
+            forwarder = self._forwarders.get(name)
+            yield (
+                UplinkStatus(name, settings.kind, "disabled")
+                if forwarder is None
+                else forwarder.status()
+            )
+
+    async def ledger(self) -> Iterable[LedgerLine]:
+        """See `AgentView.ledger`."""
+        accepted = self._pipeline.pending_samples()
+        lines = []
+        for stream in Stream:
+            for name in self._forwarders:
+                account = self._journal.ledger(stream, self._journal.cursor(name))
+                if account.produced or stream is Stream.TELEMETRY:
+                    lines.append(
+                        LedgerLine(
+                            stream=stream.value,
+                            uplink=name,
+                            produced=account.produced,
+                            delivered=account.delivered,
+                            pending=account.pending,
+                            gapped=account.gapped,
+                            quarantined=account.quarantined,
+                            accepted=accepted if stream is Stream.TELEMETRY else 0,
+                        )
+                    )
+        return lines
+
+    async def journal_status(self) -> JournalStatusReply:
+        """See `AgentView.journal_status`."""
+        stats = self._journal.stats()
+        streams = []
+        segments = self._journal.segments()
+        for head in self._journal.heads():
+            mine = [s for s in segments if s.stream is head.stream and s.epoch == head.epoch]
+            filled = [s for s in mine if s.last_seq]
+            streams.append(
+                StreamStatus(
+                    stream=head.stream.value,
+                    epoch=head.epoch,
+                    first_seq=head.first_seq,
+                    next_seq=head.next_seq,
+                    bytes=sum(s.bytes for s in mine),
+                    max_bytes=stats.max_bytes[head.stream],
+                    segments=len(mine),
+                    samples=sum(s.samples for s in mine),
+                    oldest_ns=min((s.time_min_ns for s in filled), default=0),
+                    newest_ns=max((s.time_max_ns for s in filled), default=0),
+                )
+            )
+        return JournalStatusReply(
+            directory=str(self._journal.directory),
+            streams=tuple(streams),
+            commit_p50_ms=stats.commit_p50_ms,
+            commit_p99_ms=stats.commit_p99_ms,
+            commits=stats.commits,
+            ring_bytes=self._journal.queued_bytes,
+            ring_max_bytes=stats.ring_max_bytes,
+            disk_free_bytes=self._seams.disk.free_bytes(self._journal.directory),
+        )
+
+    async def segments(self) -> Iterable[SegmentStatus]:
+        """See `AgentView.segments`."""
+        return [
+            SegmentStatus(
+                stream=s.stream.value,
+                file=s.file,
+                epoch=s.epoch,
+                first_seq=s.first_seq,
+                last_seq=s.last_seq,
+                bytes=s.bytes,
+                samples=s.samples,
+                sealed=s.sealed,
+                time_min_ns=s.time_min_ns,
+                time_max_ns=s.time_max_ns,
+            )
+            for s in self._journal.segments()
+        ]
+
+    async def show_records(self, stream: str, seq_from: int, limit: int) -> Iterable[RecordSummary]:
+        """See `AgentView.show_records`."""
+        heads = [head for head in self._journal.heads() if head.stream.value == stream]
+        if not heads:
+            return []
+        newest = heads[-1]
+        first = seq_from or max(newest.first_seq, newest.next_seq - limit)
+        after = Position(newest.stream, newest.epoch, first - 1)
+        found: list[Record] = []
+        while len(found) < limit and after.seq < newest.next_seq - 1:
+            records = await self._journal.read(after, SHOW_BYTES)
+            if not records:
+                break
+            found += records
+            after = records[-1].position
+        return [self._summary(record) for record in found[:limit]]
+
+    def _summary(self, record: Record) -> RecordSummary:
+        position = record.position
+        return RecordSummary(
+            stream=position.stream.value,
+            epoch=position.epoch,
+            seq=position.seq,
+            kind=record.kind.name.lower(),
+            samples=record.samples,
+            bytes=len(record.payload),
+            time_min_ns=record.time_min_ns,
+            time_max_ns=record.time_max_ns,
+            text=self._text(record),
+        )
+
+    def _text(self, record: Record) -> str:
+        match record.kind:
+            case RecordKind.BATCH:
+                try:
+                    schema = self._journal.schema(peek_schema_id(record.payload))
+                except KeyError:
+                    return "of an unknown schema"
+                return f"{schema.source} {schema.group}"
+            case RecordKind.SCHEMA:
+                schema = decode_schema(record.payload)
+                return f"{schema.source} {schema.group}: {len(schema.tags)} tags"
+            case RecordKind.GAP:
+                gap = decode_gap(record.payload)
+                count = "an unknown number of" if gap.samples is None else str(gap.samples)
+                return f"{gap.cause.name.lower()}: {count} samples {gap.source}".rstrip()
+            case RecordKind.ANCHOR:
+                anchor = decode_anchor(record.payload)
+                return (
+                    f"boot {anchor.boot_id[:8]}, clock {'synced' if anchor.synced else 'unsynced'}"
+                )
+
+
+def _rss_bytes() -> int:
+    """Give the resident size of this process now, from proc(5) statm."""
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - a kernel file, read each second
+        return int(file.read().split()[1]) * resource.getpagesize()

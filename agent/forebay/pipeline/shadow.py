@@ -1,0 +1,117 @@
+"""The last known value, quality and time of every tag: the box's digital twin.
+
+Owns memory only; it is rebuilt from the devices after a start. Must not know where batches come from or go to.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from forebay.model import Quality, Sample, engineering, is_bad
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from forebay.model import Batch, Schema
+
+
+class _Twin:
+    """The last sample of each column of one schema. A dense batch is kept as it is until somebody reads."""
+
+    def __init__(self, schema: Schema) -> None:
+        count = len(schema.tags)
+        self.schema = schema
+        self.times_ns = np.zeros(count, np.int64)
+        self.received_ns = np.zeros(count, np.int64)
+        self.quality = np.full(count, Quality.BAD_WAITING_FOR_INITIAL_DATA, np.uint32)
+        self.values: list[NDArray[Any]] = [np.zeros(len(lane.columns), lane.type.dtype) for lane in schema.lanes]
+        self.place = np.empty(count, np.intp)
+        for lane in schema.lanes:
+            self.place[lane.columns] = np.arange(len(lane.columns))
+        self._row: Batch | None = None
+
+    def update(self, batch: Batch) -> None:
+        if batch.index is None:
+            self._row = batch
+            return
+        self.settle()
+        self.times_ns[batch.index] = batch.times_ns
+        self.received_ns[batch.index] = batch.received_ns
+        self.quality[batch.index] = 0 if batch.quality is None else batch.quality
+        lanes = self.schema.lane_of[batch.index]
+        for number, values in enumerate(batch.values):
+            self.values[number][self.place[batch.index[lanes == number]]] = values
+
+    def settle(self) -> None:
+        """Spread the kept dense row over the columns."""
+        row, self._row = self._row, None
+        if row is None or not row.rows:
+            return
+        self.times_ns[:] = row.times_ns[-1]
+        self.received_ns[:] = row.received_ns[-1]
+        self.quality[:] = 0 if row.quality is None else row.quality[-1]
+        for mine, values in zip(self.values, row.values, strict=True):
+            mine[:] = values[-1]
+
+    def sample(self, column: int) -> Sample:
+        tag, quality = self.schema.tags[column], int(self.quality[column])
+        raw = self.values[self.schema.lane_of[column]][self.place[column]]
+        value = None if is_bad(quality) else engineering(tag, raw)
+        return Sample(tag, int(self.times_ns[column]), int(self.received_ns[column]), value, quality)
+
+
+class Shadow:
+    """Last values by device and tag."""
+
+    def __init__(self, schemas: Iterable[Schema]) -> None:
+        """Know every tag of `schemas` from the start; until it is read its quality is BadWaitingForInitialData."""
+        self._twins = {schema.id: _Twin(schema) for schema in schemas}
+        self._columns = {
+            (twin.schema.source, tag.name): (twin, column)
+            for twin in self._twins.values()
+            for column, tag in enumerate(twin.schema.tags)
+        }
+
+    def update(self, batch: Batch) -> None:
+        """Take the newest of `batch`. Called for each batch in the order of its source; a poll costs one assignment."""
+        twin = self._twins.get(batch.schema.id)
+        if twin is None:
+            twin = self._twins[batch.schema.id] = _Twin(batch.schema)
+            for column, tag in enumerate(batch.schema.tags):
+                self._columns[batch.schema.source, tag.name] = (twin, column)
+        twin.update(batch)
+
+    def get(self, device: str, tag: str) -> tuple[Schema, Sample] | None:
+        """Give a tag's schema and last sample, or None if there is no such tag."""
+        found = self._columns.get((device, tag))
+        if found is None:
+            return None
+        twin, column = found
+        twin.settle()
+        return twin.schema, twin.sample(column)
+
+    def walk(self, device: str = "") -> Iterator[tuple[Schema, int]]:
+        """Give (schema, column) of every tag of `device`, or of all; cheap, no value is touched."""
+        for twin in self._twins.values():
+            if not device or twin.schema.source == device:
+                for column in range(len(twin.schema.tags)):
+                    yield twin.schema, column
+
+    def sample(self, schema: Schema, column: int) -> Sample:
+        """Give the last sample of one column that `walk` named."""
+        twin = self._twins[schema.id]
+        twin.settle()
+        return twin.sample(column)
+
+    def bad_counts(self) -> dict[str, int]:
+        """Give for each device how many of its tags have no usable value now."""
+        counts: dict[str, int] = {}
+        for twin in self._twins.values():
+            twin.settle()
+            bad = int(np.count_nonzero(twin.quality >> 31))
+            counts[twin.schema.source] = counts.get(twin.schema.source, 0) + bad
+        return counts

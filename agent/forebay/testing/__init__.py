@@ -1,0 +1,6 @@
+"""What adapter authors and Forebay's own tests share: fake seams, scripted drivers, faulty peers, contract suites.
+
+Shipped with the agent and never imported by it.
+"""
+
+from __future__ import annotations

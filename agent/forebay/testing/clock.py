@@ -1,0 +1,63 @@
+"""A clock that stands still until a test moves it."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from itertools import count
+
+SETTLE_TURNS = 25
+"""Turns of the event loop given to whatever a moment has woken, before time moves on."""
+
+
+class FakeClock:
+    """Implements `forebay.clock.Clock`. Wall time and monotonic time move together unless `step_wall` parts them."""
+
+    def __init__(self, wall_ns: int = 1_700_000_000_000_000_000, boot_id: str = "boot-1") -> None:
+        """Start at `wall_ns` and monotonic zero."""
+        self._wall_ns, self._now_ns, self.boot_id = wall_ns, 0, boot_id
+        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._tie = count()
+
+    def now_ns(self) -> int:
+        """See `Clock.now_ns`."""
+        return self._wall_ns + self._now_ns
+
+    def monotonic_s(self) -> float:
+        """See `Clock.monotonic_s`."""
+        return self._now_ns / 1e9
+
+    def boottime_ns(self) -> int:
+        """See `Clock.boottime_ns`."""
+        return self._now_ns
+
+    def step_wall(self, seconds: float) -> None:
+        """Set the wall clock forward or back; nothing that waits is woken."""
+        self._wall_ns += round(seconds * 1e9)
+
+    async def sleep(self, seconds: float) -> None:
+        """See `Clock.sleep`: ends when `advance` has passed the moment."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._now_ns + round(seconds * 1e9), next(self._tie), future))
+        await future
+
+    async def advance(self, seconds: float) -> None:
+        """Move time forward, waking each sleeper at its own moment and letting it act before time goes on."""
+        await self._settle()
+        end_ns = self._now_ns + round(seconds * 1e9)
+        while self._sleepers and self._sleepers[0][0] <= end_ns:
+            due_ns, _, future = heapq.heappop(self._sleepers)
+            if future.done():
+                continue
+            self._now_ns = max(self._now_ns, due_ns)
+            future.set_result(None)
+            await self._settle()
+        self._now_ns = end_ns
+        await self._settle()
+
+    async def _settle(self) -> None:
+        for _ in range(SETTLE_TURNS):
+            await asyncio.sleep(0)

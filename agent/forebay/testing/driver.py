@@ -1,0 +1,112 @@
+"""A driver that does what a test tells it, and an intake that remembers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from forebay.interfaces import Refusal, Scan, Span, SpanLimits
+from forebay.model import Batch, Quality
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from forebay.clock import Clock
+    from forebay.interfaces import Block
+    from forebay.model import Schema
+
+
+class CollectingIntake:
+    """Implements `forebay.interfaces.Intake` by keeping every batch."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.batches: list[Batch] = []
+
+    async def accept(self, batch: Batch) -> None:
+        """See `Intake.accept`."""
+        self.batches.append(batch)
+
+
+class ScriptedDriver:
+    """Implements `PolledDriver` and `StreamedDriver` over a dictionary of faults.
+
+    Column i reads i + 1000 * the number of reads so far. `refused` names columns at addresses that the device refuses, so a block
+    that touches one is refused whole. `on_connect` and `on_read` are called first and may raise, or return an awaitable.
+    """
+
+    def __init__(self, clock: Clock, *, max_count: int = 125) -> None:
+        """Answer at once with the time of `clock`."""
+        self._clock, self._max_count = clock, max_count
+        self.refused: set[int] = set()
+        self.on_connect: Callable[[], Any] = lambda: None
+        self.on_read: Callable[[], Any] = lambda: None
+        self.connects = self.closes = self.reads = 0
+        self.requests: list[tuple[int, ...]] = []
+        self.feed: asyncio.Queue[Batch | Exception] = asyncio.Queue(maxsize=1000)
+
+    async def connect(self) -> None:
+        """See `Driver.connect`."""
+        self.connects += 1
+        await _maybe(self.on_connect())
+
+    async def close(self) -> None:
+        """See `Driver.close`."""
+        self.closes += 1
+
+    def spans(self, schema: Schema) -> Sequence[Span]:
+        """See `PolledDriver.spans`: column i lies at i."""
+        return [Span("words", column, 1) for column in range(len(schema.tags))]
+
+    def limits(self, area: str) -> SpanLimits:
+        """See `PolledDriver.limits`."""
+        del area
+        return SpanLimits(self._max_count, 0)
+
+    def reader(self, schema: Schema, blocks: Sequence[Block]) -> _ScriptedReader:
+        """See `PolledDriver.reader`."""
+        return _ScriptedReader(self, schema, tuple(blocks))
+
+    async def stream(self, schemas: Mapping[Schema, float]) -> AsyncIterator[Batch]:
+        """See `StreamedDriver.stream`: give what a test puts into `feed`."""
+        del schemas
+        while True:
+            item = await self.feed.get()
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+
+class _ScriptedReader:
+    def __init__(self, driver: ScriptedDriver, schema: Schema, blocks: tuple[Block, ...]) -> None:
+        self._driver, self._schema, self._blocks = driver, schema, blocks
+
+    async def read(self) -> Scan:
+        driver = self._driver
+        driver.reads += 1
+        await _maybe(driver.on_read())
+        began_ns = driver._clock.now_ns()  # noqa: SLF001 - the driver's own other half
+        quality = np.zeros((1, len(self._schema.tags)), np.uint32)
+        refusals = []
+        for number, block in enumerate(self._blocks):
+            driver.requests.append(block.columns)
+            if driver.refused & set(block.columns):
+                quality[0, list(block.columns)] = Quality.BAD_OUT_OF_RANGE
+                refusals.append(Refusal(number, Quality.BAD_OUT_OF_RANGE, "illegal data address", permanent=True))
+        covered = {c for block in self._blocks for c in block.columns}
+        missing = [c for c in range(len(self._schema.tags)) if c not in covered]
+        quality[0, missing] = Quality.BAD_OUT_OF_RANGE
+        values = []
+        for lane in self._schema.lanes:
+            row = (lane.columns + 1000 * driver.reads).astype(lane.type.dtype)
+            values.append(np.where(quality[0, lane.columns] >> 31, 0, row).astype(lane.type.dtype)[None, :])
+        times = np.array([began_ns], np.int64)
+        batch = Batch(self._schema, times, times.copy(), tuple(values), quality if quality.any() else None)
+        return Scan(batch, tuple(refusals))
+
+
+async def _maybe(result: Any) -> None:  # noqa: ANN401 - what a test's hook gave
+    if result is not None:
+        await result
