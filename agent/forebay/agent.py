@@ -1,6 +1,9 @@
-"""The composition root: builds every part from a loaded configuration, runs them in one TaskGroup, stops them in reverse.
+"""The composition root.
 
-Owns who knows whom and in which order things start and end. Must not know protocols, byte layouts or screens.
+Builds every part from a loaded configuration, runs them in one TaskGroup, stops them in reverse.
+
+Owns who knows whom and in which order things start and end. Must not know protocols, byte layouts
+or screens.
 """
 
 from __future__ import annotations
@@ -43,8 +46,11 @@ def system_seams() -> Seams:
 
 
 def run(loaded: LoadedConfig) -> int:
-    """Run the agent until SIGTERM or SIGINT; give the exit code. Raises ForebayError for what forbids a start."""
-    import uvloop  # noqa: PLC0415 - only the daemon needs it
+    """Run the agent until SIGTERM or SIGINT; give the exit code.
+
+    Raises ForebayError for what forbids a start.
+    """
+    import uvloop
 
     return uvloop.run(_run(loaded))
 
@@ -65,7 +71,10 @@ async def _run(loaded: LoadedConfig) -> int:
 
 
 async def serve(loaded: LoadedConfig, seams: Seams, stop: asyncio.Event) -> None:
-    """Run the agent until `stop` is set, then stop it in order. Raises JournalFailed, in a group, if the disk fails."""
+    """Run the agent until `stop` is set, then stop it in order.
+
+    Raises JournalFailed, in a group, if the disk fails.
+    """
     config = loaded.config
     limits = JournalLimits(
         max_bytes=config.journal.max_size,
@@ -76,11 +85,20 @@ async def serve(loaded: LoadedConfig, seams: Seams, stop: asyncio.Event) -> None
     async with Journal(config.journal.directory, limits, seams) as journal:
         enabled = [device for device in loaded.devices if device.spec.settings.enabled]
         shadow = Shadow(schema for device in enabled for schema in device.spec.schemas)
-        stages = {d.spec.name: tuple(spec.build(settings) for spec, settings in d.stages) for d in enabled}
-        pipeline = Pipeline(journal, shadow, stages, seams, commit_interval_s=config.journal.commit_interval)
-        sessions = [Session(d.spec, d.driver.build, pipeline, seams, number=n) for n, d in enumerate(enabled)]
+        stages = {
+            d.spec.name: tuple(spec.build(settings) for spec, settings in d.stages) for d in enabled
+        }
+        pipeline = Pipeline(
+            journal, shadow, stages, seams, commit_interval_s=config.journal.commit_interval
+        )
+        sessions = [
+            Session(d.spec, d.driver.build, pipeline, seams, number=n)
+            for n, d in enumerate(enabled)
+        ]
         forwarders = [
-            Forwarder(name, spec.build(name, settings, seams), settings, journal, config.gateway.id, seams)
+            Forwarder(
+                name, spec.build(name, settings, seams), settings, journal, config.gateway.id, seams
+            )
             for name, spec, settings in loaded.uplinks
             if settings.enabled
         ]
@@ -96,7 +114,10 @@ async def _serve(
     seams: Seams,
     parts: tuple[Answers, Pipeline, Sequence[Session], Sequence[Forwarder]],
 ) -> None:
-    """Start from the journal outwards; stop from the devices inwards, so that nothing accepted is left behind."""
+    """Start from the journal outwards.
+
+    Stop from the devices inwards, so that nothing accepted is left behind.
+    """
     answers, pipeline, sessions, forwarders = parts
 
     def start(name: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
@@ -107,7 +128,9 @@ async def _serve(
     observing = start("observer", _observe(answers, seams))
     polling = [start(f"session[{s.name}]", s.run()) for s in sessions]
     answers.state = "running"
-    seams.events.emit(AGENT_STARTED, version=__version__, devices=len(sessions), uplinks=len(forwarders))
+    seams.events.emit(
+        AGENT_STARTED, version=__version__, devices=len(sessions), uplinks=len(forwarders)
+    )
     await stop.wait()
     answers.state = "draining"
     await _cancel([*polling, flushing])

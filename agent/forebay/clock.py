@@ -1,6 +1,7 @@
 """The clock seam: the only way in which Forebay learns the time or waits.
 
-Owns the mapping from the operating system's clocks to nanoseconds and seconds. Must not know who asks.
+Owns the mapping from the operating system's clocks to nanoseconds and seconds. Must not know who
+asks.
 """
 
 from __future__ import annotations

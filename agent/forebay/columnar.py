@@ -1,10 +1,11 @@
 """Batches, schemas, gaps and anchors as the bytes of `proto/forebay/v1/batch.proto`, and back.
 
-Owns the encoding of a record's payload. Pure. Must not know where the bytes rest or who sends them: they are made here once, and
-journal, uplinks and server carry them unchanged.
+Owns the encoding of a record's payload. Pure. Must not know where the bytes rest or who sends them:
+they are made here once, and journal, uplinks and server carry them unchanged.
 
-Numbers are kept raw and in columns; rows of one column are close to each other, so each row is stored as its difference to the
-row before (`DELTA`, `XOR`), the bytes of equal weight are put side by side (`SHUFFLE`), and zstd level 1 does the rest.
+Numbers are kept raw and in columns; rows of one column are close to each other, so each row is
+stored as its difference to the row before (`DELTA`, `XOR`), the bytes of equal weight are put side
+by side (`SHUFFLE`), and zstd level 1 does the rest.
 """
 
 from __future__ import annotations
@@ -43,10 +44,15 @@ class BatchEncoder:
         self._zstd = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
 
     def encode(self, batches: Sequence[Batch]) -> bytes:
-        """Encode batches of one schema and one layout, in order, as one. ValueError if they differ or are too large."""
+        """Encode batches of one schema and one layout, in order, as one.
+
+        ValueError if they differ or are too large.
+        """
         schema, sparse = batches[0].schema, batches[0].index is not None
         for batch in batches:
-            if batch.schema is not schema and batch.schema.id != schema.id or (batch.index is not None) is not sparse:
+            if (batch.schema is not schema and batch.schema.id != schema.id) or (
+                batch.index is not None
+            ) is not sparse:
                 msg = "batches of different schemas or layouts cannot be one"
                 raise ValueError(msg)
         times = _joined([b.times_ns for b in batches])
@@ -54,19 +60,36 @@ class BatchEncoder:
         message = pb.Batch(schema_id=schema.id, rows=len(times), base_time_ns=base)
         parts: list[bytes] = []
 
-        def put(role: pb.ColumnRole, kind: ValueType, array: NDArray[Any], *, rows_alike: bool) -> None:
+        def put(
+            role: pb.ColumnRole, kind: ValueType, array: NDArray[Any], *, rows_alike: bool
+        ) -> None:
             transform, data = _forward(array, kind, rows_alike=rows_alike)
             message.columns.add(role=role, type=_NUMBER[kind], transform=transform, bytes=len(data))
             parts.append(data)
 
         put(pb.TIME, ValueType.INT64, times - base, rows_alike=True)
-        put(pb.RECEIVED, ValueType.INT64, _joined([b.received_ns for b in batches]) - times, rows_alike=True)
+        put(
+            pb.RECEIVED,
+            ValueType.INT64,
+            _joined([b.received_ns for b in batches]) - times,
+            rows_alike=True,
+        )
         if sparse:
             put(pb.INDEX, ValueType.UINT32, _joined([b.index for b in batches]), rows_alike=True)
         for number, lane in enumerate(schema.lanes):
-            put(pb.VALUES, lane.type, _joined([b.values[number] for b in batches]), rows_alike=not sparse)
+            put(
+                pb.VALUES,
+                lane.type,
+                _joined([b.values[number] for b in batches]),
+                rows_alike=not sparse,
+            )
         if any(b.quality is not None for b in batches):
-            put(pb.QUALITY, ValueType.UINT32, _joined([_quality(b) for b in batches]), rows_alike=not sparse)
+            put(
+                pb.QUALITY,
+                ValueType.UINT32,
+                _joined([_quality(b) for b in batches]),
+                rows_alike=not sparse,
+            )
         self._pack(message, b"".join(parts))
         return message.SerializeToString()
 
@@ -113,19 +136,32 @@ def decode_batch(payload: bytes, schema: Schema) -> Batch:
             lane = schema.lanes[len(values)]
             if _TYPE.get(column.type) is not lane.type:
                 raise _corrupt("a value column has another type than its lane")
-            shape = (_lane_rows(found, schema, len(values), rows),) if sparse else (rows, len(lane.columns))
+            shape = (
+                (_lane_rows(found, schema, len(values), rows),)
+                if sparse
+                else (rows, len(lane.columns))
+            )
             values.append(_backward(part, lane.type, column.transform, shape))
         else:
             kind = ValueType.INT64 if column.role in (pb.TIME, pb.RECEIVED) else ValueType.UINT32
             wide = column.role == pb.QUALITY and not sparse
-            array = _backward(part, kind, column.transform, (rows, len(schema.tags)) if wide else (rows,))
+            array = _backward(
+                part, kind, column.transform, (rows, len(schema.tags)) if wide else (rows,)
+            )
             if column.role == pb.INDEX and rows and int(array.max()) >= len(schema.tags):
                 raise _corrupt("a row names a column that its schema has not")
             found[column.role] = array
     if pb.TIME not in found or pb.RECEIVED not in found or len(values) != len(schema.lanes):
         raise _corrupt("a column is missing")
     times = found[pb.TIME] + np.int64(message.base_time_ns)
-    return Batch(schema, times, found[pb.RECEIVED] + times, tuple(values), found.get(pb.QUALITY), found.get(pb.INDEX))
+    return Batch(
+        schema,
+        times,
+        found[pb.RECEIVED] + times,
+        tuple(values),
+        found.get(pb.QUALITY),
+        found.get(pb.INDEX),
+    )
 
 
 def encode_schema(schema: Schema) -> bytes:
@@ -133,7 +169,12 @@ def encode_schema(schema: Schema) -> bytes:
     message = pb.Schema(id=schema.id, source=schema.source, group=schema.group)
     for tag in schema.tags:
         message.tags.add(
-            name=tag.name, address=tag.address, type=_NUMBER[tag.type], unit=tag.unit, scale=tag.scale, offset=tag.offset
+            name=tag.name,
+            address=tag.address,
+            type=_NUMBER[tag.type],
+            unit=tag.unit,
+            scale=tag.scale,
+            offset=tag.offset,
         )
     return message.SerializeToString()
 
@@ -142,7 +183,9 @@ def decode_schema(payload: bytes) -> Schema:
     """Decode a SCHEMA payload; JournalCorrupt if its content does not give its id."""
     message = _parse(pb.Schema, payload)
     try:
-        tags = tuple(Tag(t.name, t.address, _TYPE[t.type], t.unit, t.scale, t.offset) for t in message.tags)
+        tags = tuple(
+            Tag(t.name, t.address, _TYPE[t.type], t.unit, t.scale, t.offset) for t in message.tags
+        )
     except KeyError:
         raise _corrupt("a tag has an unknown type") from None
     schema = Schema(message.source, message.group, tags)
@@ -175,13 +218,18 @@ def decode_gap(payload: bytes) -> Gap:
     except ValueError:
         raise _corrupt("a gap has an unknown cause") from None
     samples = m.samples if m.HasField("samples") else None
-    return Gap(cause, m.time_from_ns, m.time_to_ns, samples, m.source, m.epoch, m.seq_from, m.seq_to)
+    return Gap(
+        cause, m.time_from_ns, m.time_to_ns, samples, m.source, m.epoch, m.seq_from, m.seq_to
+    )
 
 
 def encode_anchor(anchor: Anchor) -> bytes:
     """Encode an ANCHOR payload."""
     return pb.Anchor(
-        boot_id=anchor.boot_id, wall_ns=anchor.wall_ns, monotonic_ns=anchor.monotonic_ns, synced=anchor.synced
+        boot_id=anchor.boot_id,
+        wall_ns=anchor.wall_ns,
+        monotonic_ns=anchor.monotonic_ns,
+        synced=anchor.synced,
     ).SerializeToString()
 
 
@@ -191,7 +239,7 @@ def decode_anchor(payload: bytes) -> Anchor:
     return Anchor(m.boot_id, m.wall_ns, m.monotonic_ns, m.synced)
 
 
-# --- columns -------------------------------------------------------------------------------------------------------------------------
+# --- columns --------------------------------------------------------------------------------------
 
 
 def _joined(arrays: Sequence[NDArray[Any] | None]) -> NDArray[Any]:
@@ -208,8 +256,13 @@ def _quality(batch: Batch) -> NDArray[np.uint32]:
     return np.zeros(shape, np.uint32)
 
 
-def _forward(array: NDArray[Any], kind: ValueType, *, rows_alike: bool) -> tuple[pb.Transform, bytes]:
-    """Choose a transform and apply it: differences only where successive rows belong to the same tag."""
+def _forward(
+    array: NDArray[Any], kind: ValueType, *, rows_alike: bool
+) -> tuple[pb.Transform, bytes]:
+    """Choose a transform and apply it.
+
+    Differences only where successive rows belong to the same tag.
+    """
     if kind is ValueType.STRING:
         texts = [str(text).encode() for text in array.flat]
         return pb.STRINGS, np.array([len(t) for t in texts], "<u4").tobytes() + b"".join(texts)
@@ -288,7 +341,8 @@ def _unpack(message: pb.Batch) -> bytes:
         data = message.data
     elif message.compression == pb.ZSTD:
         try:
-            # The frame's own header is believed before it is unpacked, so it must say the same as ours.
+            # The frame's own header is believed before it is unpacked, so it must say the same as
+            # ours.
             if zstandard.frame_content_size(message.data) != message.raw_bytes:
                 raise _corrupt("its frame has another length than it says")
             data = zstandard.ZstdDecompressor().decompress(message.data)
@@ -302,7 +356,7 @@ def _unpack(message: pb.Batch) -> bytes:
 
 
 def _parse(kind: Any, payload: bytes) -> Any:  # noqa: ANN401 - a generated message class and its instance
-    from google.protobuf.message import DecodeError  # noqa: PLC0415 - only decoding needs it
+    from google.protobuf.message import DecodeError
 
     try:
         return kind.FromString(payload)
@@ -311,4 +365,7 @@ def _parse(kind: Any, payload: bytes) -> Any:  # noqa: ANN401 - a generated mess
 
 
 def _corrupt(what: str) -> JournalCorrupt:
-    return JournalCorrupt(f"a payload is damaged: {what}", hint="run `forebay journal status`; the record is set aside")
+    return JournalCorrupt(
+        f"a payload is damaged: {what}",
+        hint="run `forebay journal status`; the record is set aside",
+    )

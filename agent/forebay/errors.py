@@ -1,23 +1,22 @@
 """Every error that Forebay raises on purpose, as one tree whose branches are the actions.
 
-    ForebayError
-    ├── ConfigError            refuse the configuration; what runs goes on
-    ├── DeviceError
-    │   ├── DeviceUnreachable  mark bad, reconnect with back-off
-    │   ├── DeviceRefused      mark these tags bad, go on
-    │   └── ProtocolViolation  mark bad, count, reconnect
-    ├── JournalError
-    │   ├── JournalFull        retention decides; the caller accounts for what it could not hand over
-    │   ├── JournalCorrupt     quarantine what is damaged, report the loss
-    │   ├── JournalFailed      the disk refused a write or a flush: stop, exit 74, recover from disk
-    │   └── JournalLocked      another process owns the directory
-    └── UplinkError
-        ├── UplinkUnavailable  retry after `wait_s`
-        ├── UplinkRejected     quarantine these positions, go on
-        └── UplinkMisbehaved   the peer broke the ack protocol: drop the session, say Hello again
+    ForebayError ├── ConfigError            refuse the configuration; what runs goes on ├──
+    DeviceError │   ├── DeviceUnreachable  mark bad, reconnect with back-off │   ├── DeviceRefused
+    mark these tags bad, go on │   └── ProtocolViolation  mark bad, count, reconnect ├──
+    JournalError │   ├── JournalFull        retention decides; the caller accounts for what it could
+    not hand over │   ├── JournalCorrupt     quarantine what is damaged, report the loss │   ├──
+    JournalFailed      the disk refused a write or a flush: stop, exit 74, recover from disk │   └──
+    JournalLocked      another process owns the directory ├── UplinkError │   ├── UplinkUnavailable
+    retry after `wait_s` │   ├── UplinkRejected     quarantine these positions, go on │   └──
+    UplinkMisbehaved   the peer broke the ack protocol: drop the session, say Hello again └──
+    ControlError ├── ControlSocketUnusable  the control socket cannot be made: refuse to start │
+    └── ControlSocketBusy  another agent answers on it: refuse to start ├── AgentUnreachable
+    no agent answers: the command ends with status 3 ├── RequestInvalid         the agent does not
+    understand what was asked: status 2 └── RequestFailed          the agent could not answer:
+    status 1
 
-The type decides what the program does; `hint` tells a person the next step. This module knows no other part of Forebay
-but the model's `Position`.
+The type decides what the program does; `hint` tells a person the next step. This module knows no
+other part of Forebay but the model's `Position`.
 """
 
 from __future__ import annotations
@@ -44,7 +43,8 @@ class ForebayError(Exception):
 class Fault:
     """One thing wrong in a configuration.
 
-    `path` is dotted from the root of the file (`devices.press.port`), or `FILE:LINE` for a row of a tag list.
+    `path` is dotted from the root of the file (`devices.press.port`), or `FILE:LINE` for a row of a
+    tag list.
     """
 
     path: str
@@ -68,7 +68,10 @@ class ConfigError(ForebayError):
 
 
 class DeviceError(ForebayError):
-    """Something between a driver and its device. `status` is the OPC UA StatusCode that the values get."""
+    """Something between a driver and its device.
+
+    `status` is the OPC UA StatusCode that the values get.
+    """
 
     def __init__(self, message: str, *, hint: str, status: int) -> None:
         """Keep `status` (a 32-bit StatusCode with severity Bad)."""
@@ -81,11 +84,17 @@ class DeviceUnreachable(DeviceError):
 
 
 class DeviceRefused(DeviceError):
-    """The device answered, and the answer is no: the connection stays, the tags asked for go bad."""
+    """The device answered, and the answer is no.
+
+    The connection stays, the tags asked for go bad.
+    """
 
 
 class ProtocolViolation(DeviceError):
-    """The device sent what its protocol forbids: nothing of it becomes a value; the session reconnects."""
+    """The device sent what its protocol forbids.
+
+    Nothing of it becomes a value; the session reconnects.
+    """
 
 
 class JournalError(ForebayError):
@@ -101,7 +110,10 @@ class JournalCorrupt(JournalError):
 
 
 class JournalFailed(JournalError):
-    """A write or flush failed. Nothing is retried: the process ends with status 74 and recovers from disk."""
+    """A write or flush failed.
+
+    Nothing is retried: the process ends with status 74 and recovers from disk.
+    """
 
 
 class JournalLocked(JournalError):
@@ -113,7 +125,10 @@ class UplinkError(ForebayError):
 
 
 class UplinkUnavailable(UplinkError):
-    """The destination cannot be used now. `wait_s`, if the destination gave one, is the least time to wait."""
+    """The destination cannot be used now.
+
+    `wait_s`, if the destination gave one, is the least time to wait.
+    """
 
     def __init__(self, message: str, *, hint: str, wait_s: float | None = None) -> None:
         """Keep `wait_s` in seconds, or None if the destination asked for nothing."""
@@ -132,3 +147,27 @@ class UplinkRejected(UplinkError):
 
 class UplinkMisbehaved(UplinkError):
     """The destination acknowledged what was never sent, went backwards, or broke the chain."""
+
+
+class ControlError(ForebayError):
+    """Something between a command and the agent."""
+
+
+class ControlSocketUnusable(ControlError):
+    """The control socket cannot be made where it is wanted."""
+
+
+class ControlSocketBusy(ControlSocketUnusable):
+    """Another process answers on the control socket."""
+
+
+class AgentUnreachable(ControlError):
+    """No agent answers on the control socket, for now or at all."""
+
+
+class RequestInvalid(ControlError):
+    """The agent was asked for something that cannot be."""
+
+
+class RequestFailed(ControlError):
+    """The agent was asked for something that it could not do."""

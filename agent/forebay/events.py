@@ -1,7 +1,7 @@
 """What happens, told once: a log line and its metric are declared together and emitted together.
 
-Owns the list of events and the sink that writes them. Must not know who emits. Declarations are constants; the sink, with its
-metric registry, is made by the composition root and handed down.
+Owns the list of events and the sink that writes them. Must not know who emits. Declarations are
+constants; the sink, with its metric registry, is made by the composition root and handed down.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ Level = Literal["debug", "info", "warning", "error"]
 class Event:
     """One kind of thing that happens.
 
-    `name` is the log line's event; `counter` is the metric that counts it (`forebay_` is put before, `_total` behind), labelled
-    by `labels`, which must be among the fields of each emission and have few values (a device, never a tag).
+    `name` is the log line's event; `counter` is the metric that counts it (`forebay_` is put
+    before, `_total` behind), labelled by `labels`, which must be among the fields of each emission
+    and have few values (a device, never a tag).
     """
 
     name: str
@@ -120,7 +121,10 @@ class Events:
         self._counters: dict[str, Counter] = {}
 
     def emit(self, event: Event, **fields: object) -> None:
-        """Log `event` with `fields` and count it. For transitions and faults; never once per value or per poll."""
+        """Log `event` with `fields` and count it.
+
+        For transitions and faults; never once per value or per poll.
+        """
         counter = self._counters.get(event.counter)
         if counter is None:
             counter = Counter(

@@ -1,7 +1,9 @@
-"""The disk seam: every byte that Forebay stores passes here, so that a test can lose, tear or refuse it.
+"""The disk seam.
 
-Owns the calls and what each one promises after a power cut. Must not know what the bytes mean. All calls block: the journal
-makes them on its own threads. Errors are the operating system's `OSError`.
+Every byte that Forebay stores passes here, so that a test can lose, tear or refuse it.
+
+Owns the calls and what each one promises after a power cut. Must not know what the bytes mean. All
+calls block: the journal makes them on its own threads. Errors are the operating system's `OSError`.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ class DiskFile(Protocol):
         ...
 
     def pwrite(self, data: Sequence[bytes | memoryview], offset: int) -> int:
-        """Write the pieces one after the other at `offset`, all of them; volatile until `datasync`. Gives the byte count."""
+        """Write the pieces one after the other at `offset`, all of them; volatile until `datasync`.
+
+        Gives the byte count.
+        """
         ...
 
     def pread(self, size: int, offset: int) -> bytes:
@@ -38,7 +43,10 @@ class DiskFile(Protocol):
         ...
 
     def allocate(self, size: int) -> None:
-        """Reserve blocks so that writes below `size` cannot meet a full disk; the file reads as zeros there."""
+        """Reserve blocks so that writes below `size` cannot meet a full disk.
+
+        The file reads as zeros there.
+        """
         ...
 
     def truncate(self, size: int) -> None:
@@ -90,7 +98,10 @@ class Disk(Protocol):
         ...
 
     def write_atomic(self, path: Path, data: bytes) -> None:
-        """Replace a small file whole: after a cut it holds the old bytes or the new ones. Durable on return."""
+        """Replace a small file whole: after a cut it holds the old bytes or the new ones.
+
+        Durable on return.
+        """
         ...
 
     def read_bytes(self, path: Path, limit: int) -> bytes:

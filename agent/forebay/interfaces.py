@@ -1,6 +1,7 @@
 """The seams between engines and adapters: who calls what, when, how often, until what.
 
-Owns the contracts. Must not know any implementation. Every adapter is checked against these words by `tests/contracts`.
+Owns the contracts. Must not know any implementation. Every adapter is checked against these words
+by `tests/contracts`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Seams:
-    """All that ties the program to the world; a test puts its own in place. `events` is where what happens is told."""
+    """All that ties the program to the world; a test puts its own in place.
+
+    `events` is where what happens is told.
+    """
 
     clock: Clock
     disk: Disk
@@ -31,18 +35,22 @@ class Seams:
     events: Events
 
 
-# --- left of the journal: pushed ---------------------------------------------------------------------------------------------------
+# --- left of the journal: pushed ------------------------------------------------------------------
 
 
 class Intake(Protocol):
-    """Whatever takes responsibility for a batch. Sessions, stages and plugins hand over here and nowhere else."""
+    """Whatever takes responsibility for a batch.
+
+    Sessions, stages and plugins hand over here and nowhere else.
+    """
 
     async def accept(self, batch: Batch) -> None:
         """Take responsibility for `batch`.
 
-        Called by a session once per poll or per notification, never twice with the same batch. Returns only when this part
-        answers for it: it will be journaled, or a Gap will account for it. May wait a bounded moment for room; never raises for
-        a full journal. The caller may forget the batch, and may acknowledge it to a device, only after the return.
+        Called by a session once per poll or per notification, never twice with the same batch.
+        Returns only when this part answers for it: it will be journaled, or a Gap will account for
+        it. May wait a bounded moment for room; never raises for a full journal. The caller may
+        forget the batch, and may acknowledge it to a device, only after the return.
         """
         ...
 
@@ -51,13 +59,19 @@ class Stage(Protocol):
     """Batch in, batch out; in-process, pure and fast."""
 
     def apply(self, batch: Batch) -> Batch | None:
-        """Give what goes on, or None for nothing. Called for every batch of one device, in order; must not wait or raise."""
+        """Give what goes on, or None for nothing.
+
+        Called for every batch of one device, in order; must not wait or raise.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where one tag lies in its device's memory: `count` units from `start` in `area`; the driver defines unit and area."""
+    """Where one tag lies in its device's memory.
+
+    `count` units from `start` in `area`; the driver defines unit and area.
+    """
 
     area: str
     start: int
@@ -66,7 +80,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One request: `count` units from `start` in `area`, which feeds the schema columns `columns`."""
+    """One request.
+
+    `count` units from `start` in `area`, which feeds the schema columns `columns`.
+    """
 
     area: str
     start: int
@@ -76,7 +93,10 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class SpanLimits:
-    """What one request may ask in one area: at most `max_count` units, bridging holes of at most `max_hole` units."""
+    """What one request may ask in one area.
+
+    At most `max_count` units, bridging holes of at most `max_hole` units.
+    """
 
     max_count: int
     max_hole: int
@@ -84,48 +104,70 @@ class SpanLimits:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A request that the device answered with no. `block` is the index in the reader's blocks; `status` is a bad StatusCode."""
+    """A request that the device answered with no.
+
+    `block` is the index in the reader's blocks; `status` is a bad StatusCode. `permanent` says that
+    the request itself is at fault (an address, a length), so that asking differently may help;
+    otherwise the device cannot answer just now, and the plan stays as it is.
+    """
 
     block: int
     status: int
     message: str
+    permanent: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What one poll brought: a dense batch of one row, its refused blocks marked bad, and those refusals."""
+    """What one poll brought.
+
+    A dense batch of one row, its refused blocks marked bad, and those refusals.
+    """
 
     batch: Batch
     refusals: tuple[Refusal, ...] = ()
 
 
 class Reader(Protocol):
-    """One group's reads, compiled: prebuilt requests and one decoding plan. Belongs to the connection it was made on."""
+    """One group's reads, compiled: prebuilt requests and one decoding plan.
+
+    Belongs to the connection it was made on.
+    """
 
     async def read(self) -> Scan:
         """Read every block once and give the row.
 
-        Called by the session at each period, never twice at once on one driver, under a deadline that cancels it. Raises
-        DeviceUnreachable or ProtocolViolation when the connection cannot be trusted any more (after cancellation too: the session
-        then closes the driver). A refusal of the device is no exception but a `Refusal`.
+        Called by the session at each period, never twice at once on one driver, under a deadline
+        that cancels it. Raises DeviceUnreachable or ProtocolViolation when the connection cannot be
+        trusted any more (after cancellation too: the session then closes the driver). A refusal of
+        the device is no exception but a `Refusal`.
         """
         ...
 
 
 class Driver(Protocol):
-    """Speaks one protocol to one device. Never retries, never sleeps to retry, never hides a fault: the session does that.
+    """Speaks one protocol to one device.
 
-    The session calls `connect` once on each instance's turn; if that returns, `reader` and `stream` may be used until one of them
-    raises a DeviceError; then `close`; then, after a back-off, `connect` again, for as long as the agent runs. Making a driver
-    touches no network. Every exception of the protocol library is turned into a DeviceError here.
+    Never retries, never sleeps to retry, never hides a fault: the session does that.
+
+    The session calls `connect` once on each instance's turn; if that returns, `reader` and `stream`
+    may be used until one of them raises a DeviceError; then `close`; then, after a back-off,
+    `connect` again, for as long as the agent runs. Making a driver touches no network. Every
+    exception of the protocol library is turned into a DeviceError here.
     """
 
     async def connect(self) -> None:
-        """Reach the device, within a deadline of the caller. Raises DeviceUnreachable, DeviceRefused or ProtocolViolation."""
+        """Reach the device, within a deadline of the caller.
+
+        Raises DeviceUnreachable, DeviceRefused or ProtocolViolation.
+        """
         ...
 
     async def close(self) -> None:
-        """Give up the connection and all that belongs to it. Called after every `connect`, failed or not; never raises."""
+        """Give up the connection and all that belongs to it.
+
+        Called after every `connect`, failed or not; never raises.
+        """
         ...
 
 
@@ -133,7 +175,10 @@ class PolledDriver(Driver, Protocol):
     """A driver whose groups may be polled."""
 
     def spans(self, schema: Schema) -> Sequence[Span]:
-        """Give each column's place, in schema order, for the planner. Called once per group, before any connection."""
+        """Give each column's place, in schema order, for the planner.
+
+        Called once per group, before any connection.
+        """
         ...
 
     def limits(self, area: str) -> SpanLimits:
@@ -141,7 +186,11 @@ class PolledDriver(Driver, Protocol):
         ...
 
     def reader(self, schema: Schema, blocks: Sequence[Block]) -> Reader:
-        """Compile the plan. Called after each `connect` and whenever the session has learned to cut the blocks differently."""
+        """Compile the plan.
+
+        Called after each `connect` and whenever the session has learned to cut the blocks
+        differently.
+        """
         ...
 
 
@@ -149,17 +198,23 @@ class StreamedDriver(Driver, Protocol):
     """A driver whose device sends by itself."""
 
     def stream(self, schemas: Mapping[Schema, float]) -> AsyncIterator[Batch]:
-        """Give batches, sparse as a rule, of any of `schemas` as they come; the values are the asked-for periods in seconds.
+        """Give batches, sparse as a rule, of any of `schemas` as they come.
 
-        Called once after each `connect`. The session asks for the next batch only after the journal's intake took the last one, so
-        acknowledging the device when asked again is safe. Ends only by raising a DeviceError or by being closed.
+        The values are the asked-for periods in seconds.
+
+        Called once after each `connect`. The session asks for the next batch only after the
+        journal's intake took the last one, so acknowledging the device when asked again is safe.
+        Ends only by raising a DeviceError or by being closed.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceSpec:
-    """What a session needs to make its driver. `tags[i]` is the validated row behind column i of the concatenated `schemas`."""
+    """What a session needs to make its driver.
+
+    `tags[i]` is the validated row behind column i of the concatenated `schemas`.
+    """
 
     name: str
     settings: DeviceSettings
@@ -171,8 +226,8 @@ class DeviceSpec:
 class DriverSpec:
     """The face of a driver package, found by its entry point in `forebay.drivers`.
 
-    Loading it must not import the protocol library; `build` may. `modes` are those of `poll` and `subscribe` that it serves;
-    `requires` maps an importable module to the extra that brings it.
+    Loading it must not import the protocol library; `build` may. `modes` are those of `poll` and
+    `subscribe` that it serves; `requires` maps an importable module to the extra that brings it.
     """
 
     protocol: str
@@ -185,19 +240,25 @@ class DriverSpec:
 
 @dataclass(frozen=True, slots=True)
 class StageSpec:
-    """The face of a stage, found by its entry point in `forebay.stages`. `build` is called once per device."""
+    """The face of a stage, found by its entry point in `forebay.stages`.
+
+    `build` is called once per device.
+    """
 
     kind: str
     settings: type[StageSettings]
     build: Callable[[Any], Stage]
 
 
-# --- right of the journal: pulled --------------------------------------------------------------------------------------------------
+# --- right of the journal: pulled -----------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the journal holds of one stream: `epoch`, the first seq still there, and the next one to be durable."""
+    """What the journal holds of one stream.
+
+    `epoch`, the first seq still there, and the next one to be durable.
+    """
 
     stream: Stream
     epoch: int
@@ -217,7 +278,10 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """How far the destination has one stream's epoch: everything up to `committed_seq`, which is 0 for nothing."""
+    """How far the destination has one stream's epoch.
+
+    Everything up to `committed_seq`, which is 0 for nothing.
+    """
 
     stream: Stream
     epoch: int
@@ -226,7 +290,10 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the destination answers: it is the authority on resume. `credit_bytes` bounds payload bytes sent and not acknowledged."""
+    """What the destination answers: it is the authority on resume.
+
+    `credit_bytes` bounds payload bytes sent and not acknowledged.
+    """
 
     incarnation: str
     resume: tuple[Resume, ...]
@@ -236,7 +303,10 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The destination durably has `resume`; refused for good are `rejected` (position, code). `credit_bytes` replaces the last one."""
+    """The destination durably has `resume`; refused for good are `rejected` (position, code).
+
+    `credit_bytes` replaces the last one.
+    """
 
     resume: Resume
     credit_bytes: int
@@ -244,22 +314,34 @@ class Receipt:
 
 
 class Uplink(Protocol):
-    """Speaks to one destination. Never retries and keeps nothing: the forwarder owns cursor, credit, deadlines and back-off.
+    """Speaks to one destination.
 
-    The forwarder calls `connect`, then `send` and `receipts` at the same time from two tasks, until one of them raises an
-    UplinkError; then `close`; then, after a back-off, `connect` again, for as long as the agent runs.
+    Never retries and keeps nothing: the forwarder owns cursor, credit, deadlines and back-off.
+
+    The forwarder calls `connect`, then `send` and `receipts` at the same time from two tasks, until
+    one of them raises an UplinkError; then `close`; then, after a back-off, `connect` again, for as
+    long as the agent runs.
     """
 
     async def connect(self, offer: Offer) -> Terms:
-        """Open a session and agree where to resume. Raises UplinkUnavailable or UplinkMisbehaved."""
+        """Open a session and agree where to resume.
+
+        Raises UplinkUnavailable or UplinkMisbehaved.
+        """
         ...
 
     async def send(self, records: Sequence[Record]) -> None:
-        """Send durable records in order. Returns when the transport has taken them, which promises nothing. Raises as `connect`."""
+        """Send durable records in order.
+
+        Returns when the transport has taken them, which promises nothing. Raises as `connect`.
+        """
         ...
 
     def receipts(self) -> AsyncIterator[Receipt]:
-        """Give each receipt as it comes. Iterated once per session; ends only by raising an UplinkError or by being closed."""
+        """Give each receipt as it comes.
+
+        Iterated once per session; ends only by raising an UplinkError or by being closed.
+        """
         ...
 
     async def close(self) -> None:
@@ -269,7 +351,9 @@ class Uplink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UplinkSpec:
-    """The face of an uplink package, found by its entry point in `forebay.uplinks`; see `DriverSpec`.
+    """The face of an uplink package, found by its entry point in `forebay.uplinks`.
+
+    See `DriverSpec`.
 
     `build` gets the uplink's name and its validated settings.
     """

@@ -1,7 +1,7 @@
 """The words of Forebay as types: Tag, Schema, Batch, Quality, Stream, Position, Gap, Record.
 
-Owns the shape of data in memory. Must not know how it is encoded (`columnar`), where it rests (`journal`) or which
-protocol it came from (`drivers`).
+Owns the shape of data in memory. Must not know how it is encoded (`columnar`), where it rests
+(`journal`) or which protocol it came from (`drivers`).
 """
 
 from __future__ import annotations
@@ -47,9 +47,10 @@ class ValueType(StrEnum):
 
 
 class Quality(IntEnum):
-    """The OPC UA StatusCodes that Forebay itself assigns (OPC UA Part 6, Annex A.2, StatusCode.csv).
+    """The StatusCodes that Forebay itself assigns (OPC UA Part 6, Annex A.2, StatusCode.csv).
 
-    Quality travels as a plain 32-bit integer and a device's own code is kept, so an array may hold codes not named here.
+    Quality travels as a plain 32-bit integer and a device's own code is kept, so an array may hold
+    codes not named here.
     """
 
     GOOD = 0x0000_0000
@@ -74,12 +75,11 @@ class Quality(IntEnum):
     BAD_OUT_OF_SERVICE = 0x808D_0000
 
 
-SEVERITY_MASK = 0xC000_0000
 BAD_SEVERITY = 0x8000_0000
 
 
 def is_bad(quality: int) -> bool:
-    """Whether a StatusCode says that there is no usable value (severity bits 10 or 11, OPC UA Part 4, 7.39)."""
+    """Whether a StatusCode means no usable value (severity 10 or 11, OPC UA Part 4, 7.39)."""
     return quality & BAD_SEVERITY != 0
 
 
@@ -96,8 +96,9 @@ def quality_name(quality: int) -> str:
 class Tag:
     """One addressable value on a device.
 
-    A reader sees `raw * scale + offset` in `unit`; the journal keeps the raw value and the schema that explains it.
-    `address` is the text of the tag list, kept for people; only the driver understands it.
+    A reader sees `raw * scale + offset` in `unit`; the journal keeps the raw value and the schema
+    that explains it. `address` is the text of the tag list, kept for people; only the driver
+    understands it.
     """
 
     name: str
@@ -114,7 +115,10 @@ class Tag:
 
 
 class Lane(NamedTuple):
-    """All columns of one `type` in a schema, in schema order: `columns` holds their schema indexes, shape (k,)."""
+    """All columns of one `type` in a schema, in schema order.
+
+    `columns` holds their schema indexes, shape (k,).
+    """
 
     type: ValueType
     columns: NDArray[np.intp]
@@ -124,8 +128,8 @@ class Lane(NamedTuple):
 class Schema:
     """The tag list that a batch's columns refer to: `tags[i]` describes column i.
 
-    `source` is the device, `group` the set of its tags that is read together. `id` is derived from the content alone, so the
-    same list gets the same id on every start and on every machine.
+    `source` is the device, `group` the set of its tags that is read together. `id` is derived from
+    the content alone, so the same list gets the same id on every start and on every machine.
     """
 
     source: str
@@ -143,7 +147,10 @@ class Schema:
 
     @cached_property
     def lanes(self) -> tuple[Lane, ...]:
-        """The columns grouped by type, in the order of `ValueType`; types without a column have no lane."""
+        """The columns grouped by type, in the order of `ValueType`.
+
+        Types without a column have no lane.
+        """
         of_type: dict[ValueType, list[int]] = {}
         for column, tag in enumerate(self.tags):
             of_type.setdefault(tag.type, []).append(column)
@@ -182,14 +189,16 @@ class Sample(NamedTuple):
 class Batch:
     """An immutable, bounded, columnar run of samples of one source.
 
-    *Dense* (`index is None`), the form of a poll: every row holds every column. `values[l]` has shape
-    (rows, len(lanes[l].columns)); `quality` has shape (rows, n).
-    *Sparse*, the form of a subscription: each row is one sample, of column `index[row]`. `values[l]` holds, in row order, the
-    values of those rows whose column lies in lane l; `quality` has shape (rows,).
+    *Dense* (`index is None`), the form of a poll: every row holds every column. `values[l]` has
+    shape (rows, len(lanes[l].columns)); `quality` has shape (rows, n).
+    *Sparse*, the form of a subscription: each row is one sample, of column `index[row]`.
+    `values[l]` holds, in row order, the values of those rows whose column lies in lane l;
+    `quality` has shape (rows,).
 
-    `times_ns` (rows,) is the source time, ns since 1970 UTC: the device's own where it gives one, else the moment at which the
-    read began. `received_ns` (rows,) is when the gateway held the answer. `quality is None` means all Good. Where a quality is
-    bad there is no value, and the column holds zero or the empty string.
+    `times_ns` (rows,) is the source time, ns since 1970 UTC: the device's own where it gives one,
+    else the moment at which the read began. `received_ns` (rows,) is when the gateway held the
+    answer. `quality is None` means all Good. Where a quality is bad there is no value, and the
+    column holds zero or the empty string.
     """
 
     schema: Schema
@@ -211,7 +220,10 @@ class Batch:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the columns before encoding; a string counts by its length, and what is zero-cost counts nothing."""
+        """Bytes of the columns before encoding.
+
+        A string counts by its length, and what is zero-cost counts nothing.
+        """
         total = self.times_ns.nbytes * 2
         for values in self.values:
             total += (
@@ -255,7 +267,10 @@ class Batch:
 
 
 def engineering(tag: Tag, raw: Any) -> bool | int | float | str:  # noqa: ANN401 - a numpy scalar or a Python one
-    """Turn a raw value into what a reader sees: `raw * scale + offset` as a float if the tag is scaled, else as it is."""
+    """Turn a raw value into what a reader sees.
+
+    `raw * scale + offset` as a float if the tag is scaled, else as it is.
+    """
     value: bool | int | float | str = raw.item() if hasattr(raw, "item") else raw
     if tag.scaled and not isinstance(value, str):
         return float(value) * tag.scale + tag.offset
@@ -287,8 +302,8 @@ class Stream(StrEnum):
 class Position(NamedTuple):
     """Where a record stands in the journal. The same position never names different bytes.
 
-    `epoch` is 63 bits: a creation counter in the upper 15, random in the lower 48, so that epochs of one gateway sort by age.
-    `seq` is dense within a stream's epoch and starts at 1.
+    `epoch` is 63 bits: a creation counter in the upper 15, random in the lower 48, so that epochs
+    of one gateway sort by age. `seq` is dense within a stream's epoch and starts at 1.
     """
 
     stream: Stream
@@ -320,8 +335,9 @@ class GapCause(Enum):
 class Gap:
     """An in-sequence record that accounts for data that is not there.
 
-    `seq_from..seq_to` (inclusive, of `epoch`) names records that had a position and are gone; both are 0 for samples that never
-    got one. `samples` is None where nobody can know. `source` is the device, or empty for all.
+    `seq_from..seq_to` (inclusive, of `epoch`) names records that had a position and are gone; both
+    are 0 for samples that never got one. `samples` is None where nobody can know. `source` is the
+    device, or empty for all.
     """
 
     cause: GapCause
@@ -335,15 +351,18 @@ class Gap:
 
     @property
     def journaled(self) -> bool:
-        """Whether the lost samples once had a position, so that the ledger has already counted them as produced."""
+        """Whether the lost samples once had a position: the ledger has counted them as produced."""
         return self.seq_to != 0
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """Ties the wall clock to the monotonic clock at one moment of one boot, so that readers can mend times after a step.
+    """Ties the wall clock to the monotonic clock at one moment of one boot.
 
-    `monotonic_ns` is CLOCK_BOOTTIME; `synced` says whether the kernel believed its clock to be disciplined.
+    Readers mend times by it after a step.
+
+    `monotonic_ns` is CLOCK_BOOTTIME; `synced` says whether the kernel believed its clock to be
+    disciplined.
     """
 
     boot_id: str
@@ -354,10 +373,13 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One entry of the journal as a consumer reads it, and as it crosses the wire: the payload's bytes are the same everywhere.
+    """One entry of the journal as a consumer reads it, and as it crosses the wire.
 
-    `samples` counts the samples of a BATCH, or those that a GAP accounts for and that no earlier record counted.
-    `hash` is the SHA-256 of the payload as first written; `crc` is the CRC32C of `payload` (RFC 3720, appendix B.4).
+    The payload's bytes are the same everywhere.
+
+    `samples` counts the samples of a BATCH, or those that a GAP accounts for and that no earlier
+    record counted. `hash` is the SHA-256 of the payload as first written; `crc` is the CRC32C of
+    `payload` (RFC 3720, appendix B.4).
     """
 
     position: Position

@@ -1,7 +1,7 @@
 """The network seam: how drivers of our own open a TCP connection.
 
-Owns socket options that every field connection wants. Must not know any protocol. Libraries that open their own sockets (grpc,
-asyncua, paho) are tested against real servers and proxies instead.
+Owns socket options that every field connection wants. Must not know any protocol. Libraries that
+open their own sockets (grpc, asyncua, paho) are tested against real servers and proxies instead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ class Network(Protocol):
     """Opens connections."""
 
     async def connect_tcp(self, host: str, port: int, protocol: P) -> P:
-        """Connect `protocol` to host and port and give it back; OSError if that fails. The caller sets the deadline."""
+        """Connect `protocol` to host and port and give it back; OSError if that fails.
+
+        The caller sets the deadline.
+        """
         ...
 
 
@@ -25,7 +28,10 @@ class SystemNetwork:
     """The machine's TCP."""
 
     async def connect_tcp(self, host: str, port: int, protocol: P) -> P:
-        """See `Network.connect_tcp`. Nagle's delay is off; keep-alive finds a dead peer while nothing is polled."""
+        """See `Network.connect_tcp`.
+
+        Nagle's delay is off; keep-alive finds a dead peer while nothing is polled.
+        """
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_connection(lambda: protocol, host, port)
         sock = transport.get_extra_info("socket")

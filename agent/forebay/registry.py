@@ -36,7 +36,10 @@ class Registry:
         return tuple(sorted(self._found[group]))
 
     def driver(self, protocol: str, path: str) -> DriverSpec:
-        """Give the driver for `protocol`; ConfigError at `path` if there is none or its library is missing."""
+        """Give the driver for `protocol`.
+
+        ConfigError at `path` if there is none or its library is missing.
+        """
         spec: DriverSpec = self._load(DRIVERS, protocol, path)
         _check_requirements(spec.requires, path)
         return spec
@@ -47,7 +50,10 @@ class Registry:
         return spec
 
     def uplink(self, kind: str, path: str) -> UplinkSpec:
-        """Give the uplink `kind`; ConfigError at `path` if there is none or its library is missing."""
+        """Give the uplink `kind`.
+
+        ConfigError at `path` if there is none or its library is missing.
+        """
         spec: UplinkSpec = self._load(UPLINKS, kind, path)
         _check_requirements(spec.requires, path)
         return spec

@@ -1,14 +1,16 @@
-"""What every adapter's configuration is made of: strict models, durations, sizes, tag rows, devices, uplinks.
+"""What every adapter's configuration is made of.
 
-Owns the shapes that a person writes in TOML or CSV and that adapters extend. Must not know where they are read from (`config`) or
-which adapters exist (`registry`).
+Strict models, durations, sizes, tag rows, devices, uplinks.
+
+Owns the shapes that a person writes in TOML or CSV and that adapters extend. Must not know where
+they are read from (`config`) or which adapters exist (`registry`).
 """
 
 from __future__ import annotations
 
 import random  # noqa: TC003 - pydantic resolves annotations at run time
 import re
-from pathlib import Path  # noqa: TC003 - pydantic resolves it at run time
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -106,10 +108,17 @@ class GroupSettings(Settings):
 
 
 class BackoffSettings(Settings):
-    """How long to wait before the next try to connect: doubling from `first` to `most`, each wait drawn at random from its upper half."""
+    """How long to wait before the next try to connect.
 
-    first: Annotated[Seconds, Field(gt=0, le=3600, description="Longest wait before the second try.")] = 0.5
-    most: Annotated[Seconds, Field(gt=0, le=86_400, description="Longest wait before any later try.")] = 30.0
+    Doubling from `first` to `most`, each wait drawn at random from its upper half.
+    """
+
+    first: Annotated[
+        Seconds, Field(gt=0, le=3600, description="Longest wait before the second try.")
+    ] = 0.5
+    most: Annotated[
+        Seconds, Field(gt=0, le=86_400, description="Longest wait before any later try.")
+    ] = 30.0
 
     def wait_s(self, tries: int, rng: random.Random) -> float:
         """Give the wait in seconds after the `tries`-th try in a row (from 1) has failed."""

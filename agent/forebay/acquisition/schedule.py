@@ -9,7 +9,7 @@ import math
 
 
 def phase_s(number: int, period_s: float, spread_s: float = 1.0) -> float:
-    """Give the first due time of the `number`-th group after the start, so that groups do not all poll in the same instant.
+    """Give when the `number`-th group is due first, so that groups do not all poll at once.
 
     The golden ratio spreads any count of groups evenly over the period, at most over `spread_s`.
     """
@@ -17,7 +17,7 @@ def phase_s(number: int, period_s: float, spread_s: float = 1.0) -> float:
 
 
 def next_due_s(due_s: float, period_s: float, now_s: float) -> tuple[float, int]:
-    """Give the next due time on the grid of `due_s` that lies after `now_s`, and how many due times went by unserved."""
+    """Give the first due time after `now_s` on the grid of `due_s`, and how many went unserved."""
     if now_s < due_s + period_s:
         return due_s + period_s, 0
     passed = math.floor((now_s - due_s) / period_s)

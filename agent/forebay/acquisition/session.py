@@ -1,10 +1,15 @@
-"""One device's life: connect, poll on a grid that never drifts, listen, notice loss, wait, connect again; until the agent stops.
+"""One device's life.
 
-Owns schedule, deadlines, reconnection and the quality of what could not be read. Must not know protocols (its driver does) or
-what becomes of a batch (its intake does). The one mechanism for all drivers.
+Connect, poll on a grid that never drifts, listen, notice loss, wait, connect again; until the agent
+stops.
 
-Two tasks share a link: `connect` keeps it up, `poll` uses it. The poller never stops: while there is no link, every due poll gives
-a row whose quality says why, so that an outage is data and not silence.
+Owns schedule, deadlines, reconnection and the quality of what could not be read. Must not know
+protocols (its driver does) or what becomes of a batch (its intake does). The one mechanism for all
+drivers.
+
+Two tasks share a link: `connect` keeps it up, `poll` uses it. The poller never stops: while there
+is no link, every due poll gives a row whose quality says why, so that an outage is data and not
+silence.
 """
 
 from __future__ import annotations
@@ -14,24 +19,44 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-
 from forebay.acquisition.plan import Learned, plan, refine
+
 from forebay.acquisition.schedule import next_due_s, phase_s
 from forebay.errors import DeviceError, DeviceUnreachable, JournalError, ProtocolViolation
-from forebay.events import DEVICE_CONNECTED, DEVICE_LOST, FRAME_REFUSED, POLL_OVERRUN, SESSION_FAILED, TAGS_REFUSED
+from forebay.events import (
+    DEVICE_CONNECTED,
+    DEVICE_LOST,
+    FRAME_REFUSED,
+    POLL_OVERRUN,
+    SESSION_FAILED,
+    TAGS_REFUSED,
+)
 from forebay.model import Batch, Quality
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from forebay.acquisition.plan import Plan
-    from forebay.interfaces import DeviceSpec, Driver, Intake, PolledDriver, Reader, Scan, Seams, StreamedDriver
+
+    from forebay.interfaces import (
+        DeviceSpec,
+        Driver,
+        Intake,
+        PolledDriver,
+        Reader,
+        Scan,
+        Seams,
+        StreamedDriver,
+    )
     from forebay.model import Schema
 
 CLOSE_S = 5.0
 """How long a driver may take to give up a connection before it is left behind."""
 REFINEMENTS_PER_POLL = 20
-"""How often one poll may be cut anew before the row goes out as it is: enough to single out tags among 125 registers."""
+"""How often one poll may be cut anew before the row goes out as it is.
+
+Enough to single out tags among 125 registers.
+"""
 
 
 @dataclass(slots=True)
@@ -65,15 +90,30 @@ class Session:
     """Owns one driver."""
 
     def __init__(
-        self, spec: DeviceSpec, build: Callable[[DeviceSpec, Seams], Driver], intake: Intake, seams: Seams, *, number: int = 0
+        self,
+        spec: DeviceSpec,
+        build: Callable[[DeviceSpec, Seams], Driver],
+        intake: Intake,
+        seams: Seams,
+        *,
+        number: int = 0,
     ) -> None:
-        """Drive the driver that `build` makes; `number` staggers this session's polls against those of others."""
+        """Drive the driver that `build` makes.
+
+        `number` staggers this session's polls against those of others.
+        """
         self.spec, self.status = spec, SessionStatus()
         self._build, self._intake, self._seams, self._clock = build, intake, seams, seams.clock
         self._number = number
         groups = spec.settings.groups
-        self._polled = [_Group(s, groups[s.group].period) for s in spec.schemas if groups[s.group].mode == "poll"]
-        self._streamed = {s: groups[s.group].period for s in spec.schemas if groups[s.group].mode == "subscribe"}
+        self._polled = [
+            _Group(s, groups[s.group].period)
+            for s in spec.schemas
+            if groups[s.group].mode == "poll"
+        ]
+        self._streamed = {
+            s: groups[s.group].period for s in spec.schemas if groups[s.group].mode == "subscribe"
+        }
         self._driver: Driver | None = None
         self._readers: dict[int, Reader] = {}
         self._link_lost: asyncio.Future[DeviceError] | None = None
@@ -86,13 +126,16 @@ class Session:
         return self.spec.name
 
     async def run(self) -> None:
-        """Serve the device until cancelled. Raises only JournalError: everything a driver does wrong is contained here."""
+        """Serve the device until cancelled.
+
+        Raises only JournalError: everything a driver does wrong is contained here.
+        """
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_connected(), name=f"session[{self.name}].connect")
             if self._polled:
                 tasks.create_task(self._poll(), name=f"session[{self.name}].poll")
 
-    # --- the link ------------------------------------------------------------------------------------------------------------------
+    # --- the link ---------------------------------------------------------------------------------
 
     async def _keep_connected(self) -> None:
         tries = 0
@@ -100,10 +143,15 @@ class Session:
             self.status.state = "connecting"
             connections = self.status.connections
             error = await self._connection()
-            await self._note_loss(error, was_up=self.status.connections > connections, first_try=tries == 0)
+            await self._note_loss(
+                error, was_up=self.status.connections > connections, first_try=tries == 0
+            )
             tries = 1 if self.status.connections > connections else tries + 1
             wait_s = self.spec.settings.backoff.wait_s(tries, self._seams.rng)
-            self.status.state, self.status.next_try_at_s = "waiting", self._clock.monotonic_s() + wait_s
+            self.status.state, self.status.next_try_at_s = (
+                "waiting",
+                self._clock.monotonic_s() + wait_s,
+            )
             await self._clock.sleep(wait_s)
 
     async def _connection(self) -> DeviceError:
@@ -127,7 +175,9 @@ class Session:
         except Exception as error:  # noqa: BLE001 - the supervisor: a faulty driver must not take the agent down
             self._seams.events.emit(SESSION_FAILED, device=self.name, error=repr(error))
             return DeviceUnreachable(
-                f"the driver failed: {error!r}", hint="report this as a fault of the driver", status=Quality.BAD_DEVICE_FAILURE
+                f"the driver failed: {error!r}",
+                hint="report this as a fault of the driver",
+                status=Quality.BAD_DEVICE_FAILURE,
             )
         finally:
             self._driver, self._readers, self._link_lost = None, {}, None
@@ -146,7 +196,9 @@ class Session:
         self._seams.events.emit(DEVICE_CONNECTED, device=self.name)
         if not self._streamed:
             return await lost
-        listener = asyncio.create_task(self._listen(cast("StreamedDriver", driver)), name=f"session[{self.name}].listen")
+        listener = asyncio.create_task(
+            self._listen(cast("StreamedDriver", driver)), name=f"session[{self.name}].listen"
+        )
         try:
             await asyncio.wait([listener, lost], return_when=asyncio.FIRST_COMPLETED)
             return lost.result() if lost.done() else await listener
@@ -158,7 +210,11 @@ class Session:
         async for batch in driver.stream(self._streamed):
             self.status.last_data_ns = self._clock.now_ns()
             await self._intake.accept(batch)
-        return DeviceUnreachable("the device ended its stream", hint="see the device's own log", status=Quality.BAD_NO_COMMUNICATION)
+        return DeviceUnreachable(
+            "the device ended its stream",
+            hint="see the device's own log",
+            status=Quality.BAD_NO_COMMUNICATION,
+        )
 
     async def _close(self, driver: Driver) -> None:
         try:
@@ -172,13 +228,17 @@ class Session:
         self._status_code = error.status
         self.status.last_error, self.status.last_hint = str(error), error.hint
         if isinstance(error, ProtocolViolation):
-            self._seams.events.emit(FRAME_REFUSED, device=self.name, error=str(error), hint=error.hint)
+            self._seams.events.emit(
+                FRAME_REFUSED, device=self.name, error=str(error), hint=error.hint
+            )
         if was_up or first_try:
-            self._seams.events.emit(DEVICE_LOST, device=self.name, error=str(error), hint=error.hint)
+            self._seams.events.emit(
+                DEVICE_LOST, device=self.name, error=str(error), hint=error.hint
+            )
             for schema in self._streamed:
                 await self._intake.accept(bad_row(schema, error.status, self._clock.now_ns()))
 
-    # --- polling -------------------------------------------------------------------------------------------------------------------
+    # --- polling ----------------------------------------------------------------------------------
 
     async def _poll(self) -> None:
         await self._tried.wait()
@@ -196,8 +256,15 @@ class Session:
     def _note_overrun(self, group: _Group, missed: int) -> None:
         self.status.overruns += missed
         if missed and not group.overrunning:
-            fields = {"device": self.name, "group": group.schema.group, "period_s": group.period_s, "missed": missed}
-            self._seams.events.emit(POLL_OVERRUN, **fields, hint="lengthen the period or ask for fewer tags")
+            fields = {
+                "device": self.name,
+                "group": group.schema.group,
+                "period_s": group.period_s,
+                "missed": missed,
+            }
+            self._seams.events.emit(
+                POLL_OVERRUN, **fields, hint="lengthen the period or ask for fewer tags"
+            )
         group.overrunning = missed > 0
 
     async def _row(self, group: _Group) -> Batch:
@@ -215,23 +282,32 @@ class Session:
             return self._broken(group, error, began_ns)
         except TimeoutError:
             error = DeviceUnreachable(
-                "the poll took longer than its deadline", hint="check the line, or raise `timeout`", status=Quality.BAD_TIMEOUT
+                "the poll took longer than its deadline",
+                hint="check the line, or raise `timeout`",
+                status=Quality.BAD_TIMEOUT,
             )
             return self._broken(group, error, began_ns)
         except Exception as fault:  # noqa: BLE001 - the supervisor: a faulty driver must not stop the poller
             self._seams.events.emit(SESSION_FAILED, device=self.name, error=repr(fault))
             error = DeviceUnreachable(
-                f"the driver failed: {fault!r}", hint="report this as a fault of the driver", status=Quality.BAD_DEVICE_FAILURE
+                f"the driver failed: {fault!r}",
+                hint="report this as a fault of the driver",
+                status=Quality.BAD_DEVICE_FAILURE,
             )
             return self._broken(group, error, began_ns)
         return batch
 
     async def _read(self, group: _Group, reader: Reader) -> Batch:
-        """Read once; where the device refuses a block, cut it anew and read again while the period lasts."""
+        """Read once.
+
+        Where the device refuses a block, cut it anew and read again while the period lasts.
+        """
         give_up_s = self._clock.monotonic_s() + group.period_s
         for _ in range(REFINEMENTS_PER_POLL):
             scan = await self._scan(group, reader)
-            if not any(refusal.permanent for refusal in scan.refusals) or not self._learn(group, scan):
+            if not any(refusal.permanent for refusal in scan.refusals) or not self._learn(
+                group, scan
+            ):
                 break
             reader = self._reader(group)
             if self._clock.monotonic_s() >= give_up_s:
@@ -256,8 +332,15 @@ class Session:
             names = [group.schema.tags[c].name for c in sorted(refused)]
             first = next(r for r in scan.refusals if r.permanent)
             hint = "check the addresses against the device's manual"
-            shown = names[:20] + (["..."] if len(names) > 20 else [])  # noqa: PLR2004 - a log line, not a list
-            self._seams.events.emit(TAGS_REFUSED, device=self.name, tags=shown, count=len(names), error=first.message, hint=hint)
+            shown = names[:20] + (["..."] if len(names) > 20 else [])
+            self._seams.events.emit(
+                TAGS_REFUSED,
+                device=self.name,
+                tags=shown,
+                count=len(names),
+                error=first.message,
+                hint=hint,
+            )
         group.learned = learned
         return True
 
@@ -290,7 +373,9 @@ def bad_row(schema: Schema, status: int, time_ns: int) -> Batch:
         np.array([time_ns], np.int64),
         np.array([time_ns], np.int64),
         tuple(
-            np.full((1, len(lane.columns)), "", object) if lane.type.dtype == object else np.zeros((1, len(lane.columns)), lane.type.dtype)
+            np.full((1, len(lane.columns)), "", object)
+            if lane.type.dtype == object
+            else np.zeros((1, len(lane.columns)), lane.type.dtype)
             for lane in schema.lanes
         ),
         np.full((1, len(schema.tags)), status, np.uint32),

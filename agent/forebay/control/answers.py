@@ -45,7 +45,7 @@ SHOW_BYTES = 1 << 20
 class Answers:
     """Implements `control.view.AgentView` over the engines."""
 
-    def __init__(  # noqa: PLR0913 - one argument an engine; the composition root names them
+    def __init__(
         self,
         loaded: LoadedConfig,
         seams: Seams,
@@ -70,7 +70,7 @@ class Answers:
     def observe(self) -> None:
         """Note how much was produced so far. Called about once a second by the agent."""
         self._rates.append((self._seams.clock.monotonic_s(), self._pipeline.accepted_samples))
-        while len(self._rates) > 2 and self._rates[-1][0] - self._rates[1][0] >= RATE_WINDOW_S:  # noqa: PLR2004 - two points make a rate
+        while len(self._rates) > 2 and self._rates[-1][0] - self._rates[1][0] >= RATE_WINDOW_S:
             self._rates.popleft()
 
     def status(self) -> StatusReply:

@@ -1,4 +1,6 @@
-"""From a session's hands into the journal: stages, the shadow of last values, and batches of the right size.
+"""From a session's hands into the journal.
+
+Stages, the shadow of last values, and batches of the right size.
 
 Must not know protocols or destinations.
 """

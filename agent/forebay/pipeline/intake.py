@@ -1,6 +1,9 @@
-"""The way into the journal: stages, shadow, batches closed by size or age, and the account of what found no room.
+"""The way into the journal.
 
-Owns samples from `accept` until the journal has made them durable. Must not know protocols, files or destinations.
+Stages, shadow, batches closed by size or age, and the account of what found no room.
+
+Owns samples from `accept` until the journal has made them durable. Must not know protocols, files
+or destinations.
 """
 
 from __future__ import annotations
@@ -24,7 +27,10 @@ if TYPE_CHECKING:
     from forebay.pipeline.shadow import Shadow
 
 BATCH_BYTES = 256 << 10
-"""Raw bytes at which a batch is closed early; encoded that is 16-64 KiB of process data (bench/encode)."""
+"""Raw bytes at which a batch is closed early.
+
+Encoded that is 16-64 KiB of process data (bench/encode).
+"""
 ROOM_WAIT_S = 1.0
 """How long `accept` waits for room before a Gap takes the batch's place."""
 
@@ -108,13 +114,19 @@ class Pipeline:
         return queued + lost + sum(waiting.samples for waiting in self._open.values())
 
     async def run(self) -> None:
-        """Close what is open every interval, until cancelled. Raises JournalFailed when the disk has failed."""
+        """Close what is open every interval, until cancelled.
+
+        Raises JournalFailed when the disk has failed.
+        """
         while True:
             await self._seams.clock.sleep(self._interval_s)
             await self._flush()
 
     async def close(self) -> None:
-        """Hand everything over and wait until it is durable. Called once, after the last `accept`."""
+        """Hand everything over and wait until it is durable.
+
+        Called once, after the last `accept`.
+        """
         await self._flush()
         while self._submitted:
             await self._submitted[0][0]
@@ -127,12 +139,17 @@ class Pipeline:
             await self._hand_over(waiting)
 
     async def _hand_over(self, waiting: Sequence[_Open]) -> None:
-        """Submit as one commit; where there is no room for long, keep the account instead of the data."""
+        """Submit as one commit.
+
+        Where there is no room for long, keep the account instead of the data.
+        """
         entries = [self._entry(w.batches) for w in waiting]
         deadline = self._seams.clock.monotonic_s() + ROOM_WAIT_S
         while True:
             gaps = [self._gap_entry(source, lost) for source, lost in self._lost.items()]
-            samples = sum(w.samples for w in waiting) + sum(lost.samples for lost in self._lost.values())
+            samples = sum(w.samples for w in waiting) + sum(
+                lost.samples for lost in self._lost.values()
+            )
             try:
                 future = self._journal.submit([*gaps, *entries])
             except JournalFull:
@@ -144,7 +161,9 @@ class Pipeline:
                 await asyncio.wait([self._submitted[0][0]], timeout=left)
             else:
                 for gap in self._lost.values():
-                    self._seams.events.emit(DATA_LOST, cause=GapCause.RING_OVERFLOW.name, samples=gap.samples)
+                    self._seams.events.emit(
+                        DATA_LOST, cause=GapCause.RING_OVERFLOW.name, samples=gap.samples
+                    )
                 self._lost.clear()
                 self._submitted.append((future, samples))
                 return
@@ -185,7 +204,10 @@ class Pipeline:
             begin, end = int(batch.times_ns.min()), int(batch.times_ns.max())
             lost = self._lost.setdefault(batch.schema.source, _Lost(0, begin, end))
             lost.samples += batch.samples
-            lost.time_from_ns, lost.time_to_ns = min(lost.time_from_ns, begin), max(lost.time_to_ns, end)
+            lost.time_from_ns, lost.time_to_ns = (
+                min(lost.time_from_ns, begin),
+                max(lost.time_to_ns, end),
+            )
 
     def _reap(self) -> None:
         """Forget what is durable; raise JournalFailed if the writer has failed."""

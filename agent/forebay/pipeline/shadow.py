@@ -1,6 +1,7 @@
 """The last known value, quality and time of every tag: the box's digital twin.
 
-Owns memory only; it is rebuilt from the devices after a start. Must not know where batches come from or go to.
+Owns memory only; it is rebuilt from the devices after a start. Must not know where batches come
+from or go to.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 
 class _Twin:
-    """The last sample of each column of one schema. A dense batch is kept as it is until somebody reads."""
+    """The last sample of each column of one schema.
+
+    A dense batch is kept as it is until somebody reads.
+    """
 
     def __init__(self, schema: Schema) -> None:
         count = len(schema.tags)
@@ -28,7 +32,9 @@ class _Twin:
         self.times_ns = np.zeros(count, np.int64)
         self.received_ns = np.zeros(count, np.int64)
         self.quality = np.full(count, Quality.BAD_WAITING_FOR_INITIAL_DATA, np.uint32)
-        self.values: list[NDArray[Any]] = [np.zeros(len(lane.columns), lane.type.dtype) for lane in schema.lanes]
+        self.values: list[NDArray[Any]] = [
+            np.zeros(len(lane.columns), lane.type.dtype) for lane in schema.lanes
+        ]
         self.place = np.empty(count, np.intp)
         for lane in schema.lanes:
             self.place[lane.columns] = np.arange(len(lane.columns))
@@ -61,14 +67,19 @@ class _Twin:
         tag, quality = self.schema.tags[column], int(self.quality[column])
         raw = self.values[self.schema.lane_of[column]][self.place[column]]
         value = None if is_bad(quality) else engineering(tag, raw)
-        return Sample(tag, int(self.times_ns[column]), int(self.received_ns[column]), value, quality)
+        return Sample(
+            tag, int(self.times_ns[column]), int(self.received_ns[column]), value, quality
+        )
 
 
 class Shadow:
     """Last values by device and tag."""
 
     def __init__(self, schemas: Iterable[Schema]) -> None:
-        """Know every tag of `schemas` from the start; until it is read its quality is BadWaitingForInitialData."""
+        """Know every tag of `schemas` from the start.
+
+        Until it is read its quality is BadWaitingForInitialData.
+        """
         self._twins = {schema.id: _Twin(schema) for schema in schemas}
         self._columns = {
             (twin.schema.source, tag.name): (twin, column)
@@ -77,7 +88,10 @@ class Shadow:
         }
 
     def update(self, batch: Batch) -> None:
-        """Take the newest of `batch`. Called for each batch in the order of its source; a poll costs one assignment."""
+        """Take the newest of `batch`.
+
+        Called for each batch in the order of its source; a poll costs one assignment.
+        """
         twin = self._twins.get(batch.schema.id)
         if twin is None:
             twin = self._twins[batch.schema.id] = _Twin(batch.schema)

@@ -1,4 +1,6 @@
-"""What adapter authors and Forebay's own tests share: fake seams, scripted drivers, faulty peers, contract suites.
+"""What adapter authors and Forebay's own tests share.
+
+Fake seams, scripted drivers, faulty peers, contract suites.
 
 Shipped with the agent and never imported by it.
 """

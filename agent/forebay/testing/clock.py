@@ -11,7 +11,10 @@ SETTLE_TURNS = 25
 
 
 class FakeClock:
-    """Implements `forebay.clock.Clock`. Wall time and monotonic time move together unless `step_wall` parts them."""
+    """Implements `forebay.clock.Clock`.
+
+    Wall time and monotonic time move together unless `step_wall` parts them.
+    """
 
     def __init__(self, wall_ns: int = 1_700_000_000_000_000_000, boot_id: str = "boot-1") -> None:
         """Start at `wall_ns` and monotonic zero."""
@@ -41,11 +44,13 @@ class FakeClock:
             await asyncio.sleep(0)
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self._now_ns + round(seconds * 1e9), next(self._tie), future))
+        heapq.heappush(
+            self._sleepers, (self._now_ns + round(seconds * 1e9), next(self._tie), future)
+        )
         await future
 
     async def advance(self, seconds: float) -> None:
-        """Move time forward, waking each sleeper at its own moment and letting it act before time goes on."""
+        """Move time forward; each sleeper wakes at its own moment and acts before time goes on."""
         await self._settle()
         end_ns = self._now_ns + round(seconds * 1e9)
         while self._sleepers and self._sleepers[0][0] <= end_ns:

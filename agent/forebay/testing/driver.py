@@ -33,8 +33,9 @@ class CollectingIntake:
 class ScriptedDriver:
     """Implements `PolledDriver` and `StreamedDriver` over a dictionary of faults.
 
-    Column i reads i + 1000 * the number of reads so far. `refused` names columns at addresses that the device refuses, so a block
-    that touches one is refused whole. `on_connect` and `on_read` are called first and may raise, or return an awaitable.
+    Column i reads i + 1000 * the number of reads so far. `refused` names columns at addresses that
+    the device refuses, so a block that touches one is refused whole. `on_connect` and `on_read` are
+    called first and may raise, or return an awaitable.
     """
 
     def __init__(self, clock: Clock, *, max_count: int = 125) -> None:
@@ -94,16 +95,24 @@ class _ScriptedReader:
             driver.requests.append(block.columns)
             if driver.refused & set(block.columns):
                 quality[0, list(block.columns)] = Quality.BAD_OUT_OF_RANGE
-                refusals.append(Refusal(number, Quality.BAD_OUT_OF_RANGE, "illegal data address", permanent=True))
+                refusals.append(
+                    Refusal(
+                        number, Quality.BAD_OUT_OF_RANGE, "illegal data address", permanent=True
+                    )
+                )
         covered = {c for block in self._blocks for c in block.columns}
         missing = [c for c in range(len(self._schema.tags)) if c not in covered]
         quality[0, missing] = Quality.BAD_OUT_OF_RANGE
         values = []
         for lane in self._schema.lanes:
             row = (lane.columns + 1000 * driver.reads).astype(lane.type.dtype)
-            values.append(np.where(quality[0, lane.columns] >> 31, 0, row).astype(lane.type.dtype)[None, :])
+            values.append(
+                np.where(quality[0, lane.columns] >> 31, 0, row).astype(lane.type.dtype)[None, :]
+            )
         times = np.array([began_ns], np.int64)
-        batch = Batch(self._schema, times, times.copy(), tuple(values), quality if quality.any() else None)
+        batch = Batch(
+            self._schema, times, times.copy(), tuple(values), quality if quality.any() else None
+        )
         return Scan(batch, tuple(refusals))
 
 
