@@ -1,19 +1,26 @@
 """Every error that Forebay raises on purpose, as one tree whose branches are the actions.
 
-    ForebayError ├── ConfigError            refuse the configuration; what runs goes on ├──
-    DeviceError │   ├── DeviceUnreachable  mark bad, reconnect with back-off │   ├── DeviceRefused
-    mark these tags bad, go on │   └── ProtocolViolation  mark bad, count, reconnect ├──
-    JournalError │   ├── JournalFull        retention decides; the caller accounts for what it could
-    not hand over │   ├── JournalCorrupt     quarantine what is damaged, report the loss │   ├──
-    JournalFailed      the disk refused a write or a flush: stop, exit 74, recover from disk │   └──
-    JournalLocked      another process owns the directory ├── UplinkError │   ├── UplinkUnavailable
-    retry after `wait_s` │   ├── UplinkRejected     quarantine these positions, go on │   └──
-    UplinkMisbehaved   the peer broke the ack protocol: drop the session, say Hello again └──
-    ControlError ├── ControlSocketUnusable  the control socket cannot be made: refuse to start │
-    └── ControlSocketBusy  another agent answers on it: refuse to start ├── AgentUnreachable
-    no agent answers: the command ends with status 3 ├── RequestInvalid         the agent does not
-    understand what was asked: status 2 └── RequestFailed          the agent could not answer:
-    status 1
+    ForebayError
+    ├── ConfigError            refuse the configuration; what runs goes on
+    ├── DeviceError
+    │   ├── DeviceUnreachable  mark bad, reconnect with back-off
+    │   ├── DeviceRefused      mark these tags bad, go on
+    │   └── ProtocolViolation  mark bad, count, reconnect
+    ├── JournalError
+    │   ├── JournalFull        retention decides; the caller accounts for what it could not hand over
+    │   ├── JournalCorrupt     quarantine what is damaged, report the loss
+    │   ├── JournalFailed      the disk refused a write or a flush: stop, exit 74, recover from disk
+    │   └── JournalLocked      another process owns the directory
+    ├── UplinkError
+    │   ├── UplinkUnavailable  retry after `wait_s`
+    │   ├── UplinkRejected     quarantine these positions, go on
+    │   └── UplinkMisbehaved   the peer broke the ack protocol: drop the session, say Hello again
+    └── ControlError
+        ├── ControlSocketUnusable  the control socket cannot be made: refuse to start
+        │   └── ControlSocketBusy  another process answers on it: refuse to start
+        ├── AgentUnreachable       no agent answers: the command ends with status 3
+        ├── RequestInvalid         the agent was asked for what cannot be: status 2
+        └── RequestFailed          the agent could not answer: status 1
 
 The type decides what the program does; `hint` tells a person the next step. This module knows no
 other part of Forebay but the model's `Position`.

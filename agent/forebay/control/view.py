@@ -220,7 +220,7 @@ class AgentView(Protocol):
         ...
 
     def tag_keys(self) -> Sequence[TagKey]:
-        """Give every tag, in the order of the configuration. Called for each listing: keep it ready."""
+        """Give every tag, in the order of the configuration. Called once a page: keep it ready."""
         ...
 
     def tag_values(self, keys: Sequence[TagKey]) -> Sequence[TagValue | None]:

@@ -1,0 +1,159 @@
+"""Asks a running agent over the control socket.
+
+Owns deadlines, paging, and the translation of every failure into a ControlError with a next step.
+Blocking: commands have no event loop. Must not know how answers are shown. Imports grpc only once
+somebody listens on the socket.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import grpc
+
+from forebay._proto import control_pb2 as pb
+from forebay.control.address import check
+from forebay.errors import AgentUnreachable, ControlError, RequestFailed, RequestInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from google.protobuf.message import Message
+
+R = TypeVar("R", bound="Message")
+
+DEADLINE_S = 5.0
+"""Longest wait for one answer."""
+_MAX_REPLY_BYTES = 8 << 20  # the server's own limit
+_HINT_KEY = "forebay-hint-bin"
+_PAGE_TAGS = 5_000
+_READ_TAGS = 1_000
+
+
+class AgentClient:
+    """One connection to the agent that listens on `path`.
+
+    Entering raises AgentUnreachable if nobody listens there or this user may not connect,
+    RequestInvalid if `path` can be no socket. Every question raises AgentUnreachable if no answer
+    comes within DEADLINE_S, RequestInvalid or RequestFailed if the agent refuses it.
+    """
+
+    def __init__(self, path: Path, deadline_s: float = DEADLINE_S) -> None:
+        self._path = path.absolute()
+        self._deadline_s = deadline_s
+        self._channel: grpc.Channel | None = None
+
+    def __enter__(self) -> Self:
+        """Check that somebody listens, then connect."""
+        check(self._path)
+        self._channel = grpc.insecure_channel(
+            f"unix:{self._path}",
+            options=(
+                ("grpc.max_receive_message_length", _MAX_REPLY_BYTES),
+                ("grpc.enable_http_proxy", 0),
+            ),
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Hang up."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def status(self) -> pb.StatusReply:
+        """Ask for the gateway at a glance."""
+        return self._ask("GetStatus", pb.StatusRequest(), pb.StatusReply.FromString)
+
+    def devices(self) -> pb.DevicesReply:
+        """Ask for every device."""
+        return self._ask("ListDevices", pb.DevicesRequest(), pb.DevicesReply.FromString)
+
+    def tags(self, device: str = "", pattern: str = "") -> Iterator[pb.TagsReply]:
+        """Ask for the tags that match, page by page, at least one page."""
+        offset = 0
+        while True:
+            request = pb.TagsRequest(
+                device=device, pattern=pattern, limit=_PAGE_TAGS, offset=offset
+            )
+            page = self._ask("ListTags", request, pb.TagsReply.FromString)
+            yield page
+            offset += len(page.tags)
+            if not page.tags or offset >= page.matched:
+                return
+
+    def read(self, tags: Sequence[str]) -> pb.ReadReply:
+        """Ask for the last values of `tags`, each written `DEVICE/TAG`."""
+        reply = pb.ReadReply()
+        for start in range(0, len(tags), _READ_TAGS):
+            request = pb.ReadRequest(tags=tags[start : start + _READ_TAGS])
+            reply.MergeFrom(self._ask("ReadTags", request, pb.ReadReply.FromString))
+        return reply
+
+    def ledger(self) -> pb.LedgerReply:
+        """Ask for the running account."""
+        return self._ask("GetLedger", pb.LedgerRequest(), pb.LedgerReply.FromString)
+
+    def uplinks(self) -> pb.UplinksReply:
+        """Ask for every uplink."""
+        return self._ask("ListUplinks", pb.UplinksRequest(), pb.UplinksReply.FromString)
+
+    def journal_status(self) -> pb.JournalStatusReply:
+        """Ask for the journal at a glance."""
+        return self._ask(
+            "GetJournalStatus", pb.JournalStatusRequest(), pb.JournalStatusReply.FromString
+        )
+
+    def segments(self, stream: str = "") -> pb.SegmentsReply:
+        """Ask for the segments of `stream`, of all if empty."""
+        request = pb.SegmentsRequest(stream=stream)
+        return self._ask("ListSegments", request, pb.SegmentsReply.FromString)
+
+    def records(self, stream: str = "", seq_from: int = 0, limit: int = 0) -> pb.ShowReply:
+        """Ask for records of `stream` from `seq_from` on; 0 and empty leave it to the agent."""
+        request = pb.ShowRequest(stream=stream, seq_from=seq_from, limit=limit)
+        return self._ask("ShowRecords", request, pb.ShowReply.FromString)
+
+    def _ask(self, method: str, request: Message, parse: Callable[[bytes], R]) -> R:
+        if self._channel is None:
+            raise RuntimeError("AgentClient is used outside of its `with` block")
+        call: Any = self._channel.unary_unary(
+            f"/forebay.v1.Control/{method}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=parse,
+        )
+        try:
+            reply: R = call(request, timeout=self._deadline_s)
+        except grpc.RpcError as error:
+            raise self._translated(error) from error
+        return reply
+
+    def _translated(self, error: Any) -> ControlError:  # noqa: ANN401 - RpcError and Call in one
+        """Give the ControlError that says what `error` means to a person."""
+        code: grpc.StatusCode = error.code()
+        details: str = error.details() or code.name
+        hint = dict(error.trailing_metadata() or ()).get(_HINT_KEY, b"").decode()
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return AgentUnreachable(
+                f"the agent at {self._path} did not answer within {self._deadline_s:g} s",
+                hint="see `systemctl status forebay`; if it hangs, restart it",
+            )
+        if code is grpc.StatusCode.UNAVAILABLE:
+            return AgentUnreachable(
+                f"the agent at {self._path} hung up ({details})",
+                hint="it may be stopping; see `systemctl status forebay`",
+            )
+        if code is grpc.StatusCode.INVALID_ARGUMENT:
+            return RequestInvalid(details, hint=hint)
+        if code is grpc.StatusCode.UNIMPLEMENTED:
+            return RequestFailed(
+                "the agent does not know this command", hint="restart it after the upgrade"
+            )
+        return RequestFailed(details, hint=hint or "see the agent's log: `journalctl -u forebay`")
