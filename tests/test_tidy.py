@@ -24,8 +24,20 @@ ROOT = Path(__file__).resolve().parent.parent
 PRODUCT = ("agent/", "fleet/", "plugins/")
 CODE = (*PRODUCT, "bench/", "scripts/", "tests/", ".ci/")
 
-# Where `except Exception` is right: (file, function) -> why. An entry that matches nothing fails.
-CATCHES_EVERYTHING: dict[tuple[str, str], str] = {}
+# Where a rule gives way: (file, rule, function) -> why. An entry that matches nothing fails.
+BROAD, DEQUE = "catches everything", "deque without a limit"
+ALLOWED = {
+    ("agent/forebay/acquisition/session.py", BROAD, "Session._close"): "contains its driver",
+    ("agent/forebay/acquisition/session.py", BROAD, "Session._connection"): "contains its driver",
+    ("agent/forebay/acquisition/session.py", BROAD, "Session._row"): "contains its driver",
+    ("agent/forebay/forwarding/feed.py", DEQUE, "Feed.__init__"): "bounded in bytes by _room",
+    ("agent/forebay/forwarding/forwarder.py", BROAD, "Forwarder._close"): "contains its uplink",
+    (
+        "agent/forebay/forwarding/forwarder.py",
+        BROAD,
+        "Forwarder._one_session",
+    ): "contains its uplink",
+}
 
 
 @cache
@@ -81,10 +93,10 @@ def test_python_keeps_the_rules() -> None:
         if is_python(path, text)
         for finding in check_python(path, text, product=path.startswith(PRODUCT))
     ]
-    broad = {(f.path, f.where) for f in found if f.rule == "catches everything"}
-    broken = [str(f) for f in found if (f.path, f.where) not in CATCHES_EVERYTHING]
+    broken = [str(f) for f in found if (f.path, f.rule, f.where) not in ALLOWED]
     assert not broken, "\n".join(broken)
-    assert broad == CATCHES_EVERYTHING.keys(), "an allowance that nothing uses any more"
+    unused = ALLOWED.keys() - {(f.path, f.rule, f.where) for f in found}
+    assert not unused, f"nothing needs these any more: {unused}"
 
 
 def test_the_tree_is_seen() -> None:
@@ -130,6 +142,7 @@ def test_planted_violations_are_found(body: str, rule: str) -> None:
     "body",
     [
         "try: f()\nexcept (ValueError, OSError): pass",
+        "try: f()\nexcept BaseException:\n    close()\n    raise",
         "LIMITS = {'a': 1}\n__all__ = ['LIMITS']",
         "tg.create_task(f(), name='poll')",
         "q = Queue(10)\nr = asyncio.Queue(maxsize=LIMIT)",

@@ -186,6 +186,10 @@ def _is_mutable(value: ast.expr) -> bool:
 
 
 def _catches_everything(node: ast.ExceptHandler) -> bool:
+    """Whether `node` swallows any fault; one that cleans up and raises it again does not."""
+    last = node.body[-1]
+    if isinstance(last, ast.Raise) and last.exc is None:
+        return False
     caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
     broad = {"Exception", "BaseException"}
     return any(one is None or ast.unparse(one).split(".")[-1] in broad for one in caught)
