@@ -1,0 +1,150 @@
+"""One device table becomes settings, schemas and stages, through the driver that it names.
+
+Owns what all drivers have in common: tag lists, groups, modes, stages. Must not know any driver by
+name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from forebay.config.adapters import chosen, validated
+from forebay.config.faults import dotted, meant, shown
+from forebay.config.named import rooted
+from forebay.config.taglist import TagList, read_csv, read_tables
+from forebay.errors import Fault
+from forebay.interfaces import DeviceSpec
+from forebay.model import Schema
+from forebay.registry import DRIVERS, STAGES
+from forebay.settings import GroupSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from forebay.config.faults import Where
+    from forebay.interfaces import DriverSpec, StageSpec
+    from forebay.registry import Registry
+    from forebay.settings import DeviceSettings, StageSettings, TagSettings
+
+DEFAULT_GROUP = "default"
+MAX_STAGES = 16
+
+
+class LoadedStage(NamedTuple):
+    """One stage of a device, ready to be built: `spec.build(settings)`."""
+
+    spec: StageSpec
+    settings: StageSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device, ready to be built: `driver.build(spec, seams)`.
+
+    `spec.schemas` has one schema for each group that has tags, in the order of the tag list,
+    and `spec.settings.groups` has an entry with a mode that the driver offers for each of them.
+    """
+
+    spec: DeviceSpec
+    driver: DriverSpec
+    stages: tuple[LoadedStage, ...]
+
+
+def load_device(
+    name: str, table: Mapping[str, Any], base: Path, registry: Registry, faults: list[Fault]
+) -> Device | None:
+    """Give the device of `[devices.NAME]`; None, and the reasons in `faults`, if it cannot be had.
+
+    `base` is the directory at which relative paths begin.
+    """
+    where: Where = ("devices", name)
+    known = len(faults)
+    driver = chosen(table, "protocol", where, registry.driver, registry.names(DRIVERS), faults)
+    if driver is None:
+        return None
+    settings = validated(driver.settings, table, where, faults)
+    if settings is not None:
+        settings = rooted(settings, base, where, faults, skip=("tags",))
+    tag_list = _tag_list(table.get("tags"), where, base, driver)
+    faults.extend(tag_list.faults)
+    stages = _stages(table.get("stages"), where, registry, faults)
+    if settings is None:
+        return None
+    groups = _groups(settings, tag_list, where, driver, faults)
+    if len(faults) > known:
+        return None
+    settings = settings.model_copy(update={"groups": groups})
+    spec = DeviceSpec(name, settings, _schemas(name, tag_list), tag_list.tags)
+    return Device(spec, driver, stages)
+
+
+def _tag_list(written: object, where: Where, base: Path, driver: DriverSpec) -> TagList:
+    """Read the tags even where the device's own keys are wrong, so that all faults come at once."""
+    if isinstance(written, str) and written:
+        return read_csv(base / written, written, driver.tag)
+    if isinstance(written, list):
+        return read_tables(written, dotted((*where, "tags")), driver.tag)
+    return TagList(".")
+
+
+def _stages(
+    written: object, where: Where, registry: Registry, faults: list[Fault]
+) -> tuple[LoadedStage, ...]:
+    if not isinstance(written, list):
+        return ()
+    stages = []
+    if len(written) > MAX_STAGES:
+        place = dotted((*where, "stages"))
+        faults.append(Fault(place, f"has more than {MAX_STAGES} stages", "remove some"))
+    for number, table in enumerate(written[:MAX_STAGES]):
+        if not isinstance(table, dict):
+            continue
+        here: Where = (*where, "stages", number)
+        spec = chosen(table, "kind", here, registry.stage, registry.names(STAGES), faults)
+        settings = validated(spec.settings, table, here, faults) if spec else None
+        if spec and settings:
+            stages.append(LoadedStage(spec, settings))
+    return tuple(stages)
+
+
+def _groups(
+    settings: DeviceSettings,
+    tag_list: TagList,
+    where: Where,
+    driver: DriverSpec,
+    faults: list[Fault],
+) -> dict[str, GroupSettings]:
+    """Give every group with a mode that the driver offers: polling, unless it is told or cannot."""
+    usual = "poll" if "poll" in driver.modes else "subscribe"
+    groups: dict[str, GroupSettings] = {}
+    for name, group in settings.groups.items():
+        mode = group.mode if "mode" in group.model_fields_set else usual
+        if mode not in driver.modes:
+            place = dotted((*where, "groups", name, "mode"))
+            message = f"{settings.protocol} cannot {mode}"
+            faults.append(Fault(place, message, f"write mode = {usual!r}, or leave it out"))
+        groups[name] = group.model_copy(update={"mode": mode})
+    undeclared: set[str] = set()
+    for tag in tag_list.tags.values():
+        if tag.group in groups or tag.group in undeclared:
+            continue
+        if tag.group == DEFAULT_GROUP:
+            groups[DEFAULT_GROUP] = GroupSettings.model_validate({"mode": usual})
+            continue
+        undeclared.add(tag.group)
+        table = dotted((*where, "groups", tag.group))
+        hint = f"add the table [{table}], or write another group; {meant(tag.group, tuple(groups))}"
+        place = tag_list.place(tag.name, "group")
+        faults.append(Fault(place, f"there is no group {shown(tag.group)}", hint))
+    return groups
+
+
+def _schemas(name: str, tag_list: TagList) -> tuple[Schema, ...]:
+    grouped: dict[str, list[TagSettings]] = {}
+    for tag in tag_list.tags.values():
+        grouped.setdefault(tag.group, []).append(tag)
+    return tuple(
+        Schema(name, group, tuple(tag.to_tag() for tag in tags)) for group, tags in grouped.items()
+    )

@@ -1,0 +1,279 @@
+"""Turns what pydantic found into faults that a person can act on: path, sentence, next step.
+
+Owns the words. Pure; must not know where the data came from: the caller says how a location is
+written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, time
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_origin
+
+from pydantic import BaseModel
+
+from forebay.config.fields import bounds, choices_of, kind, without_none
+from forebay.errors import Fault
+from forebay.settings import NAME_PATTERN, TAG_NAME_PATTERN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from pydantic import ValidationError
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
+
+Where = tuple[str | int, ...]
+"""A place in a configuration: table keys and list indexes from the root."""
+
+REFERENCE = "see docs/reference/config.md"
+_SECRET_WORDS = ("password", "secret", "token", "credential", "passphrase")
+_SHOWN_CHARACTERS = 60
+_NAME_HINT = (
+    "use letters, digits, '_', '.' and '-', starting with a letter or digit, at most 64 characters"
+)
+_PATTERNS = {
+    NAME_PATTERN: ("is not a name", _NAME_HINT),
+    TAG_NAME_PATTERN: (
+        "is not a tag name",
+        "write 1 to 128 characters without tabs, line breaks or other control characters",
+    ),
+}
+_WANTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "text",
+    "path": "a path in quotes",
+    "model": "a table",
+    "dict": "a table",
+    "mapping": "a table",
+    "list": "a list",
+    "tuple": "a list",
+}
+
+
+class _Spot(NamedTuple):
+    """What the settings class says of one place: the field there, and the class that owns it."""
+
+    field: FieldInfo | None
+    owner: type[BaseModel] | None
+
+
+def dotted(where: Iterable[str | int]) -> str:
+    """Write a place as a person looks for it: `devices.press.port`, `devices.a.tags[3].name`."""
+    text = ""
+    for part in where:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            plain = part.replace("_", "").replace("-", "").isalnum()
+            text += f"{'.' if text else ''}{part if plain else shown(part)}"
+    return text
+
+
+def shown(value: object) -> str:
+    """Write a value so that it fits a line and cannot harm a terminal."""
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int) and value.bit_length() > 128:
+        return "a huge number"
+    text = str(value) if isinstance(value, (date, time)) else repr(value)
+    return (
+        text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 4]}...{text[0]}"
+    )
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Give the known word that was most likely meant."""
+    by_fold = {k.casefold(): k for k in known}
+    close = get_close_matches(word.casefold(), by_fold, n=1, cutoff=0.6)
+    return by_fold[close[0]] if close else None
+
+
+def meant(word: str, known: Sequence[str]) -> str:
+    """Say what was most likely meant by an unknown word, or what there is."""
+    close = nearest(word, known)
+    return f"did you mean {close!r}?" if close else f"known are: {', '.join(known) or 'none'}"
+
+
+def split_hint(message: str, hint: str) -> tuple[str, str]:
+    """Cut `message; hint` at the first `; `; `hint` is what remains said if there is none."""
+    text, _, step = message.partition("; ")
+    return text, step or hint
+
+
+def explain(
+    error: ValidationError,
+    model: type[BaseModel],
+    data: object,
+    path: Callable[[Where], str] = dotted,
+) -> list[Fault]:
+    """Give one fault for each place that pydantic complains about, in its order.
+
+    `model` is the class that was asked, `data` what it was given; `path` writes a place within
+    `data`. The members of a union that all failed make one fault together; where one member got
+    deeper than the others, its complaint stands for all.
+    """
+    found: dict[Where, list[tuple[ErrorDetails, bool]]] = {}
+    for detail in error.errors(include_url=False):
+        where, in_union = _real_place(detail, data)
+        found.setdefault(where, []).append((detail, in_union))
+    faults = []
+    for where, details in found.items():
+        deeper = any(len(w) > len(where) and w[: len(where)] == where for w in found)
+        if deeper and all(in_union for _, in_union in details):
+            continue
+        spot = _spot(model, where)
+        secret = any(word in str(part).casefold() for part in where for word in _SECRET_WORDS)
+        one = details[0][0]
+        message, hint = (
+            _union_sentence(spot, one["input"], secret=secret)
+            if len(details) > 1 and all(in_union for _, in_union in details)
+            else _sentence(one, spot, where, secret=secret)
+        )
+        faults.append(Fault(path(where), message, hint))
+    return faults
+
+
+def _real_place(detail: ErrorDetails, data: object) -> tuple[Where, bool]:
+    """Give the error's place in `data`, and whether it was tried as a member of a union.
+
+    Pydantic mixes the names of the union's members into its locations; they are left out.
+    """
+    where: list[str | int] = []
+    in_union = False
+    node: Any = data
+    loc = detail["loc"]
+    for number, part in enumerate(loc):
+        if _has(node, part):
+            node = node[part]
+        elif not (number == len(loc) - 1 and detail["type"] == "missing"):
+            in_union = in_union or part != "[key]"
+            continue
+        where.append(part)
+    return tuple(where), in_union
+
+
+def _has(node: object, part: str | int) -> bool:
+    if isinstance(node, (list, tuple)):
+        return isinstance(part, int) and part < len(node)
+    return isinstance(node, Mapping) and part in node
+
+
+def _spot(model: type[BaseModel], where: Where) -> _Spot:
+    annotation: Any = model
+    spot = _Spot(None, None)
+    for part in where:
+        owner = _model_in(annotation)
+        if owner is not None:
+            spot = _Spot(owner.model_fields.get(str(part)), owner)
+            annotation = spot.field.annotation if spot.field else None
+        else:
+            arguments = [get_args(a) for a in without_none(annotation) if get_origin(a)]
+            inner = [a[-1] if a[-1] is not Ellipsis else a[0] for a in arguments if a]
+            annotation = inner[0] if inner else None
+            spot = _Spot(None, _model_in(annotation))
+    return spot
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - any annotation
+    for member in without_none(annotation):
+        if isinstance(member, type) and issubclass(member, BaseModel):
+            return member
+    return None
+
+
+def _union_sentence(spot: _Spot, value: object, *, secret: bool) -> tuple[str, str]:
+    wanted = kind(spot.field) if spot.field else "something else"
+    return f"must be {_article(wanted)}{_not(value, secret=secret)}", _about(spot.field)
+
+
+def _article(wanted: str) -> str:
+    plain = wanted.startswith(("one of", "true", "text"))
+    return wanted if plain else f"a {wanted}"
+
+
+def _about(field: FieldInfo | None) -> str:
+    """Give what the field is for, its first sentence, as a hint of last resort."""
+    text = (field.description or "") if field else ""
+    return text.partition(". ")[0].strip().rstrip(".") or REFERENCE
+
+
+def _not(value: object, *, secret: bool) -> str:
+    return "" if secret else f", not {shown(value)}"
+
+
+def _sentence(detail: ErrorDetails, spot: _Spot, where: Where, *, secret: bool) -> tuple[str, str]:
+    """Give message and hint for one complaint; `secret` values are not shown."""
+    code, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
+    about = _about(spot.field)
+    if code == "value_error":
+        return split_hint(_upright(str(context["error"])), about)
+    if code == "missing":
+        return "is missing", f"add it: {about}"
+    if code == "extra_forbidden":
+        known = tuple(spot.owner.model_fields) if spot.owner else ()
+        return "is unknown", meant(str(where[-1]), known)
+    if code == "string_pattern_mismatch":
+        message, hint = _PATTERNS.get(context["pattern"], ("has the wrong form", about))
+        return (message if secret else f"{shown(value)} {message}"), hint
+    return _value_sentence(detail, spot.field, _not(value, secret=secret))
+
+
+def _value_sentence(detail: ErrorDetails, field: FieldInfo | None, but: str) -> tuple[str, str]:
+    """Explain a value of the right kind that is not allowed."""
+    code, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
+    if code in ("enum", "literal_error"):
+        choices = choices_of(field.annotation) if field else ()
+        hint = meant(str(value), choices) if choices else f"write {context['expected']}"
+        return f"must be one of {', '.join(choices) or context['expected']}{but}", hint
+    if "than" in code:
+        allowed = bounds(field) if field else ""
+        limit = _upright(detail["msg"].removeprefix("Input should be "))
+        return f"must be {allowed or limit}{but}", _about(field)
+    if code == "finite_number":
+        return f"must be a finite number{but}", "write an ordinary number such as 1.0"
+    return _shape_sentence(detail, field, but)
+
+
+def _shape_sentence(detail: ErrorDetails, field: FieldInfo | None, but: str) -> tuple[str, str]:
+    """Explain a value of the wrong kind or length."""
+    code, context = detail["type"], detail.get("ctx", {})
+    if code in ("string_too_short", "too_short") and not detail["input"]:
+        return "must not be empty", _about(field)
+    if code.endswith(("_too_long", "_too_short")) or code in ("too_long", "too_short"):
+        least = code.endswith("short")
+        limit = context["min_length"] if least else context["max_length"]
+        what = "characters" if code.startswith("string") else "entries"
+        return f"must have at {'least' if least else 'most'} {limit} {what}", _about(field)
+    wanted = kind(field) if field else "value"
+    if code in ("float_parsing", "decimal_parsing") and _has_decimal_comma(detail["input"]):
+        return f"must be a number{but}", "write a decimal point instead of the comma"
+    if wanted in ("duration", "size"):
+        example = "250 ms" if wanted == "duration" else "64 MiB"
+        return f"must be a {wanted}{but}", f"write a number and a unit, such as {example!r}"
+    plain = _WANTED.get(code.split("_")[0])
+    if plain:
+        return f"must be {plain}{but}", _about(field)
+    return _upright(detail["msg"]), _about(field)
+
+
+def _has_decimal_comma(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and value.replace(",", ".", 1).lstrip("+-").replace(".", "", 1).isdigit()
+    )
+
+
+def _upright(message: str) -> str:
+    """Lower the first letter of a sentence that continues a line, unless it is an abbreviation."""
+    head = message[:2]
+    return (
+        message[0].lower() + message[1:] if head[:1].isupper() and head[1:].islower() else message
+    )

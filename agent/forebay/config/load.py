@@ -1,0 +1,124 @@
+"""A configuration file becomes typed settings, or every fault in it at once.
+
+Owns the order of checking: files, outer tables, then each device and uplink through the adapter
+that it names. Touches no network and writes nothing. Must not know any adapter by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from forebay.config import places
+from forebay.config.adapters import chosen, validated
+from forebay.config.devices import Device, load_device
+from forebay.config.model import Config
+from forebay.config.named import rooted
+from forebay.config.sources import read_sources
+from forebay.errors import ConfigError
+from forebay.registry import UPLINKS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from forebay.config.faults import Where
+    from forebay.errors import Fault
+    from forebay.interfaces import UplinkSpec
+    from forebay.registry import Registry
+    from forebay.settings import UplinkSettings
+
+
+class LoadedUplink(NamedTuple):
+    """One destination, ready to be built: `spec.build(name, settings, seams)`."""
+
+    name: str
+    spec: UplinkSpec
+    settings: UplinkSettings
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """A configuration without a fault; every path in it is absolute.
+
+    `state` is the directory for all that survives a restart beside the journal. `devices` and
+    `uplinks` stand in the order of the file, and those that are not `enabled` are among them.
+    `config` holds the outer tables.
+    """
+
+    config: Config
+    state: Path
+    devices: tuple[Device, ...]
+    uplinks: tuple[LoadedUplink, ...]
+
+
+def load(path: Path, registry: Registry, environ: Mapping[str, str]) -> LoadedConfig:
+    """Read and check the file `path` with every `conf.d/*.toml` beside it.
+
+    Relative paths in it begin at its directory. From `environ` come `FOREBAY_STATE` (where the
+    state and, unless the file says otherwise, the journal are) and `FOREBAY_SOCKET` (goes
+    before `control.socket`).
+
+    Raises:
+        ConfigError: with every fault that was found, in the order of the file.
+    """
+    base = path.absolute().parent
+    state = places.state_directory(environ)
+    sources = read_sources(path.absolute())
+    faults = sources.faults
+    if faults and not sources.tables:
+        raise ConfigError(faults)
+    tables = _with_environment(sources.tables, state, environ)
+    config = validated(Config, tables, (), faults)
+    devices = [
+        load_device(name, table, base, registry, faults)
+        for name, table in _tables(tables, "devices")
+    ]
+    uplinks = [
+        _load_uplink(name, table, base, registry, faults)
+        for name, table in _tables(tables, "uplinks")
+    ]
+    if config is None or faults:
+        raise ConfigError(faults)
+    return LoadedConfig(
+        config=config.model_copy(
+            update={
+                "journal": rooted(config.journal, base, ("journal",), faults, skip=("directory",)),
+                "control": rooted(config.control, base, ("control",), faults, skip=("socket",)),
+            }
+        ),
+        state=state,
+        devices=tuple(d for d in devices if d),
+        uplinks=tuple(u for u in uplinks if u),
+    )
+
+
+def _with_environment(
+    tables: Mapping[str, Any], state: Path, environ: Mapping[str, str]
+) -> dict[str, Any]:
+    """Give the tables with what the environment adds; tables that may be left out are there."""
+    out = {"gateway": {}, "journal": {}, "control": {}, **tables}
+    if isinstance(out["journal"], dict):
+        out["journal"] = {"directory": str(state / "journal"), **out["journal"]}
+    if isinstance(out["control"], dict) and environ.get("FOREBAY_SOCKET"):
+        out["control"] = {**out["control"], "socket": str(places.socket_path(environ))}
+    return out
+
+
+def _tables(tables: Mapping[str, Any], kind: str) -> list[tuple[str, dict[str, Any]]]:
+    """Give the tables `[kind.NAME]`; for anything else the outer model has a fault."""
+    named = tables.get(kind)
+    if not isinstance(named, dict):
+        return []
+    return [(name, table) for name, table in named.items() if isinstance(table, dict)]
+
+
+def _load_uplink(
+    name: str, table: Mapping[str, Any], base: Path, registry: Registry, faults: list[Fault]
+) -> LoadedUplink | None:
+    where: Where = ("uplinks", name)
+    spec = chosen(table, "kind", where, registry.uplink, registry.names(UPLINKS), faults)
+    settings = validated(spec.settings, table, where, faults) if spec else None
+    if spec is None or settings is None:
+        return None
+    return LoadedUplink(name, spec, rooted(settings, base, where, faults))

@@ -1,0 +1,164 @@
+"""The outer tables of a configuration; devices and uplinks are still undecoded.
+
+Owns what the core itself can be told. Must not know what a driver or an uplink can be told: `load`
+hands each such table to the adapter that it names.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from forebay.config import places
+from forebay.settings import Bytes, Name, Seconds, Settings
+
+MAX_DEVICES = 1_000
+MAX_UPLINKS = 16
+MAX_SOCKET_PATH_BYTES = 107
+"""`sun_path` has 108 bytes and ends in a NUL (Linux manual, unix(7))."""
+
+_MIB = 1 << 20
+_GIB = 1 << 30
+_DAY_S = 86_400.0
+
+
+class GatewaySettings(Settings):
+    """What this gateway is called."""
+
+    id: Annotated[
+        Name,
+        Field(
+            description=(
+                "Name of this gateway, unique in the fleet. With the gRPC uplink it is also the "
+                "common name (CN) of the client certificate."
+            )
+        ),
+    ]
+
+
+class JournalSettings(Settings):
+    """Where readings rest, for how long, and how they get there."""
+
+    directory: Annotated[
+        Path,
+        Field(
+            description=(
+                "Directory of the journal, made if missing. A relative path starts at the main "
+                "file. By default it is `journal` in the directory that `FOREBAY_STATE` names."
+            )
+        ),
+    ] = places.STATE / "journal"
+    max_size: Annotated[
+        Bytes,
+        Field(
+            ge=64 * _MIB,
+            le=16_384 * _GIB,
+            description="Disk space for the journal; beyond it the oldest segments go, with a gap.",
+        ),
+    ] = 10 * _GIB
+    max_age: Annotated[
+        Seconds,
+        Field(
+            ge=60.0,
+            le=3_650 * _DAY_S,
+            description="Age at which a segment goes, delivered or not, leaving a gap record.",
+        ),
+    ] = 30 * _DAY_S
+    commit_interval: Annotated[
+        Seconds,
+        Field(
+            ge=0.01,
+            le=10.0,
+            description="Longest wait of a reading before it is written to disk.",
+        ),
+    ] = 0.25
+    segment_size: Annotated[
+        Bytes,
+        Field(
+            ge=8 * _MIB,
+            le=64 * _MIB,
+            description="Size of one segment file, the unit in which old data is dropped.",
+        ),
+    ] = 16 * _MIB
+    memory: Annotated[
+        Bytes,
+        Field(
+            ge=_MIB,
+            le=_GIB,
+            description="Memory for readings that wait for the disk; what exceeds it leaves a gap.",
+        ),
+    ] = 32 * _MIB
+
+    @model_validator(mode="after")
+    def _room_for_segments(self) -> JournalSettings:
+        if self.max_size < 4 * self.segment_size:
+            raise ValueError(
+                "max_size must hold at least four segments; raise max_size or lower segment_size"
+            )
+        return self
+
+
+class ControlSettings(Settings):
+    """How local commands reach the daemon."""
+
+    socket: Annotated[
+        Path,
+        Field(
+            description=(
+                "Unix socket on which the daemon answers local commands. `FOREBAY_SOCKET` goes "
+                "before this key, because the commands read only the variable."
+            )
+        ),
+    ] = places.SOCKET
+
+    @field_validator("socket")
+    @classmethod
+    def _fits(cls, path: Path) -> Path:
+        if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
+            raise ValueError(
+                f"is longer than the {MAX_SOCKET_PATH_BYTES} bytes that Linux allows for a socket; "
+                "choose a shorter path"
+            )
+        return path
+
+
+class LogSettings(Settings):
+    """What the daemon says on standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Field(description="The least severe message that is written."),
+    ] = "info"
+    format: Annotated[
+        Literal["console", "json"],
+        Field(description="`console` for people, `json` for log collectors, one object a line."),
+    ] = "console"
+
+
+class Config(Settings):
+    """One configuration: the main file and what `conf.d` adds to it."""
+
+    gateway: Annotated[GatewaySettings, Field(description="What this gateway is called.")]
+    journal: Annotated[
+        JournalSettings, Field(description="Where readings rest, and for how long.")
+    ] = JournalSettings()
+    control: Annotated[
+        ControlSettings, Field(description="How local commands reach the daemon.")
+    ] = ControlSettings()
+    log: Annotated[LogSettings, Field(description="What the daemon says on standard error.")] = (
+        LogSettings()
+    )
+    devices: Annotated[
+        dict[Name, dict[str, Any]],
+        Field(max_length=MAX_DEVICES, description="One table a device; its driver knows the keys."),
+    ] = {}  # noqa: RUF012 - pydantic copies a mutable default
+    uplinks: Annotated[
+        dict[Name, dict[str, Any]],
+        Field(
+            max_length=MAX_UPLINKS,
+            description="One table a destination; its adapter knows the keys.",
+        ),
+    ] = {}  # noqa: RUF012 - as above

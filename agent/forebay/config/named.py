@@ -1,0 +1,74 @@
+"""Files that settings name: made absolute, and checked to be there for us and not for everybody.
+
+Owns that check. Must not know what the files mean.
+
+Every field of type `Path` in an adapter's settings names a file that must exist before the start:
+relative paths begin at the main configuration file. A file that holds a private key or a password
+must not be readable by every user of the machine.
+"""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel
+
+from forebay.config.faults import dotted
+from forebay.config.sources import read_bytes, unreadable
+from forebay.errors import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from forebay.config.faults import Where
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+MAX_NAMED_BYTES = 1 << 20
+"""Certificates, keys and passwords are small; what is larger is something else."""
+_SECRET_FIELDS = ("key", "password", "secret", "token")
+_PEM_KEY = b"PRIVATE KEY-----"
+
+
+def rooted(
+    settings: _Model, base: Path, where: Where, faults: list[Fault], skip: Collection[str] = ()
+) -> _Model:
+    """Give `settings` with every path absolute; what is wrong with the files goes to `faults`.
+
+    `where` is the place of `settings`.
+    Fields named in `skip` are made absolute but not looked at: another part reads them.
+    """
+    changed: dict[str, object] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, Path):
+            changed[name] = path = base / value
+            if name not in skip:
+                faults.extend(_check(path, str(value), name, dotted((*where, name))))
+        elif isinstance(value, BaseModel):
+            changed[name] = rooted(value, base, (*where, name), faults)
+    return settings.model_copy(update=changed) if changed else settings
+
+
+def _check(path: Path, written: str, field: str, place: str) -> list[Fault]:
+    data = read_bytes(path, place, MAX_NAMED_BYTES)
+    if isinstance(data, Fault):
+        return [Fault(place, f"{written} {data.message}", data.hint)]
+    if not data:
+        return [Fault(place, f"{written} is empty", "write the file again")]
+    secret = field.removesuffix("_file").endswith(_SECRET_FIELDS) or _PEM_KEY in data
+    try:
+        open_to_all = path.stat().st_mode & stat.S_IROTH
+    except OSError as error:
+        return [unreadable(error, place)]
+    if secret and open_to_all:
+        return [
+            Fault(
+                place,
+                f"{written} can be read by every user of this machine",
+                f"chmod 600 {written}",
+            )
+        ]
+    return []

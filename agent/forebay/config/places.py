@@ -1,0 +1,32 @@
+"""Where things are when nobody says otherwise, and how the environment moves them.
+
+Owns the default paths and the `FOREBAY_*` variables, so that several agents can run on one machine.
+Must not read files or know what stands in them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONFIG = Path("/etc/forebay/forebay.toml")
+STATE = Path("/var/lib/forebay")
+SOCKET = Path("/run/forebay/control.sock")
+
+
+def config_path(environ: Mapping[str, str]) -> Path:
+    """Give the configuration file: `FOREBAY_CONFIG`, or `CONFIG` if unset or empty."""
+    return Path(environ.get("FOREBAY_CONFIG") or CONFIG)
+
+
+def state_directory(environ: Mapping[str, str]) -> Path:
+    """Give the directory of all that is kept: `FOREBAY_STATE`, or `STATE` if unset or empty."""
+    return Path(environ.get("FOREBAY_STATE") or STATE).absolute()
+
+
+def socket_path(environ: Mapping[str, str]) -> Path:
+    """Give the control socket: `FOREBAY_SOCKET`, or `SOCKET` if unset or empty."""
+    return Path(environ.get("FOREBAY_SOCKET") or SOCKET).absolute()
