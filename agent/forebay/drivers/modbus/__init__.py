@@ -1,0 +1,31 @@
+"""Modbus TCP: reads coils, discrete inputs, holding and input registers (function codes 1 to 4).
+
+Owns what this driver is called and what a person configures. Importing it loads no connection.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from forebay.drivers.modbus.config import ModbusSettings, ModbusTag
+from forebay.interfaces import DriverSpec
+
+if TYPE_CHECKING:
+    from forebay.drivers.modbus.driver import ModbusDriver
+    from forebay.interfaces import DeviceSpec, Seams
+
+
+def _build(spec: DeviceSpec, seams: Seams) -> ModbusDriver:
+    from forebay.drivers.modbus.driver import ModbusDriver
+
+    return ModbusDriver(spec, seams)
+
+
+SPEC = DriverSpec(
+    protocol="modbus",
+    settings=ModbusSettings,
+    tag=ModbusTag,
+    modes=frozenset({"poll"}),
+    build=_build,
+    requires={},
+)

@@ -1,0 +1,186 @@
+"""The Modbus driver: places tags, compiles plans into readers, turns a scan into a batch.
+
+Owns the path from settings to batch. Must not know schedules, retries or how a plan was found.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forebay.drivers.modbus.codec import compile_request, data_bytes, meaning
+from forebay.drivers.modbus.config import ModbusSettings, ModbusTag
+from forebay.drivers.modbus.connection import Connection
+from forebay.drivers.modbus.decode import VOID_BYTES, Cell, Decoder
+from forebay.errors import ConfigError, DeviceUnreachable, Fault
+from forebay.interfaces import Refusal, Scan, Span, SpanLimits
+from forebay.model import Batch, Quality
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from forebay.clock import Clock
+    from forebay.drivers.modbus.codec import Request
+    from forebay.interfaces import Block, DeviceSpec, Seams
+    from forebay.model import Schema
+
+
+class ModbusDriver:
+    """Speaks Modbus TCP to one device; see `interfaces.PolledDriver`.
+
+    Making it raises ConfigError if a tag is longer than the device's longest request.
+    """
+
+    def __init__(self, spec: DeviceSpec, seams: Seams) -> None:
+        assert isinstance(spec.settings, ModbusSettings)
+        self._settings = spec.settings
+        self._seams = seams
+        self._connection: Connection | None = None
+        self._tags: dict[str, ModbusTag] = {}
+        faults = []
+        for name, tag in spec.tags.items():
+            assert isinstance(tag, ModbusTag)
+            self._tags[name] = tag
+            most = self.limits(tag.place.area).max_count
+            if tag.count > most:
+                faults.append(
+                    Fault(
+                        f"devices.{spec.name}.tags.{name}",
+                        f"it takes {tag.count} registers, and one request may read {most}",
+                        "raise max_registers or choose a shorter type or length",
+                    )
+                )
+        if faults:
+            raise ConfigError(faults)
+
+    async def connect(self) -> None:
+        """See `Driver.connect`; raises DeviceUnreachable."""
+        settings = self._settings
+        connection = Connection(settings.max_in_flight)
+        try:
+            await self._seams.network.connect_tcp(settings.host, settings.port, connection)
+        except OSError as error:
+            raise DeviceUnreachable(
+                f"no connection to {settings.host} port {settings.port}: {error.strerror or error}",
+                hint="check host, port, cabling and whether Modbus TCP is switched on",
+                status=Quality.BAD_NO_COMMUNICATION,
+            ) from error
+        self._connection = connection
+
+    async def close(self) -> None:
+        """See `Driver.close`."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    def spans(self, schema: Schema) -> Sequence[Span]:
+        """See `PolledDriver.spans`.
+
+        Areas are `coil` and `discrete`, counted in bits, and `holding` and `input`, in registers.
+        """
+        tags = (self._tags[tag.name] for tag in schema.tags)
+        return [Span(tag.place.area, tag.place.start, tag.count) for tag in tags]
+
+    def limits(self, area: str) -> SpanLimits:
+        """See `PolledDriver.limits`."""
+        settings = self._settings
+        if area in {"holding", "input"}:
+            return SpanLimits(settings.max_registers, settings.max_hole_registers)
+        return SpanLimits(settings.max_bits, settings.max_hole_bits)
+
+    def reader(self, schema: Schema, blocks: Sequence[Block]) -> ModbusReader:
+        """See `PolledDriver.reader`."""
+        assert self._connection is not None, "connect first"
+        offset, requests = 0, []
+        cells: list[Cell | None] = [None] * len(schema.tags)
+        for block in blocks:
+            requests.append(
+                compile_request(self._settings.unit, block.area, block.start, block.count, offset)
+            )
+            for column in block.columns:
+                cells[column] = self._cell(self._tags[schema.tags[column].name], block, offset)
+            # Even, so that registers lie on register boundaries whatever came before.
+            offset += (data_bytes(block.area, block.count) + 1) // 2 * 2
+        image_bytes = offset + VOID_BYTES
+        decoder = Decoder(schema, cells, image_bytes)
+        quality = np.array(
+            [Quality.GOOD if cell else Quality.BAD_NODE_ID_UNKNOWN for cell in cells],
+            np.uint32,
+        )
+        return ModbusReader(
+            schema, tuple(blocks), tuple(requests), bytearray(image_bytes), decoder,
+            quality, self._connection, self._seams.clock,
+        )  # fmt: skip
+
+    def _cell(self, tag: ModbusTag, block: Block, offset: int) -> Cell:
+        """Give where `tag` lies in the image, whose part for `block` begins at `offset`."""
+        area, start, bit = tag.place
+        order = tag.order or self._settings.order
+        if area in {"coil", "discrete"}:
+            return Cell(offset, start - block.start, order, 0, single=True)
+        byte = offset + (start - block.start) * 2
+        return Cell(byte, bit or 0, order, tag.length or 0, single=False)
+
+
+class ModbusReader:
+    """One group's compiled reads; see `interfaces.Reader`.
+
+    A column that no block feeds is BAD_NODE_ID_UNKNOWN. NaN and infinities are kept and
+    UNCERTAIN. A string that is not UTF-8 is BAD_DECODING_ERROR.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        blocks: tuple[Block, ...],
+        requests: tuple[Request, ...],
+        image: bytearray,
+        decoder: Decoder,
+        quality: NDArray[np.uint32],
+        connection: Connection,
+        clock: Clock,
+    ) -> None:
+        self._schema = schema
+        self._blocks = blocks
+        self._requests = requests
+        self._image = image
+        self._decoder = decoder
+        self._quality = quality
+        self._complete = not quality.any()
+        self._connection = connection
+        self._clock = clock
+
+    async def read(self) -> Scan:
+        """See `Reader.read`."""
+        began_ns = self._clock.now_ns()
+        refused = await self._connection.exchange(self._requests, self._image)
+        received_ns = self._clock.now_ns()
+        values, marks = self._decoder.decode(self._image)
+        quality: NDArray[np.uint32] | None = None
+        refusals = tuple(self._refusal(index, code) for index, code in refused)
+        if refusals or marks or not self._complete:
+            quality = self._quality.copy().reshape(1, -1)
+            for mark in marks:
+                quality[0, mark.columns] = mark.status
+            for refusal in refusals:
+                quality[0, list(self._blocks[refusal.block].columns)] = refusal.status
+        batch = Batch(
+            self._schema,
+            np.array([began_ns], np.int64),
+            np.array([received_ns], np.int64),
+            values,
+            quality,
+        )
+        return Scan(batch, refusals)
+
+    def _refusal(self, index: int, code: int) -> Refusal:
+        block, means = self._blocks[index], meaning(code)
+        asked = f"{block.area}:{block.start}"
+        if block.count > 1:
+            asked += f" to {block.start + block.count - 1}"
+        return Refusal(
+            index, means.status, f"exception {code}, {means.text}, for {asked}", means.permanent
+        )
