@@ -107,6 +107,13 @@ UPLINK_REJECTED = Event(
     "uplink_rejections",
     ("uplink",),
 )
+UPLINK_FAILED = Event(
+    "uplink_failed",
+    "error",
+    "Faults of an uplink adapter that its forwarder contained.",
+    "uplink_failures",
+    ("uplink",),
+)
 AGENT_STARTED = Event("agent_started", "info", "Starts of the agent.", "agent_starts")
 AGENT_STOPPED = Event("agent_stopped", "info", "Orderly stops of the agent.", "agent_stops")
 

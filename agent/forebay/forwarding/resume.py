@@ -1,0 +1,67 @@
+"""Where a session begins: the journal's heads against what the destination says it has.
+
+Owns the rule that the destination is the authority. Pure. Must not know sessions or files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from forebay.errors import UplinkMisbehaved
+from forebay.model import Position, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from forebay.interfaces import Head, Resume
+
+Epoch = tuple[Stream, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a session begins.
+
+    Sending begins behind `after[stream]`; `committed[stream, epoch]` is the destination's word.
+    """
+
+    after: Mapping[Stream, Position]
+    committed: Mapping[Epoch, int]
+
+
+def plan(heads: Sequence[Head], resumes: Sequence[Resume]) -> Start:
+    """Give where to begin each stream.
+
+    Walks a stream's epochs from the oldest: what is committed whole is passed, the first that is
+    not is continued behind its committed seq. A stream of which the destination knows nothing
+    begins at the journal's first record.
+
+    Raises UplinkMisbehaved when the destination holds records of one of our epochs that we have not
+    written: this journal went back in time (a restored disk image), and what it writes next under
+    those numbers would be discarded as duplicates.
+    """
+    committed: dict[Epoch, int] = {}
+    for resume in resumes:
+        key = (resume.stream, resume.epoch)
+        committed[key] = max(committed.get(key, 0), resume.committed_seq)
+    after = {stream: Position(stream, 0, 0) for stream in Stream}
+    open_streams = set(Stream)
+    for head in sorted(heads, key=lambda h: h.epoch):
+        seq = committed.get((head.stream, head.epoch), 0)
+        if seq >= head.next_seq:
+            raise _rolled_back(head, seq)
+        if head.stream in open_streams:
+            if seq:
+                after[head.stream] = Position(head.stream, head.epoch, seq)
+            if seq + 1 < head.next_seq:
+                open_streams.discard(head.stream)
+    return Start(after, committed)
+
+
+def _rolled_back(head: Head, seq: int) -> UplinkMisbehaved:
+    return UplinkMisbehaved(
+        f"the destination has {head.stream} up to {seq}, we only up to {head.next_seq - 1}",
+        hint="the journal directory was restored from an older copy: move it away and restart, "
+        "so that a new journal begins with a new epoch",
+    )

@@ -1,0 +1,50 @@
+"""When to try again: pure arithmetic over back-off settings, failures so far and one random draw.
+
+Owns the curve. Must not know clocks, sessions or why something failed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from forebay.settings import BackoffSettings
+
+MAX_ASKED_WAIT_S = 3600.0
+"""The longest wait a destination can impose: a wrong value must not silence a gateway for good."""
+
+_MAX_DOUBLINGS = 32
+
+
+def delay_s(failures: int, backoff: BackoffSettings, draw: float) -> float:
+    """Give the wait before the next try, in seconds.
+
+    `failures` counts failed sessions in a row, 1 or more; `draw` is uniform in [0, 1). The ceiling
+    doubles from `backoff.first` to `backoff.most`; the wait lies in its upper half, so that many
+    gateways that lost one server do not come back at once.
+    """
+    doubled = backoff.first * float(1 << min(failures - 1, _MAX_DOUBLINGS))
+    ceiling = min(doubled, backoff.most)
+    return ceiling * (0.5 + 0.5 * draw)
+
+
+def wait_s(failures: int, backoff: BackoffSettings, draw: float, asked_s: float | None) -> float:
+    """Give the wait when the destination may have asked for one: `asked_s`, or None.
+
+    It is never less than that, up to MAX_ASKED_WAIT_S.
+
+    The jitter comes on top, because everyone that was turned away was told the same number.
+    """
+    own = delay_s(failures, backoff, draw)
+    return own if asked_s is None else min(max(asked_s, 0.0), MAX_ASKED_WAIT_S) + own
+
+
+def failures_after(
+    failures: int, *, progressed: bool, lasted_s: float, backoff: BackoffSettings
+) -> int:
+    """Give the failures in a row after one more session ended.
+
+    A session that moved data, or outlived the longest wait, starts the count anew: what ended it is
+    a new trouble.
+    """
+    return 1 if progressed or lasted_s > backoff.most else failures + 1
