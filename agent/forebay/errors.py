@@ -7,7 +7,7 @@
     │   ├── DeviceRefused      mark these tags bad, go on
     │   └── ProtocolViolation  mark bad, count, reconnect
     ├── JournalError
-    │   ├── JournalFull        retention decides; the caller accounts for what it could not hand over
+    │   ├── JournalFull        retention decides; the caller accounts for what was not taken
     │   ├── JournalCorrupt     quarantine what is damaged, report the loss
     │   ├── JournalFailed      the disk refused a write or a flush: stop, exit 74, recover from disk
     │   └── JournalLocked      another process owns the directory

@@ -1,0 +1,161 @@
+"""`forebay journal`: what rests on disk, as a whole, by segment, by record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from forebay.cli import call, output
+from forebay.clock import SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rich.console import RenderableType
+
+    from forebay._proto.control_pb2 import (
+        JournalStatusReply,
+        RecordSummary,
+        SegmentStatus,
+        StreamStatus,
+    )
+
+Stream = Annotated[
+    str, typer.Option("--stream", help="audit, events, telemetry or bulk.", show_default=False)
+]
+From = Annotated[
+    int,
+    typer.Option("--from", min=0, max=(1 << 63) - 1, help="First seq; 0 shows the newest."),
+]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=1_000, help="Most records shown.")]
+
+
+def add(app: typer.Typer, name: str) -> None:
+    """Add the group of commands to `app`."""
+    group = typer.Typer(no_args_is_help=True, help="Look at what rests on disk.")
+    group.command("status")(status)
+    group.command("ls")(ls)
+    group.command("show")(show)
+    app.add_typer(group, name=name)
+
+
+def status(socket: call.Socket = call.SOCKET, *, as_json: call.Json = False) -> None:
+    """Show the journal at a glance."""
+    with call.agent(socket, as_json=as_json) as agent:
+        reply = agent.journal_status()
+        if as_json:
+            output.document(output.plain(reply))
+        else:
+            output.show(status_parts(reply, SystemClock().now_ns()))
+
+
+def ls(
+    stream: Stream = "", socket: call.Socket = call.SOCKET, *, as_json: call.Json = False
+) -> None:
+    """List the segment files."""
+    with call.agent(socket, as_json=as_json) as agent:
+        reply = agent.segments(stream)
+        if as_json:
+            output.document(output.plain(reply))
+        else:
+            output.show(segment_parts(reply.segments, SystemClock().now_ns()))
+
+
+def show(
+    stream: Stream = "telemetry",
+    seq_from: From = 0,
+    limit: Limit = 20,
+    socket: call.Socket = call.SOCKET,
+    *,
+    as_json: call.Json = False,
+) -> None:
+    """Show what is in records: the newest, or those from a seq on."""
+    with call.agent(socket, as_json=as_json) as agent:
+        reply = agent.records(stream, seq_from, limit)
+        if as_json:
+            output.document(output.plain(reply))
+        else:
+            output.show(record_parts(reply.records))
+
+
+def status_parts(reply: JournalStatusReply, now_ns: int) -> Iterator[RenderableType]:
+    """Give what a person sees of the journal as a whole."""
+    yield Text(f"journal  {reply.directory}, {output.size(reply.disk_free_bytes)} free on its disk")
+    yield Text(
+        f"commits  {output.count(reply.commits)}, "
+        f"p50 {reply.commit_p50_ms:.1f} ms, p99 {reply.commit_p99_ms:.1f} ms"
+    )
+    held, room = reply.ring_bytes, reply.ring_max_bytes
+    yield Text(
+        f"memory   {output.size(held)} of {output.size(room)} wait for the disk",
+        output.ODD if held * 2 > room else "",
+    )
+    if reply.streams:
+        yield output.table(
+            ("STREAM", ">RUN", ">RECORDS", ">SAMPLES", ">SIZE", ">OF", "OLDEST", "NEWEST"),
+            [_stream_row(stream, now_ns) for stream in reply.streams],
+        )
+    else:
+        yield Text("nothing is journaled yet")
+
+
+def _stream_row(stream: StreamStatus, now_ns: int) -> tuple[str, ...]:
+    return (
+        stream.stream,
+        run(stream.epoch),
+        output.count(stream.next_seq - stream.first_seq),
+        output.count(stream.samples),
+        output.size(stream.bytes),
+        output.size(stream.max_bytes),
+        output.age(stream.oldest_ns, now_ns),
+        output.age(stream.newest_ns, now_ns),
+    )
+
+
+def segment_parts(found: Iterable[SegmentStatus], now_ns: int) -> Iterator[RenderableType]:
+    """Give what a person sees of the segments."""
+    rows = [
+        (
+            segment.stream,
+            segment.file,
+            run(segment.epoch),
+            f"{segment.first_seq}-{segment.last_seq}" if segment.last_seq else "empty",
+            output.count(segment.samples),
+            output.size(segment.bytes),
+            "sealed" if segment.sealed else "open",
+            output.age(segment.time_max_ns, now_ns) if segment.last_seq else "-",
+        )
+        for segment in found
+    ]
+    if rows:
+        yield output.table(
+            ("STREAM", "FILE", ">RUN", ">SEQ", ">SAMPLES", ">SIZE", "STATE", "NEWEST"), rows
+        )
+    else:
+        yield Text("there is no segment")
+
+
+def record_parts(found: Iterable[RecordSummary]) -> Iterator[RenderableType]:
+    """Give what a person sees of records."""
+    rows = [
+        (
+            str(record.seq),
+            Text(record.kind, output.BAD if record.kind == "gap" else ""),
+            output.count(record.samples),
+            output.size(record.bytes),
+            output.moment(record.time_max_ns),
+            record.text,
+        )
+        for record in found
+    ]
+    if rows:
+        yield output.table((">SEQ", "KIND", ">SAMPLES", ">SIZE", "NEWEST", "WHAT"), rows)
+    else:
+        yield Text("there is no such record")
+
+
+def run(epoch: int) -> str:
+    """Give the journal's run that an epoch belongs to: the creation counter in its upper bits."""
+    return str(epoch >> 48)

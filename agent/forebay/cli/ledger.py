@@ -1,0 +1,79 @@
+"""`forebay ledger`: the running account, and whether it balances."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from forebay.cli import call, output
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import RenderableType
+
+    from forebay._proto.control_pb2 import LedgerLine
+
+ACCOUNTS = ("produced", "delivered", "pending", "gapped", "quarantined")
+
+Watch = Annotated[bool, typer.Option("--watch", help="Show it anew each second.")]
+
+
+def add(app: typer.Typer, name: str) -> None:
+    """Add the command to `app`."""
+    app.command(name)(ledger)
+
+
+def ledger(
+    socket: call.Socket = call.SOCKET, *, as_json: call.Json = False, watch: Watch = False
+) -> None:
+    """Account for every sample; 1 if it does not balance."""
+    with call.agent(socket, as_json=as_json) as agent:
+        if watch and not as_json:
+            output.watch(lambda: parts(agent.ledger().lines))
+            return
+        reply = agent.ledger()
+        if as_json:
+            total = {name: sum(getattr(line, name) for line in reply.lines) for name in ACCOUNTS}
+            output.document({**output.plain(reply), "total": total})
+        else:
+            output.show(parts(reply.lines))
+        if any(missing(line) for line in reply.lines):
+            raise typer.Exit(call.EXIT_FAILURE)
+
+
+def missing(line: LedgerLine) -> int:
+    """Give the samples that are neither delivered nor accounted for; negative if too many are."""
+    return line.produced - line.delivered - line.pending - line.gapped - line.quarantined
+
+
+def parts(lines: Sequence[LedgerLine]) -> Iterator[RenderableType]:
+    """Give what a person sees: first where it does not balance, then the account."""
+    if not lines:
+        yield Text("there is no uplink, so nothing is owed to anybody")
+        return
+    wrong = [line for line in lines if missing(line)]
+    for line in wrong:
+        yield Text.assemble(
+            (f"{line.stream} to {line.uplink} does not balance: ", output.BAD),
+            f"{output.count(missing(line))} samples are unaccounted for",
+        )
+    yield output.table(
+        ("STREAM", "UPLINK", ">PRODUCED", ">DELIVERED", ">PENDING", ">GAPPED", ">QUARANTINED"),
+        [
+            (
+                line.stream,
+                line.uplink,
+                *(str(getattr(line, name)) for name in ACCOUNTS[:3]),
+                Text(str(line.gapped), output.ODD if line.gapped else ""),
+                Text(str(line.quarantined), output.BAD if line.quarantined else ""),
+            )
+            for line in lines
+        ],
+    )
+    if held := max(line.accepted for line in lines):
+        yield Text(f"{output.count(held)} samples are in memory, not yet durable", output.QUIET)
+    if not wrong:
+        yield Text("balances: produced = delivered + pending + gapped + quarantined", output.GOOD)

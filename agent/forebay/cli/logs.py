@@ -1,0 +1,59 @@
+"""Where log lines go: standard error, for people or for collectors.
+
+Owns structlog's configuration and the bridge from the standard library's loggers, which protocol
+libraries use. Must not know which events there are. Called once, by `forebay run`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
+
+
+def set_up(level: str, *, as_json: bool) -> None:
+    """Write every line from `level` (debug, info, warning or error) on to standard error.
+
+    Libraries are heard from `warning` on: below, they speak of single requests.
+    """
+    least = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *_rendering(as_json=as_json),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.captureWarnings(capture=True)
+    logging.basicConfig(level=max(least, logging.WARNING), handlers=[_ToStructlog()], force=True)
+
+
+def _rendering(*, as_json: bool) -> list[Processor]:
+    if as_json:
+        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+
+
+class _ToStructlog(logging.Handler):
+    """Hands a library's record on, with the library's name."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler.emit`."""
+        try:
+            structlog.get_logger().log(
+                record.levelno,
+                record.getMessage(),
+                library=record.name,
+                **({"exc_info": record.exc_info} if record.exc_info else {}),
+            )
+        except (TypeError, ValueError):  # a library's format string that does not fit its values
+            self.handleError(record)

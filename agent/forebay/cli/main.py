@@ -1,0 +1,75 @@
+"""The entry point: finds the command's module, runs it, gives its exit code.
+
+Owns the list of commands. Must not import what a command needs: only the module of the command that
+was asked for is loaded, and that loads neither the agent nor any adapter.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from forebay import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+COMMANDS = {
+    "run": "forebay.cli.run",
+    "check": "forebay.cli.check",
+    "status": "forebay.cli.status",
+    "devices": "forebay.cli.devices",
+    "tags": "forebay.cli.tags",
+    "read": "forebay.cli.tags",
+    "journal": "forebay.cli.journal",
+    "ledger": "forebay.cli.ledger",
+    "uplinks": "forebay.cli.uplinks",
+    "demo": "forebay.cli.simulation",
+}
+"""Every command, in the order of the help, and the module that adds it: `add(app, name)`."""
+
+
+def main() -> None:
+    """Run `forebay`; ends the process with 0 ok, 1 failure, 2 invalid input, 3 no agent answers."""
+    wanted = [word for word in sys.argv[1:2] if word in COMMANDS]
+    build(wanted or COMMANDS)()
+
+
+def build(names: Iterable[str]) -> typer.Typer:
+    """Give the application with the commands `names`, and import no other."""
+    app = typer.Typer(
+        name="forebay",
+        help=(
+            "The edge gateway of a factory. "
+            "Exit codes: 0 ok, 1 failure, 2 invalid input, 3 no agent answers."
+        ),
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(_options)
+    for name in names:
+        import_module(COMMANDS[name]).add(app, name)
+    return app
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        print(f"forebay {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_say_version, is_eager=True, help="Say which Forebay this is."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command; each acts in its callback."""

@@ -1,0 +1,170 @@
+"""How answers look: JSON for programs, short tables for tired people.
+
+Owns the JSON form of a message and the look of tables, ages, sizes and times. Must not know what
+any column means, nor where an answer comes from.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import threading
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from google.protobuf.descriptor import Descriptor
+    from google.protobuf.message import Message
+    from rich.console import RenderableType
+
+WATCH_S = 1.0
+GOOD, ODD, BAD, QUIET = "green", "yellow", "bold red", "dim"
+
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+def document(data: Any) -> None:  # noqa: ANN401 - anything that JSON can say
+    """Print one JSON document: on one line, or indented for a person at a terminal."""
+    indent = 2 if sys.stdout.isatty() else None
+    print(json.dumps(data, ensure_ascii=False, allow_nan=False, indent=indent))
+
+
+def plain(message: Message) -> dict[str, Any]:
+    """Give a message as JSON can say it: every field by its name in the .proto file.
+
+    A oneof appears under its own name, None if nothing is set. Infinities and NaN, which JSON
+    lacks, become the strings of the protobuf JSON mapping.
+    """
+    scalars, nested, lists, oneofs = _shape(message.DESCRIPTOR)
+    data = {name: _scalar(getattr(message, name)) for name in scalars}
+    for name in nested:
+        data[name] = [plain(item) for item in getattr(message, name)]
+    for name in lists:
+        data[name] = list(getattr(message, name))
+    for name in oneofs:
+        which = message.WhichOneof(name)
+        data[name] = None if which is None else _scalar(getattr(message, which))
+    return data
+
+
+@cache
+def _shape(kind: Descriptor) -> tuple[list[str], list[str], list[str], list[str]]:
+    """Sort the fields of a message: scalars, lists of messages, lists of scalars, oneofs."""
+    scalars: list[str] = []
+    nested: list[str] = []
+    lists: list[str] = []
+    for field in kind.fields:
+        if field.containing_oneof is None:
+            repeated = nested if field.message_type is not None else lists
+            (repeated if field.is_repeated else scalars).append(field.name)
+    return scalars, nested, lists, [oneof.name for oneof in kind.oneofs]
+
+
+def _scalar(value: Any) -> Any:  # noqa: ANN401 - any scalar of a message
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def console() -> Console:
+    """Give the console on standard output: colours on a terminal only, none with NO_COLOR."""
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def show(parts: Iterable[RenderableType]) -> None:
+    """Print `parts` one below the other."""
+    out = console()
+    for part in parts:
+        out.print(part)
+
+
+def watch(parts: Callable[[], Iterable[RenderableType]]) -> None:
+    """Show `parts` anew each WATCH_S until the person interrupts."""
+    from rich.console import Group
+    from rich.live import Live
+
+    pause = threading.Event()
+    try:
+        with Live(Group(*parts()), console=console(), auto_refresh=False) as live:
+            while not pause.wait(WATCH_S):
+                live.update(Group(*parts()), refresh=True)
+    except KeyboardInterrupt:
+        return
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
+    """Give a table without lines. A column whose title begins with `>` is aligned to the right.
+
+    Numbers never break; what is too long for the width folds, so that nothing is cut off.
+    """
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for title in columns:
+        right = title.startswith(">")
+        made.add_column(
+            title.removeprefix(">"),
+            justify="right" if right else "left",
+            no_wrap=right,
+            overflow="fold",
+        )
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def fault(where: str, message: str, hint: str) -> Text:
+    """Give what is wrong with one thing, and below it the next step."""
+    said = Text.assemble((f"{where}: ", BAD), message)
+    if hint:
+        said.append(f"\n  next: {hint}")
+    return said
+
+
+def count(number: int) -> str:
+    """Give a count with its thousands apart."""
+    return f"{number:,}"
+
+
+def size(count_bytes: float) -> str:
+    """Give a size in the largest unit that leaves a whole part: `1.5 GiB`."""
+    amount = float(count_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.3g} {unit}"
+        amount /= 1024
+    return f"{amount:.3g} TiB"
+
+
+def duration(seconds: float) -> str:
+    """Give a duration as people say it: `3.2 s`, `4 min 10 s`, `3 d 4 h`."""
+    if seconds < 60:
+        return f"{max(0.0, seconds):.1f} s"
+    whole = int(seconds)
+    for (factor, unit), (smaller, below) in zip(_UNITS, (*_UNITS[1:], (1, "s")), strict=True):
+        if whole >= factor:
+            rest = whole % factor // smaller
+            return f"{whole // factor} {unit}" + (f" {rest} {below}" if rest else "")
+    return f"{whole} s"
+
+
+def age(time_ns: int, now_ns: int) -> str:
+    """Give how long ago a wall time was: `3.2 s ago`, `never` for 0."""
+    if time_ns == 0:
+        return "never"
+    seconds = (now_ns - time_ns) / 1e9
+    return f"in {duration(-seconds)}" if seconds <= -1 else f"{duration(seconds)} ago"
+
+
+def moment(time_ns: int) -> str:
+    """Give a wall time in this machine's time zone to the millisecond, `-` for 0."""
+    if time_ns == 0:
+        return "-"
+    local = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).astimezone()
+    return f"{local:%Y-%m-%d %H:%M:%S}.{time_ns // 1_000_000 % 1000:03d}"

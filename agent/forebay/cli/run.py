@@ -1,0 +1,48 @@
+"""`forebay run`: the daemon in the foreground, as a service manager wants it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from forebay.cli import call, output
+from forebay.cli.check import load
+from forebay.errors import ConfigError
+
+Config = Annotated[
+    Path, typer.Option("--config", envvar="FOREBAY_CONFIG", help="The configuration file.")
+]
+JsonLog = Annotated[
+    bool, typer.Option("--json", help="Write the log as JSON, whatever [log] says.")
+]
+
+
+def add(app: typer.Typer, name: str) -> None:
+    """Add the command to `app`."""
+    app.command(name)(run)
+
+
+def run(config: Config = Path("/etc/forebay/forebay.toml"), *, as_json: JsonLog = False) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C."""
+    try:
+        loaded = load(config)
+    except ConfigError as error:
+        for fault in error.faults:
+            print(f"forebay: {fault}", file=sys.stderr)
+        print(f"  next: mend it, then `forebay check {config}`", file=sys.stderr)
+        if as_json:
+            output.document({"error": {"message": str(error), "hint": error.hint}})
+        raise typer.Exit(call.EXIT_INVALID) from error
+
+    from forebay.cli import logs
+
+    log = loaded.config.log
+    logs.set_up(log.level, as_json=as_json or log.format == "json")
+
+    from forebay import agent
+
+    with call.reporting(as_json=as_json):
+        raise typer.Exit(agent.run(loaded))

@@ -1,0 +1,58 @@
+"""`forebay status`: the gateway at a glance, what is wrong first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from forebay.cli import call, output
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from forebay._proto.control_pb2 import StatusReply
+
+Watch = Annotated[bool, typer.Option("--watch", help="Show it anew each second.")]
+
+
+def add(app: typer.Typer, name: str) -> None:
+    """Add the command to `app`."""
+    app.command(name)(status)
+
+
+def status(
+    socket: call.Socket = call.SOCKET, *, as_json: call.Json = False, watch: Watch = False
+) -> None:
+    """Show how the gateway does, what is wrong first."""
+    with call.agent(socket, as_json=as_json) as agent:
+        if as_json:
+            output.document(output.plain(agent.status()))
+        elif watch:
+            output.watch(lambda: lines(agent.status()))
+        else:
+            output.show(lines(agent.status()))
+
+
+def lines(reply: StatusReply) -> Iterator[Text]:
+    """Give what a person sees."""
+    for problem in reply.problems:
+        yield Text.assemble(("! ", output.BAD), problem)
+    yield Text.assemble(
+        (reply.gateway, "bold"),
+        " is ",
+        (reply.state, output.GOOD if reply.state == "running" else output.ODD),
+        f", up {output.duration(reply.uptime_s)}, forebay {reply.version}",
+    )
+    connected = reply.devices_connected == reply.devices
+    yield Text.assemble(
+        "devices  ",
+        (
+            f"{output.count(reply.devices_connected)} of {output.count(reply.devices)} connected",
+            "" if connected else output.ODD,
+        ),
+    )
+    yield Text(f"tags     {output.count(reply.tags)}")
+    yield Text(f"rate     {reply.samples_per_s:,.0f} samples/s")
+    yield Text(f"memory   {output.size(reply.rss_bytes)}")
