@@ -40,13 +40,17 @@ _VIOLATION_HINT = (
 class Connection(asyncio.Protocol):
     """A connection that exchanges one scan at a time.
 
-    `depth` is how many requests may be open at once, 1 to 16.
+    `depth` is how many requests may be open at once, 1 to 16; `timeout_s` the longest wait for
+    the next answer.
     """
 
-    def __init__(self, depth: int) -> None:
+    def __init__(self, depth: int, timeout_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
         self._depth = depth
+        self._timeout_s = timeout_s
+        self._heard_s = 0.0  # when the last answer came, or the exchange began
         self._transport: asyncio.Transport | None = None
-        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._closed: asyncio.Future[None] = self._loop.create_future()
         self._failure: DeviceUnreachable | ProtocolViolation | None = None
         self._rest = b""
         self._next_id = 0
@@ -76,21 +80,18 @@ class Connection(asyncio.Protocol):
         self._answered = bytearray(len(requests))
         self._low = self._sent = 0
         self._refused = []
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        waiter = self._waiter = self._loop.create_future()
+        self._heard_s = self._loop.time()
+        watch = self._loop.call_later(self._timeout_s, self._watch, waiter)
         self._send()
         try:
             await waiter
         except asyncio.CancelledError:
-            self._fail(
-                DeviceUnreachable(
-                    "the wait for an answer was given up",
-                    hint=_UNREACHABLE_HINT,
-                    status=Quality.BAD_TIMEOUT,
-                )
-            )
+            self._fall_silent("the wait for an answer was given up")
             raise
         finally:
             self._waiter = None
+            watch.cancel()
         self._next_id = (self._next_id + len(requests)) & 0xFFFF
         return self._refused
 
@@ -99,6 +100,16 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
             await self._closed
+
+    def _watch(self, waiter: asyncio.Future[None]) -> None:
+        """Give up the exchange of `waiter` if no whole answer came for `timeout_s`."""
+        due_s = self._heard_s + self._timeout_s
+        if self._waiter is not waiter or waiter.done():
+            return
+        if self._loop.time() < due_s:
+            self._loop.call_at(due_s, self._watch, waiter)
+        else:
+            self._fall_silent(f"no answer within {self._timeout_s:g} s")
 
     def _send(self) -> None:
         """Put as many requests on the wire as `depth` allows beyond the oldest open one."""
@@ -178,6 +189,7 @@ class Connection(asyncio.Protocol):
         else:
             return self._violate(difference(data[at : at + 9], request), data[at:])
         self._answered[index] = 1
+        self._heard_s = self._loop.time()
         if index == low:
             while low < self._sent and self._answered[low]:
                 low += 1
@@ -195,6 +207,9 @@ class Connection(asyncio.Protocol):
             )
         )
         return 0
+
+    def _fall_silent(self, reason: str) -> None:
+        self._fail(DeviceUnreachable(reason, hint=_UNREACHABLE_HINT, status=Quality.BAD_TIMEOUT))
 
     def _fail(self, error: DeviceUnreachable | ProtocolViolation) -> None:
         """End the connection; the first error is the one that is told."""

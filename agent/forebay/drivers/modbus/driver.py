@@ -59,7 +59,7 @@ class ModbusDriver:
     async def connect(self) -> None:
         """See `Driver.connect`; raises DeviceUnreachable."""
         settings = self._settings
-        connection = Connection(settings.max_in_flight)
+        connection = Connection(settings.max_in_flight, settings.timeout)
         try:
             await self._seams.network.connect_tcp(settings.host, settings.port, connection)
         except OSError as error:

@@ -1,0 +1,1 @@
+"""The engine that reads devices: plan, schedule, session."""
