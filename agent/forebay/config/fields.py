@@ -12,11 +12,11 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MaxLen
 from pydantic import BaseModel, BeforeValidator, SecretStr
 from pydantic_core import PydanticUndefined
 
-from forebay.settings import parse_duration, parse_size
+from forebay.settings import NAME_PATTERN, parse_duration, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,6 +70,8 @@ def kind(field: FieldInfo) -> str:
         return "duration"
     if is_parsed_by(field, parse_size):
         return "size"
+    if any(getattr(mark, "pattern", None) == NAME_PATTERN for mark in field.metadata):
+        return "name"
     return _kind_of(field.annotation)
 
 
@@ -110,7 +112,7 @@ def choices_of(annotation: Any) -> tuple[str, ...]:  # noqa: ANN401 - any annota
 
 
 def bounds(field: FieldInfo) -> str:
-    """Say which numbers are allowed: `from 1 to 65535`, `more than 0 s`; empty if any is."""
+    """Say what is allowed: `from 1 to 65535`, `at most 64 characters`; empty if anything is."""
     low = high = ""
     for mark in field.metadata:
         if isinstance(mark, Ge):
@@ -121,6 +123,8 @@ def bounds(field: FieldInfo) -> str:
             high = f"to {_bound(field, mark.le)}"
         elif isinstance(mark, Lt):
             high = f"less than {_bound(field, mark.lt)}"
+        elif isinstance(mark, MaxLen) and field.annotation is str:
+            high = f"to {mark.max_length} characters"
     if high.startswith("to") and not low.startswith("from"):
         high = high.replace("to", "at most", 1)
     joint = " " if low.startswith("from") and high.startswith("to") else ", "
@@ -131,15 +135,20 @@ def _bound(field: FieldInfo, value: Any) -> str:  # noqa: ANN401 - annotated_typ
     return format_number(field, float(value))
 
 
-def default(field: FieldInfo) -> str:
-    """Write the default as it would stand in the file; empty if the key must be given."""
+def default(field: FieldInfo) -> object:
+    """Give the default; None if there is none or if the key must be given."""
     value = field.get_default(call_default_factory=True, validated_data={})
-    if value is PydanticUndefined:
-        return ""
+    return None if value is PydanticUndefined else value
+
+
+def written(field: FieldInfo, value: object) -> str:
+    """Write a value of the field as it would stand in the file, `none` for nothing."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (int, float)):
         return format_number(field, float(value))
-    if value is None or isinstance(value, BaseModel) or value in ({}, ()):
+    if isinstance(value, BaseModel):
+        return "see its table"
+    if value is None or value in ({}, ()):
         return "none"
     return str(value.value if isinstance(value, Enum) else value) or "empty"
