@@ -15,12 +15,12 @@ silence.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from forebay.acquisition.plan import Learned, plan, refine
 
+from forebay.acquisition.plan import PROBE_EVERY, Learned, plan, probe, refine
 from forebay.acquisition.schedule import next_due_s, phase_s
 from forebay.errors import DeviceError, DeviceUnreachable, JournalError, ProtocolViolation
 from forebay.events import (
@@ -34,10 +34,9 @@ from forebay.events import (
 from forebay.model import Batch, Quality
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from forebay.acquisition.plan import Plan
-
     from forebay.interfaces import (
         DeviceSpec,
         Driver,
@@ -53,10 +52,9 @@ if TYPE_CHECKING:
 CLOSE_S = 5.0
 """How long a driver may take to give up a connection before it is left behind."""
 REFINEMENTS_PER_POLL = 20
-"""How often one poll may be cut anew before the row goes out as it is.
-
-Enough to single out tags among 125 registers.
-"""
+"""How often one poll may be cut anew: enough to single out tags among 125 registers."""
+NAMES_TOLD = 20
+"""How many tag names one log line holds."""
 
 
 @dataclass(slots=True)
@@ -298,21 +296,20 @@ class Session:
         return batch
 
     async def _read(self, group: _Group, reader: Reader) -> Batch:
-        """Read once.
-
-        Where the device refuses a block, cut it anew and read again while the period lasts.
-        """
+        """Read once; where the device refuses a block, cut it anew and ask again in this period."""
         give_up_s = self._clock.monotonic_s() + group.period_s
+        if group.plan is not None and self.status.polls % PROBE_EVERY == PROBE_EVERY - 1:
+            reader = self._replan(group, probe(group.learned)) or reader
         for _ in range(REFINEMENTS_PER_POLL):
+            asked = group.plan
             scan = await self._scan(group, reader)
-            if not any(refusal.permanent for refusal in scan.refusals) or not self._learn(
-                group, scan
-            ):
+            if asked is None:
+                return scan.batch
+            reader = self._replan(group, self._learn(group, scan)) or reader
+            torn = any(r.permanent and len(asked.units[r.block]) > 1 for r in scan.refusals)
+            if not torn or self._clock.monotonic_s() >= give_up_s:
                 break
-            reader = self._reader(group)
-            if self._clock.monotonic_s() >= give_up_s:
-                break
-        return scan.batch
+        return mark(scan.batch, asked.refused)
 
     async def _scan(self, group: _Group, reader: Reader) -> Scan:
         """Read under a deadline that only a driver without deadlines of its own can reach."""
@@ -320,29 +317,30 @@ class Session:
         async with asyncio.timeout(self.spec.settings.timeout * (blocks + 1)):
             return await reader.read()
 
-    def _learn(self, group: _Group, scan: Scan) -> bool:
-        """Take in what the device refused; say whether the plan has changed."""
+    def _learn(self, group: _Group, scan: Scan) -> Learned:
+        """Give what is known after a scan, and tell of tags that are now known to be refused."""
         if group.plan is None:
-            return False
+            return group.learned
         learned = refine(group.plan, scan.refusals, group.learned)
-        if learned == group.learned:
-            return False
-        refused = learned.refused_columns - group.learned.refused_columns
+        refused = sorted(learned.refused_columns - group.learned.refused_columns)
         if refused:
-            names = [group.schema.tags[c].name for c in sorted(refused)]
-            first = next(r for r in scan.refusals if r.permanent)
-            hint = "check the addresses against the device's manual"
-            shown = names[:20] + (["..."] if len(names) > 20 else [])
+            names = [group.schema.tags[column].name for column in refused[:NAMES_TOLD]]
             self._seams.events.emit(
                 TAGS_REFUSED,
                 device=self.name,
-                tags=shown,
-                count=len(names),
-                error=first.message,
-                hint=hint,
+                count=len(refused),
+                tags=names,
+                error=next(r.message for r in scan.refusals if r.permanent),
+                hint="check the addresses against the device's manual",
             )
+        return learned
+
+    def _replan(self, group: _Group, learned: Learned) -> Reader | None:
+        """Take over what was learned; give the new reader if that changes the plan."""
+        if learned is group.learned:
+            return None
         group.learned = learned
-        return True
+        return self._reader(group)
 
     def _compile(self, driver: Driver) -> None:
         self._driver = driver
@@ -364,6 +362,20 @@ class Session:
         if self._link_lost is not None and not self._link_lost.done():
             self._link_lost.set_result(error)
         return bad_row(group.schema, error.status, began_ns)
+
+
+def mark(batch: Batch, refused: Sequence[tuple[int, int]]) -> Batch:
+    """Give `batch`, a dense row, with the qualities of columns that were not asked for."""
+    if not refused or batch.index is not None:
+        return batch
+    quality = (
+        np.zeros((1, len(batch.schema.tags)), np.uint32)
+        if batch.quality is None
+        else batch.quality.copy()
+    )
+    for column, status in refused:
+        quality[0, column] = status
+    return replace(batch, quality=quality)
 
 
 def bad_row(schema: Schema, status: int, time_ns: int) -> Batch:

@@ -87,8 +87,8 @@ class _ScriptedReader:
     async def read(self) -> Scan:
         driver = self._driver
         driver.reads += 1
-        await _maybe(driver.on_read())
         began_ns = driver._clock.now_ns()  # noqa: SLF001 - the driver's own other half
+        await _maybe(driver.on_read())
         quality = np.zeros((1, len(self._schema.tags)), np.uint32)
         refusals = []
         for number, block in enumerate(self._blocks):

@@ -1,0 +1,280 @@
+"""The session engine.
+
+An exact grid, deadlines, reconnection, bad quality for what was not read, and a poller that never
+dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import structlog
+
+from forebay.acquisition.session import Session
+from forebay.errors import DeviceRefused, DeviceUnreachable, ProtocolViolation
+from forebay.events import (
+    DEVICE_CONNECTED,
+    DEVICE_LOST,
+    FRAME_REFUSED,
+    POLL_OVERRUN,
+    SESSION_FAILED,
+    TAGS_REFUSED,
+    Events,
+)
+from forebay.files import SystemDisk
+from forebay.interfaces import DeviceSpec, Seams
+from forebay.model import Batch, Quality, Schema, Tag, ValueType
+from forebay.net import SystemNetwork
+from forebay.settings import BackoffSettings, DeviceSettings, GroupSettings
+from forebay.testing.clock import FakeClock
+from forebay.testing.driver import CollectingIntake, ScriptedDriver
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+S = 1_000_000_000
+
+
+def schema(count: int = 4, group: str = "fast") -> Schema:
+    return Schema(
+        "press", group, tuple(Tag(f"t{i}", f"{i}", ValueType.INT32) for i in range(count))
+    )
+
+
+class World:
+    """One session over a scripted driver, on a clock that the test moves."""
+
+    def __init__(
+        self, schemas: tuple[Schema, ...], groups: dict[str, GroupSettings], **settings: Any
+    ) -> None:
+        self.clock, self.intake = FakeClock(), CollectingIntake()
+        self.events = Events(structlog.get_logger())
+        self.driver = ScriptedDriver(self.clock)
+        seams = Seams(self.clock, SystemDisk(), SystemNetwork(), random.Random(1), self.events)
+        config = DeviceSettings(
+            protocol="scripted",
+            tags=(),
+            groups=groups,
+            backoff=BackoffSettings(first=0.5, most=4.0),
+            **settings,
+        )
+        spec = DeviceSpec("press", config, schemas, {})
+        self.session = Session(spec, lambda _spec, _seams: self.driver, self.intake, seams)
+
+    @property
+    def rows(self) -> list[Batch]:
+        return self.intake.batches
+
+    def times_s(self) -> list[float]:
+        start = 1_700_000_000 * S
+        return [(int(b.times_ns[0]) - start) / S for b in self.rows]
+
+
+@asynccontextmanager
+async def running(world: World) -> AsyncIterator[World]:
+    task = asyncio.create_task(world.session.run(), name="session")
+    try:
+        await world.clock.advance(0)
+        yield world
+        assert not task.done(), task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def polled(count: int = 4, period: float = 1.0, **settings: Any) -> World:
+    return World((schema(count),), {"fast": GroupSettings(period=period)}, **settings)
+
+
+def bad(batch: Batch) -> set[int]:
+    return set() if batch.quality is None else set(batch.quality[0].tolist())
+
+
+async def test_polls_stay_on_the_grid_for_a_thousand_periods() -> None:
+    world = polled(period=0.25)
+    world.driver.on_read = lambda: world.clock.sleep(0.07)
+    async with running(world):
+        await world.clock.advance(250)
+        times = world.times_s()
+        assert len(times) == 1000
+        assert {round(b - a, 6) for a, b in pairwise(times)} == {0.25}
+        assert world.session.status.overruns == 0
+
+
+async def test_a_slow_poll_is_counted_once_per_missed_period_and_told_once() -> None:
+    world = polled(period=1.0)
+    world.driver.on_read = lambda: world.clock.sleep(2.5)
+    async with running(world):
+        await world.clock.advance(30)
+        assert world.times_s()[:4] == [0, 3, 6, 9]
+        assert world.session.status.overruns == 2 * world.session.status.polls
+        assert world.events.count(POLL_OVERRUN, device="press") == 1
+
+
+async def test_two_groups_keep_their_own_periods() -> None:
+    world = World(
+        (schema(2, "fast"), schema(3, "slow")),
+        {"fast": GroupSettings(period=0.5), "slow": GroupSettings(period=5.0)},
+    )
+    async with running(world):
+        await world.clock.advance(10)
+        groups = [b.schema.group for b in world.rows]
+        assert (groups.count("fast"), groups.count("slow")) in {(20, 2), (21, 2)}
+
+
+async def test_an_outage_is_data_with_bad_quality_and_heals_by_itself() -> None:
+    async with running(polled()) as world:
+        await world.clock.advance(2.5)
+        assert [bad(b) for b in world.rows] == [set()] * 3
+
+        def cut() -> None:
+            raise DeviceUnreachable("cable", hint="plug it in", status=Quality.BAD_NO_COMMUNICATION)
+
+        world.driver.on_read = world.driver.on_connect = cut
+        await world.clock.advance(10)
+        down = world.rows[3:]
+        assert len(down) == 10
+        assert all(bad(b) == {Quality.BAD_NO_COMMUNICATION} for b in down)
+        assert not any(b.values[0].any() for b in down)
+        assert world.session.status.state == "waiting"
+        assert (world.session.status.last_error, world.session.status.last_hint) == (
+            "cable",
+            "plug it in",
+        )
+        world.driver.on_read = world.driver.on_connect = lambda: None
+        await world.clock.advance(6)
+        assert bad(world.rows[-1]) == set()
+        assert world.times_s() == [float(n) for n in range(len(world.rows))]
+        assert world.events.count(DEVICE_LOST, device="press") == 1
+        assert world.events.count(DEVICE_CONNECTED, device="press") == 2
+        assert world.driver.closes == world.driver.connects - 1
+
+
+async def test_back_off_grows_to_its_limit_and_is_jittered() -> None:
+    async with running(polled()) as world:
+        moments: list[float] = []
+
+        def refuse() -> None:
+            moments.append(world.clock.monotonic_s())
+            raise DeviceUnreachable("no", hint="h", status=Quality.BAD_NOT_CONNECTED)
+
+        world.driver.on_connect = refuse
+        world.driver.on_read = lambda: (_ for _ in ()).throw(
+            DeviceUnreachable("no", hint="h", status=Quality.BAD_NO_COMMUNICATION)
+        )
+        await world.clock.advance(60)
+        waits = [b - a for a, b in pairwise(moments)]
+        assert max(waits) <= 4.0
+        assert all(2.0 <= w <= 4.0 for w in waits[4:])
+        assert len({round(w, 6) for w in waits[4:]}) > 3
+
+
+async def test_a_connection_that_never_answers_meets_its_deadline() -> None:
+    async with running(polled(timeout=0.05)) as world:
+        world.driver.on_connect = asyncio.Event().wait
+        world.driver.on_read = lambda: (_ for _ in ()).throw(
+            DeviceUnreachable("cut", hint="h", status=Quality.BAD_NO_COMMUNICATION)
+        )
+        await world.clock.advance(1.5)
+        before = len(world.rows)
+        for _ in range(100):
+            await asyncio.sleep(0.01)  # the deadline is the event loop's, not the fake clock's
+            await world.clock.advance(0.2)
+        assert world.driver.connects > 3
+        assert len(world.rows) > before + 15
+        assert world.session.status.last_hint == "check address, cable and firewall"
+
+
+async def test_a_driver_with_a_bug_is_contained_and_told() -> None:
+    async with running(polled()) as world:
+        world.driver.on_read = lambda: 1 // 0
+        await world.clock.advance(20)
+        assert world.events.count(SESSION_FAILED, device="press") > 3
+        assert bad(world.rows[-1]) == {Quality.BAD_DEVICE_FAILURE}
+        world.driver.on_read = lambda: None
+        await world.clock.advance(6)
+        assert bad(world.rows[-1]) == set()
+
+
+async def test_a_violation_of_the_protocol_is_counted() -> None:
+    async with running(polled()) as world:
+        world.driver.on_read = lambda: (_ for _ in ()).throw(
+            ProtocolViolation("wrong unit", hint="h", status=Quality.BAD_COMMUNICATION_ERROR)
+        )
+        await world.clock.advance(1.5)
+        assert world.events.count(FRAME_REFUSED, device="press") >= 1
+
+
+@pytest.mark.parametrize("refused", [{0}, {99}, {31, 32}, {5, 50, 95}, set(range(0, 100, 7))])
+async def test_a_refused_tag_goes_bad_alone_within_the_poll_that_finds_it(
+    refused: set[int],
+) -> None:
+    async with running(polled(count=100)) as world:
+        world.driver.refused = refused
+        await world.clock.advance(0)
+        await world.clock.advance(3)
+        last = world.rows[-1]
+        assert last.quality is not None
+        assert set(np.flatnonzero(last.quality[0] >> 31).tolist()) == refused
+        good = [c for c in range(100) if c not in refused]
+        assert ((last.values[0][0, good] - np.array(good)) % 1000 == 0).all()
+        assert world.events.count(TAGS_REFUSED, device="press") >= 1
+        assert world.events.count(DEVICE_LOST, device="press") == 0
+
+
+async def test_what_was_learned_is_remembered_over_a_reconnection() -> None:
+    async with running(polled(count=100)) as world:
+        world.driver.refused = {42}
+        await world.clock.advance(3)
+        world.driver.on_read = lambda: (_ for _ in ()).throw(
+            DeviceUnreachable("cut", hint="h", status=Quality.BAD_NO_COMMUNICATION)
+        )
+        await world.clock.advance(1)
+        world.driver.on_read = lambda: None
+        await world.clock.advance(5)
+        world.driver.requests.clear()
+        await world.clock.advance(1)
+        assert len(world.driver.requests) <= 3
+
+
+async def test_a_stream_is_handed_on_and_its_end_marks_every_tag() -> None:
+    one = schema(3)
+    world = World((one,), {"fast": GroupSettings(mode="subscribe", period=0.1)})
+    async with running(world):
+        times = np.array([5], np.int64)
+        change = Batch(
+            one, times, times, (np.array([7], np.int32),), None, np.array([1], np.uint32)
+        )
+        world.driver.feed.put_nowait(change)
+        await world.clock.advance(0.1)
+        assert world.rows == [change]
+        world.driver.feed.put_nowait(
+            DeviceUnreachable("restart", hint="wait", status=Quality.BAD_NO_COMMUNICATION)
+        )
+        await world.clock.advance(0)
+        assert bad(world.rows[-1]) == {Quality.BAD_NO_COMMUNICATION}
+        assert world.rows[-1].samples == 3
+        await world.clock.advance(2)
+        assert world.session.status.state == "connected"
+        world.driver.feed.put_nowait(change)
+        await world.clock.advance(0)
+        assert world.rows[-1] is change
+
+
+async def test_a_device_that_refuses_the_connection_is_tried_again() -> None:
+    async with running(polled()) as world:
+        world.driver.on_connect = lambda: (_ for _ in ()).throw(
+            DeviceRefused("password", hint="check it", status=Quality.BAD_NOT_CONNECTED)
+        )
+        world.driver.on_read = lambda: (_ for _ in ()).throw(
+            DeviceUnreachable("cut", hint="h", status=Quality.BAD_NO_COMMUNICATION)
+        )
+        await world.clock.advance(20)
+        assert world.session.status.last_hint == "check it"
+        assert world.driver.connects > 4

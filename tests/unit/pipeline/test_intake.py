@@ -1,0 +1,178 @@
+"""The intake hands over everything it accepted, or a Gap that counts it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import structlog
+
+from forebay.columnar import decode_batch, decode_gap, decode_schema
+from forebay.errors import JournalFailed, JournalFull
+from forebay.events import DATA_LOST, RING_OVERFLOW, Events
+from forebay.files import SystemDisk
+from forebay.interfaces import Seams
+from forebay.model import Batch, GapCause, RecordKind, Schema, Tag, ValueType
+from forebay.net import SystemNetwork
+from forebay.pipeline.intake import BATCH_BYTES, Pipeline
+from forebay.pipeline.shadow import Shadow
+from forebay.testing.clock import FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from forebay.journal.journal import Entry
+
+SCHEMA = Schema("press", "fast", tuple(Tag(f"t{i}", f"{i}", ValueType.INT32) for i in range(10)))
+
+
+class ListJournal:
+    """Keeps entries; full when told so, and durable when told so."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.commits = 0
+        self.full = False
+        self.hold = False
+        self.held: list[asyncio.Future[None]] = []
+
+    def submit(self, entries: Sequence[Entry]) -> asyncio.Future[None]:
+        if self.full:
+            raise JournalFull("no room", hint="wait")
+        self.entries += entries
+        self.commits += 1
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.hold:
+            self.held.append(future)
+        else:
+            future.set_result(None)
+        return future
+
+
+class Doubler:
+    """A stage that lets only even rows pass."""
+
+    def apply(self, batch: Batch) -> Batch | None:
+        return batch if batch.times_ns[0] % 2 == 0 else None
+
+
+class World:
+    def __init__(self, stages: dict[str, tuple[Doubler, ...]] | None = None) -> None:
+        self.clock = FakeClock()
+        self.journal = ListJournal()
+        self.events = Events(structlog.get_logger())
+        seams = Seams(self.clock, SystemDisk(), SystemNetwork(), random.Random(1), self.events)
+        self.pipeline = Pipeline(
+            self.journal, Shadow([SCHEMA]), stages or {}, seams, commit_interval_s=0.25
+        )
+
+    def batches(self) -> list[Batch]:
+        return [
+            decode_batch(e.payload, SCHEMA)
+            for e in self.journal.entries
+            if e.kind is RecordKind.BATCH
+        ]
+
+
+def scan(number: int, rows: int = 1) -> Batch:
+    times = np.arange(number, number + rows, dtype=np.int64)
+    values = np.arange(rows * 10, dtype=np.int32).reshape(rows, 10) + number
+    return Batch(SCHEMA, times, times + 1, (values,))
+
+
+async def test_scans_of_one_interval_become_one_batch_and_one_commit() -> None:
+    world = World()
+    running = asyncio.create_task(world.pipeline.run(), name="pipeline")
+    for number in range(5):
+        await world.pipeline.accept(scan(number))
+    assert world.pipeline.pending_samples() == 50
+    await world.clock.advance(0.3)
+    assert world.journal.commits == 1
+    (batch,) = world.batches()
+    assert batch.times_ns.tolist() == [0, 1, 2, 3, 4]
+    assert world.pipeline.pending_samples() == 0
+    entry = world.journal.entries[0]
+    assert (entry.samples, entry.time_min_ns, entry.time_max_ns) == (50, 0, 4)
+    assert entry.schema is not None
+    assert decode_schema(entry.schema[1]) == SCHEMA
+    running.cancel()
+
+
+async def test_a_large_batch_does_not_wait_for_the_interval() -> None:
+    world = World()
+    rows = BATCH_BYTES // (10 * 4)
+    await world.pipeline.accept(scan(0, rows))
+    assert [b.rows for b in world.batches()] == [rows]
+
+
+async def test_without_room_the_samples_become_a_gap_that_counts_them() -> None:
+    world = World()
+    world.journal.full = True
+    world.pipeline._submitted.clear()  # noqa: SLF001 - nothing in flight to wait for
+    await world.pipeline.accept(scan(100, BATCH_BYTES // 40))
+    lost = BATCH_BYTES // 40 * 10
+    assert world.pipeline.pending_samples() == lost
+    assert world.events.count(RING_OVERFLOW) == 1
+    world.journal.full = False
+    await world.pipeline.accept(scan(900_000))
+    await world.pipeline.close()
+    first, second = world.journal.entries
+    assert (first.kind, first.samples) == (RecordKind.GAP, lost)
+    gap = decode_gap(first.payload)
+    assert (gap.cause, gap.samples, gap.source) == (GapCause.RING_OVERFLOW, lost, "press")
+    assert (gap.time_from_ns, gap.time_to_ns) == (100, 100 + BATCH_BYTES // 40 - 1)
+    assert not gap.journaled
+    assert second.kind is RecordKind.BATCH
+    assert world.events.count(DATA_LOST, cause="RING_OVERFLOW") == 1
+    accepted = world.pipeline.accepted_samples
+    assert accepted == sum(e.samples for e in world.journal.entries)
+
+
+async def test_a_short_shortage_of_room_delays_and_loses_nothing() -> None:
+    world = World()
+    world.journal.hold = True
+    await world.pipeline.accept(scan(0, BATCH_BYTES // 40))
+    world.journal.full = True
+    waiting = asyncio.create_task(world.pipeline.accept(scan(500_000, BATCH_BYTES // 40)), name="w")
+    await world.clock.advance(0.1)
+    assert not waiting.done()
+    world.journal.full = world.journal.hold = False
+    world.journal.held[0].set_result(None)
+    await waiting
+    assert [e.kind for e in world.journal.entries] == [RecordKind.BATCH] * 2
+
+
+async def test_a_failed_disk_ends_the_pipeline() -> None:
+    world = World()
+    world.journal.hold = True
+    await world.pipeline.accept(scan(0, BATCH_BYTES // 40))
+    world.journal.held[0].set_exception(JournalFailed("EIO", hint="see dmesg"))
+    running = asyncio.create_task(world.pipeline.run(), name="pipeline")
+    await world.clock.advance(0.3)
+    with pytest.raises(JournalFailed):
+        await running
+
+
+async def test_what_a_stage_drops_is_seen_by_the_shadow_and_not_produced() -> None:
+    world = World({"press": (Doubler(),)})
+    await world.pipeline.accept(scan(1))
+    assert world.pipeline.accepted_samples == 0
+    await world.pipeline.accept(scan(2))
+    await world.pipeline.close()
+    assert [b.times_ns.tolist() for b in world.batches()] == [[2]]
+
+
+async def test_close_waits_until_everything_is_durable() -> None:
+    world = World()
+    world.journal.hold = True
+    await world.pipeline.accept(scan(0))
+    closing = asyncio.create_task(world.pipeline.close(), name="closing")
+    await world.clock.advance(0)
+    assert not closing.done()
+    assert world.pipeline.pending_samples() == 10
+    world.journal.held[0].set_result(None)
+    await closing
+    assert world.pipeline.pending_samples() == 0
