@@ -38,7 +38,7 @@ def chosen(
     place = dotted((*where, key))
     if not isinstance(name, str):
         message = "is missing" if name is None else f"must be text, not {shown(name)}"
-        faults.append(Fault(place, message, f"installed are: {', '.join(installed) or 'none'}"))
+        faults.append(Fault(place, message, f"name one of: {', '.join(installed) or 'none'}"))
         return None
     try:
         return find(name, place)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forebay.config.adapters import chosen, validated
-from forebay.config.faults import dotted, meant, shown
+from forebay.config.faults import dotted, meant, printable, shown
 from forebay.config.named import rooted
 from forebay.config.taglist import TagList, read_csv, read_tables
 from forebay.errors import Fault
@@ -83,7 +83,7 @@ def load_device(
 def _tag_list(written: object, where: Where, base: Path, driver: DriverSpec) -> TagList:
     """Read the tags even where the device's own keys are wrong, so that all faults come at once."""
     if isinstance(written, str) and written:
-        return read_csv(base / written, written, driver.tag)
+        return read_csv(base / written, printable(written), driver.tag)
     if isinstance(written, list):
         return read_tables(written, dotted((*where, "tags")), driver.tag)
     return TagList(".")
@@ -124,7 +124,7 @@ def _groups(
         if mode not in driver.modes:
             place = dotted((*where, "groups", name, "mode"))
             message = f"{settings.protocol} cannot {mode}"
-            faults.append(Fault(place, message, f"write mode = {usual!r}, or leave it out"))
+            faults.append(Fault(place, message, f'write mode = "{usual}", or leave it out'))
         groups[name] = group.model_copy(update={"mode": mode})
     undeclared: set[str] = set()
     for tag in tag_list.tags.values():

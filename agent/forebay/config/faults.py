@@ -69,7 +69,7 @@ def dotted(where: Iterable[str | int]) -> str:
             text += f"[{part}]"
         else:
             plain = part.replace("_", "").replace("-", "").isalnum()
-            text += f"{'.' if text else ''}{part if plain else shown(part)}"
+            text += f"{'.' if text else ''}{part if plain else quoted(part)}"
     return text
 
 
@@ -87,6 +87,16 @@ def shown(value: object) -> str:
     return (
         text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 4]}...{text[0]}"
     )
+
+
+def quoted(text: str) -> str:
+    """Write a key or a file name as TOML quotes it, harmless to a terminal."""
+    return f'"{repr(text)[1:-1]}"'
+
+
+def printable(text: str) -> str:
+    """Give a file name as it is if that is harmless to a terminal, else quoted."""
+    return text if text.isprintable() else quoted(text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -191,12 +201,9 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - any 
 
 def _union_sentence(spot: _Spot, value: object, *, secret: bool) -> tuple[str, str]:
     wanted = kind(spot.field) if spot.field else "something else"
-    return f"must be {_article(wanted)}{_not(value, secret=secret)}", _about(spot.field)
-
-
-def _article(wanted: str) -> str:
-    plain = wanted.startswith(("one of", "true", "text"))
-    return wanted if plain else f"a {wanted}"
+    article = "" if wanted.startswith(("one of", "true", "text")) else "a "
+    hint = f"correct it: {_about(spot.field)}"
+    return f"must be {article}{wanted}{_not(value, secret=secret)}", hint
 
 
 def _about(field: FieldInfo | None) -> str:
@@ -214,7 +221,7 @@ def _sentence(detail: ErrorDetails, spot: _Spot, where: Where, *, secret: bool) 
     code, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
     about = _about(spot.field)
     if code == "value_error":
-        return split_hint(_upright(str(context["error"])), about)
+        return split_hint(str(context["error"]), about)
     if code == "missing":
         return "is missing", f"add it: {about}"
     if code == "extra_forbidden":
@@ -236,7 +243,7 @@ def _value_sentence(detail: ErrorDetails, field: FieldInfo | None, but: str) -> 
     if "than" in code:
         allowed = bounds(field) if field else ""
         limit = _upright(detail["msg"].removeprefix("Input should be "))
-        return f"must be {allowed or limit}{but}", _about(field)
+        return f"must be {allowed or limit}{but}", f"correct it: {_about(field)}"
     if code == "finite_number":
         return f"must be a finite number{but}", "write an ordinary number such as 1.0"
     return _shape_sentence(detail, field, but)
@@ -244,24 +251,29 @@ def _value_sentence(detail: ErrorDetails, field: FieldInfo | None, but: str) -> 
 
 def _shape_sentence(detail: ErrorDetails, field: FieldInfo | None, but: str) -> tuple[str, str]:
     """Explain a value of the wrong kind or length."""
-    code, context = detail["type"], detail.get("ctx", {})
-    if code in ("string_too_short", "too_short") and not detail["input"]:
-        return "must not be empty", _about(field)
-    if code.endswith(("_too_long", "_too_short")) or code in ("too_long", "too_short"):
-        least = code.endswith("short")
-        limit = context["min_length"] if least else context["max_length"]
-        what = "characters" if code.startswith("string") else "entries"
-        return f"must have at {'least' if least else 'most'} {limit} {what}", _about(field)
+    code, value = detail["type"], detail["input"]
     wanted = kind(field) if field else "value"
-    if code in ("float_parsing", "decimal_parsing") and _has_decimal_comma(detail["input"]):
+    if "_too_" in code or code.startswith("too_"):
+        return _length(detail), f"correct it: {_about(field)}"
+    if code == "float_parsing" and _has_decimal_comma(value):
         return f"must be a number{but}", "write a decimal point instead of the comma"
     if wanted in ("duration", "size"):
         example = "250 ms" if wanted == "duration" else "64 MiB"
         return f"must be a {wanted}{but}", f"write a number and a unit, such as {example!r}"
     plain = _WANTED.get(code.split("_")[0])
-    if plain:
-        return f"must be {plain}{but}", _about(field)
-    return _upright(detail["msg"]), _about(field)
+    if plain == "a table":
+        return f"must be a table{but}", "begin it with its name in brackets"
+    message = f"must be {plain}{but}" if plain else _upright(detail["msg"])
+    return message, f"correct it: {_about(field)}"
+
+
+def _length(detail: ErrorDetails) -> str:
+    code, context = detail["type"], detail.get("ctx", {})
+    if code.endswith("too_short"):
+        least = context["min_length"]
+        return "must not be empty" if least == 1 else f"must have at least {least} characters"
+    what = "characters" if code.startswith("string") else "entries"
+    return f"must have at most {context['max_length']} {what}"
 
 
 def _has_decimal_comma(value: object) -> bool:

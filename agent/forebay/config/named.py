@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
-from forebay.config.faults import dotted
+from forebay.config.faults import dotted, printable
 from forebay.config.sources import read_bytes, unreadable
 from forebay.errors import Fault
 
@@ -46,7 +46,7 @@ def rooted(
         if isinstance(value, Path):
             changed[name] = path = base / value
             if name not in skip:
-                faults.extend(_check(path, str(value), name, dotted((*where, name))))
+                faults.extend(_check(path, printable(str(value)), name, dotted((*where, name))))
         elif isinstance(value, BaseModel):
             changed[name] = rooted(value, base, (*where, name), faults)
     return settings.model_copy(update=changed) if changed else settings

@@ -10,7 +10,7 @@ import stat
 import tomllib
 from typing import TYPE_CHECKING, Any
 
-from forebay.config.faults import dotted
+from forebay.config.faults import dotted, printable
 from forebay.errors import Fault
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MAX_DEPTH = 16
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
 _NOT_UTF8 = (
     "is not UTF-8 text",
-    "save it again with the encoding UTF-8 (in a spreadsheet: 'CSV UTF-8')",
+    "save it again as UTF-8; a spreadsheet calls it 'CSV UTF-8'",
 )
 
 
@@ -103,9 +103,7 @@ def read_bytes(path: Path, name: str, limit_bytes: int) -> bytes | Fault:
 def unreadable(error: OSError | ValueError, name: str) -> Fault:
     """Say why a file cannot be opened, and what to do."""
     if isinstance(error, FileNotFoundError):
-        return Fault(
-            name, "does not exist", "create it, or correct the path; it starts at the main file"
-        )
+        return Fault(name, "does not exist", "create it, or correct the path")
     if isinstance(error, PermissionError):
         return Fault(
             name,
@@ -146,7 +144,7 @@ def read_sources(path: Path) -> Sources:
         sources.faults.append(
             Fault("conf.d", f"has more than {MAX_FRAGMENTS} files", "join some of them")
         )
-    files += [(f, f"conf.d/{f.name}") for f in fragments[:MAX_FRAGMENTS]]
+    files += [(f, printable(f"conf.d/{f.name}")) for f in fragments[:MAX_FRAGMENTS]]
     for file, name in files:
         text = read_text(file, name, MAX_TOML_BYTES)
         tables = text if isinstance(text, Fault) else _parse(text, name)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from forebay.config.faults import explain, meant, shown
+from forebay.config.faults import dotted, explain, meant, shown
 from forebay.config.sources import read_text
 from forebay.errors import Fault
 
@@ -69,7 +69,7 @@ class TagList:
         return self._path(self._rows[name], (column,))
 
     def _path(self, row: str, where: Where) -> str:
-        return self.separator.join((row, *map(str, where)))
+        return f"{row}{self.separator}{dotted(where)}" if where else row
 
     def is_full(self, place: str) -> bool:
         """Whether the row at `place` is one too many, of tags or of faults; says so as a fault."""
