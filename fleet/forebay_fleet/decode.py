@@ -1,0 +1,289 @@
+"""The payloads of proto/forebay/v1/batch.proto as numpy arrays: the server's own reading of the wire format.
+
+Written apart from the agent's encoder, so that each checks the other. Pure. Must not know where the bytes came from.
+Sizes are checked before anything is allocated; every fault is a `DecodingError`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from forebay_fleet._proto import batch_pb2 as pb
+from forebay_fleet.errors import DecodingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from google.protobuf.message import Message
+    from numpy.typing import NDArray
+
+    M = TypeVar("M", bound=Message)
+
+MAX_RAW_BYTES = 16 << 20
+"""The most that one batch may decompress to."""
+MAX_TAGS = 100_000
+MAX_COLUMNS = 64
+"""Columns of one batch: four roles and a lane for each type are 16."""
+
+DTYPES: dict[int, np.dtype[Any]] = {
+    pb.BOOL: np.dtype("<u1"),
+    pb.INT8: np.dtype("<i1"),
+    pb.UINT8: np.dtype("<u1"),
+    pb.INT16: np.dtype("<i2"),
+    pb.UINT16: np.dtype("<u2"),
+    pb.INT32: np.dtype("<i4"),
+    pb.UINT32: np.dtype("<u4"),
+    pb.INT64: np.dtype("<i8"),
+    pb.UINT64: np.dtype("<u8"),
+    pb.FLOAT32: np.dtype("<f4"),
+    pb.FLOAT64: np.dtype("<f8"),
+}
+_ROLE_TYPES = {pb.TIME: pb.INT64, pb.RECEIVED: pb.INT64, pb.INDEX: pb.UINT32, pb.QUALITY: pb.UINT32}
+
+
+@dataclass(frozen=True)
+class SchemaView:
+    """A SCHEMA payload, checked: at least one tag, every type known."""
+
+    message: pb.Schema
+
+    @property
+    def tags(self) -> int:
+        """How many columns."""
+        return len(self.message.tags)
+
+    @cached_property
+    def types(self) -> NDArray[np.uint8]:
+        """Each column's ValueType number, shape (n,)."""
+        return np.fromiter((tag.type for tag in self.message.tags), np.uint8, self.tags)
+
+    @cached_property
+    def lanes(self) -> dict[int, NDArray[np.intp]]:
+        """ValueType number -> schema columns of that type, in order; ascending, without empty lanes."""
+        return {int(t): np.flatnonzero(self.types == t) for t in np.unique(self.types)}
+
+
+class Series(NamedTuple):
+    """One column's samples in row order; all of shape (rows,). `values` of strings are objects, of BOOL bools."""
+
+    times_ns: NDArray[np.int64]
+    received_ns: NDArray[np.int64]
+    values: NDArray[Any]
+    quality: NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchView:
+    """A BATCH payload, decoded against its schema. Dense if `index` is None; see batch.proto for both forms.
+
+    `values` maps a ValueType number to (rows, k) in a dense batch, (rows of that lane,) in a sparse one.
+    """
+
+    schema: SchemaView
+    times_ns: NDArray[np.int64]
+    received_ns: NDArray[np.int64]
+    values: dict[int, NDArray[Any]]
+    quality: NDArray[np.uint32] | None
+    index: NDArray[np.uint32] | None
+
+    @property
+    def samples(self) -> int:
+        """What the ledger counts."""
+        rows = len(self.times_ns)
+        return rows * self.schema.tags if self.index is None else rows
+
+    def series(self, column: int) -> Series:
+        """Give the raw samples of one schema column."""
+        lane = int(self.schema.types[column])
+        place = int(np.searchsorted(self.schema.lanes[lane], column))
+        if self.index is None:
+            good = np.zeros(len(self.times_ns), np.uint32)
+            quality = good if self.quality is None else self.quality[:, column]
+            return Series(self.times_ns, self.received_ns, self.values[lane][:, place], quality)
+        rows = np.flatnonzero(self.index == column)
+        in_lane = self.schema.types[self.index] == lane
+        positions = (np.cumsum(in_lane) - 1)[rows]
+        quality = np.zeros(len(rows), np.uint32) if self.quality is None else self.quality[rows]
+        return Series(
+            self.times_ns[rows], self.received_ns[rows], self.values[lane][positions], quality
+        )
+
+
+def decode_schema(payload: bytes) -> SchemaView:
+    """Decode a SCHEMA payload."""
+    message = parse(pb.Schema, payload)
+    if not 1 <= len(message.tags) <= MAX_TAGS:
+        raise DecodingError(f"a schema with {len(message.tags)} tags")
+    if not 0 < message.id < 1 << 63:
+        raise DecodingError("a schema without an id")
+    if any(not pb.BOOL <= tag.type <= pb.STRING for tag in message.tags):
+        raise DecodingError("a tag of a type that this server does not know")
+    return SchemaView(message)
+
+
+def decode_batch(payload: bytes, schema: SchemaView) -> BatchView:
+    """Decode a BATCH payload against its schema."""
+    message = parse(pb.Batch, payload)
+    if message.schema_id != schema.message.id:
+        raise DecodingError("a batch of another schema")
+    check_batch(message)
+    pieces = dict(_pieces(message))
+    rows = message.rows
+    index = None
+    if pb.INDEX in pieces:
+        index = _numbers(*pieces.pop(pb.INDEX), (rows,)).astype(np.uint32, copy=False)
+        if int(index.max()) >= schema.tags:
+            raise DecodingError("a sample of a column that its schema has not")
+    try:
+        times = _numbers(*pieces.pop(pb.TIME), (rows,)) + np.int64(message.base_time_ns)
+        received = _numbers(*pieces.pop(pb.RECEIVED), (rows,)) + times
+    except KeyError:
+        raise DecodingError("a batch without its times") from None
+    quality = None
+    if pb.QUALITY in pieces:
+        shape = (rows, schema.tags) if index is None else (rows,)
+        quality = _numbers(*pieces.pop(pb.QUALITY), shape)
+    values: dict[int, NDArray[Any]] = {}
+    for lane, columns in schema.lanes.items():
+        shape = (rows, len(columns))
+        if index is not None:
+            shape = (int(np.count_nonzero(schema.types[index] == lane)),)
+        values[lane] = _values(pieces.pop(_lane_key(lane), None), lane, shape)
+    if pieces:
+        raise DecodingError("a column that its schema has not")
+    return BatchView(schema, times, received, values, quality, index)
+
+
+def check_batch(message: pb.Batch) -> None:
+    """Check what can be checked without decompressing or knowing the schema: cheap enough for every record that comes in.
+
+    Raises:
+        DecodingError: sizes do not add up, are over a limit, or a compression is unknown.
+    """
+    if not 0 < message.schema_id < 1 << 63 or message.rows < 1:
+        raise DecodingError("a batch without schema or rows")
+    if message.raw_bytes > MAX_RAW_BYTES or len(message.columns) > MAX_COLUMNS:
+        raise DecodingError("a batch over the size limit", code="BadEncodingLimitsExceeded")
+    if sum(column.bytes for column in message.columns) != message.raw_bytes:
+        raise DecodingError("columns that do not add up to the batch")
+    if message.rows * 16 > message.raw_bytes:
+        raise DecodingError("fewer bytes than its times need")
+    if message.compression == pb.ZSTD:
+        import zstandard
+
+        try:
+            unpacked = zstandard.frame_content_size(message.data)
+        except zstandard.ZstdError:
+            raise DecodingError("data that is no zstd frame") from None
+        if unpacked not in (message.raw_bytes, -1):
+            raise DecodingError("a zstd frame of another size than it says")
+    elif message.compression != pb.NONE:
+        raise DecodingError("an unknown compression", code="BadDataEncodingUnsupported")
+    elif len(message.data) != message.raw_bytes:
+        raise DecodingError("data of another size than it says")
+
+
+def parse(kind: type[M], payload: bytes) -> M:
+    """Parse one protobuf message; DecodingError if the bytes are none."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        return kind.FromString(payload)
+    except DecodeError:
+        raise DecodingError(f"bytes that are no {kind.DESCRIPTOR.name}") from None
+
+
+def _lane_key(value_type: int) -> int:
+    """Keep lanes apart from roles in one dictionary."""
+    return 1000 + value_type
+
+
+def _pieces(message: pb.Batch) -> Iterator[tuple[int, tuple[memoryview, int, int]]]:
+    """Cut the data into columns: role, or lane key -> (bytes, type, transform)."""
+    data = memoryview(_unpacked(message))
+    seen: set[int] = set()
+    offset = 0
+    for column in message.columns:
+        key = _lane_key(column.type) if column.role == pb.VALUES else int(column.role)
+        if key in seen or (column.role != pb.VALUES and _ROLE_TYPES.get(key) != column.type):
+            raise DecodingError("a column that is there twice, or has an unknown role or type")
+        seen.add(key)
+        yield key, (data[offset : offset + column.bytes], column.type, column.transform)
+        offset += column.bytes
+
+
+def _unpacked(message: pb.Batch) -> bytes:
+    if message.compression == pb.NONE:
+        return message.data
+    import zstandard
+
+    try:
+        data = zstandard.ZstdDecompressor().decompress(
+            message.data, max_output_size=message.raw_bytes, allow_extra_data=False
+        )
+    except zstandard.ZstdError as error:
+        raise DecodingError(f"data that does not decompress: {error}") from None
+    if len(data) != message.raw_bytes:
+        raise DecodingError("data of another size than it says")
+    return data
+
+
+def _values(
+    piece: tuple[memoryview, int, int] | None, lane: int, shape: tuple[int, ...]
+) -> NDArray[Any]:
+    if piece is None:
+        raise DecodingError("a batch without one of its lanes")
+    data, value_type, transform = piece
+    if lane == pb.STRING:
+        if transform != pb.STRINGS:
+            raise DecodingError("texts in a transform for numbers")
+        return _texts(data, int(np.prod(shape))).reshape(shape)
+    array = _numbers(data, value_type, transform, shape)
+    return array.astype(np.bool_) if lane == pb.BOOL else array
+
+
+def _numbers(
+    data: memoryview, value_type: int, transform: int, shape: tuple[int, ...]
+) -> NDArray[Any]:
+    """Undo a transform of numbers; the result has the column's own type."""
+    dtype = DTYPES.get(value_type)
+    count = int(np.prod(shape))
+    if dtype is None or len(data) != count * dtype.itemsize:
+        raise DecodingError("a column of another size than its rows need")
+    width = dtype.itemsize
+    octets = np.frombuffer(data, np.uint8)
+    if transform in (pb.SHUFFLE, pb.DELTA, pb.XOR):
+        octets = octets.reshape(width, count).transpose().ravel()
+    elif transform != pb.PLAIN:
+        raise DecodingError("an unknown transform", code="BadDataEncodingUnsupported")
+    words = octets.view(np.dtype(f"<u{width}")).reshape(shape)
+    if transform == pb.DELTA:
+        # Zigzag folds the sign into the lowest bit: even numbers are positive, odd ones negative.
+        folded = words >> words.dtype.type(1)
+        differences = np.where(words & words.dtype.type(1), ~folded, folded)
+        words = np.add.accumulate(differences, axis=0, dtype=words.dtype)
+    elif transform == pb.XOR:
+        words = np.bitwise_xor.accumulate(words, axis=0)
+    return words.view(dtype)
+
+
+def _texts(data: memoryview, count: int) -> NDArray[Any]:
+    if len(data) < 4 * count:
+        raise DecodingError("a text column that is too short")
+    ends = np.cumsum(np.frombuffer(data, "<u4", count), dtype=np.uint64)
+    body = bytes(data[4 * count :])
+    if (int(ends[-1]) if count else 0) != len(body):
+        raise DecodingError("a text column of another size than its texts need")
+    out = np.empty(count, object)
+    start = 0
+    try:
+        for position, end in enumerate(ends.tolist()):
+            out[position] = body[start:end].decode()
+            start = end
+    except UnicodeDecodeError:
+        raise DecodingError("a text that is not UTF-8") from None
+    return out

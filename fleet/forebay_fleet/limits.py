@@ -1,0 +1,43 @@
+"""What one server takes from outside, in one place.
+
+Owns the numbers. Must not know who applies them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+GATEWAY_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+"""A gateway's id: at most 64 characters because it is a common name (RFC 5280, appendix A.1, ub-common-name)."""
+RECORD_OVERHEAD_BYTES = 256
+"""What a record costs in memory beside its payload: message, envelope, verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of sessions and memory.
+
+    `credit_bytes` is at least `max_record_bytes`, so that every record that is allowed can be sent. Memory is bounded by
+    `memory_bytes` for all records on their way to the disk, plus one message a session.
+    """
+
+    max_record_bytes: int = 8 << 20
+    credit_bytes: int = 8 << 20
+    memory_bytes: int = 128 << 20
+    max_gateways: int = 1000
+    max_sessions: int = 2000
+    max_heads: int = 4096
+    hello_timeout_s: float = 10.0
+    commit_bytes: int = 16 << 20
+    keepalive_s: float = 20.0
+    keepalive_timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Check what the parts rely on."""
+        assert self.max_record_bytes <= self.credit_bytes <= self.memory_bytes
+
+    @property
+    def max_message_bytes(self) -> int:
+        """What one gRPC message may hold: a full credit of records and their envelopes."""
+        return self.credit_bytes + self.max_record_bytes

@@ -1,0 +1,189 @@
+"""One gateway's session: Hello and Welcome, then records in and acks out, each at its own pace.
+
+Owns the order of messages, the session's share of memory and how a session ends. Must not know how records are stored
+(`ingest`) or how a server is set up (`server`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import grpc
+import structlog
+
+from forebay_fleet._proto import uplink_pb2
+from forebay_fleet.committer import Budget
+from forebay_fleet.errors import StoreFailed
+from forebay_fleet.ingest import SessionEnded
+from forebay_fleet.limits import GATEWAY_PATTERN, RECORD_OVERHEAD_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from forebay_fleet.committer import Committer
+    from forebay_fleet.ingest import Ingest
+    from forebay_fleet.limits import Limits
+
+
+class Channel(Protocol):
+    """The part of a gRPC servicer context that a session uses."""
+
+    async def read(self) -> Any:  # noqa: ANN401 - a message or grpc.aio.EOF
+        """Give the next message, `grpc.aio.EOF` after the last."""
+        ...
+
+    async def write(self, message: uplink_pb2.FromServer) -> None:
+        """Send a message; waits while the peer does not read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What all sessions share. `stopping` is set when the server wants them to end."""
+
+    ingest: Ingest
+    committer: Committer
+    limits: Limits
+    stopping: asyncio.Event
+
+
+@dataclass(slots=True)
+class _Decision:
+    """What became of one message, and what it holds of the session's credit."""
+
+    acks: asyncio.Future[list[uplink_pb2.Ack]]
+    size: int
+
+
+class Session:
+    """Runs once. `certified` is the common name of the client's certificate, None on a plaintext server."""
+
+    def __init__(self, desk: Desk, channel: Channel, certified: str | None) -> None:
+        """Make a session on an open channel."""
+        self._desk = desk
+        self._channel = channel
+        self._certified = certified
+        self._credit = Budget(desk.limits.credit_bytes)
+        self._decisions: asyncio.Queue[_Decision | None] = asyncio.Queue()
+        self._ended: SessionEnded | None = None
+        self._log = structlog.get_logger().bind(gateway=certified)
+
+    async def run(self) -> None:
+        """Serve until the gateway closes its side and has its last ack.
+
+        Raises:
+            SessionEnded: with the status that the gateway is to get.
+        """
+        end: SessionEnded | None = None
+        try:
+            gateway = await self._greet()
+            self._log.info("session_opened")
+            async with asyncio.TaskGroup() as group:
+                stopper = group.create_task(self._stop(), name="session.stop")
+                group.create_task(self._receive(gateway), name="session.receive")
+                await group.create_task(self._acknowledge(), name="session.acknowledge")
+                stopper.cancel()
+        except* SessionEnded as ended:
+            end = _first(ended)
+        except* StoreFailed:
+            end = SessionEnded("UNAVAILABLE", "the store failed")
+        if end is not None:
+            self._log.warning("session_ended", status=end.status, reason=str(end))
+            raise end
+        self._log.info("session_closed")
+
+    async def _greet(self) -> int:
+        try:
+            async with asyncio.timeout(self._desk.limits.hello_timeout_s):
+                message = await self._channel.read()
+        except TimeoutError:
+            raise SessionEnded("DEADLINE_EXCEEDED", "no Hello came") from None
+        if message is grpc.aio.EOF or message.WhichOneof("message") != "hello":
+            raise SessionEnded("INVALID_ARGUMENT", "the first message must be Hello")
+        hello: uplink_pb2.Hello = message.hello
+        if not GATEWAY_PATTERN.fullmatch(hello.gateway):
+            raise SessionEnded("INVALID_ARGUMENT", "no valid gateway id")
+        self._log = self._log.bind(gateway=hello.gateway, session=hello.session)
+        if self._certified not in (None, hello.gateway):
+            text = f"this certificate is for {self._certified!r}, not for {hello.gateway!r}"
+            raise SessionEnded("PERMISSION_DENIED", text)
+
+        def apply() -> Callable[[], tuple[int, uplink_pb2.Welcome]]:
+            greeting = self._desk.ingest.greet(hello)
+            return lambda: greeting
+
+        greeted = await self._desk.committer.submit(apply, hello.ByteSize())
+        gateway, welcome = await greeted
+        await self._channel.write(uplink_pb2.FromServer(welcome=welcome))
+        return gateway
+
+    async def _receive(self, gateway: int) -> None:
+        """Take messages while there is room; a gateway that ignores its credit is held back by the transport."""
+        newest: asyncio.Future[list[uplink_pb2.Ack]] | None = None
+        while (message := await self._channel.read()) is not grpc.aio.EOF:
+            if message.WhichOneof("message") != "records":
+                raise SessionEnded("INVALID_ARGUMENT", "only records may follow Hello")
+            records = message.records.records
+            size = message.ByteSize() + RECORD_OVERHEAD_BYTES * (len(records) + 1)
+            await self._credit.take(size)
+            newest = await self._desk.committer.submit(self._applying(gateway, records), size)
+            newest.add_done_callback(partial(self._decided, size))
+        if newest is not None:
+            await asyncio.wait([newest])
+        self._decisions.put_nowait(None)
+
+    def _decided(self, size: int, acks: asyncio.Future[list[uplink_pb2.Ack]]) -> None:
+        """Keep the order: the committer answers in the order of submission. Bounded by the credit."""
+        acks.exception()  # marks it as seen: what comes after the end of a session is told to nobody
+        self._decisions.put_nowait(_Decision(acks, size))
+
+    def _applying(
+        self,
+        gateway: int,
+        records: Any,  # noqa: ANN401 - a repeated field
+    ) -> Callable[[], Callable[[], list[uplink_pb2.Ack]]]:
+        def apply() -> Callable[[], list[uplink_pb2.Ack]]:
+            """Nothing of a session is taken after what ended it."""
+            if self._ended is not None:
+                raise self._ended
+            try:
+                return self._desk.ingest.take(gateway, records)
+            except SessionEnded as ended:
+                self._ended = ended
+                raise
+
+        return apply
+
+    async def _acknowledge(self) -> None:
+        """Send what is durable, for each line only the newest word: acks are cumulative."""
+        finished = False
+        while not finished:
+            ready = [await self._decisions.get()]
+            while not self._decisions.empty():
+                ready.append(self._decisions.get_nowait())
+            finished = ready[-1] is None
+            newest: dict[tuple[int, int], uplink_pb2.Ack] = {}
+            decisions = [decision for decision in ready if decision is not None]
+            for decision in decisions:
+                for ack in decision.acks.result():
+                    key = (ack.committed.stream, ack.committed.epoch)
+                    if key in newest:
+                        ack.rejected.extend(newest[key].rejected)
+                    newest[key] = ack
+            for ack in newest.values():
+                await self._channel.write(uplink_pb2.FromServer(ack=ack))
+            self._credit.give(sum(decision.size for decision in decisions))
+
+    async def _stop(self) -> None:
+        await self._desk.stopping.wait()
+        raise SessionEnded("UNAVAILABLE", "the server is stopping")
+
+
+def _first(group: BaseExceptionGroup[SessionEnded]) -> SessionEnded:
+    """Give the first of what ended a session."""
+    for error in group.exceptions:
+        return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    raise AssertionError

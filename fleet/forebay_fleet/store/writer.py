@@ -1,0 +1,300 @@
+"""The one connection that changes the store. Used by one thread; every change happens inside `transaction`.
+
+Owns the statements and the lines of the ledger in memory. Must not know what makes a record acceptable (`ingest`).
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import apsw
+
+from forebay_fleet._proto import batch_pb2
+from forebay_fleet.ledger import GENESIS, Coverage, extend
+from forebay_fleet.store.opening import connect, failed, identify, lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from forebay_fleet._proto import uplink_pb2
+    from forebay_fleet.decode import SchemaView
+
+NOT_HELD = "NOT_HELD"
+"""Cause of a gap that no Gap record explains (yet): a Hello said that the journal no longer holds the positions."""
+
+
+class LineKey(NamedTuple):
+    """What names a line of the ledger; `gateway` is the store's number for it."""
+
+    gateway: int
+    stream: int
+    epoch: int
+
+
+@dataclass(slots=True)
+class Line:
+    """One line of the ledger, as the running transaction sees it. Counts as in schema.sql."""
+
+    id: int
+    key: LineKey
+    coverage: Coverage
+    chain: bytes = GENESIS
+    records: int = 0
+    samples: int = 0
+    gapped: int = 0
+    bytes: int = 0
+    duplicates: int = 0
+    last_ns: int = 0
+
+
+class Known(NamedTuple):
+    """What the store has at a position: a record, or the rejection of one."""
+
+    hash: bytes
+    rejected: bool
+
+
+class StoreWriter:
+    """Opens the store and owns it until `close`.
+
+    After an exception inside `transaction` the object's memory no longer matches the disk: close it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Open, or make, the store in `directory`. Raises StoreLocked, StoreError or StoreFailed."""
+        self._lock = lock(directory)
+        try:
+            self._db = connect(directory)
+            self.incarnation = identify(self._db, directory)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._lines: dict[LineKey, Line] = {}
+        self._dirty: dict[LineKey, Line] = {}
+        self._columns: dict[tuple[int, int], int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database and give up the directory."""
+        self._db.close()
+        os.close(self._lock)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what the block did, durably; all of it or nothing. Raises StoreFailed."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                for line in self._dirty.values():
+                    self._save(line)
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            self._dirty.clear()
+        except apsw.Error as error:
+            raise failed(error) from error
+
+    def greet(self, hello: uplink_pb2.Hello, now_ns: int, max_gateways: int) -> int | None:
+        """Note a session of a gateway and give its number; None if it is new and there are `max_gateways` already."""
+        row = self._one("SELECT id FROM gateways WHERE name = ?", (hello.gateway,))
+        if row is None and self._count("SELECT count(*) FROM gateways") >= max_gateways:
+            return None
+        return self._count(
+            "INSERT INTO gateways (name, version, boot_id, sessions, first_seen_ns, last_hello_ns)"
+            " VALUES (?1, ?2, ?3, 1, ?4, ?4) ON CONFLICT (name) DO UPDATE SET version = excluded.version,"
+            " boot_id = excluded.boot_id, sessions = sessions + 1, last_hello_ns = excluded.last_hello_ns"
+            " RETURNING id",
+            (hello.gateway, hello.version[:64], hello.boot_id[:64], now_ns),
+        )
+
+    def find_line(self, key: LineKey) -> Line | None:
+        """Give a line, None if nothing of it was ever told."""
+        line = self._lines.get(key)
+        if line is None:
+            row = self._one(
+                "SELECT id, committed, islands, chain, records, samples, gapped, bytes, duplicates,"
+                " last_ns FROM lines WHERE gateway = ? AND stream = ? AND epoch = ?",
+                key,
+            )
+            if row is None:
+                return None
+            line = Line(row[0], key, Coverage.unpack(row[1], row[2]), *row[3:])
+            self._lines[key] = line
+        return line
+
+    def line(self, key: LineKey) -> Line:
+        """Give a line to change, made if need be; `transaction` saves it."""
+        line = self.find_line(key)
+        if line is None:
+            number = self._count(
+                "INSERT INTO lines (gateway, stream, epoch, committed, islands, chain, records,"
+                " samples, gapped, bytes, duplicates, last_ns)"
+                " VALUES (?, ?, ?, 0, x'', ?, 0, 0, 0, 0, 0, 0) RETURNING id",
+                (*key, GENESIS),
+            )
+            line = self._lines[key] = Line(number, key, Coverage())
+        self._dirty[key] = line
+        return line
+
+    def known(self, line: Line, seq: int) -> Known | None:
+        """Give what is at a covered position; None if a gap accounts for it."""
+        found = self._one(
+            "SELECT hash, 0 FROM records WHERE line = ?1 AND seq = ?2"
+            " UNION ALL SELECT hash, 1 FROM rejections WHERE line = ?1 AND seq = ?2",
+            (line.id, seq),
+        )
+        return None if found is None else Known(found[0], bool(found[1]))
+
+    def insert(
+        self, line: Line, record: uplink_pb2.Record, schema_id: int | None, now_ns: int
+    ) -> None:
+        """Store a record's bytes and, if its position is new, advance the line."""
+        self._db.execute(
+            "INSERT INTO records (line, seq, kind, revision, historical, samples, time_min_ns,"
+            " time_max_ns, received_ns, hash, gateway, schema_id, payload)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(line.id, record.seq, record.kind, record.revision, record.historical),
+                *(record.samples, record.time_min_ns, record.time_max_ns, now_ns),
+                *(record.hash, line.key.gateway, schema_id, record.payload),
+            ),
+        )
+        line.records += 1
+        line.bytes += len(record.payload)
+        line.last_ns = now_ns
+        if line.coverage.covers(record.seq):
+            self._db.execute(
+                "DELETE FROM rejections WHERE line = ? AND seq = ?", (line.id, record.seq)
+            )
+        else:
+            self.cover(line, record.seq, record.seq, record.hash)
+
+    def reject(
+        self,
+        line: Line,
+        record: uplink_pb2.Record,
+        identity: bytes,
+        refusal: tuple[str, str],
+        now_ns: int,
+    ) -> None:
+        """Note a record refused for good (`refusal` is code and reason); its position counts as accounted for."""
+        self._db.execute(
+            "INSERT INTO rejections (line, seq, hash, code, reason, samples, at_ns)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET code = excluded.code,"
+            " reason = excluded.reason, at_ns = excluded.at_ns",
+            (line.id, record.seq, identity, *refusal, min(record.samples, 1 << 62), now_ns),
+        )
+        if not line.coverage.covers(record.seq):
+            self.cover(line, record.seq, record.seq, identity)
+
+    def cover(self, line: Line, first: int, last: int, only_hash: bytes | None = None) -> None:
+        """Account for `first..last`, and chain on what that made contiguous. `only_hash` is that of the single position."""
+        before = line.coverage.committed
+        line.coverage.add(first, last)
+        after = line.coverage.committed
+        if only_hash is not None and after == before + 1:
+            line.chain = extend(line.chain, only_hash)
+        elif after > before:
+            for (record_hash,) in self._db.execute(
+                "SELECT hash FROM (SELECT seq, hash FROM records WHERE line = ?1 AND seq BETWEEN ?2 AND ?3"
+                " UNION ALL SELECT seq, hash FROM rejections WHERE line = ?1 AND seq BETWEEN ?2 AND ?3)"
+                " ORDER BY seq",
+                (line.id, before + 1, after),
+            ):
+                line.chain = extend(line.chain, record_hash)
+
+    def insert_schema(self, gateway: int, schema: SchemaView, payload: bytes) -> bool:
+        """Keep a schema and its tags; False if another one has its id."""
+        message = schema.message
+        kept = self._one(
+            "SELECT payload FROM schemas WHERE gateway = ? AND schema_id = ?", (gateway, message.id)
+        )
+        if kept is not None:
+            return bool(batch_pb2.Schema.FromString(kept[0]) == message)
+        self._db.execute(
+            "INSERT INTO schemas VALUES (?, ?, ?, ?, ?, ?)",
+            (gateway, message.id, message.source, message.group, schema.tags, payload),
+        )
+        self._db.executemany(
+            "INSERT INTO tags VALUES (?, ?, ?, ?, ?)",
+            (
+                (gateway, message.source, tag.name, message.id, column)
+                for column, tag in enumerate(message.tags)
+            ),
+        )
+        return True
+
+    def columns(self, gateway: int, schema_id: int) -> int | None:
+        """Tell how many columns a schema has; None if it is not known."""
+        key = (gateway, schema_id)
+        if key not in self._columns:
+            row = self._one("SELECT columns FROM schemas WHERE gateway = ? AND schema_id = ?", key)
+            if row is None:
+                return None
+            if len(self._columns) >= 10_000:
+                self._columns.clear()
+            self._columns[key] = int(row[0])
+        return self._columns[key]
+
+    def insert_gap(self, line: Line, seq: int, gap: batch_pb2.Gap) -> None:
+        """Keep what a Gap record accounts for."""
+        samples = gap.samples if gap.HasField("samples") else None
+        row = (gap.time_from_ns, gap.time_to_ns, samples, gap.source, gap.epoch)
+        self._insert_gap(
+            line, seq, batch_pb2.GapCause.Name(gap.cause), row, gap.seq_from, gap.seq_to
+        )
+
+    def insert_not_held(self, line: Line, first: int, last: int) -> None:
+        """Keep that a Hello said `first..last` will never come."""
+        self._insert_gap(line, None, NOT_HELD, (0, 0, None, "", line.key.epoch), first, last)
+
+    def insert_fork(self, line: Line, seq: int, identity: bytes, now_ns: int) -> None:
+        """Keep the alarm that a position was claimed by a second record."""
+        self._db.execute(
+            "INSERT INTO forks VALUES (?1, ?2, ?3, 1, ?4, ?4)"
+            " ON CONFLICT DO UPDATE SET times = times + 1, last_ns = excluded.last_ns",
+            (line.id, seq, identity, now_ns),
+        )
+
+    def _insert_gap(
+        self,
+        line: Line,
+        seq: int | None,
+        cause: str,
+        row: tuple[object, ...],
+        first: int,
+        last: int,
+    ) -> None:
+        self._db.execute(
+            "INSERT INTO gaps (line, seq, cause, time_from_ns, time_to_ns, samples, source, epoch,"
+            " seq_from, seq_to) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (line.id, seq, cause, *row, first, last),
+        )
+
+    def _save(self, line: Line) -> None:
+        self._db.execute(
+            "UPDATE lines SET committed = ?, islands = ?, chain = ?, records = ?, samples = ?,"
+            " gapped = ?, bytes = ?, duplicates = ?, last_ns = ? WHERE id = ?",
+            (
+                *(line.coverage.committed, line.coverage.pack(), line.chain, line.records),
+                *(line.samples, line.gapped, line.bytes, line.duplicates, line.last_ns, line.id),
+            ),
+        )
+
+    def _one(self, sql: str, bindings: tuple[object, ...] = ()) -> tuple | None:
+        return self._db.execute(sql, bindings).fetchone()
+
+    def _count(self, sql: str, bindings: tuple[object, ...] = ()) -> int:
+        return int(self._db.execute(sql, bindings).get)
