@@ -1,23 +1,24 @@
-"""The demo's processes: each started as a user would start it, logging to a file, never left behind."""
+"""The demo's processes: started as a user would start them, logging to files, never left behind.
+
+Owns starting, killing and stopping. Must not know what the processes do.
+"""
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
-import sys
 import time
-from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from forebay.errors import ForebayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-START_S = 30.0
-STOP_S = 20.0
+START_S = 60.0
+STOP_S = 30.0
+POLL_S = 0.05
 
 
 class DemoFailed(ForebayError):
@@ -25,31 +26,34 @@ class DemoFailed(ForebayError):
 
 
 class Worker:
-    """One process and its log file."""
+    """One process and its log file. Starting again after `kill` or `stop` is allowed."""
 
-    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
-        self.name, self.log = name, log
+    def __init__(self, name: str, command: Sequence[str], directory: Path) -> None:
+        self.name, self.log = name, directory / f"{name}.log"
         self._command = list(command)
         self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self, ready: Callable[[], bool]) -> None:
-        """Start it and wait until `ready()`; DemoFailed, with the log's end, if it ends or takes too long."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command, stdout=log, stderr=log, stdin=subprocess.DEVNULL
-            )
-        deadline = time.monotonic() + START_S
-        while not ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise DemoFailed(
-                    f"{self.name} did not start:\n{self.tail()}", hint=f"see {self.log}"
-                )
-            time.sleep(0.05)
 
     @property
     def running(self) -> bool:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - commands of our own
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def await_ready(self, ready: Callable[[], bool]) -> None:
+        """Wait until `ready()`; DemoFailed, with the log's end, if it ends or takes too long."""
+        deadline = time.monotonic() + START_S
+        while not ready():
+            if not self.running or time.monotonic() > deadline:
+                raise DemoFailed(
+                    f"{self.name} did not start:\n{self.tail()}", hint="see the log above"
+                )
+            time.sleep(POLL_S)
 
     def kill(self) -> None:
         """End it as a crash would."""
@@ -57,46 +61,19 @@ class Worker:
             self._process.kill()
             self._process.wait(STOP_S)
 
-    def stop(self, *, wait: Callable[[], object] = lambda: None) -> None:
-        """Ask it to end; call `wait` while it does. Killed if it takes too long."""
-        if self._process is None or self._process.poll() is not None:
+    def stop(self, meanwhile: Callable[[], object]) -> None:
+        """Ask it to end and call `meanwhile` until it has. Killed if it takes too long."""
+        if self._process is None:
             return
         self._process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + STOP_S
         while self._process.poll() is None:
             if time.monotonic() > deadline:
                 self.kill()
-                return
-            wait()
-            time.sleep(0.1)
+            meanwhile()
+            time.sleep(POLL_S)
 
     def tail(self, lines: int = 12) -> str:
         """Give the last lines of its log."""
-        return "\n".join(
-            self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
-        )
-
-
-class Stage:
-    """The directory and the processes of one demo."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._stack = ExitStack()
-        self.socket = directory / "control.sock"
-        self.plant = self._worker(
-            "plant", [sys.executable, "-m", "forebay.testing.plant", "--config-dir", str(directory)]
-        )
-        self.server: Worker | None = None
-        self.agent: Worker | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def _worker(self, name: str, command: Sequence[str]) -> Worker:
-        worker = Worker(name, command, self.directory / f"{name}.log")
-        self._stack.callback(worker.kill)
-        return worker
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        return "\n".join(text.splitlines()[-lines:])
