@@ -121,7 +121,8 @@ class Refusal:
 class Scan:
     """What one poll brought.
 
-    A dense batch of one row, its refused blocks marked bad, and those refusals.
+    A dense batch of one row, its refused blocks marked bad, and those refusals. Where the device
+    dates each value itself: a sparse batch of one sample a column instead.
     """
 
     batch: Batch
@@ -174,10 +175,11 @@ class Driver(Protocol):
 class PolledDriver(Driver, Protocol):
     """A driver whose groups may be polled."""
 
-    def spans(self, schema: Schema) -> Sequence[Span]:
-        """Give each column's place, in schema order, for the planner.
+    def spans(self, schema: Schema) -> Sequence[Span] | None:
+        """Give each column's place, in schema order, for the planner; None to skip planning.
 
-        Called once per group, before any connection.
+        Called once per group, before any connection. After None, `reader` gets no blocks, the
+        driver cuts its requests itself, and its refusals are told by quality alone.
         """
         ...
 

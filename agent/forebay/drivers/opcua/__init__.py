@@ -1,0 +1,33 @@
+"""The driver for OPC UA servers: polls nodes, or subscribes to them.
+
+Owns the face of the package. Must not import asyncua, which costs most of a
+second and 29 MiB; `build` does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from forebay.drivers.opcua.config import OpcUaSettings, OpcUaTag
+from forebay.interfaces import DriverSpec
+
+if TYPE_CHECKING:
+    from forebay.drivers.opcua.driver import OpcUaDriver
+    from forebay.interfaces import DeviceSpec, Seams
+
+
+def _build(spec: DeviceSpec, seams: Seams) -> OpcUaDriver:
+    from forebay.drivers.opcua.driver import OpcUaDriver
+
+    return OpcUaDriver(spec, seams)
+
+
+SPEC = DriverSpec(
+    protocol="opcua",
+    settings=OpcUaSettings,
+    tag=OpcUaTag,
+    modes=frozenset({"poll", "subscribe"}),
+    build=_build,
+    requires={"asyncua": "opcua"},
+)
+"""What `forebay.registry` loads."""

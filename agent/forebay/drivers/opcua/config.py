@@ -1,0 +1,114 @@
+"""What a person writes about an OPC UA server and its tags.
+
+Owns the settings and what makes them valid. Must not know asyncua: checking a configuration imports
+no protocol library.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from forebay.drivers.opcua.address import parse_address
+from forebay.settings import DeviceSettings, Seconds, TagSettings
+
+_USERINFO = re.compile(r"//[^/]*@")
+
+
+class OpcUaTag(TagSettings):
+    """One node of the server; `address` is its NodeId."""
+
+    @field_validator("address")
+    @classmethod
+    def _is_node(cls, value: str) -> str:
+        parse_address(value)
+        return value
+
+
+class OpcUaSettings(DeviceSettings):
+    """An OPC UA server.
+
+    Encrypted by default. Plain text has to be asked for with `security_policy = "None"`.
+    """
+
+    protocol: Literal["opcua"]
+    endpoint: Annotated[
+        str, Field(max_length=4096, description="Address of the server: opc.tcp://host:4840/path.")
+    ]
+    security_policy: Annotated[
+        Literal["Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss", "None"],
+        Field(description='How messages are protected; "None" sends everything in the clear.'),
+    ] = "Basic256Sha256"
+    security_mode: Annotated[
+        Literal["SignAndEncrypt", "Sign"], Field(description="What the policy is used for.")
+    ] = "SignAndEncrypt"
+    certificate: Annotated[
+        Path | None, Field(description="Our application certificate (PEM or DER).")
+    ] = None
+    key: Annotated[
+        Path | None, Field(description="The private key of our certificate (PEM or DER).")
+    ] = None
+    server_certificate: Annotated[
+        Path | None, Field(description="The certificate that the server must prove to own.")
+    ] = None
+    username: Annotated[str, Field(max_length=256, description="User; empty for anonymous.")] = ""
+    password_file: Annotated[
+        Path | None, Field(description="File that holds the password of `username`.")
+    ] = None
+    session_timeout: Annotated[
+        Seconds,
+        Field(ge=5, le=3600, description="How long the server keeps a session without a request."),
+    ] = 60.0
+    keepalive: Annotated[
+        Seconds,
+        Field(
+            ge=0.5,
+            le=60,
+            description="How often a quiet subscription shows life; three missed are a loss.",
+        ),
+    ] = 2.0
+    publish_requests: Annotated[
+        int, Field(ge=1, le=32, description="Publish requests kept in flight.")
+    ] = 5
+    queue_size: Annotated[
+        int, Field(ge=2, le=10_000, description="Changes the server keeps per subscribed tag.")
+    ] = 10
+    timestamps: Annotated[
+        Literal["source", "server", "gateway"],
+        Field(description="Whose clock dates a value; `gateway` for devices whose clock is wrong."),
+    ] = "source"
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_endpoint(cls, value: str) -> str:
+        if _USERINFO.search(value):
+            raise ValueError("no user or password in the address; use username and password_file")
+        try:
+            parts = urlsplit(value)
+            complete = parts.scheme == "opc.tcp" and parts.hostname and parts.port
+        except ValueError:
+            complete = False
+        if not complete:
+            raise ValueError(f"{value!r} is not opc.tcp://host:port")
+        return value
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if self.username and self.password_file is None:
+            raise ValueError("username needs password_file")
+        if self.password_file is not None and not self.username:
+            raise ValueError("password_file needs username")
+        if self.security_policy == "None":
+            return self
+        needed = ("certificate", "key", "server_certificate")
+        missing = [name for name in needed if getattr(self, name) is None]
+        if missing:
+            raise ValueError(
+                f"security_policy {self.security_policy} needs {', '.join(missing)}; "
+                'give them, or write security_policy = "None" to send everything in the clear'
+            )
+        return self

@@ -1,0 +1,150 @@
+"""The driver: polls nodes and subscribes to them over one session.
+
+Owns what a session sees. Must not know bytes or asyncua's client (`connection` and `codec` do).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from forebay.drivers.opcua.address import parse_address
+from forebay.drivers.opcua.chunks import in_chunks
+from forebay.drivers.opcua.connection import Connection
+from forebay.drivers.opcua.refusals import RefusedTags
+from forebay.drivers.opcua.subscription import Feed
+from forebay.drivers.opcua.values import BatchMaker, merged, refused, with_columns
+from forebay.errors import DeviceRefused
+from forebay.interfaces import Scan, SpanLimits
+from forebay.model import Quality
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from asyncua import ua
+
+    from forebay.clock import Clock
+    from forebay.drivers.opcua.codec import Values
+    from forebay.drivers.opcua.config import OpcUaSettings
+    from forebay.interfaces import Block, DeviceSpec, Seams
+    from forebay.model import Batch, Schema
+
+
+class OpcUaDriver:
+    """Speaks OPC UA to one server; polled and streamed."""
+
+    def __init__(self, spec: DeviceSpec, seams: Seams) -> None:
+        """Touch no network."""
+        self._device, self._seams = spec.name, seams
+        self._settings = cast("OpcUaSettings", spec.settings)
+        self._connection = Connection(spec.name, self._settings, seams.disk, seams.clock)
+        self._feed: Feed | None = None
+
+    async def connect(self) -> None:
+        """See `Driver.connect`."""
+        await self._connection.connect()
+
+    async def close(self) -> None:
+        """See `Driver.close`."""
+        if self._feed is not None:
+            await self._feed.close()
+        await self._connection.close()
+
+    def spans(self, schema: Schema) -> None:  # noqa: ARG002 - the interface's name
+        """Give None: nodes have no neighbours to plan with; `reader` cuts by the server's limit."""
+        return
+
+    def limits(self, area: str) -> SpanLimits:  # noqa: ARG002 - the interface's name
+        """See `PolledDriver.limits`; nothing here is planned."""
+        return SpanLimits(max_count=1, max_hole=0)
+
+    def reader(self, schema: Schema, blocks: Sequence[Block]) -> NodeReader:  # noqa: ARG002 - always empty
+        """See `PolledDriver.reader`."""
+        nodes, missing = resolve(self._connection, schema)
+        maker = BatchMaker(schema, self._settings.timestamps)
+        refusals = RefusedTags(self._device, self._seams.events)
+        dense = self._settings.timestamps == "gateway"
+        return NodeReader(
+            self._connection, nodes, missing, maker, refusals, self._seams.clock, dense=dense
+        )
+
+    async def stream(self, schemas: Mapping[Schema, float]) -> AsyncIterator[Batch]:
+        """See `StreamedDriver.stream`.
+
+        A notification is acknowledged when the batch after it is asked for.
+        """
+        feed = self._feed = Feed(self._connection, self._device, self._settings, self._seams)
+        groups = {schema: resolve(self._connection, schema) for schema in schemas}
+        for batch in await feed.open(schemas, groups):
+            yield batch
+        while True:
+            arrival = await feed.next()
+            for batch in arrival.batches:
+                yield batch
+            feed.taken(arrival)
+
+
+class NodeReader:
+    """One polled group, compiled to node ids."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        nodes: Mapping[int, ua.NodeId],
+        missing: Sequence[int],
+        maker: BatchMaker,
+        refusals: RefusedTags,
+        clock: Clock,
+        *,
+        dense: bool,
+    ) -> None:
+        """Read `nodes` (column -> node); `missing` have a namespace unknown to the server."""
+        self._connection, self._clock = connection, clock
+        self._maker, self._refusals = maker, refusals
+        self._columns = np.array(sorted(nodes), np.uint32)
+        self._nodes = [nodes[column] for column in sorted(nodes)]
+        self._missing, self._dense = missing, dense
+
+    async def read(self) -> Scan:
+        """See `Reader.read`.
+
+        Gives each value under its own time; one dense row if the gateway's clock dates them.
+        """
+        began_ns = self._clock.now_ns()
+        size = self._connection.max_nodes_per_read
+        pieces, worked = await in_chunks(self._nodes, size, self._connection.read_values)
+        self._connection.max_nodes_per_read = worked
+        received_ns = self._clock.now_ns()
+        parts: list[Values] = []
+        start = 0
+        for piece, answer in pieces:
+            columns = self._columns[start : start + len(piece)]
+            start += len(piece)
+            if isinstance(answer, DeviceRefused):
+                parts.append(refused(columns.tolist(), [answer.status] * len(columns)))
+            else:
+                parts.append(with_columns(answer, columns))
+        if self._missing:
+            unknown = [int(Quality.BAD_NODE_ID_UNKNOWN)] * len(self._missing)
+            parts.append(refused(self._missing, unknown))
+        values = merged(parts)
+        if self._dense:
+            batch = self._maker.dense(values, began_ns, received_ns)
+        else:
+            batch = self._maker.sparse(values, received_ns, began_ns)
+        self._refusals.note(batch)
+        return Scan(batch)
+
+
+def resolve(connection: Connection, schema: Schema) -> tuple[dict[int, ua.NodeId], list[int]]:
+    """Give the node of each column, and the columns whose namespace the server does not know."""
+    nodes: dict[int, ua.NodeId] = {}
+    missing: list[int] = []
+    for column, tag in enumerate(schema.tags):
+        node = connection.node_id(parse_address(tag.address))
+        if node is None:
+            missing.append(column)
+        else:
+            nodes[column] = node
+    return nodes, missing
