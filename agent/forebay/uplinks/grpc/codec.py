@@ -1,0 +1,113 @@
+"""Translation at the edge: the model's words to messages of `uplink.proto` and back.
+
+Owns every check of what the server says before the forwarder sees it. Must not know sessions or
+sockets. A payload passes as it is: journal bytes are wire bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from forebay._proto import uplink_pb2 as pb
+from forebay.errors import UplinkMisbehaved, UplinkUnavailable
+from forebay.interfaces import Receipt, Resume, Terms
+from forebay.model import Position, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from forebay.interfaces import Offer
+    from forebay.model import Record
+
+DEFAULT_MAX_RECORD_BYTES = 4 << 20
+"""Assumed where a server names no limit: gRPC's own default for one message."""
+
+_STREAMS = {stream.number: stream for stream in Stream}
+_NUMBERS = {stream: cast("pb.Stream", stream.number) for stream in Stream}
+
+
+def hello(offer: Offer, wall_ns: int, version: str) -> pb.FromGateway:
+    """Give the message that opens a session."""
+    heads = [
+        pb.Head(
+            stream=_NUMBERS[head.stream],
+            epoch=head.epoch,
+            first_seq=head.first_seq,
+            next_seq=head.next_seq,
+        )
+        for head in offer.heads
+    ]
+    return pb.FromGateway(
+        hello=pb.Hello(
+            gateway=offer.gateway,
+            boot_id=offer.boot_id,
+            session=offer.session,
+            heads=heads,
+            wall_ns=wall_ns,
+            version=version,
+        )
+    )
+
+
+def group(records: Sequence[Record]) -> pb.FromGateway:
+    """Give the message that carries `records`, in order."""
+    message = pb.FromGateway()
+    add = message.records.records.add
+    for record in records:
+        stream, epoch, seq = record.position
+        add(
+            stream=_NUMBERS[stream],
+            epoch=epoch,
+            seq=seq,
+            kind=int(record.kind),
+            revision=record.revision,
+            samples=record.samples,
+            time_min_ns=record.time_min_ns,
+            time_max_ns=record.time_max_ns,
+            crc=record.crc,
+            hash=record.hash,
+            payload=record.payload,
+        )
+    return message
+
+
+def terms(welcome: pb.Welcome) -> Terms:
+    """Read a Welcome. Streams that this version does not know are passed over."""
+    return Terms(
+        incarnation=welcome.incarnation,
+        resume=tuple(
+            Resume(_STREAMS[c.stream], c.epoch, c.committed_seq)
+            for c in welcome.committed
+            if c.stream in _STREAMS
+        ),
+        credit_bytes=welcome.credit_bytes,
+        max_record_bytes=welcome.max_record_bytes or DEFAULT_MAX_RECORD_BYTES,
+    )
+
+
+def receipt(ack: pb.Ack) -> Receipt:
+    """Read an Ack.
+
+    Raises UplinkMisbehaved for a stream that nobody sent, and UplinkUnavailable for a rejection
+    that is not for good: the next session begins behind what is committed, and so sends it again.
+    """
+    committed = ack.committed
+    stream = _STREAMS.get(committed.stream)
+    if stream is None:
+        raise UplinkMisbehaved(
+            f"the server acknowledged a stream numbered {committed.stream}",
+            hint="server and gateway speak different versions: upgrade the older one",
+        )
+    for rejection in ack.rejected:
+        if not rejection.permanent:
+            raise UplinkUnavailable(
+                f"the server could not take {stream} {rejection.seq} now: {rejection.code}",
+                hint="it is sent again by itself; if this goes on, look at the server's log",
+            )
+    return Receipt(
+        resume=Resume(stream, committed.epoch, committed.committed_seq),
+        credit_bytes=ack.credit_bytes,
+        rejected=tuple(
+            (Position(stream, committed.epoch, r.seq), r.code[:128]) for r in ack.rejected
+        ),
+    )

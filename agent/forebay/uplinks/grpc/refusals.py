@@ -1,0 +1,126 @@
+"""How a call ended, as one of our errors: gRPC status codes and what a server says about retrying.
+
+Owns that mapping and its hints. Must not know sessions.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, duration_pb2, message_factory
+from google.protobuf.message import DecodeError
+
+from forebay.errors import UplinkError, UplinkMisbehaved, UplinkUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_IDENTITY_HINT = (
+    "the server does not accept this gateway: check that its certificate is current, signed by an "
+    "authority the server trusts, and that its CN is the gateway's id"
+)
+_HINTS = {
+    grpc.StatusCode.UNAUTHENTICATED: _IDENTITY_HINT,
+    grpc.StatusCode.PERMISSION_DENIED: _IDENTITY_HINT,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "the server is at a limit: look at its log and disk",
+    grpc.StatusCode.UNAVAILABLE: "check that the server runs and the network reaches its address",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "the server is slow or unreachable: check both",
+}
+_OTHER_HINT = "look at the server's log for its reason"
+_TLS_HINT = (
+    "the TLS handshake failed: check ca against the server's certificate, server_name against its "
+    "names, and both machines' clocks"
+)
+_PEM_HINT = "ca, cert or key is not valid PEM, or the key does not belong to the certificate"
+_MISBEHAVIOUR = {
+    grpc.StatusCode.UNIMPLEMENTED: "this address serves something else: check host and port",
+    grpc.StatusCode.INVALID_ARGUMENT: "server and gateway may differ in version: compare them",
+    grpc.StatusCode.FAILED_PRECONDITION: _OTHER_HINT,
+    grpc.StatusCode.OUT_OF_RANGE: _OTHER_HINT,
+    grpc.StatusCode.DATA_LOSS: "records arrive damaged: look for a proxy that changes them",
+}
+
+
+def from_status(
+    code: grpc.StatusCode | None, details: str | None, trailing: Iterable[tuple[str, Any]] | None
+) -> UplinkError:
+    """Give the error for a call that ended with `code`, `details` and `trailing` metadata."""
+    code = code or grpc.StatusCode.UNKNOWN
+    text = f"{code.name}: {(details or 'no details').strip()[:500]}"
+    if code is grpc.StatusCode.OK:
+        text = "the server ended the session"
+    if code in _MISBEHAVIOUR:
+        return UplinkMisbehaved(text, hint=_MISBEHAVIOUR[code])
+    hint = _HINTS.get(code, _OTHER_HINT)
+    if code is grpc.StatusCode.UNAVAILABLE and "handshake" in text.lower():
+        hint = _PEM_HINT if "Failed to create security handshaker" in text else _TLS_HINT
+    return UplinkUnavailable(text, hint=hint, wait_s=asked_wait_s(trailing or ()))
+
+
+def asked_wait_s(trailing: Iterable[tuple[str, Any]]) -> float | None:
+    """Give how long a server asks to wait, in seconds, or None.
+
+    Two forms: the trailer `grpc-retry-pushback-ms` (gRPC proposal A6) and google.rpc.RetryInfo in
+    `grpc-status-details-bin`. The longer one counts; what cannot be read counts as not there.
+    """
+    asked: list[float] = []
+    for name, value in trailing:
+        if name == "grpc-retry-pushback-ms" and str(value).isdecimal():
+            asked.append(int(str(value)[:9]) / 1000)
+        elif name == "grpc-status-details-bin" and isinstance(value, bytes):
+            asked += _retry_infos(value)
+    return max(asked, default=None)
+
+
+def _retry_infos(value: bytes) -> list[float]:
+    status_type, retry_type = _google_rpc()
+    try:
+        status = status_type.FromString(value)
+        details = [d for d in status.details if d.type_url.endswith("/google.rpc.RetryInfo")]
+        infos = [retry_type.FromString(detail.value) for detail in details]
+    except DecodeError:
+        return []
+    return [max(0.0, i.retry_delay.seconds + i.retry_delay.nanos / 1e9) for i in infos]
+
+
+@cache
+def _google_rpc() -> tuple[Any, Any]:
+    """Give the classes of Status and RetryInfo (google/rpc/status.proto, error_details.proto).
+
+    Declared in a pool of their own, so that they cannot clash with a library that brings them.
+    """
+    field = descriptor_pb2.FieldDescriptorProto
+    pool = descriptor_pool.DescriptorPool()
+    for known in (any_pb2, duration_pb2):
+        pool.AddSerializedFile(known.DESCRIPTOR.serialized_pb)
+    file = descriptor_pb2.FileDescriptorProto(
+        name="forebay/google_rpc.proto",
+        package="google.rpc",
+        syntax="proto3",
+        dependency=[any_pb2.DESCRIPTOR.name, duration_pb2.DESCRIPTOR.name],
+    )
+    status = file.message_type.add(name="Status")
+    status.field.add(name="code", number=1, type=field.TYPE_INT32, label=field.LABEL_OPTIONAL)
+    status.field.add(name="message", number=2, type=field.TYPE_STRING, label=field.LABEL_OPTIONAL)
+    status.field.add(
+        name="details",
+        number=3,
+        type=field.TYPE_MESSAGE,
+        label=field.LABEL_REPEATED,
+        type_name=".google.protobuf.Any",
+    )
+    file.message_type.add(name="RetryInfo").field.add(
+        name="retry_delay",
+        number=1,
+        type=field.TYPE_MESSAGE,
+        label=field.LABEL_OPTIONAL,
+        type_name=".google.protobuf.Duration",
+    )
+    pool.Add(file)
+    names = ("google.rpc.Status", "google.rpc.RetryInfo")
+    first, second = (
+        message_factory.GetMessageClass(pool.FindMessageTypeByName(name)) for name in names
+    )
+    return first, second
