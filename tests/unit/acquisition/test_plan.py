@@ -1,0 +1,267 @@
+"""The planner against a device that refuses what it likes: addresses, reaches across a boundary."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forebay.acquisition.plan import MAX_PROBES, Learned, Plan, plan, probe, refine
+from forebay.interfaces import Block, Refusal, Span, SpanLimits
+
+OUT_OF_RANGE = 0x803C_0000
+BUSY = 0x808D_0000
+
+
+def words(*starts: int, count: int = 1) -> list[Span]:
+    return [Span("holding", start, count) for start in starts]
+
+
+def limits(max_count: int = 125, max_hole: int = 8) -> SpanLimits:
+    return SpanLimits(max_count, max_hole)
+
+
+def blocks_of(
+    spans: list[Span], most: SpanLimits, learned: Learned | None = None
+) -> list[tuple[int, int, tuple[int, ...]]]:
+    return [(b.start, b.count, b.columns) for b in plan(spans, lambda _: most, learned).blocks]
+
+
+@dataclass
+class Device:
+    """Refuses a block that touches one of `illegal` or that reaches across one of `edges`."""
+
+    illegal: frozenset[int] = frozenset()
+    edges: frozenset[int] = frozenset()
+    busy: bool = False
+
+    def refuses(self, start: int, count: int) -> bool:
+        return any(start <= a < start + count for a in self.illegal) or any(
+            start < a < start + count for a in self.edges
+        )
+
+    def scan(self, blocks: tuple[Block, ...]) -> tuple[Refusal, ...]:
+        if self.busy:
+            return tuple(Refusal(i, BUSY, "busy", permanent=False) for i, _ in enumerate(blocks))
+        return tuple(
+            Refusal(i, OUT_OF_RANGE, "illegal data address")
+            for i, block in enumerate(blocks)
+            if self.refuses(block.start, block.count)
+        )
+
+
+def settle(
+    spans: list[Span], most: SpanLimits, device: Device, learned: Learned | None = None
+) -> tuple[Plan, Learned, int]:
+    """Scan and refine until nothing is new.
+
+    Gives the last plan, what was learned, and how many scans had refusals.
+    """
+    learned = learned or Learned()
+    refused_scans = 0
+    for _ in range(20 * len(spans) + 20):
+        current = plan(spans, lambda _: most, learned)
+        check_covers(current, spans, most)
+        refusals = device.scan(current.blocks)
+        refused_scans += bool(refusals)
+        new = refine(current, refusals, learned)
+        if new is learned:
+            return current, learned, refused_scans
+        learned = new
+    pytest.fail("never settles")
+
+
+def check_covers(done: Plan, spans: list[Span], most: SpanLimits) -> None:
+    """Every column exactly once, whole, inside its block; every block within the limits."""
+    seen = [column for block in done.blocks for column in block.columns]
+    assert sorted(seen + [column for column, _ in done.refused]) == list(range(len(spans)))
+    assert len(done.blocks) == len(done.reasons) == len(done.units)
+    for block in done.blocks:
+        assert 1 <= block.count <= most.max_count
+        assert block.columns
+        end = block.start
+        for column in sorted(block.columns, key=lambda c: (spans[c].start, spans[c].count)):
+            span = spans[column]
+            assert span.area == block.area
+            assert block.start <= span.start
+            assert span.start + span.count <= block.start + block.count
+            assert span.start - end <= most.max_hole
+            end = max(end, span.start + span.count)
+        assert end == block.start + block.count
+        assert block.start == min(spans[c].start for c in block.columns)
+
+
+def test_neighbours_become_one_request_and_holes_are_bridged_up_to_the_limit() -> None:
+    assert blocks_of(words(0, 1, 2, 11, 21), limits(max_hole=8)) == [
+        (0, 12, (0, 1, 2, 3)),
+        (21, 1, (4,)),
+    ]
+
+
+def test_a_request_is_filled_and_no_tag_is_torn() -> None:
+    spans = words(*range(0, 250, 2), count=2)
+    got = plan(spans, lambda _: limits())
+    assert [(b.start, b.count) for b in got.blocks] == [(0, 124), (124, 124), (248, 2)]
+    assert got.reasons == (
+        "first of holding",
+        "the block before is full (125)",
+        "the block before is full (125)",
+    )
+
+
+def test_areas_are_asked_apart_each_with_its_own_limits() -> None:
+    spans = [Span("coil", 3, 1), Span("holding", 4, 1), Span("coil", 900, 1)]
+    got = plan(spans, {"coil": limits(2000, 1000), "holding": limits()}.__getitem__)
+    assert got.blocks == (Block("coil", 3, 898, (0, 2)), Block("holding", 4, 1, (1,)))
+
+
+def test_the_same_and_overlapping_places_are_read_once() -> None:
+    spans = [Span("holding", 5, 4), Span("holding", 5, 4), Span("holding", 6, 1)]
+    assert blocks_of(spans, limits()) == [(5, 4, (0, 1, 2))]
+
+
+def test_what_no_request_can_hold_is_an_error() -> None:
+    with pytest.raises(ValueError, match="longer than a request"):
+        plan(words(0, count=126), lambda _: limits())
+
+
+def test_nothing_to_read_needs_no_request() -> None:
+    assert plan([], lambda _: limits()).blocks == ()
+
+
+def test_one_bad_register_costs_log_n_scans_and_leaves_its_neighbours_merged() -> None:
+    spans = words(*range(125))
+    done, learned, refused_scans = settle(spans, limits(), Device(frozenset({77})))
+    assert [(b.start, b.count) for b in done.blocks] == [(0, 77), (78, 47)]
+    assert learned.refused_columns == {77}
+    assert done.refused == ((77, OUT_OF_RANGE),)
+    assert refused_scans <= math.ceil(math.log2(125)) + 1
+
+
+def test_a_bad_hole_is_left_out_before_any_tag_is_suspected() -> None:
+    spans = words(0, 1, 5, 6, 10, 11, 15, 16)
+    done, learned, _ = settle(spans, limits(), Device(frozenset({3})))
+    assert learned.refused_columns == frozenset()
+    assert [(b.start, b.count) for b in done.blocks] == [(0, 2), (5, 12)]
+    assert done.reasons[1] == "the device refuses a request that reaches across"
+
+
+def test_a_boundary_that_no_request_may_cross_is_found() -> None:
+    spans = words(*range(100))
+    done, learned, _ = settle(spans, limits(), Device(edges=frozenset({64})))
+    assert [(b.start, b.count) for b in done.blocks] == [(0, 64), (64, 36)]
+    assert learned.refused_columns == frozenset()
+
+
+def test_a_busy_device_teaches_nothing() -> None:
+    spans = words(*range(10))
+    device = Device(busy=True)
+    current = plan(spans, lambda _: limits())
+    learned = Learned()
+    assert refine(current, device.scan(current.blocks), learned) is learned
+
+
+def test_a_search_waits_while_the_device_is_busy() -> None:
+    spans, device = words(*range(8)), Device(frozenset({5}))
+    first = plan(spans, lambda _: limits())
+    searching = refine(first, device.scan(first.blocks), Learned())
+    second = plan(spans, lambda _: limits(), searching)
+    device.busy = True
+    assert refine(second, device.scan(second.blocks), searching) is searching
+    device.busy = False
+    done, learned, _ = settle(spans, limits(), device, searching)
+    assert learned.refused_columns == {5}
+    assert len(done.blocks) == 2
+
+
+def test_a_refused_tag_is_asked_alone_again_and_comes_back() -> None:
+    spans, device = words(*range(20)), Device(frozenset({4}))
+    _, learned, _ = settle(spans, limits(), device)
+    asking = probe(learned)
+    again = plan(spans, lambda _: limits(), asking)
+    assert again.blocks[-1] == Block("holding", 4, 1, (4,))
+    still = refine(again, device.scan(again.blocks), asking)
+    assert still.refused_columns == {4}
+    assert not still.due
+    device.illegal = frozenset()
+    asking = probe(still)
+    again = plan(spans, lambda _: limits(), asking)
+    healed = refine(again, device.scan(again.blocks), asking)
+    assert blocks_of(spans, limits(), healed) == [(0, 20, tuple(range(20)))]
+
+
+def test_probes_are_bounded_and_take_turns() -> None:
+    spans, device = words(*range(0, 1000, 10)), Device(frozenset(range(1000)))
+    _, learned, _ = settle(spans, limits(), device)
+    assert len(learned.refused) == 100
+    asked: set[int] = set()
+    for _ in range(math.ceil(100 / MAX_PROBES)):
+        asking = probe(learned)
+        assert len(asking.due) <= MAX_PROBES
+        done = plan(spans, lambda _: limits(), asking)
+        asked.update(c for block in done.blocks for c in block.columns)
+        learned = refine(done, device.scan(done.blocks), asking)
+    assert asked == set(range(100))
+
+
+def test_no_scan_grows_without_bound_when_everything_is_refused() -> None:
+    spans, device = words(*range(2000)), Device(frozenset(range(2000)))
+    learned, most = Learned(), 0
+    while True:
+        current = plan(spans, lambda _: limits(), learned)
+        most = max(most, len(current.blocks))
+        new = refine(current, device.scan(current.blocks), learned)
+        if new is learned:
+            break
+        learned = new
+    assert not current.blocks
+    assert most <= 16 + MAX_PROBES * 8
+
+
+span_lists = st.lists(
+    st.builds(
+        Span,
+        st.sampled_from(["holding", "input"]),
+        st.integers(0, 150),
+        st.integers(1, 4),
+    ),
+    max_size=60,
+)
+some_limits = st.builds(SpanLimits, st.integers(4, 40), st.integers(0, 10))
+
+
+@given(span_lists, some_limits)
+def test_every_column_is_covered_once_within_the_limits(
+    spans: list[Span], most: SpanLimits
+) -> None:
+    check_covers(plan(spans, lambda _: most), spans, most)
+
+
+@given(
+    span_lists,
+    some_limits,
+    st.frozensets(st.integers(0, 155), max_size=40),
+    st.frozensets(st.integers(1, 155), max_size=6),
+)
+def test_whatever_a_device_refuses_the_plan_settles_on_all_that_it_gives(
+    spans: list[Span], most: SpanLimits, illegal: frozenset[int], edges: frozenset[int]
+) -> None:
+    device = Device(illegal, edges)
+    done, learned, _ = settle(spans, most, device)
+    hopeless = {i for i, s in enumerate(spans) if device.refuses(s.start, s.count)}
+    assert learned.refused_columns == hopeless
+    assert {column for column, _ in done.refused} == hopeless
+    assert device.scan(done.blocks) == ()
+
+
+@given(st.sets(st.integers(0, 1_999), min_size=1, max_size=MAX_PROBES))
+def test_few_bad_registers_among_many_are_found_in_log_n_scans(bad: set[int]) -> None:
+    spans = words(*range(2_000))
+    done, learned, refused_scans = settle(spans, limits(), Device(frozenset(bad)))
+    assert learned.refused_columns == bad
+    # Beside halving: the scan that finds the block, and one as a cut block fills up again.
+    assert refused_scans <= math.ceil(math.log2(125)) + 2
+    assert len(done.blocks) <= 16 + len(bad)
