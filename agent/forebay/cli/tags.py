@@ -13,6 +13,7 @@ from forebay.clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
     from rich.console import RenderableType
 
     from forebay._proto.control_pb2 import TagValue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from enum import Enum
 from pathlib import Path
 
@@ -38,11 +39,11 @@ def knock(path: Path) -> Answer:
 
     OSError for what is none of the answers.
     """
-    if path.exists() and not path.is_socket():
-        return Answer.NO_SOCKET
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(0)
         try:
+            if not stat.S_ISSOCK(path.stat().st_mode):
+                return Answer.NO_SOCKET
             probe.connect(os.fspath(path))
         except BlockingIOError:
             return Answer.LIVE

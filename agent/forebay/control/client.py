@@ -1,8 +1,7 @@
 """Asks a running agent over the control socket.
 
 Owns deadlines, paging, and the translation of every failure into a ControlError with a next step.
-Blocking: commands have no event loop. Must not know how answers are shown. Imports grpc only once
-somebody listens on the socket.
+Blocking: commands have no event loop. Must not know how answers are shown.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import grpc
 
 from forebay._proto import control_pb2 as pb
 from forebay.control.address import check
+from forebay.control.limits import HINT_KEY, MAX_REPLY_BYTES, PAGE_TAGS, READ_TAGS, SERVICE
 from forebay.errors import AgentUnreachable, ControlError, RequestFailed, RequestInvalid
 
 if TYPE_CHECKING:
@@ -26,18 +26,13 @@ R = TypeVar("R", bound="Message")
 
 DEADLINE_S = 5.0
 """Longest wait for one answer."""
-_MAX_REPLY_BYTES = 8 << 20  # the server's own limit
-_HINT_KEY = "forebay-hint-bin"
-_PAGE_TAGS = 5_000
-_READ_TAGS = 1_000
 
 
 class AgentClient:
     """One connection to the agent that listens on `path`.
 
-    Entering raises AgentUnreachable if nobody listens there or this user may not connect,
-    RequestInvalid if `path` can be no socket. Every question raises AgentUnreachable if no answer
-    comes within DEADLINE_S, RequestInvalid or RequestFailed if the agent refuses it.
+    Entering raises as `address.check`. Every question raises AgentUnreachable if no answer comes
+    within `deadline_s`, RequestInvalid or RequestFailed if the agent refuses it.
     """
 
     def __init__(self, path: Path, deadline_s: float = DEADLINE_S) -> None:
@@ -51,7 +46,7 @@ class AgentClient:
         self._channel = grpc.insecure_channel(
             f"unix:{self._path}",
             options=(
-                ("grpc.max_receive_message_length", _MAX_REPLY_BYTES),
+                ("grpc.max_receive_message_length", MAX_REPLY_BYTES),
                 ("grpc.enable_http_proxy", 0),
             ),
         )
@@ -80,9 +75,7 @@ class AgentClient:
         """Ask for the tags that match, page by page, at least one page."""
         offset = 0
         while True:
-            request = pb.TagsRequest(
-                device=device, pattern=pattern, limit=_PAGE_TAGS, offset=offset
-            )
+            request = pb.TagsRequest(device=device, pattern=pattern, limit=PAGE_TAGS, offset=offset)
             page = self._ask("ListTags", request, pb.TagsReply.FromString)
             yield page
             offset += len(page.tags)
@@ -92,8 +85,8 @@ class AgentClient:
     def read(self, tags: Sequence[str]) -> pb.ReadReply:
         """Ask for the last values of `tags`, each written `DEVICE/TAG`."""
         reply = pb.ReadReply()
-        for start in range(0, len(tags), _READ_TAGS):
-            request = pb.ReadRequest(tags=tags[start : start + _READ_TAGS])
+        for start in range(0, len(tags), READ_TAGS):
+            request = pb.ReadRequest(tags=tags[start : start + READ_TAGS])
             reply.MergeFrom(self._ask("ReadTags", request, pb.ReadReply.FromString))
         return reply
 
@@ -125,7 +118,7 @@ class AgentClient:
         if self._channel is None:
             raise RuntimeError("AgentClient is used outside of its `with` block")
         call: Any = self._channel.unary_unary(
-            f"/forebay.v1.Control/{method}",
+            f"/{SERVICE}/{method}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=parse,
         )
@@ -139,7 +132,7 @@ class AgentClient:
         """Give the ControlError that says what `error` means to a person."""
         code: grpc.StatusCode = error.code()
         details: str = error.details() or code.name
-        hint = dict(error.trailing_metadata() or ()).get(_HINT_KEY, b"").decode()
+        hint = dict(error.trailing_metadata() or ()).get(HINT_KEY, b"").decode()
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return AgentUnreachable(
                 f"the agent at {self._path} did not answer within {self._deadline_s:g} s",

@@ -21,6 +21,17 @@ import grpc
 
 from forebay._proto import control_pb2 as pb
 from forebay.control.address import MAX_PATH_BYTES, Answer, knock, too_long
+from forebay.control.limits import (
+    HINT_KEY,
+    MAX_PATTERN_CHARS,
+    MAX_REPLY_BYTES,
+    MAX_REQUEST_BYTES,
+    PAGE_BYTES,
+    PAGE_TAGS,
+    READ_TAGS,
+    SERVICE,
+    SHOW_RECORDS,
+)
 from forebay.control.view import TagKey
 from forebay.control.wire import message, tag_message
 from forebay.errors import (
@@ -41,22 +52,6 @@ if TYPE_CHECKING:
     from forebay.control.view import AgentView
 
 Q = TypeVar("Q", bound="Message")
-
-SERVICE = "forebay.v1.Control"
-HINT_KEY = "forebay-hint-bin"
-"""Trailing metadata that carries an error's hint, UTF-8."""
-
-PAGE_TAGS = 5_000
-"""Most tags of one reply."""
-PAGE_BYTES = 2 << 20
-"""Encoded bytes after which a page of tags ends early; one tag more may follow."""
-READ_TAGS = 1_000
-"""Most tags of one ReadTags."""
-SHOW_RECORDS = 1_000
-"""Most records of one ShowRecords."""
-MAX_REQUEST_BYTES = 1 << 20
-MAX_REPLY_BYTES = 8 << 20
-MAX_PATTERN_CHARS = 1_024
 
 _DEFAULT_TAGS = 1_000
 _DEFAULT_RECORDS = 20
@@ -124,11 +119,10 @@ class ControlServer:
         server.add_generic_rpc_handlers((_handlers(_Service(self._view)),))
         server.add_insecure_port(f"unix:{hidden}")
         await server.start()
-        try:
+        async with contextlib.AsyncExitStack() as undo:
+            undo.push_async_callback(server.stop, None)
             self._publish(hidden)
-        except (ControlSocketUnusable, OSError):
-            await server.stop(None)
-            raise
+            undo.pop_all()
         self._server = server
 
     def _publish(self, hidden: Path) -> None:

@@ -226,7 +226,7 @@ class AgentView(Protocol):
     def tag_values(self, keys: Sequence[TagKey]) -> Sequence[TagValue | None]:
         """Give the last value of each key as the gateway holds it, None for an unknown key.
 
-        Asks no device. `keys` is at most a page long (`server.PAGE_TAGS`).
+        Asks no device. `keys` is at most a page long (`limits.PAGE_TAGS`).
         """
         ...
 
