@@ -1,4 +1,4 @@
-"""The fleet server: takes journals' records from gateways, stores each exactly once, reads them back.
+"""The fleet server: takes records from gateways, stores each exactly once, reads them back.
 
 Shares nothing with the agent but `proto/`.
 """

@@ -1,6 +1,7 @@
-"""Proves the ledger against the data: reads every record back, decodes it, and counts what is there twice or not as announced.
+"""Proves the ledger against the data: reads back and decodes every record.
 
-Owns the checks behind `ledger --verify`. Must not know how they are shown (`cli`). Uses nothing that ingest wrote to sum up.
+Owns the checks behind `ledger --verify`: what is there twice, or not as announced. Must not know
+how they are shown (`cli`). Believes no sum that ingest wrote.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 class Finding:
     """What reading everything back found; every count but the first two is 0 in a sound store.
 
-    `duplicate_samples` counts samples with gateway, device, tag, source time and receipt time of another one.
-    `unexplained` counts positions that a Hello said are gone and that no Gap record accounts for.
+    `duplicate_samples` counts samples with gateway, device, tag, source time and receipt time of
+    another one. `unexplained` counts positions that a Hello said are gone and that no Gap record
+    accounts for.
     """
 
     records: int = 0
@@ -46,7 +48,10 @@ class Finding:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is wrong. Unexplained positions are a loss that is known, not a fault of the store."""
+        """Whether nothing is wrong.
+
+        Unexplained positions are a loss that is known, not a fault of the store.
+        """
         return not self.problems
 
     def as_dict(self) -> dict[str, object]:
@@ -55,7 +60,7 @@ class Finding:
 
 
 class _Samples:
-    """Identities of all samples of one (gateway, device, group): a dense row stands for all its tags."""
+    """Identities of all samples of one (gateway, device, group); a dense row is one for all."""
 
     def __init__(self) -> None:
         self._rows: list[NDArray[np.int64]] = []

@@ -1,6 +1,7 @@
-"""A small certificate authority: for the demo, for tests, and for a first fleet. EC P-256 keys, X.509 v3 (RFC 5280).
+"""A small certificate authority: for the demo, for tests, and for a first fleet.
 
-Owns key and certificate files. A gateway's id is the common name of its certificate. Must not know who uses them.
+EC P-256 keys, X.509 v3 (RFC 5280). Owns key and certificate files. A gateway's id is the common
+name of its certificate. Must not know who uses them.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def init(directory: Path, common_name: str) -> Pair:
 
 
 def issue_server(ca: Path, out: Path, hosts: Sequence[str], days: int) -> Pair:
-    """Issue a server certificate for `hosts`, names or IP addresses, as `server.crt` and `server.key`.
+    """Issue a server certificate for `hosts`, names or IP addresses: `server.crt`, `server.key`.
 
     Raises:
         CertificateError: no host, a CA that cannot be read, files that are there already.
@@ -67,7 +68,7 @@ def issue_server(ca: Path, out: Path, hosts: Sequence[str], days: int) -> Pair:
 
 
 def issue_gateway(ca: Path, out: Path, gateway: str, days: int) -> Pair:
-    """Issue a client certificate whose common name is `gateway`, as `GATEWAY.crt` and `GATEWAY.key`.
+    """Issue a client certificate with the common name `gateway`: `GATEWAY.crt`, `GATEWAY.key`.
 
     Raises:
         CertificateError: not a gateway id, a CA that cannot be read, files that are there already.
@@ -83,7 +84,7 @@ def issue_gateway(ca: Path, out: Path, gateway: str, days: int) -> Pair:
 def _issue(
     ca: Path, out: Path, names: tuple[str, str], alternatives: list[x509.GeneralName], days: int
 ) -> Pair:
-    """Sign; `names` are the file's and the common name. A certificate with alternative names is a server's."""
+    """Sign; `names` are the file's and the common name. Only a server has alternative names."""
     authority, signer = _load(ca)
     key = ec.generate_private_key(ec.SECP256R1())
     usage = ExtendedKeyUsageOID.SERVER_AUTH if alternatives else ExtendedKeyUsageOID.CLIENT_AUTH
@@ -163,7 +164,7 @@ def _load(directory: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey
 def _save(
     directory: Path, name: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate
 ) -> Pair:
-    """Write both files; never over existing ones, and the key never readable by others, not even for a moment."""
+    """Write both files, never over existing ones; nobody else can read the key at any moment."""
     pair = Pair(directory / f"{name}.crt", directory / f"{name}.key")
     secret = key.private_bytes(
         serialization.Encoding.PEM,

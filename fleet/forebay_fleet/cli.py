@@ -1,14 +1,15 @@
 """The command `forebay-fleet`: serve, query, gateways, ledger, ca.
 
-Owns arguments, output and exit codes: 0 ok, 1 failure, 2 usage or invalid input, 74 the disk failed while serving. Must not know
-how anything is done. What a command needs is imported when it runs, so that `--help` is instant.
+Owns arguments, output and exit codes: 0 ok, 1 failure, 2 usage or invalid input, 74 the disk failed
+while serving. Must not know how anything is done. What a command needs is imported when it runs, so
+that `--help` is instant.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path  # noqa: TC003 - Typer resolves annotations at run time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,6 +27,11 @@ app.add_typer(ca_app, name="ca")
 Data = Annotated[Path, typer.Option("--data", envvar="FOREBAY_FLEET_DATA", help="Data directory.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DATA = "/var/lib/forebay-fleet"
+_SHOWN = (
+    *("gateway", "stream", "epoch", "committed", "islands", "records", "samples", "gapped"),
+    *("refused", "duplicates", "forks"),
+)
+"""What the table of `ledger` shows of each line; JSON has all."""
 
 
 @app.command()
@@ -67,7 +73,7 @@ def serve(
 
 
 @app.command()
-def gateways(data: Data = DATA, as_json: Json = False) -> None:  # type: ignore[assignment] # as above
+def gateways(data: Data = DATA, as_json: Json = False) -> None:  # type: ignore[assignment]
     """List the gateways that ever came."""
     from forebay_fleet.store.reader import StoreReader
 
@@ -123,9 +129,8 @@ def ledger(
     if as_json:
         _print_json({"lines": lines, "verified": finding and finding.as_dict()})
     else:
-        head = ("gateway", "stream", "epoch", "committed", "islands", "records", "samples", "gapped",
-                "refused", "duplicates", "forks")  # fmt: skip
-        _table(head, ([*line.values()][: len(head)] for line in (_shown(line) for line in lines)))
+        head = list(_SHOWN)
+        _table(head, ([_shown(line[name]) for name in head] for line in lines))
         if finding is not None:
             _print_finding(finding.as_dict())
     if finding is not None and not finding.sound:
@@ -192,7 +197,7 @@ def ca_issue(
     ] = None,
     days: Annotated[int, typer.Option(min=1, max=825, help="Validity.")] = 365,
 ) -> None:
-    """Issue a certificate: for a server with --host (may be repeated), for a gateway with --gateway."""
+    """Issue a certificate: for a server with --host (or several), for a gateway with --gateway."""
     from forebay_fleet.certificates import issue_gateway, issue_server
     from forebay_fleet.errors import UsageError
 
@@ -240,8 +245,8 @@ def _line(row: Any) -> dict[str, Any]:  # noqa: ANN401 - a LineRow, whose module
     }
 
 
-def _shown(line: dict[str, Any]) -> dict[str, Any]:
-    return line | {"islands": len(line["islands"])}
+def _shown(cell: object) -> object:
+    return len(cell) if isinstance(cell, list) else cell
 
 
 def _print_finding(finding: dict[str, Any]) -> None:

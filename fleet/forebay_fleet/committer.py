@@ -1,6 +1,7 @@
 """The writer thread: takes all that waits from all sessions, commits it as one, answers each.
 
-Owns the thread and the group commit. Must not know what becomes of a record (`ingest`) or who sent it (`session`).
+Owns the thread and the group commit. Must not know what becomes of a record (`ingest`) or who sent
+it (`session`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ _log = structlog.get_logger()
 
 
 class Budget:
-    """Bytes that may be in use at once, given in the order asked for. One that asks for more than all of it gets it alone."""
+    """Bytes that may be in use at once, given in the order asked for.
+
+    One that asks for more than all of it gets it alone.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
         """Start with nothing in use."""
@@ -51,7 +55,7 @@ class Budget:
 
 @dataclass(slots=True)
 class _Job(Generic[T]):
-    """One piece of work: `apply` runs inside the transaction, what it gives is called after the commit."""
+    """`apply` runs in the transaction; what it gives, `tell`, runs after the commit."""
 
     apply: Callable[[], Callable[[], T]]
     size: int
@@ -62,7 +66,10 @@ class _Job(Generic[T]):
 
 
 class Committer:
-    """`async with` runs the thread. `failed` is set when the disk refused a commit: nothing more is taken then."""
+    """`async with` runs the thread.
+
+    `failed` is set when the disk refused a commit: nothing more is taken then.
+    """
 
     def __init__(self, store: StoreWriter, commit_bytes: int, memory_bytes: int) -> None:
         """Commit at most about `commit_bytes` at once; let `memory_bytes` wait."""
@@ -93,7 +100,9 @@ class Committer:
     async def submit(self, apply: Callable[[], Callable[[], T]], size: int) -> asyncio.Future[T]:
         """Have `apply` run in the next transaction, after waiting for room for its `size` bytes.
 
-        The future has the result of what `apply` gives, taken once the transaction is durable. The future raises SessionEnded if `apply` does (after the commit of what it did before), StoreFailed if the disk fails.
+        The future has the result of what `apply` gives, taken once the transaction is durable. The
+        future raises SessionEnded if `apply` does (after the commit of what it did before),
+        StoreFailed if the disk fails.
         """
         await self._memory.take(size)
         future: asyncio.Future[T] = self._loop.create_future()
@@ -108,8 +117,8 @@ class Committer:
                     self._commit(jobs)
                 except StoreFailed as error:
                     self._fail(error)
-                except Exception as error:
-                    # The thread's supervisor: whatever stopped it, no session may wait for ever.
+                except Exception as error:  # noqa: BLE001 - the thread's supervisor
+                    # Whatever it was, no session may wait for ever.
                     _log.exception("writer_crashed")
                     self._fail(StoreFailed(f"the writer crashed: {error!r}", hint="see the log"))
             self._loop.call_soon_threadsafe(self._deliver, jobs)
@@ -141,7 +150,8 @@ class Committer:
                     job.tell = job.apply()
                 except SessionEnded as ended:
                     job.ended = ended
-        # Here and not on the event loop: by then the next transaction may have begun to change what is told.
+        # Here and not on the event loop: by then the next transaction may have begun to change what
+        # is told.
         for job in jobs:
             if job.tell is not None:
                 job.result = job.tell()

@@ -1,7 +1,7 @@
-"""The payloads of proto/forebay/v1/batch.proto as numpy arrays: the server's own reading of the wire format.
+"""The payloads of proto/forebay/v1/batch.proto as numpy arrays: the server's own reading.
 
-Written apart from the agent's encoder, so that each checks the other. Pure. Must not know where the bytes came from.
-Sizes are checked before anything is allocated; every fault is a `DecodingError`.
+Written apart from the agent's encoder, so that each checks the other. Pure. Must not know where the
+bytes came from. Sizes are checked before anything is allocated; every fault is a `DecodingError`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,12 @@ DTYPES: dict[int, np.dtype[Any]] = {
     pb.FLOAT32: np.dtype("<f4"),
     pb.FLOAT64: np.dtype("<f8"),
 }
-_ROLE_TYPES = {pb.TIME: pb.INT64, pb.RECEIVED: pb.INT64, pb.INDEX: pb.UINT32, pb.QUALITY: pb.UINT32}
+_ROLE_TYPES: dict[int, int] = {
+    pb.TIME: pb.INT64,
+    pb.RECEIVED: pb.INT64,
+    pb.INDEX: pb.UINT32,
+    pb.QUALITY: pb.UINT32,
+}
 
 
 @dataclass(frozen=True)
@@ -63,12 +68,12 @@ class SchemaView:
 
     @cached_property
     def lanes(self) -> dict[int, NDArray[np.intp]]:
-        """ValueType number -> schema columns of that type, in order; ascending, without empty lanes."""
+        """ValueType number -> schema columns of that type, ascending; no empty lanes."""
         return {int(t): np.flatnonzero(self.types == t) for t in np.unique(self.types)}
 
 
 class Series(NamedTuple):
-    """One column's samples in row order; all of shape (rows,). `values` of strings are objects, of BOOL bools."""
+    """One column's samples in row order, each of shape (rows,); texts are objects, BOOL is bool."""
 
     times_ns: NDArray[np.int64]
     received_ns: NDArray[np.int64]
@@ -78,9 +83,10 @@ class Series(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BatchView:
-    """A BATCH payload, decoded against its schema. Dense if `index` is None; see batch.proto for both forms.
+    """A BATCH payload, decoded against its schema; dense if `index` is None (see batch.proto).
 
-    `values` maps a ValueType number to (rows, k) in a dense batch, (rows of that lane,) in a sparse one.
+    `values` maps a ValueType number to (rows, k) in a dense batch, (rows of that lane,) in a sparse
+    one.
     """
 
     schema: SchemaView
@@ -159,7 +165,7 @@ def decode_batch(payload: bytes, schema: SchemaView) -> BatchView:
 
 
 def check_batch(message: pb.Batch) -> None:
-    """Check what can be checked without decompressing or knowing the schema: cheap enough for every record that comes in.
+    """Check what needs neither decompression nor the schema: cheap enough for every record.
 
     Raises:
         DecodingError: sizes do not add up, are over a limit, or a compression is unknown.

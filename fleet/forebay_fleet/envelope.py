@@ -1,17 +1,19 @@
 """What the server checks on each record before it stores it.
 
-Pure. Owns the rule for damage: `crc` guards the bytes on their way, `hash` names the record for ever. If only one of the two does
-not match, the payload is proved by the other and the envelope is at fault; if neither matches, the payload is damaged.
+Pure. Owns the rule for damage: `crc` guards the bytes on their way, `hash` names the record for
+ever. If only one of the two does not match, the payload is proved by the other and the envelope is
+at fault; if neither matches, the payload is damaged.
 
 | crc   | hash  | outcome |
 |-------|-------|---------|
 | match | match | stored |
-| wrong | match | not stored, not permanent: the envelope was damaged on the way; the next session sends it again |
-| match | wrong | refused for good, BadDecodingError: the record does not say what it is, and would break deduplication |
-| wrong | wrong | refused for good, BadDecodingError: the payload is damaged where it came from |
+| wrong | match | refused for now: damaged on the way, the next session sends it again |
+| match | wrong | refused for good: the record does not say what it is |
+| wrong | wrong | refused for good: the payload is damaged where it came from |
 
-A record above revision 0 was thinned: its hash is that of the bytes before, so only the crc is proof. A refused record whose
-bytes come again sound (the gateway mended its copy and sent it from quarantine) is stored.
+A record above revision 0 was thinned: its hash is that of the bytes before, so only the crc is
+proof. A refused record whose bytes come again sound (the gateway mended its copy and sent it from
+quarantine) is stored.
 """
 
 from __future__ import annotations
@@ -32,11 +34,14 @@ if TYPE_CHECKING:
 HASH_BYTES = 32
 
 
-class Refused(Exception):  # noqa: N818 - an outcome of judging, not a fault of the server
-    """A record that is not stored. `code` goes to the gateway; `permanent` tells it whether to send the record again."""
+class Refused(Exception):
+    """A record that is not stored.
+
+    `code` goes to the gateway; `permanent` tells it whether to send the record again.
+    """
 
     def __init__(self, code: str, reason: str, *, permanent: bool = True) -> None:
-        """Keep the code (an OPC UA StatusCode name or a word of the protocol) and the reason for people."""
+        """Keep the code (a StatusCode's name or a word of the protocol) and the reason."""
         super().__init__(reason)
         self.code = code
         self.permanent = permanent
@@ -44,7 +49,7 @@ class Refused(Exception):  # noqa: N818 - an outcome of judging, not a fault of 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a sound record holds: the schema id of a BATCH, the schema of a SCHEMA, the gap of a GAP; nothing for an ANCHOR."""
+    """What a sound record holds; an ANCHOR has nothing that is used here."""
 
     schema_id: int | None = None
     schema: SchemaView | None = None
@@ -52,7 +57,7 @@ class Content:
 
 
 def identity(record: uplink_pb2.Record) -> bytes:
-    """Give the hash under which the record is known: its own claim, or that of its payload where it claims none."""
+    """Give the hash under which the record is known: its claim, else that of its payload."""
     if len(record.hash) == HASH_BYTES:
         return record.hash
     return hashlib.sha256(record.payload).digest()
@@ -109,7 +114,10 @@ def _content(record: uplink_pb2.Record, columns_of: Callable[[int], int | None])
 
 
 def _check_samples(record: uplink_pb2.Record, batch: batch_pb2.Batch, columns: int | None) -> None:
-    """The ledger counts what the envelope says, so it has to say what the payload holds. A thinned record keeps its first count."""
+    """The ledger counts what the envelope says, so it has to say what the payload holds.
+
+    A thinned record keeps its first count.
+    """
     sparse = any(column.role == batch_pb2.INDEX for column in batch.columns)
     held = batch.rows if sparse else batch.rows * (columns or 0)
     if record.revision == 0 and (sparse or columns is not None) and held != record.samples:

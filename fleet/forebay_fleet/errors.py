@@ -32,10 +32,13 @@ class CertificateError(FleetError):
 
 
 class DecodingError(FleetError):
-    """A payload that breaks the wire format. `code` is the OPC UA StatusCode name sent to the gateway."""
+    """A payload that breaks the wire format.
+
+    `code` is the OPC UA StatusCode name sent to the gateway.
+    """
 
     def __init__(self, message: str, *, code: str = "BadDecodingError") -> None:
-        """Keep `code`; the hint is the same for all, because only a faulty sender makes such bytes."""
+        """Keep `code`; the hint is always the same: only a faulty sender makes such bytes."""
         super().__init__(message, hint="compare the versions of gateway and server")
         self.code = code
 

@@ -1,12 +1,12 @@
-"""What becomes of each record: stored, known already, refused, or a fork. Runs inside the writer's transaction.
+"""What becomes of each record: stored, known already, refused, or a fork.
 
-Owns the decisions. Must not know sessions, threads or gRPC.
+Runs inside the writer's transaction. Owns the decisions. Must not know sessions, threads or gRPC.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from forebay_fleet._proto import batch_pb2, uplink_pb2
 from forebay_fleet.envelope import Content, Refused, identity, judge
@@ -23,8 +23,11 @@ MAX_NUMBER = 1 << 62
 """Above every seq and epoch's creation order that can occur; SQLite's integers end at 2^63."""
 
 
-class SessionEnded(Exception):  # noqa: N818 - an outcome for one session, not a fault of the server
-    """The session cannot go on. `status` is the name of the gRPC status code that the gateway gets."""
+class SessionEnded(Exception):
+    """The session cannot go on.
+
+    `status` is the name of the gRPC status code that the gateway gets.
+    """
 
     def __init__(self, status: str, message: str) -> None:
         """Keep the status and what is wrong."""
@@ -52,7 +55,8 @@ class Ingest:
     def greet(self, hello: uplink_pb2.Hello) -> tuple[int, uplink_pb2.Welcome]:
         """Open a session: give the gateway's number and what it may send from where.
 
-        Positions before a head's `first_seq` will never come: they are covered, and noted as not held. Raises SessionEnded.
+        Positions before a head's `first_seq` will never come: they are covered as not held. Raises
+        SessionEnded.
         """
         _check_heads(hello.heads, self._limits.max_heads)
         gateway = self._store.greet(hello, self._now_ns(), self._limits.max_gateways)
@@ -69,18 +73,17 @@ class Ingest:
             committed = line.coverage.committed if line else 0
             if head.first_seq - 1 > committed:
                 line = self._store.line(key)
-                for first, last in line.coverage.holes(1, head.first_seq - 1):
-                    self._store.insert_not_held(line, first, last)
-                self._store.cover(line, 1, head.first_seq - 1)
+                self._cover_absent(line, 1, head.first_seq - 1)
             welcome.committed.append(_committed(key, line))
         return gateway, welcome
 
     def take(
         self, gateway: int, records: Iterable[uplink_pb2.Record]
     ) -> Callable[[], list[uplink_pb2.Ack]]:
-        """Apply records in order; the result gives the acks, to be called and sent after the commit.
+        """Apply records in order; the result gives the acks, and is to be called after the commit.
 
-        Raises SessionEnded for a fork or a record that no gateway may send; what was applied before it stays.
+        Raises SessionEnded for a fork or a record that no gateway may send; what was applied before
+        it stays.
         """
         now_ns = self._now_ns()
         touched: dict[LineKey, _Touched] = {}
@@ -103,18 +106,11 @@ class Ingest:
     def _take(self, line: Line, record: uplink_pb2.Record, now_ns: int) -> None:
         """Raises Refused or SessionEnded."""
         name = identity(record)
-        if line.coverage.covers(record.seq):
-            known = self._store.known(line, record.seq)
-            if known is None:
-                raise Refused("AccountedFor", "a gap accounts for this position")
-            if known.hash != name:
-                self._store.insert_fork(line, record.seq, name, now_ns)
-                raise SessionEnded("FAILED_PRECONDITION", _fork(record))
-            if not known.rejected:
-                line.duplicates += 1
-                return
-        elif len(line.coverage.islands) >= MAX_ISLANDS:
-            raise SessionEnded("RESOURCE_EXHAUSTED", "too many holes: send records in order")
+        if 0 < record.absent_from < record.seq:
+            self._cover_absent(line, record.absent_from, record.seq - 1)
+        if self._is_duplicate(line, record, name, now_ns):
+            line.duplicates += 1
+            return
         try:
             content = self._judge(line, record)
         except Refused as refused:
@@ -126,6 +122,25 @@ class Ingest:
             line.samples += record.samples
         if content.gap is not None:
             self._account(line, record.seq, content.gap)
+
+    def _is_duplicate(
+        self, line: Line, record: uplink_pb2.Record, name: bytes, now_ns: int
+    ) -> bool:
+        """Whether the store has the record; not so if it was rejected: it may be sound by now.
+
+        Raises Refused if a gap accounts for the position, SessionEnded for a fork.
+        """
+        if not line.coverage.covers(record.seq):
+            if len(line.coverage.islands) >= MAX_ISLANDS:
+                raise SessionEnded("RESOURCE_EXHAUSTED", "too many holes: send records in order")
+            return False
+        known = self._store.known(line, record.seq)
+        if known is None:
+            raise Refused("AccountedFor", "a gap accounts for this position")
+        if known.hash != name:
+            self._store.insert_fork(line, record.seq, name, now_ns)
+            raise SessionEnded("FAILED_PRECONDITION", _fork(record))
+        return not known.rejected
 
     def _judge(self, line: Line, record: uplink_pb2.Record) -> Content:
         gateway = line.key.gateway
@@ -145,6 +160,12 @@ class Ingest:
             target = self._store.line(line.key._replace(epoch=gap.epoch))
             self._store.cover(target, gap.seq_from, gap.seq_to)
 
+    def _cover_absent(self, line: Line, first: int, last: int) -> None:
+        """Account for what the gateway says will not come: such holes must not stop the acks."""
+        for hole in line.coverage.holes(first, last):
+            self._store.insert_not_held(line, *hole)
+        self._store.cover(line, first, last)
+
     def _ack(self, key: LineKey, at: _Touched) -> uplink_pb2.Ack:
         return uplink_pb2.Ack(
             committed=_committed(key, self._store.find_line(key), at.highest),
@@ -156,9 +177,11 @@ class Ingest:
 def _committed(key: LineKey, line: Line | None, around: int = 0) -> uplink_pb2.Committed:
     coverage = line.coverage if line else Coverage()
     message = uplink_pb2.Committed(
-        epoch=key.epoch, committed_seq=coverage.committed, chain=line.chain if line else b""
+        stream=cast("uplink_pb2.Stream", key.stream),
+        epoch=key.epoch,
+        committed_seq=coverage.committed,
+        chain=line.chain if line else b"",
     )
-    message.stream = uplink_pb2.Stream.Name(key.stream)  # type: ignore[assignment] # takes names too
     for first, last in coverage.reported(around):
         message.islands.add(first_seq=first, last_seq=last)
     return message

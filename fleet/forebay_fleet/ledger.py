@@ -1,9 +1,9 @@
-"""Which sequence numbers of one epoch are accounted for: an interval set, and the hash chain over them.
+"""Which numbers of one epoch are accounted for: an interval set, and the hash chain over them.
 
 Pure: owns the arithmetic. Must not know where it is stored (`store`) or how it is told (`session`).
 
-Invariants of `Coverage`: `committed` is the largest n such that 1..n are all covered (0 for none); islands are disjoint,
-ascending, not adjacent, and all lie beyond `committed + 1`.
+Invariants of `Coverage`: `committed` is the largest n such that 1..n are all covered (0 for none);
+islands are disjoint, ascending, not adjacent, and all lie beyond `committed + 1`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_ISLANDS = 1024
-"""More holes than this in one epoch and the gateway must send in order: bounds one row of the store to 16 KiB."""
+"""With more holes the gateway must send in order: bounds a row of the store to 16 KiB."""
 MAX_REPORTED_ISLANDS = 16
 """What one `Committed` message carries."""
 GENESIS = bytes(32)
@@ -90,7 +90,7 @@ class Coverage:
         return found
 
     def reported(self, around: int = 0) -> tuple[Island, ...]:
-        """At most `MAX_REPORTED_ISLANDS` islands: those up to and including the one nearest below `around`, else the lowest."""
+        """At most `MAX_REPORTED_ISLANDS` islands: those nearest below `around`, else the lowest."""
         if len(self._islands) <= MAX_REPORTED_ISLANDS:
             return self.islands
         end = max(bisect_right(self._islands, around, key=_first), MAX_REPORTED_ISLANDS)

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 GATEWAY_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-"""A gateway's id: at most 64 characters because it is a common name (RFC 5280, appendix A.1, ub-common-name)."""
+"""A gateway's id: at most 64 characters, as a common name (RFC 5280, A.1, ub-common-name)."""
 RECORD_OVERHEAD_BYTES = 256
 """What a record costs in memory beside its payload: message, envelope, verdict."""
 
@@ -18,8 +18,9 @@ RECORD_OVERHEAD_BYTES = 256
 class Limits:
     """Bounds of sessions and memory.
 
-    `credit_bytes` is at least `max_record_bytes`, so that every record that is allowed can be sent. Memory is bounded by
-    `memory_bytes` for all records on their way to the disk, plus one message a session.
+    `credit_bytes` is at least `max_record_bytes`, so that every record that is allowed can be sent.
+    Memory is bounded by `memory_bytes` for all records on their way to the disk, plus one message a
+    session.
     """
 
     max_record_bytes: int = 8 << 20

@@ -1,4 +1,4 @@
-"""Values of one tag as a person reads them: scaled, with quality names, source time and receipt time.
+"""Values of one tag as a person reads them: scaled, with quality and both times.
 
 Owns the reading side of a batch. Must not know how it is shown (`cli`).
 """
@@ -47,7 +47,11 @@ _NAMES = {
 
 
 class Value(NamedTuple):
-    """One sample. `value` is None where the quality is bad; `raw * scale + offset` if the tag is scaled, else the raw value."""
+    """One sample.
+
+    `value` is None where the quality is bad; `raw * scale + offset` if the tag is scaled, else the
+    raw value.
+    """
 
     time_ns: int
     received_ns: int
@@ -56,7 +60,7 @@ class Value(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a query gives: values in the order of their source times, and the unit that the newest schema names."""
+    """Values in the order of their source times, and the unit in the newest one's schema."""
 
     values: list[Value]
     unit: str
@@ -70,7 +74,9 @@ def quality_name(quality: int) -> str:
 def query(
     reader: StoreReader, gateway: str, path: str, span_ns: tuple[int, int], limit: int
 ) -> Answer:
-    """Give the newest `limit` values of the tag `path` (DEVICE/TAG) with source times in `span_ns`, both ends inclusive.
+    """Give the newest `limit` values of the tag `path` (DEVICE/TAG).
+
+    Source times lie in `span_ns`, both ends inclusive.
 
     Raises:
         UsageError: no such gateway or tag.
@@ -109,7 +115,8 @@ def _newest(
     tag = schema.message.tags[column]
     newest: list[int] = []  # a heap of the newest source times, at most `limit`
     for end_ns, record in reader.newest(gateway, schema.message.id, *span_ns):
-        # Batches come by their ends, so once `limit` values lie beyond this one's end, no older value matters.
+        # Batches come by their ends, so once `limit` values lie beyond this one's end, no older
+        # value matters.
         if len(newest) == limit and newest[0] > end_ns:
             return
         series = decode_batch(record.payload, schema).series(column)

@@ -1,6 +1,7 @@
 """The server process: listens with TLS, hands each stream to a `Session`, stops on SIGTERM.
 
-Owns gRPC, certificates in use, signals and the order of starting and stopping. Must not know what a record is.
+Owns gRPC, certificates in use, signals and the order of starting and stopping. Must not know what a
+record is.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STOP_GRACE_S = 5.0
-"""How long sessions may take to say goodbye; what they already handed over is committed in any case."""
+"""How long sessions may take to say goodbye; what they handed over is committed in any case."""
 
 _log = structlog.get_logger()
 
@@ -45,7 +46,10 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """What `serve` needs. `credentials` None means plaintext, which only a loopback address may have."""
+    """What `serve` needs.
+
+    `credentials` None means plaintext, which only a loopback address may have.
+    """
 
     data: Path
     listen: str
@@ -122,7 +126,7 @@ def _build(settings: ServerSettings, desk: Desk) -> tuple[grpc.aio.Server, int]:
         ],
     )
     service = UplinkService(desk, authenticated=settings.credentials is not None)
-    uplink_pb2_grpc.add_UplinkServicer_to_server(service, server)  # type: ignore[no-untyped-call]
+    uplink_pb2_grpc.add_UplinkServicer_to_server(service, server)
     try:
         if settings.credentials is None:
             port = server.add_insecure_port(settings.listen)
@@ -160,7 +164,7 @@ def _check_plaintext(settings: ServerSettings) -> None:
 
 
 def _common_name(auth: Any) -> str:  # noqa: ANN401 - a mapping of names to lists of bytes
-    """Give the client certificate's common name; empty, which no gateway is called, if it has none or several."""
+    """Give the client certificate's common name; empty, which no gateway has, unless it is one."""
     names = auth.get("x509_common_name") or []
     return bytes(names[0]).decode("utf-8", "replace") if len(names) == 1 else ""
 

@@ -1,7 +1,7 @@
 """One gateway's session: Hello and Welcome, then records in and acks out, each at its own pace.
 
-Owns the order of messages, the session's share of memory and how a session ends. Must not know how records are stored
-(`ingest`) or how a server is set up (`server`).
+Owns the order of messages, the session's share of memory and how a session ends. Must not know how
+records are stored (`ingest`) or how a server is set up (`server`).
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ class _Decision:
 
 
 class Session:
-    """Runs once. `certified` is the common name of the client's certificate, None on a plaintext server."""
+    """Runs once.
+
+    `certified` is the common name of the client's certificate, None on a plaintext server.
+    """
 
     def __init__(self, desk: Desk, channel: Channel, certified: str | None) -> None:
         """Make a session on an open channel."""
@@ -121,7 +124,7 @@ class Session:
         return gateway
 
     async def _receive(self, gateway: int) -> None:
-        """Take messages while there is room; a gateway that ignores its credit is held back by the transport."""
+        """Take messages while there is room; the transport holds back who ignores the credit."""
         newest: asyncio.Future[list[uplink_pb2.Ack]] | None = None
         while (message := await self._channel.read()) is not grpc.aio.EOF:
             if message.WhichOneof("message") != "records":
@@ -136,8 +139,8 @@ class Session:
         self._decisions.put_nowait(None)
 
     def _decided(self, size: int, acks: asyncio.Future[list[uplink_pb2.Ack]]) -> None:
-        """Keep the order: the committer answers in the order of submission. Bounded by the credit."""
-        acks.exception()  # marks it as seen: what comes after the end of a session is told to nobody
+        """Called in the order of submission. The queue is bounded by the credit."""
+        acks.exception()  # marks it as seen: after the end of a session nobody asks
         self._decisions.put_nowait(_Decision(acks, size))
 
     def _applying(

@@ -1,4 +1,4 @@
-"""A real fleet server in its own process with a throw-away CA, and a bare client that speaks uplink.proto to it."""
+"""A real fleet server in its own process, a throw-away CA, and a bare client of uplink.proto."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ClientFiles:
 
 
 class FleetServer:
-    """`with FleetServer(tmp_path) as server:` runs `forebay-fleet serve` with mTLS on a port of its own.
+    """`with FleetServer(tmp_path) as server:` runs `forebay-fleet serve` on a port of its own.
 
     `kill` and `start` give a crash and a restart on the same data and the same port.
     """
@@ -74,16 +74,16 @@ class FleetServer:
         return self._process.pid
 
     def start(self) -> None:
-        """Start the server and wait until it listens; on the same port as before, if it ran before."""
+        """Start the server, on the same port if it ran before, and wait until it listens."""
         assert self._process is None
-        pki = self.pki
-        tls = ("--cert", pki / "server.crt", "--key", pki / "server.key", "--client-ca", pki / "ca.crt")
+        files = {"cert": "server.crt", "key": "server.key", "client-ca": "ca.crt"}
+        tls = [f"--{option}={self.pki / name}" for option, name in files.items()]
         process = subprocess.Popen(
             [
                 *COMMAND,
                 "serve",
                 *("--data", str(self.data), "--listen", self.address),
-                *(("--insecure",) if self._insecure else map(str, tls)),
+                *(["--insecure"] if self._insecure else tls),
                 *self._arguments,
             ],
             stdout=subprocess.PIPE,
@@ -123,7 +123,8 @@ class FleetServer:
         """Make a gateway certificate, once per name."""
         if not (self.pki / f"{gateway}.crt").exists():
             issue_gateway(self.pki, self.pki, gateway, 1)
-        return ClientFiles(self.pki / "ca.crt", self.pki / f"{gateway}.crt", self.pki / f"{gateway}.key")
+        pki = self.pki
+        return ClientFiles(pki / "ca.crt", pki / f"{gateway}.crt", pki / f"{gateway}.key")
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `forebay-fleet ARGUMENTS --data ...` beside the server."""
@@ -155,7 +156,7 @@ def channel(address: str, files: ClientFiles | None) -> grpc.aio.Channel:
 
 
 class Gateway:
-    """`async with Gateway(...) as gateway:` is one session; Hello is said and `welcome` is there."""
+    """`async with Gateway(...) as gateway:` is one session; `welcome` is what answered Hello."""
 
     def __init__(
         self,
@@ -166,11 +167,13 @@ class Gateway:
     ) -> None:
         """Speak for `name`, whatever the certificate says."""
         self._channel = channel(address, files)
-        self._hello = uplink_pb2.Hello(gateway=name, boot_id="boot", session=1, heads=heads, version="test")
+        self._hello = uplink_pb2.Hello(
+            gateway=name, boot_id="boot", session=1, heads=heads, version="test"
+        )
         self.welcome = uplink_pb2.Welcome()
 
     async def __aenter__(self) -> Self:
-        stub = uplink_pb2_grpc.UplinkStub(self._channel)  # type: ignore[no-untyped-call]
+        stub = uplink_pb2_grpc.UplinkStub(self._channel)
         self._call = stub.Session()
         try:
             await self._call.write(uplink_pb2.FromGateway(hello=self._hello))
@@ -258,7 +261,13 @@ def record(
     )
 
 
-def anchor(seq: int, *, salt: int = 0, stream: uplink_pb2.Stream = uplink_pb2.TELEMETRY, epoch: int = 1 << 48) -> uplink_pb2.Record:
+def anchor(
+    seq: int,
+    *,
+    salt: int = 0,
+    stream: uplink_pb2.Stream = uplink_pb2.TELEMETRY,
+    epoch: int = 1 << 48,
+) -> uplink_pb2.Record:
     """Make a small sound record; another `salt` makes another one for the same position."""
-    payload = batch_pb2.Anchor(boot_id=f"boot-{salt}", wall_ns=seq, monotonic_ns=seq).SerializeToString()
-    return record(seq, uplink_pb2.ANCHOR, payload, stream=stream, epoch=epoch)
+    payload = batch_pb2.Anchor(boot_id=f"boot-{salt}", wall_ns=seq, monotonic_ns=seq)
+    return record(seq, uplink_pb2.ANCHOR, payload.SerializeToString(), stream=stream, epoch=epoch)

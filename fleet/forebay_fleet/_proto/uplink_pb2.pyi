@@ -112,7 +112,7 @@ class Welcome(_message.Message):
     def __init__(self, incarnation: _Optional[str] = ..., committed: _Optional[_Iterable[_Union[Committed, _Mapping]]] = ..., credit_bytes: _Optional[int] = ..., max_record_bytes: _Optional[int] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ("stream", "epoch", "seq", "kind", "revision", "samples", "time_min_ns", "time_max_ns", "crc", "hash", "payload", "historical")
+    __slots__ = ("stream", "epoch", "seq", "kind", "revision", "samples", "time_min_ns", "time_max_ns", "crc", "hash", "payload", "historical", "absent_from")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
@@ -125,6 +125,7 @@ class Record(_message.Message):
     HASH_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     HISTORICAL_FIELD_NUMBER: _ClassVar[int]
+    ABSENT_FROM_FIELD_NUMBER: _ClassVar[int]
     stream: Stream
     epoch: int
     seq: int
@@ -137,7 +138,8 @@ class Record(_message.Message):
     hash: bytes
     payload: bytes
     historical: bool
-    def __init__(self, stream: _Optional[_Union[Stream, str]] = ..., epoch: _Optional[int] = ..., seq: _Optional[int] = ..., kind: _Optional[_Union[RecordKind, str]] = ..., revision: _Optional[int] = ..., samples: _Optional[int] = ..., time_min_ns: _Optional[int] = ..., time_max_ns: _Optional[int] = ..., crc: _Optional[int] = ..., hash: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., historical: _Optional[bool] = ...) -> None: ...
+    absent_from: int
+    def __init__(self, stream: _Optional[_Union[Stream, str]] = ..., epoch: _Optional[int] = ..., seq: _Optional[int] = ..., kind: _Optional[_Union[RecordKind, str]] = ..., revision: _Optional[int] = ..., samples: _Optional[int] = ..., time_min_ns: _Optional[int] = ..., time_max_ns: _Optional[int] = ..., crc: _Optional[int] = ..., hash: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., historical: _Optional[bool] = ..., absent_from: _Optional[int] = ...) -> None: ...
 
 class RecordGroup(_message.Message):
     __slots__ = ("records",)

@@ -1,1 +1,1 @@
-"""The store: one SQLite file per server. `writer` is the only connection that changes it; `reader` opens as many as are wanted."""
+"""The store: one SQLite file. Only `writer` changes it; `reader` may be opened many times."""

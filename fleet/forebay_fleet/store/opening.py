@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import apsw
 
@@ -45,7 +45,7 @@ def lock(directory: Path) -> int:
 
 
 def connect(directory: Path) -> apsw.Connection:
-    """Open the writer's connection: WAL with FULL, so that a commit that returned survives a power cut.
+    """Open the writer's connection: WAL with FULL, so that a commit survives a power cut.
 
     Raises:
         StoreError: the file is no store, or one of a newer version.
@@ -76,15 +76,18 @@ def failed(error: apsw.Error | OSError) -> StoreFailed:
 def identify(connection: apsw.Connection, directory: Path) -> str:
     """Give the store's incarnation, a new one if the store is new or older than the last start.
 
-    The number of starts is kept both in the database and in a file beside it; a database restored from a backup has fewer
-    than the file says. (After a crash between the two writes the database has one more, which means nothing.)
+    The number of starts is kept both in the database and in a file beside it; a database restored
+    from a backup has fewer than the file says. (After a crash between the two writes the database
+    has one more, which means nothing.)
 
     Raises:
         StoreFailed: the disk refuses it.
     """
     try:
         with connection:
-            kept = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+            kept: dict[str, Any] = dict(
+                cast("Any", connection.execute("SELECT key, value FROM meta").fetchall())
+            )
             starts = int(kept.get("starts", 0))
             incarnation = str(kept.get("incarnation", ""))
             seen = _witness(directory)

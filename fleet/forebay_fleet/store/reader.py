@@ -80,7 +80,8 @@ class StoreReader:
         if not path.is_file():
             raise StoreError(f"no store in {directory}", hint="name the --data of the server")
         try:
-            # Not read-only: without a server there is no shared memory of the WAL, and SQLite has to make it.
+            # Not read-only: without a server there is no shared memory of the WAL, and SQLite has
+            # to make it.
             self._db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
             self._db.set_busy_timeout(10_000)
             self._db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
@@ -113,7 +114,8 @@ class StoreReader:
             for row in self._db.execute(
                 "SELECT g.id, name, version, sessions, first_seen_ns, last_hello_ns,"
                 " coalesce(max(last_ns), 0), coalesce(sum(records), 0), coalesce(sum(samples), 0),"
-                " coalesce(sum(bytes), 0), (SELECT count(*) FROM forks JOIN lines ON line = lines.id"
+                " coalesce(sum(bytes), 0),"
+                " (SELECT count(*) FROM forks JOIN lines ON line = lines.id"
                 " WHERE lines.gateway = g.id) FROM gateways g LEFT JOIN lines l ON l.gateway = g.id"
                 " GROUP BY g.id ORDER BY name"
             )
@@ -130,49 +132,58 @@ class StoreReader:
             " ORDER BY name, stream, epoch",
             (gateway,),
         )
-        return [LineRow(*row[:4], Coverage.unpack(row[4], row[5]), *row[6:]) for row in rows]
+        return [
+            LineRow._make((*row[:4], Coverage.unpack(row[4], row[5]), *row[6:])) for row in rows
+        ]
 
     def gateway_id(self, name: str) -> int | None:
         """Give a gateway's number."""
-        return self._value("SELECT id FROM gateways WHERE name = ?", (name,))
+        found: int | None = self._value("SELECT id FROM gateways WHERE name = ?", (name,))
+        return found
 
     def columns(self, gateway: int, device: str, tag: str) -> list[tuple[int, int]]:
         """Give every (schema id, column) that ever held a tag."""
-        return self._db.execute(
+        rows = self._db.execute(
             "SELECT schema_id, col FROM tags WHERE gateway = ? AND device = ? AND tag = ?",
             (gateway, device, tag),
-        ).fetchall()
+        )
+        return [(schema_id, column) for schema_id, column in rows]
 
     def schema(self, gateway: int, schema_id: int) -> bytes | None:
         """Give a schema's payload."""
-        return self._value(
+        found: bytes | None = self._value(
             "SELECT payload FROM schemas WHERE gateway = ? AND schema_id = ?", (gateway, schema_id)
         )
+        return found
 
     def newest(
         self, gateway: int, schema_id: int, from_ns: int, to_ns: int
     ) -> Iterator[tuple[int, RecordRow]]:
-        """Walk a schema's batches that may hold samples in `from_ns..to_ns`, the latest end first: (end, record)."""
-        for end_ns, *row in self._db.execute(
-            f"SELECT time_max_ns, {_RECORD} FROM records WHERE gateway = ? AND schema_id = ?"  # noqa: S608 - a constant
-            " AND time_max_ns >= ? AND time_min_ns <= ? ORDER BY time_max_ns DESC",
-            (gateway, schema_id, from_ns, to_ns),
-        ):
+        """Walk a schema's batches that may hold samples in `from_ns..to_ns`: (end, record).
+
+        The latest end comes first.
+        """
+        sql = (
+            f"SELECT time_max_ns, {_RECORD} FROM records"  # noqa: S608 - a constant
+            " WHERE gateway = ? AND schema_id = ? AND time_max_ns >= ? AND time_min_ns <= ?"
+            " ORDER BY time_max_ns DESC"
+        )
+        for end_ns, *row in self._db.execute(sql, (gateway, schema_id, from_ns, to_ns)):
             yield end_ns, RecordRow(*row)
 
     def records(self, line: int) -> Iterator[RecordRow]:
         """Walk a line's records in order."""
-        sql = f"SELECT {_RECORD} FROM records WHERE line = ? ORDER BY seq"  # noqa: S608 - a constant
+        sql = f"SELECT {_RECORD} FROM records WHERE line = ? ORDER BY seq"  # noqa: S608 - as above
         for row in self._db.execute(sql, (line,)):
             yield RecordRow(*row)
 
     def rejected(self, line: int) -> dict[int, bytes]:
         """Give the rejected positions of a line and their hashes."""
         rows = self._db.execute("SELECT seq, hash FROM rejections WHERE line = ?", (line,))
-        return dict(rows.fetchall())
+        return {seq: record_hash for seq, record_hash in rows}
 
     def gap_ranges(self, gateway: str, stream: int, epoch: int) -> list[tuple[int, int, bool]]:
-        """Give the ranges that gaps account for in one epoch: first, last, and whether a Gap record says so (or a Hello)."""
+        """Give what gaps account for in one epoch: first, last, whether a Gap record says so."""
         return [
             (first, last, bool(told))
             for first, last, told in self._db.execute(
@@ -184,14 +195,15 @@ class StoreReader:
         ]
 
     def repeated_positions(self) -> int:
-        """Count the positions that hold more than one record: the server's first promise is that there are none."""
+        """Count the positions that hold more than one record: the server promises that none do."""
         return int(
             self._value(
-                "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM records JOIN lines l"
-                " ON l.id = line GROUP BY l.gateway, stream, epoch, seq HAVING n > 1)"
+                "SELECT coalesce(sum(n - 1), 0) FROM"
+                " (SELECT count(*) AS n FROM records JOIN lines l ON l.id = line"
+                " GROUP BY l.gateway, stream, epoch, seq HAVING n > 1)"
             )
         )
 
-    def _value(self, sql: str, bindings: tuple[object, ...] = ()) -> Any:  # noqa: ANN401 - a column of any type
+    def _value(self, sql: str, bindings: tuple[object, ...] = ()) -> Any:  # noqa: ANN401
         row = self._db.execute(sql, bindings).fetchone()
         return None if row is None else row[0]

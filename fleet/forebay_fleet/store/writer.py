@@ -1,6 +1,7 @@
-"""The one connection that changes the store. Used by one thread; every change happens inside `transaction`.
+"""The one connection that changes the store: one thread, every change inside `transaction`.
 
-Owns the statements and the lines of the ledger in memory. Must not know what makes a record acceptable (`ingest`).
+Owns the statements and the lines of the ledger in memory. Must not know what makes a record
+acceptable (`ingest`).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import apsw
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from forebay_fleet.decode import SchemaView
 
 NOT_HELD = "NOT_HELD"
-"""Cause of a gap that no Gap record explains (yet): a Hello said that the journal no longer holds the positions."""
+"""Cause of a gap without a Gap record: the gateway said that its journal no longer holds it."""
 
 
 class LineKey(NamedTuple):
@@ -61,11 +62,15 @@ class Known(NamedTuple):
 class StoreWriter:
     """Opens the store and owns it until `close`.
 
-    After an exception inside `transaction` the object's memory no longer matches the disk: close it.
+    After an exception inside `transaction` the object's memory no longer matches the disk: close
+    it.
     """
 
     def __init__(self, directory: Path) -> None:
-        """Open, or make, the store in `directory`. Raises StoreLocked, StoreError or StoreFailed."""
+        """Open, or make, the store in `directory`.
+
+        Raises StoreLocked, StoreError or StoreFailed.
+        """
         self._lock = lock(directory)
         try:
             self._db = connect(directory)
@@ -107,15 +112,15 @@ class StoreWriter:
             raise failed(error) from error
 
     def greet(self, hello: uplink_pb2.Hello, now_ns: int, max_gateways: int) -> int | None:
-        """Note a session of a gateway and give its number; None if it is new and there are `max_gateways` already."""
+        """Note a gateway's session and give its number; None if that is one gateway too many."""
         row = self._one("SELECT id FROM gateways WHERE name = ?", (hello.gateway,))
         if row is None and self._count("SELECT count(*) FROM gateways") >= max_gateways:
             return None
         return self._count(
             "INSERT INTO gateways (name, version, boot_id, sessions, first_seen_ns, last_hello_ns)"
-            " VALUES (?1, ?2, ?3, 1, ?4, ?4) ON CONFLICT (name) DO UPDATE SET version = excluded.version,"
-            " boot_id = excluded.boot_id, sessions = sessions + 1, last_hello_ns = excluded.last_hello_ns"
-            " RETURNING id",
+            " VALUES (?1, ?2, ?3, 1, ?4, ?4) ON CONFLICT (name) DO UPDATE SET"
+            " version = excluded.version, boot_id = excluded.boot_id, sessions = sessions + 1,"
+            " last_hello_ns = excluded.last_hello_ns RETURNING id",
             (hello.gateway, hello.version[:64], hello.boot_id[:64], now_ns),
         )
 
@@ -189,7 +194,7 @@ class StoreWriter:
         refusal: tuple[str, str],
         now_ns: int,
     ) -> None:
-        """Note a record refused for good (`refusal` is code and reason); its position counts as accounted for."""
+        """Note a record refused for good (`refusal`: code, reason) and account for its position."""
         self._db.execute(
             "INSERT INTO rejections (line, seq, hash, code, reason, samples, at_ns)"
             " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET code = excluded.code,"
@@ -200,7 +205,10 @@ class StoreWriter:
             self.cover(line, record.seq, record.seq, identity)
 
     def cover(self, line: Line, first: int, last: int, only_hash: bytes | None = None) -> None:
-        """Account for `first..last`, and chain on what that made contiguous. `only_hash` is that of the single position."""
+        """Account for `first..last`, and chain on what that made contiguous.
+
+        `only_hash` is that of the single position.
+        """
         before = line.coverage.committed
         line.coverage.add(first, last)
         after = line.coverage.committed
@@ -208,8 +216,10 @@ class StoreWriter:
             line.chain = extend(line.chain, only_hash)
         elif after > before:
             for (record_hash,) in self._db.execute(
-                "SELECT hash FROM (SELECT seq, hash FROM records WHERE line = ?1 AND seq BETWEEN ?2 AND ?3"
-                " UNION ALL SELECT seq, hash FROM rejections WHERE line = ?1 AND seq BETWEEN ?2 AND ?3)"
+                "SELECT hash FROM"
+                " (SELECT seq, hash FROM records WHERE line = ?1 AND seq BETWEEN ?2 AND ?3"
+                " UNION ALL"
+                " SELECT seq, hash FROM rejections WHERE line = ?1 AND seq BETWEEN ?2 AND ?3)"
                 " ORDER BY seq",
                 (line.id, before + 1, after),
             ):
@@ -293,7 +303,7 @@ class StoreWriter:
             ),
         )
 
-    def _one(self, sql: str, bindings: tuple[object, ...] = ()) -> tuple | None:
+    def _one(self, sql: str, bindings: tuple[object, ...] = ()) -> tuple[Any, ...] | None:
         return self._db.execute(sql, bindings).fetchone()
 
     def _count(self, sql: str, bindings: tuple[object, ...] = ()) -> int:
