@@ -82,10 +82,13 @@ def load_device(
 
 def _tag_list(written: object, where: Where, base: Path, driver: DriverSpec) -> TagList:
     """Read the tags even where the device's own keys are wrong, so that all faults come at once."""
-    if isinstance(written, str) and written:
+    place = dotted((*where, "tags"))
+    if isinstance(written, str):
+        if not written.strip():
+            return TagList("", faults=[Fault(place, "is empty", "name a CSV file")])
         return read_csv(base / written, printable(written), driver.tag)
     if isinstance(written, list):
-        return read_tables(written, dotted((*where, "tags")), driver.tag)
+        return read_tables(written, place, driver.tag)
     return TagList(".")
 
 

@@ -39,17 +39,17 @@ def format_size(size_bytes: float) -> str:
     """Write bytes as a person would in the configuration: `16 MiB`."""
     for unit, factor in SIZE_UNITS:
         if size_bytes >= factor and size_bytes % factor == 0:
-            return f"{size_bytes / factor:g} {unit}"
-    return f"{size_bytes:g} B"
+            return f"{size_bytes / factor:.15g} {unit}"
+    return f"{size_bytes:.15g} B"
 
 
 def format_duration(duration_s: float) -> str:
     """Write seconds as a person would in the configuration: `250 ms`."""
     for unit, factor in DURATION_UNITS:
         count = duration_s / factor
-        if count >= 1 and abs(count - round(count)) < 1e-9:
+        if count >= 1 and abs(count - round(count)) < 1e-6:
             return f"{round(count)} {unit}"
-    return f"{duration_s:g} s"
+    return f"{duration_s:.12g} s"
 
 
 def is_parsed_by(field: FieldInfo, parser: Callable[[Any], Any]) -> bool:

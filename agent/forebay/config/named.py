@@ -43,13 +43,23 @@ def rooted(
     changed: dict[str, object] = {}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
-        if isinstance(value, Path):
-            changed[name] = path = base / value
-            if name not in skip:
-                faults.extend(_check(path, printable(str(value)), name, dotted((*where, name))))
-        elif isinstance(value, BaseModel):
+        if isinstance(value, BaseModel):
             changed[name] = rooted(value, base, (*where, name), faults)
+            continue
+        paths = _paths(value)
+        if not paths:
+            continue
+        changed[name] = base / value if isinstance(value, Path) else tuple(base / p for p in paths)
+        for path in () if name in skip else paths:
+            place = dotted((*where, name))
+            faults.extend(_check(base / path, printable(str(path)), name, place))
     return settings.model_copy(update=changed) if changed else settings
+
+
+def _paths(value: object) -> tuple[Path, ...]:
+    """Give the paths of a field: its value, or the members of a tuple."""
+    members = value if isinstance(value, tuple) else (value,)
+    return tuple(member for member in members if isinstance(member, Path))
 
 
 def _check(path: Path, written: str, field: str, place: str) -> list[Fault]:
