@@ -1,4 +1,4 @@
-"""A real OPC UA server of another make (node-opcua) as a child process that tests can order about and kill."""
+"""A real OPC UA server of another make (node-opcua) that tests order about and kill."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class NodeOpcua:
             with suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
-            self._process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - the pipes
+            self._process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
             self._process = None
 
     async def set(self, name: str, value: object, *, status: str = "Good", time: str = "") -> None:
