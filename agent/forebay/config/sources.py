@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 MAX_TOML_BYTES = 1 << 20
 MAX_FRAGMENTS = 1_000
 MAX_DEPTH = 16
+_KEY_PART = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*"""
+_TOO_DEEP = re.compile(rf"(?:^|[\[{{,])[ \t]*(?:{_KEY_PART}){{{MAX_DEPTH}}}", re.MULTILINE)
+"""A dotted key with more parts than tables may have levels. tomllib's time grows with their square,
+so that a file within its size could hold the start up for hours."""
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
 _NOT_UTF8 = (
     "is not UTF-8 text",
@@ -115,6 +119,9 @@ def unreadable(error: OSError | ValueError, name: str) -> Fault:
 
 
 def _parse(text: str, name: str) -> dict[str, Any] | Fault:
+    too_deep = Fault(name, "is nested too deeply", f"use at most {MAX_DEPTH} levels")
+    if _TOO_DEEP.search(text):
+        return too_deep
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -127,7 +134,7 @@ def _parse(text: str, name: str) -> dict[str, Any] | Fault:
         # The one other thing that tomllib lets through: int() refuses more than 4300 digits.
         return Fault(name, "holds a number with thousands of digits", "write a shorter number")
     except RecursionError:
-        return Fault(name, "is nested too deeply", f"use at most {MAX_DEPTH} levels")
+        return too_deep
 
 
 def read_sources(path: Path) -> Sources:
