@@ -1,0 +1,275 @@
+"""The growing end of one stream: numbers entries, fills a segment, seals it, opens the next.
+
+Owns the order of writes that recovery relies on (docs/internals/journal.md, Invariants). Runs on
+the writer thread only. Must not know queues, futures or retention.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forebay.columnar import decode_gap
+from forebay.journal.catalog import Segment
+from forebay.journal.record import HEADER_BYTES as RECORD_HEADER_BYTES
+from forebay.journal.record import (
+    NO_CHAIN,
+    RecordHeader,
+    aligned,
+    crc32c,
+    encode_header,
+    next_chain,
+    record_bytes,
+    sha256,
+)
+from forebay.journal.segment import (
+    HEADER_BYTES,
+    INDEX,
+    MAX_RECORDS,
+    JournaledGap,
+    SegmentHeader,
+    Summary,
+    Totals,
+    encode_footer,
+    extended,
+    file_name,
+    footer_bytes,
+    index_row,
+)
+from forebay.journal.segment import encode_header as encode_segment_header
+from forebay.model import RecordKind, Stream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from forebay.clock import Clock
+    from forebay.files import Disk, DiskFile
+    from forebay.journal.catalog import Catalog, IndexCache
+    from forebay.journal.entry import Entry
+
+FRESH_SUFFIX = ".new"
+"""A segment that has no record yet; recovery removes it."""
+
+_PIECES_MAX = 512  # IOV_MAX of Linux is 1024
+_BUFFERED_BYTES_MAX = 4 << 20
+_FIRST_ROWS = 256
+
+
+@dataclass(slots=True)
+class End:
+    """Where a stream's next record goes, and the account and chain before it."""
+
+    epoch: int
+    next_seq: int
+    totals: Totals = field(default_factory=Totals)
+    chain: bytes = NO_CHAIN
+
+
+class Appender:
+    """One stream's end. After any OSError it must not be used again."""
+
+    def __init__(
+        self,
+        directory: Path,
+        stream: Stream,
+        end: End,
+        segment_bytes: int,
+        parts: tuple[Disk, Clock, Catalog, IndexCache],
+    ) -> None:
+        """Write into `directory`, which is made with the first segment, behind `end`."""
+        self._directory, self._stream, self._end = directory, stream, end
+        self._segment_bytes = segment_bytes
+        self._disk, self._clock, self._catalog, self._cache = parts
+        self._file: DiskFile | None = None
+        self._segment: Segment | None = None
+        self._state: Summary = Summary(0, 0, 0, 0, 0, end.totals, end.chain)
+        self._capacity = 0
+        self._pieces: list[bytes] = []
+        self._pieces_at = self._pieces_bytes = 0
+        self._fresh_schemas: dict[int, bytes] = {}
+        self.sealed: list[Segment] = []
+        """Segments sealed since somebody last emptied this list."""
+
+    def append(self, entry: Entry) -> None:
+        """Number `entry` and take it in, its schema before it where the segment has it not yet.
+
+        Nothing is durable before `sync`.
+        """
+        size = record_bytes(len(entry.payload))
+        schema = entry.schema
+        if schema is not None and schema[0] in self._state.schemas:
+            schema = None
+        need = size + (record_bytes(len(schema[1])) if schema else 0)
+        if self._segment is None or not self._fits(need):
+            schema = entry.schema
+            self._roll(size + (record_bytes(len(schema[1])) if schema else 0))
+        if schema is not None:
+            self._put_schema(schema, entry)
+        if entry.kind is RecordKind.GAP:
+            self._put_gap(entry)
+        else:
+            samples = entry.samples if entry.kind is RecordKind.BATCH else 0
+            self._put(entry, samples, counted=samples)
+
+    def sync(self) -> None:
+        """Make all that was appended durable and visible."""
+        if self._file is None:
+            return
+        self._write_out()
+        self._file.datasync()
+        self._publish(self._state)
+
+    def seal(self, *, clean: bool) -> None:
+        """Index the active segment, if there is one, cut it to size and make it durable."""
+        if self._file is None or self._segment is None:
+            return
+        self._write_out()
+        segment, at = self._segment, self._state.end
+        rows = segment.rows[: self._state.count].copy()
+        length = footer_bytes(len(rows), len(self._state.schemas), len(self._state.gaps))
+        summary = replace(
+            self._state,
+            clean=clean,
+            sealed_ns=max(1, self._clock.now_ns()),
+            file_bytes=at + length,
+        )
+        self._file.pwrite([encode_footer(rows, summary, at)], at)
+        self._file.truncate(summary.file_bytes)
+        self._file.datasync()
+        self.close()
+        self._cache.put(segment.path, rows)
+        self._publish(summary)
+        segment.rows = np.empty(0, INDEX)
+        self._segment = None
+        self.sealed.append(segment)
+
+    def close(self) -> None:
+        """Let go of the file; writes nothing."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _fits(self, need: int) -> bool:
+        """Whether `need` bytes of one entry and then the footer find room."""
+        state = self._state
+        footer = footer_bytes(state.count + 2, len(state.schemas) + 1, len(state.gaps) + 1)
+        return state.count + 2 <= MAX_RECORDS and state.end + need + footer <= self._capacity
+
+    def _roll(self, need: int) -> None:
+        """Seal the active segment and open the next, large enough for `need` bytes.
+
+        Under its final name a segment always has its header: it gets the name after a flush.
+        """
+        self.seal(clean=False)
+        end = self._end
+        header = SegmentHeader(
+            self._stream, end.epoch, end.next_seq, self._clock.now_ns(), end.totals, end.chain
+        )
+        self._capacity = max(
+            self._segment_bytes, aligned(HEADER_BYTES + need + footer_bytes(2, 1, 1))
+        )
+        self._disk.makedirs(self._directory)
+        path = self._directory / file_name(end.epoch, end.next_seq)
+        fresh = path.with_name(path.name + FRESH_SUFFIX)
+        self._file = self._disk.open(fresh, create=True)
+        self._file.allocate(self._capacity)
+        self._file.pwrite([encode_segment_header(header)], 0)
+        self._file.datasync()
+        self._disk.rename(fresh, path)
+        self._disk.sync_dir(self._directory)
+        self._state = Summary(
+            last_seq=end.next_seq - 1,
+            count=0,
+            samples=0,
+            end=HEADER_BYTES,
+            file_bytes=self._capacity,
+            after=end.totals,
+            chain=end.chain,
+        )
+        self._segment = Segment(path, header, self._state)
+        self._segment.rows = np.empty(_FIRST_ROWS, INDEX)
+        self._pieces_at, self._pieces_bytes, self._pieces = HEADER_BYTES, 0, []
+        self._catalog.add(self._segment)
+
+    def _put_schema(self, schema: tuple[int, bytes], entry: Entry) -> None:
+        schema_id, payload = schema
+        place = (self._state.end, len(payload))
+        kind = RecordKind.SCHEMA
+        self._put(replace(entry, kind=kind, payload=payload, schema=None), 0)
+        self._state = replace(self._state, schemas={**self._state.schemas, schema_id: place})
+        self._fresh_schemas[schema_id] = payload
+
+    def _put_gap(self, entry: Entry) -> None:
+        """A gap whose samples had a position was counted with them; any other counts here."""
+        gap = decode_gap(entry.payload)
+        samples = gap.samples or 0
+        if not gap.journaled:
+            self._put(entry, samples, missing=samples)
+            return
+        self._put(entry, 0, lost=samples)
+        named = JournaledGap(gap.epoch, gap.seq_from, gap.seq_to, samples, gap.cause)
+        self._state = replace(self._state, gaps=(*self._state.gaps, named))
+
+    def _put(
+        self, entry: Entry, samples: int, *, counted: int = 0, missing: int = 0, lost: int = 0
+    ) -> None:
+        """Append one record whose `samples` stand in its header; the rest goes to the totals."""
+        end, state, payload = self._end, self._state, entry.payload
+        size = record_bytes(len(payload))
+        header = RecordHeader(
+            kind=entry.kind,
+            stream=self._stream.number,
+            revision=0,
+            offset=state.end,
+            epoch=end.epoch,
+            seq=end.next_seq,
+            samples=samples,
+            counted=end.totals.counted,
+            missing=end.totals.missing,
+            time_min_ns=entry.time_min_ns,
+            time_max_ns=entry.time_max_ns,
+            length=len(payload),
+            crc=crc32c(payload),
+            hash=sha256(payload),
+        )
+        self._pieces += [
+            encode_header(header),
+            payload,
+            bytes(size - RECORD_HEADER_BYTES - len(payload)),
+        ]
+        self._pieces_bytes += size
+        totals = end.totals
+        end.totals = Totals(
+            totals.counted + counted,
+            totals.missing + missing,
+            totals.lost + lost,
+            totals.records + 1,
+        )
+        end.chain = next_chain(end.chain, header.hash)
+        end.next_seq += 1
+        self._index(header)
+        if len(self._pieces) >= _PIECES_MAX or self._pieces_bytes >= _BUFFERED_BYTES_MAX:
+            self._write_out()
+
+    def _index(self, header: RecordHeader) -> None:
+        assert self._segment is not None
+        state, rows = self._state, self._segment.rows
+        if state.count == len(rows):
+            self._segment.rows = rows = np.concatenate([rows, np.empty_like(rows)])
+        rows[state.count] = index_row(header, self._segment.header.first_seq)
+        self._state = extended(state, header, self._end.totals, self._end.chain)
+
+    def _write_out(self) -> None:
+        if self._pieces and self._file is not None:
+            self._file.pwrite(self._pieces, self._pieces_at)
+            self._pieces_at += self._pieces_bytes
+            self._pieces, self._pieces_bytes = [], 0
+
+    def _publish(self, summary: Summary) -> None:
+        assert self._segment is not None
+        if self._fresh_schemas:
+            self._catalog.schemas = self._catalog.schemas | self._fresh_schemas
+            self._fresh_schemas = {}
+        self._segment.summary = summary

@@ -1,0 +1,259 @@
+"""Cursors: how far each consumer is, kept in one readable file a consumer.
+
+Owns `cursors/NAME.json`. A cursor is a hint, since the destination is the authority on resume: a
+file that is missing or damaged means a start at the beginning, and only the split between delivered
+and gapped of what is no longer on disk is then taken from the gap records.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from forebay.journal import ledger
+from forebay.journal.ledger import Place
+from forebay.journal.record import crc32c
+from forebay.model import Position, Stream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from forebay.files import Disk
+    from forebay.journal.catalog import Catalog, IndexCache, Segment
+    from forebay.journal.ledger import Account
+
+FILE_BYTES_MAX = 1 << 20
+_FORMAT = 1
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+
+
+class Cursor:
+    """One consumer's place in each stream.
+
+    `get`, `advance` and `reject` may be called from any thread and never touch the disk.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        places: dict[Stream, Place],
+        rejected: dict[Stream, dict[tuple[int, int], int]],
+    ) -> None:
+        """Start at `places`; `rejected` is what is refused ahead of them."""
+        self.name = name
+        self._lock = threading.Lock()
+        self._places = places
+        self._targets = {stream: place.position for stream, place in places.items()}
+        self._rejected = rejected
+        self._changes = self._saved = 0
+
+    def get(self, stream: Stream) -> Position:
+        """Give the last position that the consumer is done with; `(stream, 0, 0)` for none."""
+        return self._targets[stream]
+
+    def advance(self, position: Position) -> None:
+        """Note that the consumer is done with everything up to `position`; never goes back."""
+        with self._lock:
+            if position > self._targets[position.stream]:
+                self._targets[position.stream] = position
+                self._changes += 1
+
+    def reject(self, position: Position, samples: int) -> None:
+        """Note that the destination refused the record at `position` for good.
+
+        Its `samples` count as quarantined, once, when the cursor passes it. Only for records that
+        are sent and not yet acknowledged, which bounds how many are kept.
+        """
+        place = (position.epoch, position.seq)
+        with self._lock:
+            if position > self._places[position.stream].position:
+                self._rejected[position.stream].setdefault(place, samples)
+                self._changes += 1
+
+    def settle(
+        self, stream: Stream, catalog: Catalog, cache: IndexCache, *, blind: bool = False
+    ) -> Segment | None:
+        """Bring the account up to the position, if that needs no disk.
+
+        Else give the segment whose index it needs; `blind` goes without, as if the position were
+        at that segment's beginning.
+        """
+        with self._lock:
+            place, target = self._places[stream], self._targets[stream]
+            if place.position == target:
+                return None
+            view = catalog.view(stream)
+            segment = view.find(target)
+            rows = None
+            if segment is not None and segment.last != target:
+                rows = cache.peek(segment)
+                if rows is None and not blind:
+                    return segment
+            moved = ledger.move(view, place, target, rows, catalog.damaged_samples)
+            self._places[stream] = self._quarantine(moved)
+            return None
+
+    def place(self, stream: Stream) -> Place:
+        """Give the settled place."""
+        return self._places[stream]
+
+    def account(self, stream: Stream, catalog: Catalog, cache: IndexCache) -> Account:
+        """Give the account of `stream`, as of the last place that could be settled."""
+        self.settle(stream, catalog, cache)
+        return ledger.account(catalog.view(stream), self._places[stream], catalog.damaged_samples)
+
+    def encoded(self) -> tuple[int, bytes] | None:
+        """Give (change number, file content), or None if nothing changed since the last save."""
+        with self._lock:
+            if self._changes == self._saved:
+                return None
+            streams = {
+                stream.value: _to_json(self._places[stream], self._rejected[stream])
+                for stream in Stream
+                if self._places[stream].position.seq or self._rejected[stream]
+            }
+            changes = self._changes
+        text = {"format": _FORMAT, "crc32c": _check(streams), "streams": streams}
+        return changes, (json.dumps(text, indent=2) + "\n").encode()
+
+    def saved(self, changes: int) -> None:
+        """Note that the content that `encoded` gave with this number is on disk."""
+        self._saved = changes
+
+    def _quarantine(self, place: Place) -> Place:
+        """Move what was refused and is now passed from delivered to quarantined."""
+        waiting = self._rejected[place.position.stream]
+        passed = [key for key in waiting if key <= place.position[1:]]
+        samples = sum(waiting.pop(key) for key in passed)
+        return replace(place, quarantined=place.quarantined + samples)
+
+
+def _to_json(place: Place, rejected: dict[tuple[int, int], int]) -> dict[str, Any]:
+    return {
+        "epoch": f"{place.position.epoch:016x}",
+        "seq": place.position.seq,
+        "reached_samples": place.reached,
+        "gapped_samples": place.gapped,
+        "quarantined_samples": place.quarantined,
+        "rejected": [[f"{epoch:016x}", seq, n] for (epoch, seq), n in sorted(rejected.items())],
+    }
+
+
+def _from_json(stream: Stream, data: dict[str, Any]) -> tuple[Place, dict[tuple[int, int], int]]:
+    place = Place(
+        position=Position(stream, int(data["epoch"], 16), int(data["seq"])),
+        reached=int(data["reached_samples"]),
+        gapped=int(data["gapped_samples"]),
+        quarantined=int(data["quarantined_samples"]),
+    )
+    rejected = {(int(epoch, 16), int(seq)): int(n) for epoch, seq, n in data["rejected"]}
+    return place, rejected
+
+
+def _check(streams: dict[str, Any]) -> str:
+    """Give the CRC32C of the content, whatever its white space."""
+    return f"{crc32c(json.dumps(streams, sort_keys=True).encode()):08x}"
+
+
+class CursorStore:
+    """All cursors of a journal. Safe for all threads."""
+
+    def __init__(self, directory: Path, disk: Disk, catalog: Catalog, cache: IndexCache) -> None:
+        """Keep the files in `directory`, which is made with the first save."""
+        self._directory, self._disk = directory, disk
+        self._catalog, self._cache = catalog, cache
+        self._cursors: dict[str, Cursor] = {}
+        self._saving = threading.Lock()
+
+    def load(self) -> tuple[str, ...]:
+        """Read all cursor files, so that retention knows every consumer from the start.
+
+        Gives the names of those that were damaged and start at the beginning. Blocks. OSError only
+        if the directory itself cannot be read.
+        """
+        damaged = []
+        names = self._disk.listdir(self._directory) if self._disk.exists(self._directory) else []
+        for name in names:
+            if name.endswith(".json") and _NAME.match(name.removesuffix(".json")):
+                cursor, whole = self._read(name.removesuffix(".json"))
+                self._cursors[cursor.name] = cursor
+                if not whole:
+                    damaged.append(cursor.name)
+        return tuple(damaged)
+
+    def get(self, name: str) -> Cursor:
+        """Give the cursor of a consumer, new ones at the beginning. ValueError for a bad name."""
+        cursor = self._cursors.get(name)
+        if cursor is None:
+            if not _NAME.match(name):
+                msg = f"{name!r} cannot name a cursor: letters, digits, `_`, `.`, `-`, at most 64"
+                raise ValueError(msg)
+            places = {s: ledger.start(self._catalog.view(s), s, self._catalog) for s in Stream}
+            cursor = Cursor(name, places, {s: {} for s in Stream})
+            self._cursors = self._cursors | {name: cursor}
+        return cursor
+
+    def all(self) -> tuple[Cursor, ...]:
+        """Give every cursor that is registered."""
+        return tuple(self._cursors.values())
+
+    def settle(self) -> None:
+        """Bring every account up to its position. Blocks: may read indexes."""
+        for cursor in self.all():
+            for stream in Stream:
+                while segment := cursor.settle(stream, self._catalog, self._cache):
+                    if self._index(segment) is None:
+                        cursor.settle(stream, self._catalog, self._cache, blind=True)
+
+    def save(self) -> None:
+        """Settle, and make every changed cursor durable. Blocks. OSError if the disk refuses."""
+        with self._saving:
+            self.settle()
+            for cursor in self.all():
+                content = cursor.encoded()
+                if content is not None:
+                    self._disk.makedirs(self._directory)
+                    self._disk.write_atomic(self._directory / f"{cursor.name}.json", content[1])
+                    cursor.saved(content[0])
+
+    def _index(self, segment: Segment) -> NDArray[Any] | None:
+        """Give a segment's index, None if it cannot be read."""
+        try:
+            return self._cache.load(segment)
+        except OSError:
+            return None
+
+    def _read(self, name: str) -> tuple[Cursor, bool]:
+        """Read one file; a damaged one gives a cursor at the beginning and False."""
+        places: dict[Stream, Place] = {}
+        rejected: dict[Stream, dict[tuple[int, int], int]] = {s: {} for s in Stream}
+        found, whole = self._parse(name)
+        for stream in Stream:
+            view = self._catalog.view(stream)
+            if stream not in found:
+                places[stream] = ledger.start(view, stream, self._catalog)
+                continue
+            place, rejected[stream] = found[stream]
+            segment = view.find(place.position)
+            rows = None if segment is None else self._index(segment)
+            places[stream] = ledger.settled(view, place, rows)
+        return Cursor(name, places, rejected), whole
+
+    def _parse(
+        self, name: str
+    ) -> tuple[dict[Stream, tuple[Place, dict[tuple[int, int], int]]], bool]:
+        """Read one file's content; nothing and False if it is damaged."""
+        try:
+            data = self._disk.read_bytes(self._directory / f"{name}.json", FILE_BYTES_MAX)
+            text = json.loads(data)
+            streams = text["streams"]
+            found = {Stream(s): _from_json(Stream(s), values) for s, values in streams.items()}
+            whole = (text["format"], text["crc32c"]) == (_FORMAT, _check(streams))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            found, whole = {}, False
+        return (found, True) if whole else ({}, False)

@@ -1,0 +1,97 @@
+"""What goes into the journal and what bounds it.
+
+Owns the words that callers and the writer share. Must not know files or threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from forebay.columnar import decode_gap, encode_gap
+from forebay.journal.record import MAX_PAYLOAD_BYTES
+from forebay.model import Gap, RecordKind, Stream
+
+if TYPE_CHECKING:
+    from forebay.model import GapCause
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record to be. `payload` is journaled as it is.
+
+    `samples` counts those of a BATCH; a GAP's are taken from its payload. `time_min_ns` and
+    `time_max_ns` span its source times, ns since 1970 UTC. `schema` is the id and the encoded
+    Schema that a BATCH needs: the writer puts it before the first batch of each segment.
+    """
+
+    stream: Stream
+    kind: RecordKind
+    payload: bytes
+    samples: int
+    time_min_ns: int
+    time_max_ns: int
+    schema: tuple[int, bytes] | None = None
+
+    def check(self) -> None:
+        """Raise ValueError if this can be no record."""
+        largest = max(len(self.payload), len(self.schema[1]) if self.schema else 0)
+        if largest > MAX_PAYLOAD_BYTES:
+            msg = f"a payload of {largest} bytes is over the limit of {MAX_PAYLOAD_BYTES}"
+            raise ValueError(msg)
+        if self.kind is RecordKind.GAP:
+            decode_gap(self.payload)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalLimits:
+    """How much the journal may hold.
+
+    `max_bytes` of disk for all streams (`retention.quotas` shares it out), no segment sealed longer
+    than `max_age_s` ago, `segment_bytes` a file, `ring_bytes` of payload waiting for the writer.
+    """
+
+    max_bytes: int
+    max_age_s: float
+    segment_bytes: int
+    ring_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Records that had a position and cannot be read; `samples` is None where nobody knows."""
+
+    stream: Stream
+    epoch: int
+    seq_from: int
+    seq_to: int
+    samples: int | None
+    time_min_ns: int
+    time_max_ns: int
+
+    def gap(self, cause: GapCause) -> Entry:
+        """Give the gap record that accounts for it."""
+        return gap_entry(
+            self.stream,
+            Gap(
+                cause=cause,
+                time_from_ns=self.time_min_ns,
+                time_to_ns=self.time_max_ns,
+                samples=self.samples,
+                epoch=self.epoch,
+                seq_from=self.seq_from,
+                seq_to=self.seq_to,
+            ),
+        )
+
+
+def gap_entry(stream: Stream, gap: Gap) -> Entry:
+    """Give the entry of a gap record."""
+    return Entry(
+        stream=stream,
+        kind=RecordKind.GAP,
+        payload=encode_gap(gap),
+        samples=0,
+        time_min_ns=gap.time_from_ns,
+        time_max_ns=gap.time_to_ns,
+    )

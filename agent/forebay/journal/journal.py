@@ -1,0 +1,315 @@
+"""The journal's face: submit, read, wait, cursors, ledger, statistics.
+
+Owns the lifecycle of everything behind it and the bridge between threads and the event loop. Must
+not know who calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from forebay.columnar import decode_schema
+from forebay.errors import JournalFailed, JournalLocked
+from forebay.events import JOURNAL_OPENED
+from forebay.journal import retention
+from forebay.journal.catalog import Catalog, IndexCache
+from forebay.journal.cursor import Cursor, CursorStore
+from forebay.journal.entry import Entry, JournalLimits
+from forebay.journal.ledger import Account
+from forebay.journal.reader import Reader
+from forebay.journal.recovery import Recovered, Recovery
+from forebay.journal.waiting import Waiting
+from forebay.journal.writer import Job, Writer
+from forebay.model import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from forebay.files import DiskFile
+    from forebay.interfaces import Head, Seams
+    from forebay.model import Position, Record, Schema
+
+__all__ = [
+    "Account",
+    "Cursor",
+    "Entry",
+    "Journal",
+    "JournalLimits",
+    "JournalStats",
+    "SegmentInfo",
+]
+
+SAVE_CURSORS_EVERY_S = 1.0
+RETAIN_EVERY_S = 60.0
+_READERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentInfo:
+    """One segment file, as people and the forwarder see it.
+
+    `last_seq` is below `first_seq` while it is empty. `bytes` is what it takes on disk, `samples`
+    those of its batches, whose source times the two times span (0 if there is none).
+    """
+
+    stream: Stream
+    file: str
+    epoch: int
+    first_seq: int
+    last_seq: int
+    bytes: int
+    samples: int
+    sealed: bool
+    time_min_ns: int
+    time_max_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalStats:
+    """Figures of this run. Latencies are those of the latest commits, from first write to flush.
+
+    `stream_bytes` is what each stream takes on disk, `max_bytes` what it may take at most;
+    telemetry and bulk share theirs.
+    """
+
+    commits: int
+    commit_p50_ms: float
+    commit_p99_ms: float
+    queued_bytes: int
+    ring_max_bytes: int
+    stream_bytes: Mapping[Stream, int]
+    max_bytes: Mapping[Stream, int]
+
+
+class Journal:
+    """The durable log of one directory.
+
+    `async with` opens and closes it. All methods belong to the event loop that opened it, and none
+    of them touches the disk there.
+    """
+
+    def __init__(self, directory: Path, limits: JournalLimits, seams: Seams) -> None:
+        """Name the directory, which is made if missing; nothing is touched before `async with`."""
+        self.directory = directory
+        self._limits, self._seams = limits, seams
+        self._catalog = Catalog()
+        self._cache = cache = IndexCache(seams.disk)
+        self._cursors = CursorStore(directory / "cursors", seams.disk, self._catalog, cache)
+        self._reader = Reader(seams.disk, self._catalog, cache)
+        parts = (self._catalog, cache, self._cursors)
+        self._waiting = Waiting(self._catalog, seams.events)
+        self._writer = Writer(directory, limits, seams, parts, self._waiting)
+        self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="journal-reader")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock: DiskFile | None = None
+        self._upkeep: asyncio.Task[None] | None = None
+        self._decoded: dict[int, Schema] = {}
+
+    async def __aenter__(self) -> Self:
+        """Lock the directory, recover, and make the account of the last run's end durable.
+
+        Raises JournalLocked if another process has it, JournalFailed if the disk refuses.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._waiting.attach()
+        try:
+            recovered = await self._loop.run_in_executor(self._threads, self._open)
+        except OSError as error:
+            self._release()
+            raise JournalFailed(
+                f"the journal in {self.directory} cannot be opened: {error}",
+                hint="check the directory's owner, mode and free space",
+            ) from error
+        except BaseException:
+            self._release()
+            raise
+        for event, fields in recovered.events:
+            self._seams.events.emit(event, **fields)
+        self._writer.start(recovered.ends)
+        self._upkeep = asyncio.create_task(self._keep_up(), name="journal.upkeep")
+        try:
+            if recovered.gaps:
+                await self.submit(recovered.gaps)
+        except BaseException:
+            await self._close()
+            raise
+        segments = sum(len(self._catalog.segments(stream)) for stream in Stream)
+        self._seams.events.emit(JOURNAL_OPENED, directory=str(self.directory), segments=segments)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Write what waits, seal, save the cursors, unlock."""
+        await self._close()
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes submitted and not yet durable."""
+        return self._writer.queued_bytes
+
+    def submit(self, entries: Sequence[Entry]) -> asyncio.Future[None]:
+        """Hand over; the future is done when all `entries` are durable.
+
+        They are written in order and in one commit. Raises JournalFull at once, taking nothing, if
+        they do not fit into memory with what waits; JournalFailed after a disk error, which also
+        ends the future; ValueError for an entry that can be no record.
+        """
+        assert self._loop is not None
+        for entry in entries:
+            entry.check()
+        future: asyncio.Future[None] = self._loop.create_future()
+        nbytes = sum(len(entry.payload) for entry in entries)
+        self._writer.submit(Job(future, entries=tuple(entries), nbytes=nbytes))
+        return future
+
+    async def read(self, after: Position, max_bytes: int) -> list[Record]:
+        """Give durable records strictly after `after`, in order, over segments and epochs.
+
+        About `max_bytes` of payload; at least one record if there is any. A record whose CRC does
+        not hold is not given: a gap in its place is durable before this returns. JournalFailed
+        after a disk error.
+        """
+        assert self._loop is not None
+        while True:
+            try:
+                found = await self._loop.run_in_executor(
+                    self._threads, self._reader.read, after, max_bytes
+                )
+            except OSError as error:
+                self._writer.fail(error)
+                raise JournalFailed(
+                    f"the journal cannot be read: {error}",
+                    hint="look at the disk (dmesg) and at the number of open files",
+                ) from error
+            if found.damage:
+                future: asyncio.Future[None] = self._loop.create_future()
+                self._writer.submit(Job(future, damage=tuple(found.damage)), bounded=False)
+                await future
+            if found.records or not found.damage:
+                return found.records
+
+    async def wait_beyond(self, position: Position) -> None:
+        """Return once a durable record after `position` exists; JournalFailed if none can come."""
+        await self._waiting.beyond(position)
+
+    def heads(self) -> tuple[Head, ...]:
+        """Give one head for each stream and epoch present, oldest first within a stream."""
+        return self._catalog.heads()
+
+    def schema(self, schema_id: int) -> Schema:
+        """Give a schema that some live segment holds; KeyError if none does."""
+        payload = self._catalog.schemas[schema_id]
+        schema = self._decoded.get(schema_id)
+        if schema is None:
+            live = self._catalog.schemas
+            self._decoded = {i: s for i, s in self._decoded.items() if i in live}
+            schema = self._decoded[schema_id] = decode_schema(payload)
+        return schema
+
+    def cursor(self, name: str) -> Cursor:
+        """Give the cursor of a consumer; a new one stands at the beginning.
+
+        It is saved about once a second and on close. From its first use on retention tells this
+        consumer by a gap what it drops before the consumer was there. ValueError for a bad name.
+        """
+        return self._cursors.get(name)
+
+    def ledger(self, stream: Stream, cursor: Cursor) -> Account:
+        """Give where the stream's samples are, for the consumer behind `cursor`."""
+        return cursor.account(stream, self._catalog, self._cache)
+
+    def segments(self) -> tuple[SegmentInfo, ...]:
+        """Give all segments, oldest first within a stream."""
+        return tuple(
+            SegmentInfo(
+                stream=stream,
+                file=segment.path.name,
+                epoch=segment.header.epoch,
+                first_seq=segment.header.first_seq,
+                last_seq=summary.last_seq,
+                bytes=summary.file_bytes,
+                samples=summary.samples,
+                sealed=summary.sealed_ns != 0,
+                time_min_ns=summary.time_min_ns,
+                time_max_ns=summary.time_max_ns,
+            )
+            for stream in Stream
+            for segment, summary in self._catalog.view(stream).segments
+        )
+
+    def stats(self) -> JournalStats:
+        """Give the figures of this run."""
+        latencies = sorted(self._writer.latencies_s)
+        return JournalStats(
+            commits=self._writer.commits,
+            commit_p50_ms=_quantile(latencies, 0.50) * 1e3,
+            commit_p99_ms=_quantile(latencies, 0.99) * 1e3,
+            queued_bytes=self._writer.queued_bytes,
+            ring_max_bytes=self._limits.ring_bytes,
+            stream_bytes={
+                stream: sum(s.summary.file_bytes for s in self._catalog.segments(stream))
+                for stream in Stream
+            },
+            max_bytes=retention.quotas(self._limits.max_bytes),
+        )
+
+    def _open(self) -> Recovered:
+        """Everything that a start does on disk; blocks."""
+        disk = self._seams.disk
+        disk.makedirs(self.directory)
+        self._lock = disk.lock(self.directory / "lock")
+        if self._lock is None:
+            raise JournalLocked(
+                f"another process holds the journal in {self.directory}",
+                hint="stop the other agent, or give this one a directory of its own",
+            )
+        recovered = Recovery(self.directory, self._seams, self._catalog, self._cache).run()
+        self._cursors.load()
+        return recovered
+
+    async def _close(self) -> None:
+        assert self._loop is not None
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+            await asyncio.wait([self._upkeep])
+        await self._loop.run_in_executor(self._threads, self._writer.stop)
+        if self._waiting.failure is None:
+            await self._save_cursors()
+        self._release()
+
+    def _release(self) -> None:
+        self._threads.shutdown(wait=False)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    async def _keep_up(self) -> None:
+        """Save cursors and look after the age of segments, until cancelled."""
+        due_s = self._seams.clock.monotonic_s() + RETAIN_EVERY_S
+        while self._waiting.failure is None:
+            await self._seams.clock.sleep(SAVE_CURSORS_EVERY_S)
+            await self._save_cursors()
+            if self._seams.clock.monotonic_s() >= due_s:
+                due_s = self._seams.clock.monotonic_s() + RETAIN_EVERY_S
+                self._writer.retain()
+
+    async def _save_cursors(self) -> None:
+        assert self._loop is not None
+        try:
+            await self._loop.run_in_executor(self._threads, self._cursors.save)
+        except OSError as error:
+            self._writer.fail(error)
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    """Give the value below which `share` of `ordered` lie, 0 if there is none."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0

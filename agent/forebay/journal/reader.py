@@ -1,0 +1,148 @@
+"""Reading records back: durable ones, in order, each checked.
+
+Owns the way from a position to records. Runs on reader threads; opens files for one call at a time,
+so retention never waits for a reader. Must not know cursors or the writer.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from forebay.journal.entry import Damage
+from forebay.journal.record import HEADER_BYTES, crc32c, decode_header, record_bytes, to_record
+from forebay.model import Position, Record, RecordKind
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from forebay.files import Disk, DiskFile
+    from forebay.journal.catalog import Catalog, IndexCache, Segment
+
+
+@dataclass(slots=True)
+class Found:
+    """What a read brought: records in order, and indexed ones that were found damaged just now."""
+
+    records: list[Record] = field(default_factory=list)
+    damage: list[Damage] = field(default_factory=list)
+    payload_bytes: int = 0
+
+
+class Reader:
+    """Reads from all segments. Safe for all threads."""
+
+    def __init__(self, disk: Disk, catalog: Catalog, cache: IndexCache) -> None:
+        """Read what `catalog` names from `disk`."""
+        self._disk, self._catalog, self._cache = disk, catalog, cache
+
+    def read(self, after: Position, max_bytes: int) -> Found:
+        """Give durable records strictly after `after`.
+
+        Stops when the payloads reach `max_bytes`, but not before the first record. Blocks. OSError
+        if the disk refuses more than single records.
+        """
+        found = Found()
+        for segment, summary in self._catalog.view(after.stream).segments:
+            if segment.last <= after:
+                continue
+            try:
+                rows = self._cache.load(segment)
+                if len(rows) < summary.count:
+                    self._report_holes(segment, rows, found)
+                self._segment(segment, _behind(segment, rows, after), max_bytes, found)
+            except FileNotFoundError:
+                continue  # retention was faster; what it dropped is accounted for
+            if found.payload_bytes >= max_bytes:
+                break
+        return found
+
+    def _segment(self, segment: Segment, rows: NDArray[Any], max_bytes: int, found: Found) -> None:
+        """Read from one segment until the budget is spent or `rows` are."""
+        if not len(rows):
+            return
+        file = self._disk.open(segment.path)
+        try:
+            while len(rows) and found.payload_bytes < max_bytes:
+                ends = np.cumsum(rows["length"], dtype=np.int64)
+                budget = max_bytes - found.payload_bytes
+                count = int(np.searchsorted(ends, budget, side="right"))
+                if not count and found.records:
+                    found.payload_bytes = max_bytes
+                    return
+                count = max(1, count)
+                self._run(file, segment, rows[:count], found)
+                rows = rows[count:]
+        finally:
+            file.close()
+
+    def _run(self, file: DiskFile, segment: Segment, rows: NDArray[Any], found: Found) -> None:
+        """Read adjacent records with one call, or one by one where the medium fails."""
+        begin = int(rows[0]["offset"])
+        end = int(rows[-1]["offset"]) + record_bytes(int(rows[-1]["length"]))
+        data = _pread(file, end - begin, begin)
+        for row in rows:
+            offset, length = int(row["offset"]), int(row["length"])
+            if data is None:
+                piece, at = _pread(file, record_bytes(length), offset) or b"", 0
+            else:
+                piece, at = data, offset - begin
+            record = self._record(piece, at, segment, row)
+            if record is not None:
+                found.records.append(record)
+                found.payload_bytes += length
+            else:
+                self._report(segment, row, found)
+
+    def _record(self, data: bytes, at: int, segment: Segment, row: np.void) -> Record | None:
+        """Decode one record; None unless it is whole and the very one that the index names."""
+        header = decode_header(data, at, int(row["offset"]))
+        seq = segment.header.first_seq + int(row["step"])
+        if header is None or (header.epoch, header.seq) != (segment.header.epoch, seq):
+            return None
+        payload = data[at + HEADER_BYTES : at + HEADER_BYTES + header.length]
+        if len(payload) != header.length or crc32c(payload) != header.crc:
+            return None
+        return to_record(header, payload)
+
+    def _report(self, segment: Segment, row: np.void, found: Found) -> None:
+        """Note a damaged record, unless it is known."""
+        head = segment.header
+        seq = head.first_seq + int(row["step"])
+        if self._catalog.is_damaged(Position(head.stream, head.epoch, seq)):
+            return
+        samples = int(row["samples"]) if row["kind"] == RecordKind.BATCH else 0
+        times = int(row["time_min_ns"]), int(row["time_max_ns"])
+        found.damage.append(Damage(head.stream, head.epoch, seq, seq, samples, *times))
+
+    def _report_holes(self, segment: Segment, rows: NDArray[Any], found: Found) -> None:
+        """Note what a rebuilt index lacks: records damaged since the segment was sealed."""
+        head, summary = segment.header, segment.summary
+        steps = [-1, *rows["step"].tolist(), summary.last_seq - head.first_seq + 1]
+        times = summary.time_min_ns, summary.time_max_ns
+        for before, after in pairwise(steps):
+            place = (head.epoch, head.first_seq + before + 1, head.first_seq + after - 1)
+            if after - before > 1 and not self._catalog.covered(head.stream, *place):
+                found.damage.append(Damage(head.stream, *place, None, *times))
+
+
+def _behind(segment: Segment, rows: NDArray[Any], after: Position) -> NDArray[Any]:
+    """Give the rows of records behind `after`."""
+    if segment.first > after:
+        return rows
+    step = after.seq - segment.header.first_seq
+    return rows[int(np.searchsorted(rows["step"], step, side="right")) :]
+
+
+def _pread(file: DiskFile, size: int, offset: int) -> bytes | None:
+    """Read, or give None if the medium fails."""
+    try:
+        return file.pread(size, offset)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return None

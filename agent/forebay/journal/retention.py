@@ -1,0 +1,104 @@
+"""Which segments must go, and why: shares of the disk, and age.
+
+Owns the rule. Pure. Must not know files, cursors or gaps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from forebay.model import GapCause, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from forebay.journal.entry import JournalLimits
+
+POOLS: tuple[tuple[frozenset[Stream], float], ...] = (
+    (frozenset({Stream.AUDIT}), 0.05),
+    (frozenset({Stream.EVENTS}), 0.15),
+    (frozenset({Stream.TELEMETRY, Stream.BULK}), 0.80),
+)
+"""Streams that share a part of the disk, so that readings never push out what was done to the
+plant."""
+
+_SEGMENTS_PER_POOL_LEAST = 8
+_SEGMENT_BYTES_LEAST = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One segment as retention sees it. `number` is its place in its stream, oldest first.
+
+    `sealed_ns` is the wall time of sealing, 0 while it is written. `file_bytes` is what it takes on
+    disk.
+    """
+
+    stream: Stream
+    number: int
+    file_bytes: int
+    sealed_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A segment that must go."""
+
+    held: Held
+    cause: GapCause
+
+
+def quotas(max_bytes: int) -> dict[Stream, int]:
+    """Give what each stream may take, together with those that share its pool, in bytes."""
+    return {stream: int(max_bytes * share) for pool, share in POOLS for stream in pool}
+
+
+def segment_bytes(limits: JournalLimits, stream: Stream) -> int:
+    """Give the size of a stream's segments: small enough that its quota holds several."""
+    share = quotas(limits.max_bytes)[stream] // _SEGMENTS_PER_POOL_LEAST
+    return max(_SEGMENT_BYTES_LEAST, min(limits.segment_bytes, share)) & ~7
+
+
+def plan(
+    held: Mapping[Stream, Sequence[Held]], limits: JournalLimits, now_ns: int
+) -> tuple[Drop, ...]:
+    """Give what must go so that each pool has room for one more segment of each of its streams.
+
+    Oldest first. The newest segment of a stream and what is not sealed always stay. Age counts from
+    the wall time of sealing, not from source times: a device with a wrong clock must not make its
+    own readings look old.
+    """
+    drops: list[Drop] = []
+    oldest_ns = now_ns - round(limits.max_age_s * 1e9)
+    for pool, share in POOLS:
+        streams = [held[stream] for stream in Stream if stream in pool and held.get(stream)]
+        used = sum(h.file_bytes for segments in streams for h in segments)
+        room = int(limits.max_bytes * share) - sum(
+            segment_bytes(limits, segments[0].stream) for segments in streams
+        )
+        for sealed_ns, candidate in _oldest_first(streams):
+            aged = sealed_ns < oldest_ns
+            if not aged and used <= room:
+                break
+            drops.append(
+                Drop(candidate, GapCause.RETENTION_AGE if aged else GapCause.RETENTION_BYTES)
+            )
+            used -= candidate.file_bytes
+    return tuple(drops)
+
+
+def _oldest_first(streams: Sequence[Sequence[Held]]) -> list[tuple[int, Held]]:
+    """Order what may go by its time of sealing, never one segment before its elder.
+
+    The wall clock may have stepped back: a segment counts as at least as young as the one before.
+    """
+    found = []
+    for segments in streams:
+        sealed_ns = 0
+        for held in segments[:-1]:
+            if not held.sealed_ns:
+                break
+            sealed_ns = max(sealed_ns, held.sealed_ns)
+            found.append((sealed_ns, held))
+    return sorted(found, key=lambda pair: (pair[0], pair[1].stream.number, pair[1].number))

@@ -1,0 +1,330 @@
+"""A segment file's own bytes: its name, its header, and the footer that seals it.
+
+Owns the layout of docs/internals/journal.md except the records. Pure. Must not know files or
+threads; it turns values into bytes and bytes into values.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from forebay.journal.record import NO_CHAIN, crc32c
+from forebay.model import GapCause, RecordKind, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from forebay.journal.record import RecordHeader
+
+MAGIC = b"FbSEGMNT"
+SEAL_MAGIC = b"FbSEALED"
+VERSION = 1
+HEADER_BYTES = 128
+MAX_RECORDS = 65_536
+"""Records in one segment; bounds the index in memory."""
+
+INDEX = np.dtype(
+    [
+        ("offset", "<u4"),
+        ("length", "<u4"),
+        ("step", "<u4"),
+        ("kind", "<u4"),
+        ("counted", "<u8"),
+        ("samples", "<u8"),
+        ("time_min_ns", "<i8"),
+        ("time_max_ns", "<i8"),
+    ]
+)
+"""One row a record: `step` is seq minus the segment's first seq, `length` the payload's; the rest
+is the record header's."""
+
+_HEADER = struct.Struct("<8sIIB7xQQqQQQQ32s")
+_SCHEMA = struct.Struct("<QII")
+_GAP = struct.Struct("<QQQQII")
+_TRAILER = struct.Struct("<IIIIIIIIQQQQQQqqq32sI4x8s")
+TRAILER_BYTES = _TRAILER.size
+_CLEAN = 1
+_NAME = re.compile(r"^([0-9a-f]{16})-([0-9a-f]{16})\.seg$")
+
+
+class Totals(NamedTuple):
+    """A stream's running account, from the journal's creation on, over all epochs.
+
+    `counted`: samples in batches that got a position. `missing`: samples of gaps that never had
+    one. `lost`: samples that once had a position and that a gap has named since. `records`: all.
+    """
+
+    counted: int = 0
+    missing: int = 0
+    lost: int = 0
+    records: int = 0
+
+
+class JournaledGap(NamedTuple):
+    """A gap record's claim that positions are gone; `samples` is 0 where nobody knows."""
+
+    epoch: int
+    seq_from: int
+    seq_to: int
+    samples: int
+    cause: GapCause
+
+    def covers(self, epoch: int, seq_from: int, seq_to: int) -> bool:
+        """Whether all of these positions are named by this gap."""
+        return self.epoch == epoch and self.seq_from <= seq_from and seq_to <= self.seq_to
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentHeader:
+    """What stands at the start of each segment: which records follow, and the account before them.
+
+    `first_seq` is the seq of the first record that was, or would have been, written here.
+    """
+
+    stream: Stream
+    epoch: int
+    first_seq: int
+    created_ns: int
+    before: Totals = field(default_factory=Totals)
+    chain: bytes = NO_CHAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What is known of a segment without its index; replaced whole as the segment grows.
+
+    `last_seq` is below the header's `first_seq` while there is no record. `samples` counts those of
+    the batches that are in the index. `end` is the offset behind the last record, `file_bytes` what
+    the file takes. `after` and `chain` hold behind the last record. `sealed_ns` is the wall time of
+    sealing, 0 for the segment that is being written. `clean` says that an orderly stop sealed it.
+    `time_min_ns` and `time_max_ns` span the batches; both are 0 if there is none.
+    """
+
+    last_seq: int
+    count: int
+    samples: int
+    end: int
+    file_bytes: int
+    after: Totals
+    chain: bytes
+    time_min_ns: int = 0
+    time_max_ns: int = 0
+    sealed_ns: int = 0
+    clean: bool = False
+    schemas: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    gaps: tuple[JournaledGap, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Where a sealed file's parts lie: index, schemas and gaps, and then the trailer itself."""
+
+    index_offset: int
+    index_crc: int
+    schema_count: int
+    gap_count: int
+    sections_crc: int
+    summary: Summary
+
+    @property
+    def index_bytes(self) -> int:
+        """Length of the index."""
+        return self.summary.count * INDEX.itemsize
+
+    @property
+    def sections_offset(self) -> int:
+        """Where schemas and gaps begin."""
+        return self.index_offset + self.index_bytes
+
+    @property
+    def sections_bytes(self) -> int:
+        """Length of schemas and gaps."""
+        return self.schema_count * _SCHEMA.size + self.gap_count * _GAP.size
+
+
+def file_name(epoch: int, first_seq: int) -> str:
+    """Give the name of a segment; names sort by (epoch, first seq)."""
+    return f"{epoch:016x}-{first_seq:016x}.seg"
+
+
+def parse_name(name: str) -> tuple[int, int] | None:
+    """Give (epoch, first seq), or None for any other file."""
+    match = _NAME.match(name)
+    return (int(match[1], 16), int(match[2], 16)) if match else None
+
+
+def encode_header(header: SegmentHeader) -> bytes:
+    """Give the HEADER_BYTES bytes that start a segment."""
+    body = _HEADER.pack(
+        MAGIC,
+        VERSION,
+        0,
+        header.stream.number,
+        header.epoch,
+        header.first_seq,
+        header.created_ns,
+        *header.before,
+        header.chain,
+    ).ljust(HEADER_BYTES, b"\0")
+    return body[:12] + crc32c(body[16:]).to_bytes(4, "little") + body[16:]
+
+
+def decode_header(data: bytes) -> SegmentHeader | None:
+    """Read a segment's header; None if it is damaged or of another version."""
+    if len(data) < HEADER_BYTES or data[:8] != MAGIC:
+        return None
+    body = data[:HEADER_BYTES]
+    _, version, crc, stream, epoch, first_seq, created_ns, *rest = _HEADER.unpack_from(body)
+    if version != VERSION or crc != crc32c(body[16:]) or not 1 <= stream <= len(Stream):
+        return None
+    return SegmentHeader(
+        Stream.of(stream), epoch, first_seq, created_ns, Totals(*rest[:4]), rest[4]
+    )
+
+
+def footer_bytes(count: int, schemas: int, gaps: int) -> int:
+    """Give what sealing a segment with this content takes."""
+    return count * INDEX.itemsize + schemas * _SCHEMA.size + gaps * _GAP.size + TRAILER_BYTES
+
+
+def encode_footer(index: NDArray[Any], summary: Summary, at: int) -> bytes:
+    """Give the footer to write at `at`, the file's last bytes; `summary` must be sealed."""
+    rows = index.tobytes()
+    sections = b"".join(
+        _SCHEMA.pack(schema_id, *place) for schema_id, place in summary.schemas.items()
+    ) + b"".join(_GAP.pack(*gap[:4], gap.cause.value, 0) for gap in summary.gaps)
+    trailer = _TRAILER.pack(
+        at,
+        crc32c(rows),
+        summary.count,
+        len(summary.schemas),
+        len(summary.gaps),
+        crc32c(sections),
+        _CLEAN if summary.clean else 0,
+        summary.end,
+        summary.last_seq,
+        summary.samples,
+        *summary.after,
+        summary.time_min_ns,
+        summary.time_max_ns,
+        summary.sealed_ns,
+        summary.chain,
+        0,
+        SEAL_MAGIC,
+    )
+    crc_at = TRAILER_BYTES - 16
+    crc = crc32c(trailer[:crc_at]).to_bytes(4, "little")
+    return rows + sections + trailer[:crc_at] + crc + trailer[crc_at + 4 :]
+
+
+def decode_trailer(data: bytes, file_bytes: int) -> Tail | None:
+    """Read the last TRAILER_BYTES of a file of `file_bytes`; None if they seal nothing.
+
+    The summary's schemas and gaps are still to be read, with `decode_sections`.
+    """
+    if len(data) != TRAILER_BYTES or data[-8:] != SEAL_MAGIC:
+        return None
+    (
+        at,
+        index_crc,
+        count,
+        schema_count,
+        gap_count,
+        sections_crc,
+        flags,
+        end,
+        last_seq,
+        samples,
+        *totals,
+        time_min_ns,
+        time_max_ns,
+        sealed_ns,
+        chain,
+        crc,
+        _,
+    ) = _TRAILER.unpack(data)
+    summary = Summary(
+        last_seq=last_seq,
+        count=count,
+        samples=samples,
+        end=end,
+        file_bytes=file_bytes,
+        after=Totals(*totals),
+        chain=chain,
+        time_min_ns=time_min_ns,
+        time_max_ns=time_max_ns,
+        sealed_ns=sealed_ns,
+        clean=bool(flags & _CLEAN),
+    )
+    tail = Tail(at, index_crc, schema_count, gap_count, sections_crc, summary)
+    fits = tail.sections_offset + tail.sections_bytes + TRAILER_BYTES == file_bytes
+    whole = crc == crc32c(data[: TRAILER_BYTES - 16]) and HEADER_BYTES <= end <= at
+    return tail if fits and whole and count <= MAX_RECORDS else None
+
+
+def decode_sections(tail: Tail, data: bytes) -> Summary | None:
+    """Complete the tail's summary with its schemas and gaps; None if they are damaged."""
+    if len(data) != tail.sections_bytes or crc32c(data) != tail.sections_crc:
+        return None
+    split = tail.schema_count * _SCHEMA.size
+    schemas = {
+        schema_id: (offset, length)
+        for schema_id, offset, length in _SCHEMA.iter_unpack(data[:split])
+    }
+    gaps = tuple(
+        JournaledGap(epoch, seq_from, seq_to, samples, GapCause(cause))
+        for epoch, seq_from, seq_to, samples, cause, _ in _GAP.iter_unpack(data[split:])
+    )
+    return replace(tail.summary, schemas=schemas, gaps=gaps)
+
+
+def decode_index(tail: Tail, data: bytes) -> NDArray[Any] | None:
+    """Read the index; None if it is damaged."""
+    if len(data) != tail.index_bytes or crc32c(data) != tail.index_crc:
+        return None
+    return np.frombuffer(data, INDEX)
+
+
+def batch_samples(rows: NDArray[Any]) -> int:
+    """Count the samples of the batches among these index rows."""
+    return int(rows["samples"][rows["kind"] == RecordKind.BATCH].sum())
+
+
+def index_row(header: RecordHeader, first_seq: int) -> tuple[Any, ...]:
+    """Give a record's row in its segment's index."""
+    return (
+        header.offset,
+        header.length,
+        header.seq - first_seq,
+        header.kind,
+        header.counted,
+        header.samples,
+        header.time_min_ns,
+        header.time_max_ns,
+    )
+
+
+def extended(state: Summary, header: RecordHeader, after: Totals, chain: bytes) -> Summary:
+    """Give the summary behind one more record, with the account and chain behind it."""
+    is_batch = header.kind == RecordKind.BATCH
+    first = is_batch and not state.time_max_ns and not state.time_min_ns
+    time_min = header.time_min_ns if first else min(state.time_min_ns, header.time_min_ns)
+    time_max = header.time_max_ns if first else max(state.time_max_ns, header.time_max_ns)
+    return replace(
+        state,
+        last_seq=header.seq,
+        count=state.count + 1,
+        samples=state.samples + (header.samples if is_batch else 0),
+        end=header.offset + header.size,
+        after=after,
+        chain=chain,
+        time_min_ns=time_min if is_batch else state.time_min_ns,
+        time_max_ns=time_max if is_batch else state.time_max_ns,
+    )

@@ -1,0 +1,310 @@
+"""The one writer: takes everything that waits, writes it, makes it durable, tells the event loop.
+
+Owns the writer thread, the group commit and retention's order of steps. Must not know readers.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from forebay.errors import JournalFailed, JournalFull
+from forebay.events import DATA_LOST, SEGMENT_DROPPED, SEGMENT_SEALED
+from forebay.journal import retention
+from forebay.journal.appender import Appender
+from forebay.journal.entry import Damage
+from forebay.journal.segment import batch_samples
+from forebay.model import GapCause, Position, Stream
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from forebay.events import Event
+    from forebay.interfaces import Seams
+    from forebay.journal.appender import End
+    from forebay.journal.catalog import Catalog, IndexCache, Segment
+    from forebay.journal.cursor import CursorStore
+    from forebay.journal.entry import Entry, JournalLimits
+
+LATENCIES_KEPT = 1024
+"""Commits whose duration the statistics look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one caller wants durable: entries in order, or damage that needs a gap.
+
+    `ticket` is ended on the event loop; the writer only carries it.
+    """
+
+    ticket: asyncio.Future[None]
+    entries: Sequence[Entry] = ()
+    damage: Sequence[Damage] = ()
+    nbytes: int = 0
+
+
+class Told(Protocol):
+    """Who hears what the writer did. Called on the writer thread; must not block or raise."""
+
+    def durable(self, jobs: Sequence[Job]) -> None:
+        """All of `jobs` are durable and can be read."""
+        ...
+
+    def failed(self, jobs: Sequence[Job], failure: JournalFailed) -> None:
+        """The disk refused: `jobs` may or may not be there after the next start."""
+        ...
+
+    def happened(self, event: Event, fields: Mapping[str, object]) -> None:
+        """Something to tell happened."""
+        ...
+
+
+class Writer:
+    """Group commit on a thread of its own. `submit` from any thread."""
+
+    def __init__(
+        self,
+        directory: Path,
+        limits: JournalLimits,
+        seams: Seams,
+        parts: tuple[Catalog, IndexCache, CursorStore],
+        told: Told,
+    ) -> None:
+        """Write under `directory`; `start` says where."""
+        self._directory, self._limits = directory, limits
+        self._disk, self._clock = seams.disk, seams.clock
+        self._catalog, self._cache, self._cursors = parts
+        self._told = told
+        self._logs: dict[Stream, Appender] = {}
+        self._wake = threading.Condition()
+        self._jobs: list[Job] = []
+        self._retain_due = self._stopping = False
+        self._failure: JournalFailed | None = None
+        self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
+        self.queued_bytes = 0
+        """Bytes taken over and not yet durable."""
+        self.commits = 0
+        """Commits since the start."""
+        self.latencies_s: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        """How long the latest commits took, from the first write to the last flush."""
+
+    def start(self, ends: dict[Stream, End]) -> None:
+        """Begin to write, each stream behind its end."""
+        parts = (self._disk, self._clock, self._catalog, self._cache)
+        for stream, end in ends.items():
+            self._logs[stream] = Appender(
+                self._directory / stream.value,
+                stream,
+                end,
+                retention.segment_bytes(self._limits, stream),
+                parts,
+            )
+        self._thread.start()
+
+    def submit(self, job: Job, *, bounded: bool = True) -> None:
+        """Take `job`. JournalFailed after a disk error; JournalFull if `bounded` and no room."""
+        with self._wake:
+            if self._failure is not None:
+                raise self._failure
+            if bounded and self.queued_bytes + job.nbytes > self._limits.ring_bytes:
+                raise JournalFull(
+                    f"{self.queued_bytes} bytes wait for the disk, {job.nbytes} more do not fit",
+                    hint="the disk is slower than the data: raise [journal] memory or poll less",
+                )
+            self.queued_bytes += job.nbytes
+            self._jobs.append(job)
+            self._wake.notify()
+
+    def retain(self) -> None:
+        """Have retention look at the segments soon, for those that have grown old."""
+        with self._wake:
+            self._retain_due = True
+            self._wake.notify()
+
+    def stop(self) -> None:
+        """Write what waits, seal, end the thread. Blocks until that is done. Never raises."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def fail(self, error: BaseException) -> None:
+        """Refuse everything from now on: another part met a disk error."""
+        with self._wake:
+            if self._failure is None:
+                self._failure = _failed(error)
+            jobs, self._jobs = self._jobs, []
+            self._wake.notify()
+        self._told.failed(jobs, self._failure)
+
+    def _run(self) -> None:
+        jobs: list[Job] = []
+        try:
+            while True:
+                with self._wake:
+                    while not (self._jobs or self._retain_due or self._stopping or self._failure):
+                        self._wake.wait()
+                    if self._failure is not None:
+                        return
+                    jobs, self._jobs = self._jobs, []
+                    retain, self._retain_due = self._retain_due, False
+                    stopping = self._stopping and not jobs
+                if stopping:
+                    break
+                self._commit(jobs)
+                jobs = []
+                self._retain(retain)
+            for log in self._logs.values():
+                log.seal(clean=True)
+        except OSError as error:
+            self._abandon(jobs, error)
+        except BaseException as error:  # a defect must not leave anybody waiting
+            self._abandon(jobs, error)
+            raise
+        finally:
+            for log in self._logs.values():
+                log.close()
+
+    def _abandon(self, jobs: list[Job], error: BaseException) -> None:
+        with self._wake:
+            self._jobs = [*jobs, *self._jobs]
+        self.fail(error)
+
+    def _commit(self, jobs: Sequence[Job]) -> None:
+        """Write all entries of `jobs` in order, flush each touched file once, and tell."""
+        if not jobs:
+            return
+        began_s = self._clock.monotonic_s()
+        touched: dict[Stream, Appender] = {}
+        fresh_damage: list[Damage] = []
+        for job in jobs:
+            for entry in job.entries:
+                touched[entry.stream] = log = self._logs[entry.stream]
+                log.append(entry)
+            for damage in job.damage:
+                if self._unaccounted(damage):
+                    touched[damage.stream] = log = self._logs[damage.stream]
+                    log.append(damage.gap(GapCause.CORRUPT))
+                    fresh_damage.append(damage)
+        for log in touched.values():
+            log.sync()
+        for damage in fresh_damage:
+            self._mark(damage)
+        self.latencies_s.append(self._clock.monotonic_s() - began_s)
+        self.commits += 1
+        with self._wake:
+            self.queued_bytes -= sum(job.nbytes for job in jobs)
+        self._told.durable(jobs)
+
+    def _unaccounted(self, damage: Damage) -> bool:
+        place = (damage.epoch, damage.seq_from, damage.seq_to)
+        return not self._catalog.covered(damage.stream, *place)
+
+    def _mark(self, damage: Damage) -> None:
+        """Take damaged records out of what is pending, and tell."""
+        if damage.seq_from == damage.seq_to:
+            position = Position(damage.stream, damage.epoch, damage.seq_from)
+            self._catalog.mark_damaged(position, damage.samples or 0)
+        self._tell_lost(damage, GapCause.CORRUPT)
+
+    def _retain(self, asked: bool) -> None:  # noqa: FBT001 - the only caller says what it read
+        """Drop what retention names, if a segment was sealed or somebody `asked`.
+
+        For each segment: cursors durable, gap durable, then unlink, oldest first. A crash in
+        between leaves a gap whose segment the next start removes.
+        """
+        sealed = [segment for log in self._logs.values() for segment in log.sealed]
+        for log in self._logs.values():
+            log.sealed.clear()
+        for segment in sealed:
+            name = segment.path.name
+            self._told.happened(SEGMENT_SEALED, {"stream": segment.stream.value, "segment": name})
+        if not (sealed or asked):
+            return
+        held = {
+            stream: [
+                retention.Held(stream, number, s.summary.file_bytes, s.summary.sealed_ns)
+                for number, s in enumerate(self._catalog.segments(stream))
+            ]
+            for stream in Stream
+        }
+        before = {stream: self._catalog.segments(stream) for stream in Stream}
+        drops = retention.plan(held, self._limits, self._clock.now_ns())
+        if not drops:
+            return
+        self._cursors.save()
+        dropping = [(before[d.held.stream][d.held.number], d.cause) for d in drops]
+        self._account_for(dropping)
+        for segment, cause in dropping:
+            self._disk.unlink(segment.path)
+            self._disk.sync_dir(segment.path.parent)
+            self._catalog.drop(segment)
+            self._cache.drop(segment.path)
+            self._told.happened(
+                SEGMENT_DROPPED,
+                {
+                    "stream": segment.stream.value,
+                    "segment": segment.path.name,
+                    "cause": cause.name,
+                },
+            )
+
+    def _account_for(self, dropping: Sequence[tuple[Segment, GapCause]]) -> None:
+        """Append a gap for each segment that some consumer has not passed, and make it durable."""
+        lost = []
+        for segment, cause in dropping:
+            damage = self._undelivered(segment)
+            if damage is not None and self._unaccounted(damage):
+                self._logs[segment.stream].append(damage.gap(cause))
+                lost.append((damage, cause))
+        for stream in {damage.stream for damage, _ in lost}:
+            self._logs[stream].sync()
+        if lost:
+            self._told.durable(())
+        for damage, cause in lost:
+            self._tell_lost(damage, cause)
+
+    def _undelivered(self, segment: Segment) -> Damage | None:
+        """Give the part of a segment that the slowest consumer has not passed; None if it has."""
+        head, summary = segment.header, segment.summary
+        places = [cursor.place(segment.stream).position for cursor in self._cursors.all()]
+        slowest = min(places, default=segment.last)
+        if slowest >= segment.last:
+            return None
+        times = summary.time_min_ns, summary.time_max_ns
+        if slowest < segment.first:
+            samples, first = summary.samples, head.first_seq
+        else:
+            rows = self._cache.load(segment)
+            behind = rows[rows["step"] > slowest.seq - head.first_seq]
+            samples, first = batch_samples(behind), slowest.seq + 1
+        samples -= self._catalog.damaged_samples(slowest) - self._catalog.damaged_samples(
+            segment.last
+        )
+        return Damage(head.stream, head.epoch, first, summary.last_seq, samples, *times)
+
+    def _tell_lost(self, damage: Damage, cause: GapCause) -> None:
+        self._told.happened(
+            DATA_LOST,
+            {
+                "cause": cause.name,
+                "stream": damage.stream.value,
+                "seq_from": damage.seq_from,
+                "seq_to": damage.seq_to,
+                "samples": damage.samples,
+            },
+        )
+
+
+def _failed(error: BaseException) -> JournalFailed:
+    failure = JournalFailed(
+        f"the disk under the journal refused: {error}",
+        hint="look at the disk (dmesg, df); what was journaled is read back at the next start",
+    )
+    failure.__cause__ = error
+    return failure
