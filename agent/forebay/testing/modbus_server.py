@@ -80,7 +80,8 @@ class ModbusServer:
 
     `requests` lists (area, start, count) of all requests in order. `misbehaviour` is applied to the
     answer whose index in `requests` is at least `from_request`. `illegal` and `max_count` bring
-    exceptions; `edges` are addresses across which no request may reach.
+    exceptions; `edges` are addresses across which no request may reach. Each answer takes
+    `delay_s`.
     """
 
     def __init__(self, values: Values = address_values, *, unit: int = 1) -> None:
@@ -95,6 +96,7 @@ class ModbusServer:
         self.illegal: tuple[Illegal, ...] = ()
         self.edges: frozenset[int] = frozenset()
         self.max_count = 2000
+        self.delay_s = 0.0
         self._server: asyncio.Server | None = None
         self._peers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
@@ -134,6 +136,7 @@ class ModbusServer:
             while True:
                 header = await reader.readexactly(7)
                 pdu = await reader.readexactly(int.from_bytes(header[4:6], "big") - 1)
+                await asyncio.sleep(self.delay_s)
                 if header[6] == self.unit:
                     await self._answer(header, pdu, held, writer)
         except (asyncio.IncompleteReadError, OSError):

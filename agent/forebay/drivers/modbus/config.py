@@ -25,8 +25,8 @@ and strings know only whether its bytes are swapped.
 ADDRESSES = 65_536
 """Addresses in each area (MODBUS Application Protocol V1.1b3, 4.4: a 16-bit address from 0)."""
 
-_NAMED = re.compile(r"^(coil|discrete|input|holding):(\d{1,5})(?:\.(\d{1,2}))?$")
-_MODICON = re.compile(r"^([0134])(\d{4,5})(?:\.(\d{1,2}))?$")
+_NAMED = re.compile(r"(coil|discrete|input|holding):([0-9]{1,5})(?:\.([0-9]{1,2}))?")
+_MODICON = re.compile(r"([0134])([0-9]{4,5})(?:\.([0-9]{1,2}))?")
 _MODICON_AREAS = {"0": "coil", "1": "discrete", "3": "input", "4": "holding"}
 _REGISTERS = {
     ValueType.INT16: 1,
@@ -59,9 +59,9 @@ def parse_address(text: str) -> Address:
     The named form counts from 0, as the wire does. The numbered form is Modicon's and counts from
     1, so that `40101`, `400101` and `holding:100` are the same register.
     """
-    if named := _NAMED.match(text):
+    if named := _NAMED.fullmatch(text):
         area, start, bit = named[1], int(named[2]), named[3]
-    elif modicon := _MODICON.match(text):
+    elif modicon := _MODICON.fullmatch(text):
         area, start, bit = _MODICON_AREAS[modicon[1]], int(modicon[2]) - 1, modicon[3]
         if start < 0:
             raise ValueError(

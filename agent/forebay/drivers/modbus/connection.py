@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _UNREACHABLE_HINT = "check that the device is powered and that nothing else uses up its connections"
+_PIPELINE_HINT = "try max_in_flight = 1: many devices answer only one request at a time"
 _VIOLATION_HINT = (
     "check that host and port are those of a Modbus TCP device, with no proxy mixing answers"
 )
@@ -209,7 +210,8 @@ class Connection(asyncio.Protocol):
         return 0
 
     def _fall_silent(self, reason: str) -> None:
-        self._fail(DeviceUnreachable(reason, hint=_UNREACHABLE_HINT, status=Quality.BAD_TIMEOUT))
+        hint = _UNREACHABLE_HINT if self._depth == 1 else _PIPELINE_HINT
+        self._fail(DeviceUnreachable(reason, hint=hint, status=Quality.BAD_TIMEOUT))
 
     def _fail(self, error: DeviceUnreachable | ProtocolViolation) -> None:
         """End the connection; the first error is the one that is told."""

@@ -1,0 +1,251 @@
+"""The connection against a server that lies: a wrong answer is refused and becomes no value."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tracemalloc
+from typing import TYPE_CHECKING
+
+import pytest
+
+from forebay.drivers.modbus.codec import compile_request
+from forebay.drivers.modbus.connection import Connection
+from forebay.errors import DeviceUnreachable, ProtocolViolation
+from forebay.model import Quality
+from forebay.net import SystemNetwork
+from forebay.testing.modbus_server import Illegal, Misbehaviour, ModbusServer
+from support.modbus import connected, tag
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+PLACES = [("holding", start, 10) for start in range(0, 200, 10)]
+REQUESTS = [compile_request(1, *place, index * 20) for index, place in enumerate(PLACES)]
+EXPECTED = b"".join(address.to_bytes(2, "big") for address in range(200))
+VIOLATIONS = [
+    (Misbehaviour.WRONG_TRANSACTION, "transaction id"),
+    (Misbehaviour.WRONG_PROTOCOL, "protocol id 1 instead of 0"),
+    (Misbehaviour.WRONG_UNIT, "unit 2 instead of 1"),
+    (Misbehaviour.WRONG_FUNCTION, "function 4 instead of 3"),
+    (Misbehaviour.WRONG_EXCEPTION_FUNCTION, "function 132 instead of 3"),
+    (Misbehaviour.WRONG_BYTE_COUNT, "byte count 18 instead of 20"),
+    (Misbehaviour.LENGTH_TOO_LONG, "length 25 instead of 23"),
+    (Misbehaviour.LENGTH_TOO_SHORT, "length 21 instead of 23"),
+    (Misbehaviour.TWICE, "transaction id"),
+    (Misbehaviour.GARBAGE, "transaction id 65535 is not open"),
+    (Misbehaviour.GARBAGE_BEHIND, "transaction id 65535 is not open"),
+    (Misbehaviour.ENDLESS, "length 65535 instead of 23"),
+]
+SILENCES = [Misbehaviour.SILENCE, Misbehaviour.HALF_THEN_SILENCE]
+ENDS = [Misbehaviour.CLOSE, Misbehaviour.HALF_THEN_CLOSE]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ModbusServer]:
+    async with ModbusServer() as running:
+        yield running
+
+
+async def connect(server: ModbusServer, depth: int = 1, timeout_s: float = 5.0) -> Connection:
+    connection = Connection(depth, timeout_s)
+    return await SystemNetwork().connect_tcp("127.0.0.1", server.port, connection)
+
+
+@pytest.mark.parametrize("depth", [1, 4, 16])
+@pytest.mark.parametrize("how", [None, Misbehaviour.DRIBBLE])
+async def test_every_answer_lands_at_its_place(
+    server: ModbusServer, depth: int, how: Misbehaviour | None
+) -> None:
+    server.misbehaviour = how
+    connection = await connect(server, depth)
+    for _ in range(3):
+        image = bytearray(len(EXPECTED))
+        assert await connection.exchange(REQUESTS, image) == []
+        assert image == EXPECTED
+    assert server.requests == PLACES * 3
+    await connection.close()
+
+
+async def test_answers_in_another_order_are_told_apart(server: ModbusServer) -> None:
+    server.misbehaviour, server.together = Misbehaviour.TOGETHER_REVERSED, 4
+    connection = await connect(server, 4)
+    image = bytearray(len(EXPECTED))
+    assert await connection.exchange(REQUESTS, image) == []
+    assert image == EXPECTED
+    await connection.close()
+
+
+async def test_at_most_depth_requests_are_open(server: ModbusServer) -> None:
+    server.misbehaviour, server.together = Misbehaviour.TOGETHER_REVERSED, 5
+    connection = await connect(server, 4, timeout_s=0.2)
+    with pytest.raises(DeviceUnreachable):
+        await connection.exchange(REQUESTS, bytearray(len(EXPECTED)))
+    assert len(server.requests) == 4
+    await connection.close()
+
+
+async def test_transaction_ids_run_on_over_scans_and_past_their_end(server: ModbusServer) -> None:
+    connection = await connect(server, 16)
+    image = bytearray(len(EXPECTED))
+    for _ in range(65_536 // len(REQUESTS) + 2):
+        image[:] = bytes(len(image))
+        await connection.exchange(REQUESTS, image)
+        assert image == EXPECTED
+    await connection.close()
+
+
+async def test_exceptions_are_told_apart_and_the_rest_is_read(server: ModbusServer) -> None:
+    server.illegal = (Illegal("holding", 35, 35), Illegal("holding", 120, 120, code=6))
+    connection = await connect(server, 3)
+    image = bytearray(b"\xee" * len(EXPECTED))
+    assert await connection.exchange(REQUESTS, image) == [(3, 2), (12, 6)]
+    want = bytearray(EXPECTED)
+    want[60:80] = want[240:260] = bytes(20)
+    assert image == want
+    await connection.close()
+
+
+@pytest.mark.parametrize("depth", [1, 4])
+@pytest.mark.parametrize("at", [0, 7, 19])
+@pytest.mark.parametrize(("how", "said"), VIOLATIONS)
+async def test_fault_50_an_answer_that_does_not_fit_ends_the_connection(
+    server: ModbusServer, how: Misbehaviour, said: str, at: int, depth: int
+) -> None:
+    server.misbehaviour, server.from_request = how, at
+    connection = await connect(server, depth)
+    with pytest.raises(ProtocolViolation, match=said) as caught:
+        await connection.exchange(REQUESTS, bytearray(len(EXPECTED)))
+    assert caught.value.status == Quality.BAD_COMMUNICATION_ERROR
+    assert caught.value.hint
+    server.misbehaviour = None
+    with pytest.raises(ProtocolViolation):
+        await connection.exchange(REQUESTS, bytearray(len(EXPECTED)))
+    await connection.close()
+
+
+@pytest.mark.parametrize("how", SILENCES)
+async def test_fault_51_silence_ends_the_connection(
+    server: ModbusServer, how: Misbehaviour
+) -> None:
+    server.misbehaviour, server.from_request = how, 3
+    connection = await connect(server, timeout_s=0.1)
+    with pytest.raises(DeviceUnreachable, match="no answer within") as caught:
+        await connection.exchange(REQUESTS, bytearray(len(EXPECTED)))
+    assert caught.value.status == Quality.BAD_TIMEOUT
+    await connection.close()
+
+
+async def test_the_deadline_is_for_each_answer_and_not_for_the_scan(server: ModbusServer) -> None:
+    server.delay_s = 0.03
+    connection = await connect(server, timeout_s=0.3)
+    began_s = asyncio.get_running_loop().time()
+    image = bytearray(len(EXPECTED))
+    await connection.exchange(REQUESTS, image)
+    assert image == EXPECTED
+    assert asyncio.get_running_loop().time() - began_s > 0.3
+    await connection.close()
+
+
+@pytest.mark.parametrize("how", ENDS)
+async def test_a_closed_connection_is_no_violation(server: ModbusServer, how: Misbehaviour) -> None:
+    server.misbehaviour, server.from_request = how, 3
+    connection = await connect(server)
+    with pytest.raises(DeviceUnreachable, match="closed the connection") as caught:
+        await connection.exchange(REQUESTS, bytearray(len(EXPECTED)))
+    assert caught.value.status == Quality.BAD_NO_COMMUNICATION
+    await connection.close()
+
+
+async def test_a_late_answer_never_becomes_that_of_the_next_request(server: ModbusServer) -> None:
+    """The device answers a request only when the next one comes: a reader who gave up is done."""
+    server.misbehaviour = Misbehaviour.LATE
+    connection = await connect(server)
+    image = bytearray(len(EXPECTED))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await connection.exchange(REQUESTS, image)
+    with pytest.raises(DeviceUnreachable, match="given up"):
+        await connection.exchange(REQUESTS, image)
+    assert len(server.requests) == 1
+    await connection.close()
+
+
+async def until_dead(connection: Connection) -> None:
+    """Exchange nothing until that raises what killed the connection."""
+    while True:
+        await connection.exchange([], bytearray())
+        await asyncio.sleep(0)
+
+
+async def test_what_comes_between_scans_ends_the_connection(server: ModbusServer) -> None:
+    connection = await connect(server)
+    image = bytearray(len(EXPECTED))
+    await connection.exchange(REQUESTS, image)
+    await server.push(REQUESTS[0].head)
+    with pytest.raises(ProtocolViolation, match="nothing asked for"):
+        await until_dead(connection)
+    await connection.close()
+
+
+async def test_fault_51_an_endless_answer_takes_no_memory(server: ModbusServer) -> None:
+    server.misbehaviour = Misbehaviour.ENDLESS
+    connection = await connect(server)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ProtocolViolation):
+            await connection.exchange(REQUESTS, bytearray(len(EXPECTED)))
+        await connection.close()
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("round_", range(20))
+async def test_fault_51_garbage_never_becomes_a_value(server: ModbusServer, round_: int) -> None:
+    """Random bytes, and answers cut or with bytes changed: an error, and nothing of them taken."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201 - shown when it fails
+    rng = random.Random(seed)
+    server.misbehaviour, server.from_request = Misbehaviour.GARBAGE, rng.randrange(5)
+    for _ in range(20):
+        number = server.from_request
+        server.requests.clear()
+        right = number.to_bytes(2, "big") + REQUESTS[number].head
+        right += EXPECTED[number * 20 : number * 20 + 20]
+        server.garbage = corrupted(right, rng)
+        connection = await connect(server, timeout_s=0.02)
+        image = bytearray(len(EXPECTED))
+        with pytest.raises((ProtocolViolation, DeviceUnreachable)):
+            await connection.exchange(REQUESTS, image)
+        await connection.close()
+        # What was taken before the fault is right; nothing else was touched.
+        assert image == EXPECTED[: number * 20] + bytes(len(EXPECTED) - number * 20)
+
+
+def corrupted(frame: bytes, rng: random.Random) -> bytes:
+    """Spoil an answer so that it cannot be right; its data bytes, which nothing checks, stay."""
+    how = rng.randrange(4)
+    if how == 0:
+        return bytes((rng.randrange(64, 256),)) + rng.randbytes(rng.randrange(1, 400))
+    if how == 1:
+        return frame[: rng.randrange(len(frame))]
+    place = rng.randrange(9)
+    broken = bytearray(frame)
+    broken[place] ^= rng.randrange(1, 256)
+    if how == 2:
+        # 0x83 with the right length would be an exception: an answer.
+        broken[7] = frame[7] if broken[7] == frame[7] | 0x80 else broken[7]
+        if broken == frame:
+            broken[0] ^= 0x40
+        return bytes(broken)
+    return bytes(broken) + rng.randbytes(rng.randrange(300))
+
+
+async def test_a_device_that_is_not_there_is_unreachable() -> None:
+    async with ModbusServer() as gone:
+        port = gone.port
+    with pytest.raises(DeviceUnreachable, match="no connection to") as caught:
+        async with connected(port, [tag("holding:0")]):
+            pass
+    assert caught.value.hint
