@@ -177,7 +177,7 @@ async def test_whatever_is_refused_no_value_stands_under_another_tag(
         place = row_.place
         places = range(place.start, place.start + row_.count)
         if place.area == "coil":
-            want = address_values("coil", place.start))
+            want = address_values("coil", place.start)
             hopeless = False
         else:
             want = int.from_bytes(b"".join(a.to_bytes(2, "big") for a in places), "big")
