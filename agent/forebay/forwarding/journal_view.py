@@ -23,7 +23,14 @@ class CursorView(Protocol):
         ...
 
     def advance(self, position: Position) -> None:
-        """Note that the consumer is done with everything up to `position`."""
+        """Note that the consumer is done with everything up to `position`; never goes back."""
+        ...
+
+    def reject(self, position: Position, samples: int) -> None:
+        """Note that the destination refused the record at `position` for good.
+
+        Its `samples` count as quarantined once `advance` passes it.
+        """
         ...
 
 

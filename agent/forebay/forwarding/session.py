@@ -110,13 +110,14 @@ class Session:
     def _apply(self, receipt: Receipt) -> None:
         now = self._seams.clock.monotonic_s()
         freed = self.window.receive(receipt, now)
-        if receipt.rejected:
-            self._tally.records_rejected += len(receipt.rejected)
+        if freed.refused:
+            for position, samples in freed.refused:
+                self._cursor.reject(position, samples)
             position, code = receipt.rejected[0]
             self._seams.events.emit(
                 UPLINK_REJECTED,
                 uplink=self._name,
-                records=len(receipt.rejected),
+                records=len(freed.refused),
                 first=f"{position.stream}/{position.epoch:x}/{position.seq}",
                 code=code,
             )

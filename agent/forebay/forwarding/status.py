@@ -57,7 +57,6 @@ class Tally:
     records_sent: int = 0
     records_acked: int = 0
     bytes_sent: int = 0
-    records_rejected: int = 0
     sessions: int = 0
     last_ack_at_s: float | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)

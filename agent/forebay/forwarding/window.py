@@ -14,7 +14,7 @@ from forebay.errors import UplinkMisbehaved
 from forebay.model import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from forebay.interfaces import Receipt
     from forebay.model import Record, Stream
@@ -26,23 +26,27 @@ MAX_RECORDS = 16_384
 
 
 class Freed(NamedTuple):
-    """What a receipt brought: records and payload bytes newly acknowledged."""
+    """What a receipt brought: records and payload bytes newly acknowledged.
+
+    `refused` are those of the rejected positions that were in flight, with their samples.
+    """
 
     records: int
     size_bytes: int
+    refused: tuple[tuple[Position, int], ...] = ()
 
 
 @dataclass(slots=True)
 class _Run:
     """One stream's epoch within a session: where it began, what is acknowledged, the last seq sent.
 
-    `in_flight` holds (seq, payload bytes) in order.
+    `in_flight` holds (seq, payload bytes, samples) in order.
     """
 
     began: int
     committed: int
     sent: int
-    in_flight: deque[tuple[int, int]] = field(default_factory=deque)
+    in_flight: deque[tuple[int, int, int]] = field(default_factory=deque)
 
 
 _NOTHING_SENT: Final = _Run(0, 0, 0)
@@ -99,7 +103,7 @@ class Window:
         if run is None:
             run = self._runs[key] = _Run(0, 0, 0)
         run.sent = position.seq
-        run.in_flight.append((position.seq, size))
+        run.in_flight.append((position.seq, size, record.samples))
         self._bytes += size
         self._records += 1
         if self._waiting_since_s is None:
@@ -115,18 +119,16 @@ class Window:
         resume = receipt.resume
         told = Position(resume.stream, resume.epoch, resume.committed_seq)
         run = self._runs.get(told[:2], _NOTHING_SENT)
-        for position, _ in receipt.rejected:
-            if position.seq > self._runs.get(position[:2], _NOTHING_SENT).sent:
-                raise _misbehaved(f"rejected {_name(position)}, which was never sent")
+        refused = self._refused([position for position, _ in receipt.rejected])
         if told.seq > run.sent:
             raise _misbehaved(f"acknowledged {_name(told)}, but only {run.sent} was sent")
         if told.seq < run.committed and run.committed > run.began:
             raise _misbehaved(f"went back to {_name(told)} after {run.committed}")
         self._credit = self._bounded(receipt.credit_bytes)
         if told.seq <= run.committed:
-            return Freed(0, 0)
+            return Freed(0, 0, refused)
         run.committed = told.seq
-        return self._free(run, now_s)
+        return Freed(*self._free(run, now_s), refused)
 
     def acked(self, stream: Stream, before: Position) -> Position:
         """Give how far `stream` is acknowledged without a hole, across epochs.
@@ -143,7 +145,18 @@ class Window:
                 break
         return reached
 
-    def _free(self, run: _Run, now_s: float) -> Freed:
+    def _refused(self, positions: Sequence[Position]) -> tuple[tuple[Position, int], ...]:
+        found: list[tuple[Position, int]] = []
+        for position in positions:
+            run = self._runs.get(position[:2], _NOTHING_SENT)
+            if position.seq > run.sent:
+                raise _misbehaved(f"rejected {_name(position)}, which was never sent")
+            found += [
+                (position, samples) for seq, _, samples in run.in_flight if seq == position.seq
+            ]
+        return tuple(found)
+
+    def _free(self, run: _Run, now_s: float) -> tuple[int, int]:
         records = size = 0
         while run.in_flight and run.in_flight[0][0] <= run.committed:
             size += run.in_flight.popleft()[1]
@@ -151,7 +164,7 @@ class Window:
         self._bytes -= size
         self._records -= records
         self._waiting_since_s = now_s if self._records else None
-        return Freed(records, size)
+        return records, size
 
     @staticmethod
     def _bounded(credit_bytes: int) -> int:

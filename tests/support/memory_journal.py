@@ -1,0 +1,117 @@
+"""A journal without a disk, for tests of what reads one. Satisfies `forwarding.JournalView`."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+from forebay.interfaces import Head
+from forebay.model import Position, Record, Stream
+
+
+@dataclass(frozen=True)
+class MemorySegment:
+    """All records of one stream's epoch."""
+
+    stream: Stream
+    epoch: int
+    first_seq: int
+    last_seq: int
+    bytes: int
+    time_min_ns: int
+    time_max_ns: int
+
+
+@dataclass
+class MemoryCursor:
+    """Never goes back, and keeps what was rejected."""
+
+    rejected: dict[Position, int] = field(default_factory=dict)
+    at: dict[Stream, Position] = field(default_factory=dict)
+
+    def get(self, stream: Stream) -> Position:
+        return self.at.get(stream, Position(stream, 0, 0))
+
+    def advance(self, position: Position) -> None:
+        self.at[position.stream] = max(position, self.get(position.stream))
+
+    def reject(self, position: Position, samples: int) -> None:
+        self.rejected[position] = samples
+
+
+class MemoryJournal:
+    """Records in memory; `append` makes them durable at once."""
+
+    def __init__(self, *records: Record) -> None:
+        self.cursors: dict[str, MemoryCursor] = {}
+        self.fails: Exception | None = None
+        self.reads = 0
+        self._records: dict[Stream, list[Record]] = {stream: [] for stream in Stream}
+        self._grown = asyncio.Event()
+        self.append(*records)
+
+    def append(self, *records: Record) -> None:
+        """Add records, each stream's in order."""
+        for record in records:
+            self._records[record.position.stream].append(record)
+        self._grown.set()
+
+    def fail(self, error: Exception) -> None:
+        """Let this and every later call of a reader raise `error`."""
+        self.fails = error
+        self._grown.set()
+
+    def drop(self, stream: Stream, through: int) -> None:
+        """Forget the records of `stream` up to seq `through`, as retention does."""
+        kept = [r for r in self._records[stream] if r.position.seq > through]
+        self._records[stream] = kept
+
+    async def read(self, after: Position, max_bytes: int) -> list[Record]:
+        self.reads += 1
+        if self.fails is not None:
+            raise self.fails
+        out: list[Record] = []
+        size = 0
+        for record in self._after(after):
+            size += len(record.payload)
+            if out and size > max_bytes:
+                break
+            out.append(record)
+        return out
+
+    async def wait_beyond(self, position: Position) -> None:
+        while self.fails is None and not self._after(position):
+            self._grown.clear()
+            await self._grown.wait()
+        if self.fails is not None:
+            raise self.fails
+
+    def heads(self) -> tuple[Head, ...]:
+        return tuple(Head(s.stream, s.epoch, s.first_seq, s.last_seq + 1) for s in self.segments())
+
+    def cursor(self, name: str) -> MemoryCursor:
+        return self.cursors.setdefault(name, MemoryCursor())
+
+    def segments(self) -> tuple[MemorySegment, ...]:
+        runs: dict[tuple[Stream, int], list[Record]] = {}
+        for stream, records in self._records.items():
+            for record in records:
+                runs.setdefault((stream, record.position.epoch), []).append(record)
+        return tuple(
+            MemorySegment(
+                stream,
+                epoch,
+                run[0].position.seq,
+                run[-1].position.seq,
+                sum(len(r.payload) for r in run),
+                run[0].time_min_ns,
+                run[-1].time_max_ns,
+            )
+            for (stream, epoch), run in runs.items()
+        )
+
+    def _after(self, position: Position) -> list[Record]:
+        records = self._records[position.stream]
+        start = bisect_right(records, position[1:], key=lambda r: r.position[1:])
+        return records[start:]
