@@ -60,7 +60,8 @@ def reporting(*, as_json: bool) -> Iterator[None]:
 
 def fail(error: ForebayError, *, as_json: bool) -> None:
     """Say what is wrong and what to do next."""
-    print(f"forebay: {error}\n  next: {error.hint}", file=sys.stderr)
+    message, hint = output.clean(str(error)), output.clean(error.hint)
+    print(f"forebay: {message}\n  next: {hint}", file=sys.stderr)
     if as_json:
         output.document({"error": {"message": str(error), "hint": error.hint}})
 

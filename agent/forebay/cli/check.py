@@ -35,7 +35,7 @@ def check(path: Config, *, as_json: call.Json = False) -> None:
             output.document({"ok": False, "faults": faults})
         else:
             for fault in error.faults:
-                print(fault)
+                print(output.clean(str(fault)))
         raise typer.Exit(call.EXIT_INVALID) from error
     if as_json:
         output.document({"ok": True, "faults": []})

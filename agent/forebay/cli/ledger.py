@@ -58,7 +58,8 @@ def parts(lines: Sequence[LedgerLine]) -> Iterator[RenderableType]:
     for line in wrong:
         yield Text.assemble(
             (f"{line.stream} to {line.uplink} does not balance: ", output.BAD),
-            f"{output.count(missing(line))} samples are unaccounted for",
+            f"{output.count(abs(missing(line)))} samples are "
+            f"{'not accounted for' if missing(line) > 0 else 'accounted for twice'}",
         )
     yield output.table(
         ("STREAM", "UPLINK", ">PRODUCED", ">DELIVERED", ">PENDING", ">GAPPED", ">QUARANTINED"),

@@ -11,7 +11,6 @@ import math
 import sys
 import threading
 from datetime import UTC, datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -21,7 +20,6 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
     from rich.console import RenderableType
 
@@ -43,29 +41,20 @@ def plain(message: Message) -> dict[str, Any]:
     A oneof appears under its own name, None if nothing is set. Infinities and NaN, which JSON
     lacks, become the strings of the protobuf JSON mapping.
     """
-    scalars, nested, lists, oneofs = _shape(message.DESCRIPTOR)
-    data = {name: _scalar(getattr(message, name)) for name in scalars}
-    for name in nested:
-        data[name] = [plain(item) for item in getattr(message, name)]
-    for name in lists:
-        data[name] = list(getattr(message, name))
-    for name in oneofs:
-        which = message.WhichOneof(name)
-        data[name] = None if which is None else _scalar(getattr(message, which))
+    data: dict[str, Any] = {}
+    for field in message.DESCRIPTOR.fields:
+        if (oneof := field.containing_oneof) is not None:
+            which = message.WhichOneof(oneof.name)
+            data[oneof.name] = None if which is None else _scalar(getattr(message, which))
+            continue
+        value = getattr(message, field.name)
+        if not field.is_repeated:
+            data[field.name] = _scalar(value)
+        elif field.message_type is None:
+            data[field.name] = list(value)
+        else:
+            data[field.name] = [plain(item) for item in value]
     return data
-
-
-@cache
-def _shape(kind: Descriptor) -> tuple[list[str], list[str], list[str], list[str]]:
-    """Sort the fields of a message: scalars, lists of messages, lists of scalars, oneofs."""
-    scalars: list[str] = []
-    nested: list[str] = []
-    lists: list[str] = []
-    for field in kind.fields:
-        if field.containing_oneof is None:
-            repeated = nested if field.message_type is not None else lists
-            (repeated if field.is_repeated else scalars).append(field.name)
-    return scalars, nested, lists, [oneof.name for oneof in kind.oneofs]
 
 
 def _scalar(value: Any) -> Any:  # noqa: ANN401 - any scalar of a message
@@ -103,7 +92,7 @@ def watch(parts: Callable[[], Iterable[RenderableType]]) -> None:
 def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
     """Give a table without lines. A column whose title begins with `>` is aligned to the right.
 
-    Numbers never break; what is too long for the width folds, so that nothing is cut off.
+    Words never break in those; what is too long elsewhere folds, so that nothing is cut off.
     """
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in columns:
@@ -115,16 +104,25 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table
             overflow="fold",
         )
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*(clean(cell) if isinstance(cell, str) else cell for cell in row))
     return made
 
 
 def fault(where: str, message: str, hint: str) -> Text:
     """Give what is wrong with one thing, and below it the next step."""
-    said = Text.assemble((f"{where}: ", BAD), message)
+    said = Text.assemble((f"{where}: ", BAD), clean(message))
     if hint:
-        said.append(f"\n  next: {hint}")
+        said.append(f"\n  next: {clean(hint)}")
     return said
+
+
+def clean(text: str) -> str:
+    """Give `text` with every character that a terminal would obey replaced: devices send texts."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
 
 
 def count(number: int) -> str:
@@ -135,11 +133,13 @@ def count(number: int) -> str:
 def size(count_bytes: float) -> str:
     """Give a size in the largest unit that leaves a whole part: `1.5 GiB`."""
     amount = float(count_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB"):
+    unit = "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
         if amount < 1024:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.3g} {unit}"
+            break
         amount /= 1024
-    return f"{amount:.3g} TiB"
+        unit = larger
+    return f"{amount:.0f} {unit}" if amount >= 100 else f"{amount:.3g} {unit}"
 
 
 def duration(seconds: float) -> str:

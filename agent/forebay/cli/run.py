@@ -31,7 +31,7 @@ def run(config: Config = Path("/etc/forebay/forebay.toml"), *, as_json: JsonLog 
         loaded = load(config)
     except ConfigError as error:
         for fault in error.faults:
-            print(f"forebay: {fault}", file=sys.stderr)
+            print(f"forebay: {output.clean(str(fault))}", file=sys.stderr)
         print(f"  next: mend it, then `forebay check {config}`", file=sys.stderr)
         if as_json:
             output.document({"error": {"message": str(error), "hint": error.hint}})

@@ -38,7 +38,7 @@ def status(
 def lines(reply: StatusReply) -> Iterator[Text]:
     """Give what a person sees."""
     for problem in reply.problems:
-        yield Text.assemble(("! ", output.BAD), problem)
+        yield Text.assemble(("! ", output.BAD), output.clean(problem))
     yield Text.assemble(
         (reply.gateway, "bold"),
         " is ",

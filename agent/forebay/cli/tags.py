@@ -136,10 +136,6 @@ def value_text(tag: TagValue) -> str:
     if isinstance(value, float):
         return f"{value:.7g}" if tag.type == "float32" else f"{value:.10g}"
     text = str(value)
-    if isinstance(value, str):
-        text = "".join(
-            letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
-        )
     return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 

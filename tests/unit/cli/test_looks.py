@@ -1,0 +1,92 @@
+"""What a person sees at 80 columns, word for word: `looks/NAME.txt` for each picture.
+
+After a wanted change, run with FOREBAY_LOOKS=write and read the difference.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from forebay._proto import control_pb2 as pb
+from forebay.cli import devices, journal, ledger, output, status, tags, uplinks
+from forebay.control.view import LedgerLine, StatusReply
+from forebay.control.wire import message, tag_message
+from support.scripted_agent import NOW, ScriptedAgent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rich.console import RenderableType
+
+LOOKS = Path(__file__).with_name("looks")
+AGENT = ScriptedAgent()
+QUIET = StatusReply("press-hall-1", "0.1.0", 3.2, "starting", 2, 2, 125, 0.0, 31 << 20)
+LONG = replace(
+    AGENT.device_list[1],
+    name="press-line-12-hydraulics-station",
+    last_error="the device at 10.0.0.7:4840 closed the connection while the session was opened",
+    last_hint="look at the device's list of trusted certificates, and at its limit of sessions",
+)
+HUGE = LedgerLine("telemetry", "cloud", 10**12, 10**12 - 10**9, 10**9, 0, 0)
+
+
+def device_parts(*found: object) -> Iterable[RenderableType]:
+    return devices.parts([message(pb.DeviceStatus, one) for one in found], NOW)
+
+
+def ledger_parts(*found: LedgerLine) -> Iterable[RenderableType]:
+    return ledger.parts([message(pb.LedgerLine, line) for line in found])
+
+
+def pictures() -> Iterator[tuple[str, Iterable[RenderableType]]]:
+    """Every picture: name, what is drawn."""
+    yield "status", status.lines(message(pb.StatusReply, AGENT.status_reply))
+    yield "status-quiet", status.lines(message(pb.StatusReply, QUIET))
+    yield "devices", device_parts(*AGENT.device_list)
+    yield "devices-long", device_parts(replace(AGENT.device_list[0], overruns=12, tags_bad=3), LONG)
+    yield "devices-none", device_parts()
+    yield "tags", tags.parts([tag_message(found) for found in AGENT.tags], NOW)
+    yield "ledger", ledger_parts(*AGENT.ledger_lines)
+    yield "ledger-wrong", ledger_parts(replace(AGENT.ledger_lines[0], gapped=3))
+    yield "ledger-huge", ledger_parts(HUGE)
+    yield "ledger-none", ledger_parts()
+    yield "uplinks", uplinks.parts([message(pb.UplinkStatus, one) for one in AGENT.uplink_list])
+    yield "uplinks-none", uplinks.parts([])
+    yield "journal-status", journal.status_parts(message(pb.JournalStatusReply, AGENT.journal), NOW)
+    segments = [message(pb.SegmentStatus, one) for one in AGENT.segment_list]
+    yield "journal-ls", journal.segment_parts(segments, NOW)
+    records = [message(pb.RecordSummary, one) for one in AGENT.records]
+    yield "journal-show", journal.record_parts(records)
+
+
+@pytest.fixture(autouse=True)
+def in_utc_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize("name", [name for name, _ in pictures()])
+def test_look(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    output.show(dict(pictures())[name])
+    seen = "".join(f"{line.rstrip()}\n" for line in capsys.readouterr().out.splitlines())
+    file = LOOKS / f"{name}.txt"
+    if os.environ.get("FOREBAY_LOOKS") == "write":
+        file.write_text(seen)
+    assert max(len(line) for line in seen.splitlines()) <= 80
+    assert seen == file.read_text()
+
+
+def test_no_look_is_left_over() -> None:
+    assert {file.stem for file in LOOKS.iterdir()} == {name for name, _ in pictures()}
