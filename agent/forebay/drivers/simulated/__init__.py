@@ -1,0 +1,31 @@
+"""A device without a network: each tag's address says which signal it makes.
+
+Owns what this driver is called and what a person configures.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from forebay.drivers.simulated.config import SimulatedSettings, SimulatedTag
+from forebay.interfaces import DriverSpec
+
+if TYPE_CHECKING:
+    from forebay.drivers.simulated.driver import SimulatedDriver
+    from forebay.interfaces import DeviceSpec, Seams
+
+
+def _build(spec: DeviceSpec, seams: Seams) -> SimulatedDriver:
+    from forebay.drivers.simulated.driver import SimulatedDriver
+
+    return SimulatedDriver(spec, seams)
+
+
+SPEC = DriverSpec(
+    protocol="simulated",
+    settings=SimulatedSettings,
+    tag=SimulatedTag,
+    modes=frozenset({"poll"}),
+    build=_build,
+    requires={},
+)
