@@ -12,8 +12,6 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-import structlog
-
 from forebay_fleet.errors import StoreFailed
 from forebay_fleet.ingest import SessionEnded
 
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from forebay_fleet.store.writer import StoreWriter
 
 T = TypeVar("T")
-_log = structlog.get_logger()
 
 
 class Budget:
@@ -110,24 +107,25 @@ class Committer:
         return future
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        last = False
+        while not last and (job := self._jobs.get()) is not None:
             jobs, last = self._gather(job)
-            if self._failure is None:
-                try:
-                    self._commit(jobs)
-                except StoreFailed as error:
-                    self._fail(error)
-                except Exception as error:  # noqa: BLE001 - the thread's supervisor
-                    # Whatever it was, no session may wait for ever.
-                    _log.exception("writer_crashed")
-                    self._fail(StoreFailed(f"the writer crashed: {error!r}", hint="see the log"))
-            self._loop.call_soon_threadsafe(self._deliver, jobs)
-            if last:
-                return
+            self._settle(jobs)
 
-    def _fail(self, failure: StoreFailed) -> None:
-        self._failure = failure
-        self._loop.call_soon_threadsafe(self.failed.set)
+    def _settle(self, jobs: list[_Job[Any]]) -> None:
+        """Commit and answer. Even if this thread crashes here, nobody waits for ever."""
+        failure: StoreFailed | None = StoreFailed("the writer crashed", hint="see its traceback")
+        try:
+            if self._failure is None:
+                self._commit(jobs)
+                failure = None
+        except StoreFailed as error:
+            failure = error
+        finally:
+            if failure is not None:
+                self._failure = self._failure or failure
+                self._loop.call_soon_threadsafe(self.failed.set)
+            self._loop.call_soon_threadsafe(self._deliver, jobs)
 
     def _gather(self, first: _Job[Any]) -> tuple[list[_Job[Any]], bool]:
         """Take what waits, up to the size of one commit; True if the end was among it."""

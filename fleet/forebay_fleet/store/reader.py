@@ -179,8 +179,9 @@ class StoreReader:
 
     def rejected(self, line: int) -> dict[int, bytes]:
         """Give the rejected positions of a line and their hashes."""
-        rows = self._db.execute("SELECT seq, hash FROM rejections WHERE line = ?", (line,))
-        return {seq: record_hash for seq, record_hash in rows}
+        sql = "SELECT seq, hash FROM rejections WHERE line = ?"
+        rows: list[Any] = self._db.execute(sql, (line,)).fetchall()
+        return dict(rows)
 
     def gap_ranges(self, gateway: str, stream: int, epoch: int) -> list[tuple[int, int, bool]]:
         """Give what gaps account for in one epoch: first, last, whether a Gap record says so."""
