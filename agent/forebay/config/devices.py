@@ -66,7 +66,7 @@ def load_device(
         return None
     settings = validated(driver.settings, table, where, faults)
     if settings is not None:
-        settings = rooted(settings, base, where, faults, skip=("tags",))
+        settings = rooted(settings, base, where, faults if settings.enabled else [], ("tags",))
     tag_list = _tag_list(table.get("tags"), where, base, driver)
     faults.extend(tag_list.faults)
     stages = _stages(table.get("stages"), where, registry, faults)

@@ -55,8 +55,8 @@ without touching a device and prints one line for each: `path: fault (hint)`.
 - A **name** has letters, digits, `_`, `.` and `-`, starts with a letter or digit and has at most 64
   characters.
 - A **path** that is not absolute begins at the directory of the main file, in `conf.d` too. The
-  files that devices and uplinks name must exist and be readable. One that holds a private key or
-  a password must not be readable by every user of the machine.
+  files that enabled devices and uplinks name must exist and be readable. One that holds a private
+  key or a password must not be readable by every user of the machine.
 - `config.schema.json` beside this page is the same as JSON Schema, for editors. With Taplo, begin
   the file with `#:schema` and the path to it.
 

@@ -121,4 +121,6 @@ def _load_uplink(
     settings = validated(spec.settings, table, where, faults) if spec else None
     if spec is None or settings is None:
         return None
-    return LoadedUplink(name, spec, rooted(settings, base, where, faults))
+    return LoadedUplink(
+        name, spec, rooted(settings, base, where, faults if settings.enabled else [])
+    )

@@ -2,9 +2,10 @@
 
 Owns that check. Must not know what the files mean.
 
-Every field of type `Path` in an adapter's settings names a file that must exist before the start:
+Every field of type `Path` in an adapter's settings names a file that must exist before the start;
 relative paths begin at the main configuration file. A file that holds a private key or a password
-must not be readable by every user of the machine.
+must not be readable by every user of the machine. What is not enabled may name files that are still
+to come.
 """
 
 from __future__ import annotations
