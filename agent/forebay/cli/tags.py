@@ -34,7 +34,7 @@ Limit = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="Most 
 Bad = Annotated[bool, typer.Option("--bad", help="Only tags without a usable value.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Show it anew each second.")]
 Names = Annotated[
-    list[str], typer.Argument(metavar="DEVICE/TAG...", help="The tags.", show_default=False)
+    list[str], typer.Argument(metavar="DEVICE/TAG", help="The tags.", show_default=False)
 ]
 
 
