@@ -14,13 +14,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from forebay.journal.journal import Entry, Journal, JournalLimits
-
 from bench.figures import Figure, figure
 from forebay.clock import SystemClock
 from forebay.events import Events
 from forebay.files import SystemDisk
 from forebay.interfaces import Seams
+from forebay.journal.journal import Entry, Journal, JournalLimits
 from forebay.model import RecordKind, Stream
 from forebay.net import SystemNetwork
 

@@ -61,13 +61,15 @@ async def _run(loaded: LoadedConfig) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    failures: list[BaseException] = []
     try:
         await serve(loaded, seams, stop)
-    except* JournalFailed as failures:
-        failure = failures.exceptions[0]
-        seams.events.emit(JOURNAL_FAILED, error=str(failure), hint=getattr(failure, "hint", ""))
-        return EXIT_IO_ERROR
-    return 0
+    except* JournalFailed as group:
+        failures.extend(group.exceptions)
+    for failure in failures:
+        hint = getattr(failure, "hint", "")
+        seams.events.emit(JOURNAL_FAILED, error=str(failure), hint=hint)
+    return EXIT_IO_ERROR if failures else 0
 
 
 async def serve(loaded: LoadedConfig, seams: Seams, stop: asyncio.Event) -> None:
@@ -103,7 +105,7 @@ async def serve(loaded: LoadedConfig, seams: Seams, stop: asyncio.Event) -> None
             if settings.enabled
         ]
         answers = Answers(loaded, seams, journal, pipeline, shadow, sessions, forwarders)
-        async with ControlServer(answers, config.control.socket), asyncio.TaskGroup() as tasks:
+        async with ControlServer(config.control.socket, answers), asyncio.TaskGroup() as tasks:
             await _serve(tasks, stop, seams, (answers, pipeline, sessions, forwarders))
             _tell_ledger(journal, forwarders, seams)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import resource
 from collections import deque
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from forebay import __version__
@@ -83,7 +84,7 @@ class Answers:
             version=__version__,
             uptime_s=now_s - self._began_s,
             state=self.state,
-            devices=len(self._loaded.config.devices),
+            devices=len(self._loaded.devices),
             devices_connected=sum(s.status.state == "connected" for s in self._sessions.values()),
             tags=len(self._keys),
             samples_per_s=(self._pipeline.accepted_samples - then) / span_s if span_s > 0 else 0.0,
@@ -112,16 +113,18 @@ class Answers:
         for key in self._keys:
             counts[key.device] = counts.get(key.device, 0) + 1
         now_s = self._seams.clock.monotonic_s()
-        for name, settings in self._loaded.config.devices.items():
+        for device in self._loaded.devices:
+            name, protocol = device.spec.name, device.spec.settings.protocol
             session = self._sessions.get(name)
             if session is None:
-                yield DeviceStatus(name, settings.protocol, "disabled", counts.get(name, 0))
+                tags = sum(len(schema.tags) for schema in device.spec.schemas)
+                yield DeviceStatus(name, protocol, "disabled", tags)
                 continue
             status = session.status
             waiting = status.state == "waiting"
             yield DeviceStatus(
                 name=name,
-                protocol=settings.protocol,
+                protocol=protocol,
                 state=status.state,
                 tags=counts.get(name, 0),
                 tags_bad=bad.get(name, 0),
@@ -164,13 +167,12 @@ class Answers:
 
     def uplinks(self) -> Iterable[UplinkStatus]:
         """See `AgentView.uplinks`."""
-        for name, settings in self._loaded.config.uplinks.items():
+        for name, _, settings in self._loaded.uplinks:
             forwarder = self._forwarders.get(name)
-            yield (
-                UplinkStatus(name, settings.kind, "disabled")
-                if forwarder is None
-                else forwarder.status()
-            )
+            if forwarder is None:
+                yield UplinkStatus(name, settings.kind, "disabled")
+            else:
+                yield UplinkStatus(**asdict(forwarder.status()))
 
     async def ledger(self) -> Iterable[LedgerLine]:
         """See `AgentView.ledger`."""

@@ -58,6 +58,11 @@ class Forwarder:
         self._last_error: ForebayError | None = None
         self._outage_told = False
 
+    @property
+    def name(self) -> str:
+        """The uplink's name, which is its cursor's too."""
+        return self._name
+
     async def run(self) -> NoReturn:
         """Forward until cancelled.
 

@@ -1,0 +1,177 @@
+"""Real processes for whole-system tests: the agent and the fleet server, started as their commands and killed as a crash kills."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from forebay_fleet import certificates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+BIN = Path(sys.executable).parent
+GATEWAY = "gw-1"
+
+
+def free_port() -> int:
+    """Give a port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
+    """Wait for a condition; AssertionError naming `what` if it does not come."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + timeout_s
+    while not condition():
+        assert loop.time() < end, f"not within {timeout_s:g} s: {what}"
+        await asyncio.sleep(0.05)
+
+
+class Process:
+    """A command that can be started, killed and started again; it is killed at the end."""
+
+    def __init__(self, name: str, command: Sequence[str], directory: Path) -> None:
+        self.name, self.log = name, directory / f"{name}.log"
+        self._command = [str(word) for word in command]
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.kill()
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start it, with its output added to the log."""
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+    async def stop(self, timeout_s: float = 40.0) -> int:
+        """SIGTERM; give the exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return await asyncio.wait_for(self._process.wait(), timeout_s)
+
+    def text(self) -> str:
+        """Give the whole log."""
+        return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+
+
+class World:
+    """A directory with certificates, a fleet server and an agent; the test writes the configuration."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.certificates = directory / "certificates"
+        certificates.init(self.certificates, "test CA")
+        certificates.issue_server(self.certificates, self.certificates, ["127.0.0.1"], 30)
+        certificates.issue_gateway(self.certificates, self.certificates, GATEWAY, 30)
+        self.port = free_port()
+        self.store = directory / "store"
+        self.socket = directory / "control.sock"
+        self.journal = directory / "journal"
+        self.config = directory / "forebay.toml"
+        pair = [
+            "--cert",
+            self.certificates / "server.crt",
+            "--key",
+            self.certificates / "server.key",
+        ]
+        self.server = Process(
+            "server",
+            [str(BIN / "forebay-fleet"), "serve", "--data", str(self.store),
+             "--listen", f"127.0.0.1:{self.port}", *map(str, pair),
+             "--client-ca", str(self.certificates / "ca.crt")],
+            directory,
+        )  # fmt: skip
+        self.agent = Process(
+            "agent",
+            [str(BIN / "forebay"), "run", "--json", "--config", str(self.config)],
+            directory,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.agent.kill()
+        await self.server.kill()
+
+    def write_config(self, devices: str, *, more: str = "") -> None:
+        """Write forebay.toml around the tables of `devices`."""
+        self.config.write_text(
+            f"""
+[gateway]
+id = "{GATEWAY}"
+[journal]
+directory = "{self.journal}"
+{more}
+[control]
+socket = "{self.socket}"
+[log]
+level = "info"
+[uplinks.cloud]
+kind = "grpc"
+address = "127.0.0.1:{self.port}"
+ca = "{self.certificates}/ca.crt"
+cert = "{self.certificates}/{GATEWAY}.crt"
+key = "{self.certificates}/{GATEWAY}.key"
+backoff = {{ first = "50 ms", most = "500 ms" }}
+{devices}
+""",
+            encoding="utf-8",
+        )
+
+    async def ask(self, *words: str) -> tuple[int, Any]:
+        """Run a `forebay` command with --json; give its exit code and document (None if it printed none)."""
+        process = await asyncio.create_subprocess_exec(
+            str(BIN / "forebay"), *words, "--json", "--socket", str(self.socket),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, _ = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, json.loads(out) if out.strip() else None
+
+    async def ask_fleet(self, *words: str) -> Any:
+        """Run a `forebay-fleet` command on the store with --json; give its document."""
+        process = await asyncio.create_subprocess_exec(
+            str(BIN / "forebay-fleet"), *words, "--json", "--data", str(self.store),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await process.communicate()
+        assert process.returncode == 0, (out, err)
+        return json.loads(out)
+
+    async def pending(self) -> int | None:
+        """Give the samples that the agent still has to deliver, durable or not; None while it does not answer."""
+        code, document = await self.ask("ledger")
+        if code == 3 or not document or "lines" not in document:
+            return None
+        return sum(line["pending"] + line["accepted"] for line in document["lines"])
