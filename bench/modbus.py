@@ -12,6 +12,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
+import pymodbus
 import uvloop
 from pymodbus.client import AsyncModbusTcpClient
 
@@ -96,7 +97,7 @@ async def bench_block_cpu() -> list[Figure]:
         client.close()
         await one.close()
         await many.close()
-    against = "pymodbus 3.16.1 client"
+    against = f"pymodbus {pymodbus.__version__} client"
     return [
         figure("modbus.block_cpu_us", single, "us", against=against, others=theirs),
         figure("modbus.block_cpu_us_pipelined", pipelined, "us", against=against, others=theirs),

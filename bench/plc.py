@@ -29,10 +29,14 @@ def compiled() -> Path:
 
 
 @contextmanager
-def libmodbus_server(registers: int) -> Iterator[int]:
-    """Run the server with this many registers in each area; gives its port."""
+def libmodbus_server(registers: int, *mode: str) -> Iterator[int]:
+    """Run the server with this many registers in each area; gives its port.
+
+    With the mode `walk` every value changes from scan to scan.
+    """
+    command = [compiled(), "0", str(registers), *mode]
     with subprocess.Popen(
-        [compiled(), "0", str(registers)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
