@@ -60,13 +60,19 @@ class Registry:
 
     def _load(self, group: str, name: str, path: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - three spec types
         entry = self._found[group].get(name)
+        what = group.removeprefix("forebay.").removesuffix("s")
         if entry is None:
             known = ", ".join(self.names(group)) or "none"
-            what = group.removeprefix("forebay.").removesuffix("s")
             raise ConfigError(
                 [Fault(path, f"there is no {what} {name!r}", f"installed are: {known}")]
             )
-        return entry.load()
+        try:
+            return entry.load()
+        except (ImportError, AttributeError) as error:
+            message = f"the {what} {name!r} cannot be loaded: {error}"
+            raise ConfigError(
+                [Fault(path, message, "reinstall the package that brings it")]
+            ) from error
 
 
 def _check_requirements(requires: Mapping[str, str], path: str) -> None:

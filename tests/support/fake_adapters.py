@@ -18,6 +18,7 @@ from forebay.registry import DRIVERS, STAGES, UPLINKS, Registry
 from forebay.settings import (
     Bytes,
     DeviceSettings,
+    Name,
     Seconds,
     Settings,
     StageSettings,
@@ -43,6 +44,8 @@ class FakeDevice(DeviceSettings):
     pause: Annotated[Seconds, Field(gt=0, description="Its rest.")] = 0.25
     ratio: Annotated[float | Literal["auto"], Field(description="Its ratio.")] = "auto"
     login: Annotated[FakeLogin, Field(description="How to log in.")] = FakeLogin(user="plc")
+    rest: Annotated[Seconds | None, Field(gt=0, le=60, description="Its sleep.")] = None
+    alias: Annotated[Name | None, Field(description="Its other name.")] = None
     trusted: Annotated[tuple[Path, ...], Field(description="Certificates.")] = ()
 
 

@@ -131,7 +131,7 @@ def _facts(field: FieldInfo) -> tuple[object, ...]:
     return kind(field), bounds(field), written(field, default(field)), field.description
 
 
-def _nested(
+def nested(
     fields: Iterable[tuple[str, FieldInfo]], path: str
 ) -> Iterator[tuple[str, type[BaseModel], BaseModel | None]]:
     """Give the tables that stand in fields of a table: path, class, and defaults if it has any."""
@@ -153,10 +153,11 @@ def _section(
 ) -> Iterator[str]:
     """Write a table of the file, then the tables in it."""
     fields = list(model.model_fields.items())
-    yield f"{'#' * level} `[{path}]`\n"
+    title = path.replace("[]", "")
+    yield f"{'#' * level} `{f'[[{title}]]' if path.endswith('[]') else f'[{title}]'}`\n"
     yield TEXTS.get(model) or f"{inspect.getdoc(model)}\n"
     yield from _table(fields, "Key", presets)
-    for inner, table, defaults in _nested(fields, f"{path}."):
+    for inner, table, defaults in nested(fields, f"{path}."):
         yield from _section(inner, table, level + 1, defaults)
 
 
@@ -167,14 +168,14 @@ def _adapter(title: str, model: type[BaseModel], base: type[BaseModel], path: st
     own = _own(model, base)
     if own:
         yield from _table(own, "Key")
-    for inner, table, defaults in _nested(own, f"{path}."):
+    for inner, table, defaults in nested(own, f"{path}."):
         yield from _section(inner, table, 4, defaults)
 
 
 def page(adapters: Installed) -> str:
     """Give the text of `config.md`."""
     lines = [HEAD]
-    for name, table, defaults in _nested(Config.model_fields.items(), ""):
+    for name, table, defaults in nested(Config.model_fields.items(), ""):
         lines += _section(name, table, 2, defaults)
     lines += _section("devices.NAME", DeviceSettings, 2)
     for driver in adapters.drivers:

@@ -52,9 +52,16 @@ def format_duration(duration_s: float) -> str:
     return f"{duration_s:.12g} s"
 
 
+def marks(field: FieldInfo) -> list[Any]:
+    """Give all that restricts the field's value, also where the value may be left out."""
+    inner = [getattr(member, "__metadata__", ()) for member in without_none(field.annotation)]
+    found = [*field.metadata, *(mark for metadata in inner for mark in metadata)]
+    return [m for mark in found for m in getattr(mark, "metadata", (mark,))]
+
+
 def is_parsed_by(field: FieldInfo, parser: Callable[[Any], Any]) -> bool:
     """Whether the field is written as text for `parser` (`parse_size`, `parse_duration`)."""
-    return any(isinstance(m, BeforeValidator) and m.func is parser for m in field.metadata)
+    return any(isinstance(m, BeforeValidator) and m.func is parser for m in marks(field))
 
 
 def format_number(field: FieldInfo, value: float) -> str:
@@ -70,7 +77,7 @@ def kind(field: FieldInfo) -> str:
         return "duration"
     if is_parsed_by(field, parse_size):
         return "size"
-    if any(getattr(mark, "pattern", None) == NAME_PATTERN for mark in field.metadata):
+    if any(getattr(mark, "pattern", None) == NAME_PATTERN for mark in marks(field)):
         return "name"
     return _kind_of(field.annotation)
 
@@ -114,7 +121,7 @@ def choices_of(annotation: Any) -> tuple[str, ...]:  # noqa: ANN401 - any annota
 def bounds(field: FieldInfo) -> str:
     """Say what is allowed: `from 1 to 65535`, `at most 64 characters`; empty if anything is."""
     low = high = ""
-    for mark in field.metadata:
+    for mark in marks(field):
         if isinstance(mark, Ge):
             low = f"from {_bound(field, mark.ge)}"
         elif isinstance(mark, Gt):

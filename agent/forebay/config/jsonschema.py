@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from forebay.config.fields import default, is_parsed_by, written
+from forebay.config.fields import default, is_parsed_by, marks, written
 from forebay.config.model import Config
 from forebay.settings import parse_duration, parse_size
 
@@ -53,7 +53,7 @@ class _Generator(GenerateJsonSchema):
 
 def _with_unit(field: FieldInfo, pattern: str) -> dict[str, Any]:
     number: dict[str, Any] = {"type": "number"}
-    for mark in field.metadata:
+    for mark in marks(field):
         for kind, (attribute, keyword) in _BOUNDS.items():
             if isinstance(mark, kind):
                 number[keyword] = getattr(mark, attribute)
@@ -61,7 +61,8 @@ def _with_unit(field: FieldInfo, pattern: str) -> dict[str, Any]:
         "anyOf": [{"type": "string", "pattern": pattern}, number],
         "description": field.description or "",
     }
-    return out if field.is_required() else {**out, "default": written(field, default(field))}
+    preset = default(field)
+    return out if preset is None else {**out, "default": written(field, preset)}
 
 
 def json_schema(installed: Installed) -> dict[str, Any]:
