@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 COMMAND = Path(sys.executable).with_name("forebay")
+DEADLINE_S = 60.0
 
 
 class Finished(NamedTuple):
@@ -24,7 +25,7 @@ class Finished(NamedTuple):
         return json.loads(self.out)
 
 
-async def forebay(*arguments: str | Path, deadline_s: float = 30.0, **environ: str) -> Finished:
+async def forebay(*arguments: str | Path, **environ: str) -> Finished:
     """Run one command to its end, without a terminal; `environ` is added to a clean environment."""
     clean = {
         name: value
@@ -40,7 +41,7 @@ async def forebay(*arguments: str | Path, deadline_s: float = 30.0, **environ: s
         env=clean | {"TZ": "UTC"} | environ,
     )
     try:
-        async with asyncio.timeout(deadline_s):
+        async with asyncio.timeout(DEADLINE_S):
             out, err = await process.communicate()
     finally:
         if process.returncode is None:

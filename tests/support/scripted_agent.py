@@ -164,7 +164,7 @@ class ScriptedAgent:
         default_factory=lambda: [
             SegmentStatus(
                 stream="events",
-                file="1.seg",
+                file="000700000000beef-0000000000000001.seg",
                 epoch=EPOCH,
                 first_seq=1,
                 last_seq=0,
@@ -176,7 +176,7 @@ class ScriptedAgent:
             ),
             SegmentStatus(
                 stream="telemetry",
-                file="7.seg",
+                file="000700000000beef-0000000000000065.seg",
                 epoch=EPOCH,
                 first_seq=101,
                 last_seq=350,

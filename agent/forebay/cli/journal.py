@@ -54,7 +54,7 @@ def status(socket: call.Socket = call.SOCKET, *, as_json: call.Json = False) -> 
 def ls(
     stream: Stream = "", socket: call.Socket = call.SOCKET, *, as_json: call.Json = False
 ) -> None:
-    """List the segment files."""
+    """List the segments."""
     with call.agent(socket, as_json=as_json) as agent:
         reply = agent.segments(stream)
         if as_json:
@@ -94,7 +94,7 @@ def status_parts(reply: JournalStatusReply, now_ns: int) -> Iterator[RenderableT
     )
     if reply.streams:
         yield output.table(
-            ("STREAM", ">RUN", ">RECORDS", ">SAMPLES", ">SIZE", ">OF", "OLDEST", "NEWEST"),
+            ("STREAM", ">EPOCH", ">RECORDS", ">SAMPLES", ">SIZE", ">OF", "OLDEST", "NEWEST"),
             [_stream_row(stream, now_ns) for stream in reply.streams],
         )
     else:
@@ -104,7 +104,7 @@ def status_parts(reply: JournalStatusReply, now_ns: int) -> Iterator[RenderableT
 def _stream_row(stream: StreamStatus, now_ns: int) -> tuple[str, ...]:
     return (
         stream.stream,
-        run(stream.epoch),
+        number(stream.epoch),
         output.count(stream.next_seq - stream.first_seq),
         output.count(stream.samples),
         output.size(stream.bytes),
@@ -119,8 +119,7 @@ def segment_parts(found: Iterable[SegmentStatus], now_ns: int) -> Iterator[Rende
     rows = [
         (
             segment.stream,
-            segment.file,
-            run(segment.epoch),
+            number(segment.epoch),
             f"{segment.first_seq}-{segment.last_seq}" if segment.last_seq else "empty",
             output.count(segment.samples),
             output.size(segment.bytes),
@@ -131,7 +130,7 @@ def segment_parts(found: Iterable[SegmentStatus], now_ns: int) -> Iterator[Rende
     ]
     if rows:
         yield output.table(
-            ("STREAM", "FILE", ">RUN", ">SEQ", ">SAMPLES", ">SIZE", "STATE", "NEWEST"), rows
+            ("STREAM", ">EPOCH", ">SEQ", ">SAMPLES", ">SIZE", "STATE", "NEWEST"), rows
         )
     else:
         yield Text("there is no segment")
@@ -156,6 +155,6 @@ def record_parts(found: Iterable[RecordSummary]) -> Iterator[RenderableType]:
         yield Text("there is no such record")
 
 
-def run(epoch: int) -> str:
-    """Give the journal's run that an epoch belongs to: the creation counter in its upper bits."""
+def number(epoch: int) -> str:
+    """Give an epoch's number, which is in its upper bits: the higher, the newer."""
     return str(epoch >> 48)
