@@ -22,7 +22,8 @@ MODULES = {
     "journal": "bench.journal",
     "e2e": "bench.e2e",
 }
-RESULTS = Path(__file__).parent / "results"
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
 LIBRARIES = ("numpy", "zstandard", "grpcio", "protobuf", "uvloop", "pymodbus", "apsw")
 
 
@@ -60,6 +61,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", default="", help="prefix of the ids to measure")
     only: str = parser.parse_args().only
+    sys.path.insert(
+        0, str(HERE.parent / "tests")
+    )  # the end-to-end bench drives real processes as tests do
     figures: list[Figure] = []
     for prefix, module in MODULES.items():
         if prefix.startswith(only) or only.startswith(prefix):

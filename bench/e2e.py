@@ -78,7 +78,10 @@ async def account(world: World) -> dict[str, Any]:
 
 async def window(depth: int, period: str = "1 ms") -> Window:
     """Run everything once and measure one window."""
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name, libmodbus_server(2 * TAGS) as port:
+    with (
+        tempfile.TemporaryDirectory(dir=Path.cwd()) as name,
+        libmodbus_server(2 * TAGS, "walk") as port,
+    ):
         async with World(Path(name)) as world:
             write_config(world, port, depth, period)
             await world.server.start()

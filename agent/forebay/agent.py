@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from forebay import __version__
 from forebay.acquisition.session import Session
 from forebay.clock import SystemClock
+from forebay.columnar import encode_anchor
 from forebay.control.answers import Answers
 from forebay.control.server import ControlServer
 from forebay.errors import JournalFailed
@@ -23,8 +24,8 @@ from forebay.events import AGENT_STARTED, AGENT_STOPPED, JOURNAL_FAILED, Events
 from forebay.files import SystemDisk
 from forebay.forwarding.forwarder import Forwarder
 from forebay.interfaces import Seams
-from forebay.journal.journal import Journal, JournalLimits
-from forebay.model import Stream
+from forebay.journal.journal import Entry, Journal, JournalLimits
+from forebay.model import Anchor, RecordKind, Stream
 from forebay.net import SystemNetwork
 from forebay.pipeline.intake import Pipeline
 from forebay.pipeline.shadow import Shadow
@@ -32,6 +33,7 @@ from forebay.pipeline.shadow import Shadow
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
+    from forebay.clock import Clock
     from forebay.config.load import LoadedConfig
 
 DRAIN_S = 10.0
@@ -85,6 +87,7 @@ async def serve(loaded: LoadedConfig, seams: Seams, stop: asyncio.Event) -> None
         ring_bytes=config.journal.memory,
     )
     async with Journal(config.journal.directory, limits, seams) as journal:
+        await journal.submit([anchor(seams.clock)])
         enabled = [device for device in loaded.devices if device.spec.settings.enabled]
         shadow = Shadow(schema for device in enabled for schema in device.spec.schemas)
         stages = {
@@ -108,6 +111,19 @@ async def serve(loaded: LoadedConfig, seams: Seams, stop: asyncio.Event) -> None
         async with ControlServer(config.control.socket, answers), asyncio.TaskGroup() as tasks:
             await _serve(tasks, stop, seams, (answers, pipeline, sessions, forwarders))
             _tell_ledger(journal, forwarders, seams)
+
+
+def anchor(clock: Clock) -> Entry:
+    """Give the record that ties this boot's monotonic clock to the wall clock as it is now."""
+    now = Anchor(clock.boot_id, clock.now_ns(), clock.boottime_ns(), clock.synced())
+    return Entry(
+        stream=Stream.TELEMETRY,
+        kind=RecordKind.ANCHOR,
+        payload=encode_anchor(now),
+        samples=0,
+        time_min_ns=now.wall_ns,
+        time_max_ns=now.wall_ns,
+    )
 
 
 async def _serve(

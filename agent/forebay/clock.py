@@ -7,9 +7,13 @@ asks.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import time
 from pathlib import Path
 from typing import Protocol
+
+_TIMEX_BYTES = 512  # struct timex has 208 bytes on 64-bit Linux (linux/timex.h)
+_TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 
 
 class Clock(Protocol):
@@ -30,6 +34,10 @@ class Clock(Protocol):
 
     def boottime_ns(self) -> int:
         """Nanoseconds since boot, time in suspend included."""
+        ...
+
+    def synced(self) -> bool:
+        """Whether the operating system believes that something disciplines its wall clock."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -60,6 +68,12 @@ class SystemClock:
     def boottime_ns(self) -> int:
         """See `Clock.boottime_ns`; CLOCK_BOOTTIME."""
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+    def synced(self) -> bool:
+        """See `Clock.synced`; adjtimex(2) with an empty request, which changes nothing."""
+        request = ctypes.create_string_buffer(_TIMEX_BYTES)
+        state: int = ctypes.CDLL(None).adjtimex(request)
+        return 0 <= state < _TIME_ERROR
 
     async def sleep(self, seconds: float) -> None:
         """See `Clock.sleep`."""

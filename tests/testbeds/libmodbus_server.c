@@ -1,6 +1,6 @@
 /* A Modbus TCP server on libmodbus, for tests and benchmarks.
  *
- *   libmodbus_server PORT NREGS      listens on 127.0.0.1; port 0 takes a free one
+ *   libmodbus_server PORT NREGS [walk]      listens on 127.0.0.1; port 0 takes a free one
  *
  * Prints "ready PORT" once it listens, and ends when its standard input closes, so that it never outlives its parent.
  *   holding register 0   counts requests of every kind since the start
@@ -8,6 +8,8 @@
  *   input register a     65535 - a
  *   coil a               1 where a is divisible by 3
  *   discrete input a     1 where a is odd
+ * With "walk" the holding registers are float32 process values instead, ABCD, two registers each: every one of them takes a random
+ * step, rounded to 0.01, each time register 0 is asked for, so that no scan repeats the last.
  * Units are not told apart (libmodbus answers for any over TCP); pipelined requests are answered in order.
  */
 #include <arpa/inet.h>
@@ -17,6 +19,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -33,10 +36,23 @@ static int listen_on(int port) {
     return fd;
 }
 
+static void step(uint16_t *registers, int count) {
+    static uint32_t random = 1;
+    static int16_t value[32768]; /* in hundredths */
+    for (int i = 0; 2 * i + 1 < count; i++) {
+        random = random * 1664525u + 1013904223u;
+        value[i] += (int16_t)(random >> 24) % 11 - 5;
+        union { float number; uint32_t bits; } at = {.number = (2000 + value[i]) / 100.0f};
+        registers[2 * i] = at.bits >> 16;
+        registers[2 * i + 1] = at.bits & 0xffff;
+    }
+}
+
 int main(int argc, char **argv) {
     int count = argc > 2 ? atoi(argv[2]) : 0;
-    if (argc != 3 || count < 1 || count > 65536) {
-        fprintf(stderr, "usage: libmodbus_server PORT NREGS\n");
+    int walk = argc == 4 && strcmp(argv[3], "walk") == 0;
+    if (argc != 3 + walk || count < 1 || count > 65536) {
+        fprintf(stderr, "usage: libmodbus_server PORT NREGS [walk]\n");
         return 2;
     }
     modbus_t *context = modbus_new_tcp("127.0.0.1", 0);
@@ -88,7 +104,10 @@ int main(int argc, char **argv) {
                 modbus_set_socket(context, fd);
                 int length = modbus_receive(context, query);
                 if (length > 0) {
-                    map->tab_registers[0]++;
+                    if (!walk)
+                        map->tab_registers[0]++;
+                    else if (query[7] == 3 && query[8] == 0 && query[9] == 0)
+                        step(map->tab_registers, count);
                     modbus_reply(context, query, length, map);
                 } else if (length < 0) {
                     close(fd);

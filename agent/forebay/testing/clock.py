@@ -34,6 +34,10 @@ class FakeClock:
         """See `Clock.boottime_ns`."""
         return self._now_ns
 
+    def synced(self) -> bool:
+        """See `Clock.synced`: always."""
+        return True
+
     def step_wall(self, seconds: float) -> None:
         """Set the wall clock forward or back; nothing that waits is woken."""
         self._wall_ns += round(seconds * 1e9)
