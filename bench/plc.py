@@ -34,7 +34,7 @@ def libmodbus_server(registers: int, *mode: str) -> Iterator[int]:
 
     With the mode `walk` every value changes from scan to scan.
     """
-    command = [compiled(), "0", str(registers), *mode]
+    command = [str(compiled()), "0", str(registers), *mode]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -242,6 +242,17 @@ def corrupted(frame: bytes, rng: random.Random) -> bytes:
     return bytes(broken) + rng.randbytes(rng.randrange(300))
 
 
+@pytest.mark.parametrize("header", ["0000 0001 0017", "0000 0000 0002", "0000 0000 00ff"])
+async def test_fault_51_a_header_that_cannot_be_right_is_not_waited_for(
+    server: ModbusServer, header: str
+) -> None:
+    server.misbehaviour, server.garbage = Misbehaviour.GARBAGE, bytes.fromhex(header)
+    connection = await connect(server)
+    with pytest.raises(ProtocolViolation, match="no Modbus header"):
+        await connection.exchange(REQUESTS, bytearray(len(EXPECTED)))
+    await connection.close()
+
+
 async def test_a_device_that_is_not_there_is_unreachable() -> None:
     async with ModbusServer() as gone:
         port = gone.port
