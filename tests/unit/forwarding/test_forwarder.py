@@ -108,6 +108,16 @@ async def test_epochs_follow_one_another(server: UplinkServer) -> None:
     assert journal.cursor("cloud").get(T) == Position(T, 2 * E, 2)
 
 
+async def test_a_later_epoch_that_is_partly_there_is_not_sent_again(server: UplinkServer) -> None:
+    server.store.committed |= {(3, E): 3, (3, 2 * E): 1}
+    second = [make_record(seq, epoch=2 * E) for seq in (1, 2)]
+    forwarder = make_forwarder(server, MemoryJournal(*telemetry(1, 5), *second))
+    async with running(forwarder):
+        assert await forwarder.drain(600)
+    assert stored(server) == [(3, E, 4), (3, E, 5), (3, 2 * E, 2)]
+    assert server.store.duplicates == 0
+
+
 async def test_an_outage_is_told_once_and_survived(server: UplinkServer) -> None:
     journal = MemoryJournal(*telemetry(1, 5))
     seams = make_seams()
@@ -268,6 +278,19 @@ async def test_urgent_records_overtake_a_backlog(server: UplinkServer) -> None:
     order = [stream for stream, _, _ in stored(server)]
     assert order.index(1) < before + 20
     assert order.index(2) < before + 20
+
+
+async def test_a_busy_stream_leaves_a_tenth_to_those_below(server: UplinkServer) -> None:
+    server.credit_bytes = 1_000
+    busy = [make_record(seq, bytes(1_000), stream=Stream.EVENTS) for seq in range(1, 101)]
+    below = [make_record(seq, bytes(1_000), stream=Stream.BULK) for seq in range(1, 6)]
+    forwarder = make_forwarder(server, MemoryJournal(*busy, *below))
+    async with running(forwarder):
+        assert await forwarder.drain(600)
+    order = [stream for stream, _, _ in stored(server)]
+    last_of_bulk = len(order) - order[::-1].index(4)
+    assert order[0] == 2
+    assert 40 <= last_of_bulk <= 60
 
 
 async def test_a_record_refused_for_good_is_told_and_passed(server: UplinkServer) -> None:

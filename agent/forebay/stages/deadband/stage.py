@@ -163,18 +163,26 @@ def _moved(
 ) -> NDArray[np.bool_]:
     """Whether each raw value moved by more than its raw threshold; to and from NaN is a move.
 
-    A threshold of 0 compares the values themselves, so that no integer is rounded to a float.
+    A threshold of 0 compares the values themselves.
     """
     changed: NDArray[np.bool_] = np.asarray(now != last, np.bool_)
     if now.dtype in (object, np.bool_):
         return changed
-    with np.errstate(invalid="ignore", over="ignore"):
-        distance = np.abs(now.astype(np.float64) - last.astype(np.float64))
-    far: NDArray[np.bool_] = changed & ((threshold == 0) | (distance > threshold))
+    far: NDArray[np.bool_] = changed & ((threshold == 0) | (_distance(now, last) > threshold))
     if now.dtype.kind == "f":
         unlike = np.isnan(now) | np.isnan(last)
         far = np.where(unlike, np.isnan(now) != np.isnan(last), far)
     return far
+
+
+def _distance(now: NDArray[Any], last: NDArray[Any]) -> NDArray[Any]:
+    """Give |now - last|: of integers exactly, as unsigned ones of the same width."""
+    if now.dtype.kind == "f":
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.abs(now.astype(np.float64) - last.astype(np.float64))
+    # The larger minus the smaller may wrap in a signed type; read as unsigned it is right.
+    apart: NDArray[Any] = np.maximum(now, last) - np.minimum(now, last)
+    return apart.view(np.dtype(f"u{apart.dtype.itemsize}"))
 
 
 def _turns(index: NDArray[np.uint32]) -> NDArray[np.intp]:

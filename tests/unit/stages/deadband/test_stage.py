@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.interfaces import StageSpec
 from forebay.model import Batch, Quality, Sample, Schema, Tag, ValueType, is_bad
 from forebay.stages.deadband import SPEC
 from forebay.stages.deadband.config import DeadbandSettings
 from forebay.stages.deadband.stage import MAX_SCHEMAS, Deadband
+
+if TYPE_CHECKING:
+    from forebay.interfaces import StageSpec
 
 SECOND = 1_000_000_000
 BAD = int(Quality.BAD_NO_COMMUNICATION)
@@ -141,8 +143,9 @@ def test_strings_and_booleans_pass_on_every_change_only() -> None:
     assert [(name, value) for name, value, _ in moved] == [("name", "b"), ("running", True)]
 
 
-def test_large_integers_are_not_rounded() -> None:
-    deadband = stage()
+@pytest.mark.parametrize("threshold", [0.0, 0.5])
+def test_large_integers_are_not_rounded(threshold: float) -> None:
+    deadband = stage(threshold)
     deadband.apply(scans(MIXED, [[0, "", 0.0, 0, False, 2**64 - 1]]))
     moved = seen(deadband.apply(scans(MIXED, [[0, "", 0.0, 0, False, 2**64 - 2]])))
     assert [(name, value) for name, value, _ in moved] == [("total", 2**64 - 2)]
@@ -222,7 +225,7 @@ class Plain:
             return bool(raw != last) and not both_nan
         if math.isnan(raw) or math.isnan(last):
             return math.isnan(raw) != math.isnan(last)
-        return raw != last and abs(raw - last) > self._threshold / abs(tag.scale)
+        return bool(raw != last) and abs(raw - last) > self._threshold / abs(tag.scale)
 
 
 def raws(batch: Batch) -> list[Any]:
