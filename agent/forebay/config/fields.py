@@ -134,6 +134,8 @@ def bounds(field: FieldInfo) -> str:
             high = f"to {mark.max_length} characters"
     if high.startswith("to") and not low.startswith("from"):
         high = high.replace("to", "at most", 1)
+    if not high.startswith("to") and low.startswith("from"):
+        low = low.replace("from", "at least", 1)
     joint = " " if low.startswith("from") and high.startswith("to") else ", "
     return joint.join(filter(None, (low, high)))
 

@@ -12,14 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CONFIG = Path("/etc/forebay/forebay.toml")
 STATE = Path("/var/lib/forebay")
 SOCKET = Path("/run/forebay/control.sock")
-
-
-def config_path(environ: Mapping[str, str]) -> Path:
-    """Give the configuration file: `FOREBAY_CONFIG`, or `CONFIG` if unset or empty."""
-    return Path(environ.get("FOREBAY_CONFIG") or CONFIG)
 
 
 def state_directory(environ: Mapping[str, str]) -> Path:

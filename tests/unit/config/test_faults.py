@@ -31,7 +31,7 @@ def faults_of(data: dict[str, Any]) -> list[str]:
         ({"prot": 1}, "prot: is unknown (did you mean 'port'?)"),
         (
             {"buffer": "1 GiB"},
-            "buffer: must be from 1 KiB, less than 1 GiB, not '1 GiB' (correct it: Its memory)",
+            "buffer: must be at least 1 KiB, less than 1 GiB, not '1 GiB' (correct it: Its memory)",
         ),
         (
             {"buffer": "lots"},

@@ -46,7 +46,7 @@ def test_kind_of_an_optional_or_secret_field_is_that_of_its_value() -> None:
     ("name", "expected"),
     [
         ("port", "from 1 to 65535"),
-        ("buffer", "from 1 KiB, less than 1 GiB"),
+        ("buffer", "at least 1 KiB, less than 1 GiB"),
         ("pause", "more than 0 s"),
         ("rest", "more than 0 s, at most 1 min"),
         ("timeout", "more than 0 s, at most 5 min"),
