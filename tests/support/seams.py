@@ -15,5 +15,5 @@ from forebay.net import SystemNetwork
 
 def system_seams() -> Seams:
     """Give the machine's clock, disk and network, seeded randomness, and events that only count."""
-    log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(60))
+    log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(50))
     return Seams(SystemClock(), SystemDisk(), SystemNetwork(), random.Random(1), Events(log))

@@ -1,0 +1,174 @@
+"""The agent is killed with SIGKILL at random moments, while PLC and server misbehave too.
+
+Every journaled reading must be at the server once, byte for byte, and no value under another tag.
+Each value carries its own tag's number, so a misfiled one betrays itself. CRASH_KILLS and
+CRASH_SEED set the number of kills and repeat a run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import apsw
+import numpy as np
+import pytest
+
+from forebay.columnar import decode_batch, decode_schema, peek_schema_id
+from forebay.journal.journal import Journal, JournalLimits
+from forebay.model import Position, Record, RecordKind, Schema, Stream
+from forebay.testing.modbus_server import Misbehaviour, ModbusServer
+from support.processes import World, until
+from support.seams import system_seams
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TAGS = 200
+KILLS = int(os.environ.get("CRASH_KILLS", "50"))
+SEED = int(os.environ.get("CRASH_SEED", secrets.randbelow(10**9)))
+FAULTS = [
+    Misbehaviour.LATE,
+    Misbehaviour.TWICE,
+    Misbehaviour.WRONG_TRANSACTION,
+    Misbehaviour.WRONG_UNIT,
+    Misbehaviour.WRONG_BYTE_COUNT,
+    Misbehaviour.SILENCE,
+    Misbehaviour.HALF_THEN_SILENCE,
+    Misbehaviour.GARBAGE,
+    Misbehaviour.CLOSE,
+]
+
+
+def plc() -> ModbusServer:
+    """Serve uint32 tag i at registers 2i and 2i + 1.
+
+    Its number above, a counter of requests below.
+    """
+    server = ModbusServer()
+
+    def value(area: str, address: int) -> int:
+        del area
+        return address // 2 if address % 2 == 0 else len(server.requests) & 0xFFFF
+
+    server.values = value
+    return server
+
+
+def write_config(world: World, port: int) -> None:
+    rows = "\n".join(f"t{i},holding:{2 * i},uint32" for i in range(TAGS))
+    (world.directory / "plc.csv").write_text(f"name,address,type\n{rows}\n", encoding="utf-8")
+    world.write_config(
+        f"""
+[devices.plc]
+protocol = "modbus"
+host = "127.0.0.1"
+port = {port}
+timeout = "150 ms"
+tags = "plc.csv"
+backoff = {{ first = "20 ms", most = "200 ms" }}
+[devices.plc.groups.default]
+period = "20 ms"
+""",
+        more='commit_interval = "50 ms"',
+    )
+
+
+async def journaled(directory: Path) -> list[Record]:
+    """Read everything back from the journal's files."""
+    limits = JournalLimits(
+        max_bytes=1 << 30, max_age_s=1e9, segment_bytes=16 << 20, ring_bytes=1 << 20
+    )
+    records: list[Record] = []
+    async with Journal(directory, limits, system_seams()) as journal:
+        after = Position(Stream.TELEMETRY, 0, 0)
+        while found := await journal.read(after, 8 << 20):
+            records += found
+            after = found[-1].position
+    return records
+
+
+def stored(path: Path) -> list[tuple[int, int, bytes]]:
+    """Give (epoch, seq, payload) of every record in the server's store."""
+    database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    query = "SELECT epoch, seq, payload FROM records JOIN lines ON lines.id = line"
+    return [(int(e), int(s), bytes(p)) for e, s, p in database.execute(query)]
+
+
+def check_values(records: list[Record]) -> tuple[int, int]:
+    """Assert that each value stands under its own tag; give how many were good and bad."""
+    schemas: dict[int, Schema] = {}
+    good = bad = 0
+    for record in records:
+        if record.kind is RecordKind.SCHEMA:
+            schema = decode_schema(record.payload)
+            schemas[schema.id] = schema
+        elif record.kind is RecordKind.BATCH:
+            batch = decode_batch(record.payload, schemas[peek_schema_id(record.payload)])
+            names = np.array([int(tag.name[1:]) for tag in batch.schema.tags])
+            values = batch.values[0]
+            usable = np.ones(values.shape, bool)
+            if batch.quality is not None:
+                usable = batch.quality >> 31 == 0
+            assert ((values >> 16) == names)[usable].all(), "a value stands under another tag"
+            assert len(set(batch.times_ns.tolist())) == batch.rows
+            good += int(usable.sum())
+            bad += int((~usable).sum())
+    return good, bad
+
+
+async def one_life(world: World, server: ModbusServer, rng: random.Random) -> None:
+    """Run the agent for a random while among random faults, then kill it."""
+    await world.agent.start()
+    for _ in range(rng.randint(1, 3)):
+        server.misbehaviour = rng.choice(FAULTS) if rng.random() < 0.5 else None
+        if world.server.running and rng.random() < 0.15:
+            await world.server.kill()
+        elif not world.server.running and rng.random() < 0.5:
+            await world.server.start()
+        await asyncio.sleep(rng.uniform(0.1, 1.1))  # the random moment is what is tested
+        server.misbehaviour = None
+    await world.agent.kill()
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(900)
+async def test_kill_9_loses_repeats_and_misfiles_nothing(tmp_path: Path) -> None:
+    sys.stdout.write(f"CRASH_SEED={SEED} CRASH_KILLS={KILLS}\n")
+    rng = random.Random(SEED)
+    async with World(tmp_path) as world, plc() as server:
+        write_config(world, server.port)
+        await world.server.start()
+        for _ in range(KILLS):
+            await one_life(world, server, rng)
+        if not world.server.running:
+            await world.server.start()
+        await world.agent.start()
+        await until(
+            lambda: world.agent.text().count('"uplink_connected"') > 0, "the uplink connects"
+        )
+        left: int | None = None
+        while left != 0:
+            left = await world.pending()
+            assert world.agent.running, world.agent.text()[-2000:]
+        assert await world.agent.stop() == 0
+        await world.server.stop()
+
+        at_server = stored(world.store / "fleet.db")
+        records = await journaled(world.journal)
+    times_stored = Counter((epoch, seq) for epoch, seq, _ in at_server)
+    assert max(times_stored.values()) == 1, "a record is at the server twice"
+    theirs = {(epoch, seq): payload for epoch, seq, payload in at_server}
+    mine = {(r.position.epoch, r.position.seq): r.payload for r in records}
+    assert mine.keys() == theirs.keys(), "journal and server hold different records"
+    assert mine == theirs, "journal and server hold different bytes"
+    good, bad = check_values(records)
+    assert good > TAGS * KILLS, "the PLC was hardly read"
+    assert bad > 0, "no fault of the PLC was seen"
+    gaps = sum(r.kind is RecordKind.GAP for r in records)
+    sys.stdout.write(f"{len(records)} records, {good} good and {bad} bad samples, {gaps} gaps\n")
