@@ -64,12 +64,12 @@ class SegmentView(Protocol):
 
     @property
     def time_min_ns(self) -> int:
-        """Earliest source time in it, ns since 1970 UTC."""
+        """Earliest source time in it, ns since 1970 UTC; 0 if it holds no sample."""
         ...
 
     @property
     def time_max_ns(self) -> int:
-        """Latest source time in it, ns since 1970 UTC."""
+        """Latest source time in it, ns since 1970 UTC; 0 if it holds no sample."""
         ...
 
 

@@ -89,7 +89,8 @@ def backlog(segments: Iterable[SegmentView], acked: Mapping[Stream, Position]) -
             continue
         records += left
         size += segment.bytes * left // total
-        span = segment.time_max_ns - segment.time_min_ns
-        at = segment.time_min_ns + span * (total - left) // total
-        oldest = at if oldest is None else min(oldest, at)
+        if segment.time_min_ns:
+            span = segment.time_max_ns - segment.time_min_ns
+            at = segment.time_min_ns + span * (total - left) // total
+            oldest = at if oldest is None else min(oldest, at)
     return Backlog(records, size, oldest)

@@ -40,6 +40,12 @@ def test_retired_segments_do_not_count() -> None:
     assert backlog([segment(1, 11, 20)], at(1, 4)) == Backlog(10, 100, 11 * 10**9)
 
 
+def test_segments_without_samples_have_no_age() -> None:
+    bare = MemorySegment(T, 1, 1, 2, 20, 0, 0)
+    assert backlog([bare], at(0, 0)) == Backlog(2, 20, None)
+    assert backlog([bare, segment(2, 5, 5)], at(0, 0)) == Backlog(3, 30, 5 * 10**9)
+
+
 def test_streams_add_up() -> None:
     segments = [segment(1, 1, 2, stream=Stream.EVENTS), segment(1, 5, 6)]
     assert backlog(segments, at(1, 5)) == Backlog(3, 30, 10**9)
