@@ -61,10 +61,15 @@ class Faults:
 
 @dataclass(slots=True)
 class Store:
-    """What the server durably has. `records` are in the order of their commits, each once."""
+    """What the server durably has.
+
+    `records` are in the order of their commits, each once. `committed` passes over a hole only if
+    the gateway said that nothing will come there; `islands` are the seqs known beyond it.
+    """
 
     records: list[pb.Record] = field(default_factory=list)
     committed: dict[Key, int] = field(default_factory=dict)
+    islands: dict[Key, set[int]] = field(default_factory=dict)
     duplicates: int = 0
     damaged: int = 0
 
@@ -74,12 +79,24 @@ class Store:
         if google_crc32c.value(record.payload) != record.crc:
             self.damaged += 1
             return False
-        if record.seq <= self.committed.get(key, 0):
+        if record.absent_from:
+            self.cover(key, record.absent_from, record.seq - 1)
+        if record.seq <= self.committed.get(key, 0) or record.seq in self.islands.get(key, ()):
             self.duplicates += 1
             return False
-        self.committed[key] = record.seq
+        self.cover(key, record.seq, record.seq)
         self.records.append(record)
         return True
+
+    def cover(self, key: Key, first: int, last: int) -> None:
+        """Count `first..last` as known."""
+        islands = self.islands.setdefault(key, set())
+        islands.update(range(first, last + 1))
+        committed = self.committed.get(key, 0)
+        while committed + 1 in islands:
+            committed += 1
+        self.committed[key] = committed
+        islands.difference_update([seq for seq in islands if seq <= committed])
 
 
 class UplinkServer(UplinkServicer):
@@ -145,6 +162,8 @@ class UplinkServer(UplinkServicer):
         """Serve one session."""
         first = await anext(aiter(request_iterator))
         self.hellos.append(first.hello)
+        for head in first.hello.heads:
+            self.store.cover((head.stream, head.epoch), 1, head.first_seq - 1)
         faults = self.faults
         if faults.refuse is not None:
             await _refuse(context, faults.refuse, faults.retry_s)
@@ -175,7 +194,7 @@ class UplinkServer(UplinkServicer):
                 continue
             if record.seq in faults.reject:
                 ack.rejected.add(seq=record.seq, code="BadDecodingError", permanent=True)
-                self.store.committed[key] = max(record.seq, self.store.committed.get(key, 0))
+                self.store.cover(key, record.seq, record.seq)
                 continue
             session.commits += self.store.take(record)
             if session.commits == faults.crash_after:

@@ -366,6 +366,22 @@ async def test_retention_may_take_what_was_not_sent(server: UplinkServer) -> Non
     assert [r.seq for r in server.store.records] == list(range(5, 11))
 
 
+async def test_holes_in_the_journal_stop_nothing(server: UplinkServer) -> None:
+    """Damage took 4 to 6 and, in the next epoch, the first record: the acks go on behind them."""
+    second = [make_record(seq, epoch=2 * E) for seq in (2, 3)]
+    server.faults = Faults(crash_after=4)
+    journal = MemoryJournal(*telemetry(1, 3), *telemetry(7, 9), *second)
+    forwarder = make_forwarder(server, journal, **QUICK)
+    async with running(forwarder):
+        assert await forwarder.drain(600)
+        assert forwarder.status().pending_records == 0
+    assert [(e // E, seq) for _, e, seq in stored(server)] == [
+        *((1, seq) for seq in (1, 2, 3, 7, 8, 9)),
+        *((2, seq) for seq in (2, 3)),
+    ]
+    assert journal.cursor("cloud").get(T) == Position(T, 2 * E, 3)
+
+
 async def test_a_failed_journal_ends_the_forwarder(server: UplinkServer) -> None:
     journal = MemoryJournal(*telemetry(1, 5))
     forwarder = make_forwarder(server, journal)

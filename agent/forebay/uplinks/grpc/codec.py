@@ -49,8 +49,30 @@ def hello(offer: Offer, wall_ns: int, version: str) -> pb.FromGateway:
     )
 
 
-def group(records: Sequence[Record]) -> pb.FromGateway:
-    """Give the message that carries `records`, in order."""
+class Sequel:
+    """How far each stream's epoch has gone in a session, so that the server learns of holes.
+
+    The forwarder sends all that the journal holds behind what the server has, in order. So what
+    lies between two records of one epoch is not in the journal any more and will not come.
+    """
+
+    def __init__(self, offer: Offer, terms: Terms) -> None:
+        """Begin at what the server has, or before the first record there is, if that is later."""
+        self._last = {(r.stream, r.epoch): r.committed_seq for r in terms.resume}
+        for head in offer.heads:
+            key = (head.stream, head.epoch)
+            self._last[key] = max(self._last.get(key, 0), head.first_seq - 1)
+
+    def absent_from(self, position: Position) -> int:
+        """Give the first seq of the hole before `position`, 0 for none; call once per record."""
+        key = position[:2]
+        last = self._last.get(key, 0)
+        self._last[key] = max(last, position.seq)
+        return last + 1 if position.seq > last + 1 else 0
+
+
+def group(records: Sequence[Record], sequel: Sequel) -> pb.FromGateway:
+    """Give the message that carries `records`, in order; `sequel` is that of the session."""
     message = pb.FromGateway()
     add = message.records.records.add
     for record in records:
@@ -67,6 +89,7 @@ def group(records: Sequence[Record]) -> pb.FromGateway:
             crc=record.crc,
             hash=record.hash,
             payload=record.payload,
+            absent_from=sequel.absent_from(record.position),
         )
     return message
 

@@ -57,6 +57,7 @@ class GrpcUplink:
         self._name, self._settings, self._seams = name, settings, seams
         self._channel: grpc.aio.Channel | None = None
         self._call: Call | None = None
+        self._sequel: codec.Sequel | None = None
 
     async def connect(self, offer: Offer) -> Terms:
         """See `Uplink.connect`. The files of TLS are read each time, so that renewed ones count."""
@@ -79,11 +80,15 @@ class GrpcUplink:
                 "the server's first message is no Welcome",
                 hint="this address may serve something else: check host and port",
             )
-        return codec.terms(answer.welcome)
+        terms = codec.terms(answer.welcome)
+        self._sequel = codec.Sequel(offer, terms)
+        return terms
 
     async def send(self, records: Sequence[Record]) -> None:
         """See `Uplink.send`; one message, and flow control may hold the return."""
-        await self._write(codec.group(records))
+        if self._sequel is None:
+            raise self._closed()
+        await self._write(codec.group(records, self._sequel))
 
     async def receipts(self) -> AsyncIterator[Receipt]:
         """See `Uplink.receipts`.
@@ -103,7 +108,7 @@ class GrpcUplink:
     async def close(self) -> None:
         """See `Uplink.close`; bounded by CLOSE_TIMEOUT_S."""
         call, channel = self._call, self._channel
-        self._call = self._channel = None
+        self._call = self._channel = self._sequel = None
         if call is not None:
             call.cancel()
         if channel is not None:

@@ -10,6 +10,7 @@ from forebay._proto import uplink_pb2 as pb
 from forebay.errors import UplinkMisbehaved, UplinkUnavailable
 from forebay.interfaces import Head, Offer, Receipt, Resume
 from forebay.model import Position, Record, RecordKind, Stream
+from forebay.testing.records import make_record
 from forebay.uplinks.grpc import codec
 
 records = st.builds(
@@ -33,7 +34,8 @@ records = st.builds(
 
 @given(st.lists(records, max_size=5))
 def test_records_cross_the_wire_unchanged(sent: list[Record]) -> None:
-    message = pb.FromGateway.FromString(codec.group(sent).SerializeToString())
+    sequel = codec.Sequel(Offer("", "", 1, ()), codec.terms(pb.Welcome()))
+    message = pb.FromGateway.FromString(codec.group(sent, sequel).SerializeToString())
     got = [
         Record(
             position=Position(Stream.of(r.stream), r.epoch, r.seq),
@@ -58,6 +60,21 @@ def test_kinds_and_streams_have_the_numbers_of_the_wire() -> None:
     assert {stream.name: stream.number for stream in Stream} == {
         name: number for name, number in pb.Stream.items() if number
     }
+
+
+def test_holes_are_told_from_what_is_committed_offered_or_sent() -> None:
+    """Epoch 5 is committed up to 3; of epoch 6 the journal's first is 10; nothing of 7."""
+    welcome = pb.Welcome(committed=[pb.Committed(stream=pb.BULK, epoch=5, committed_seq=3)])
+    heads = (Head(Stream.BULK, 5, 1, 20), Head(Stream.BULK, 6, 10, 20))
+    sequel = codec.Sequel(Offer("", "", 1, heads), codec.terms(welcome))
+    sent = [(5, 4), (5, 7), (5, 8), (6, 10), (6, 12), (7, 1), (7, 1), (8, 3), (5, 4), (5, 9)]
+    told = [
+        r.absent_from
+        for r in codec.group(
+            [make_record(seq, stream=Stream.BULK, epoch=epoch) for epoch, seq in sent], sequel
+        ).records.records
+    ]
+    assert told == [0, 5, 0, 0, 11, 0, 0, 1, 0, 0]
 
 
 def test_hello() -> None:
