@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from forebay_fleet.store.reader import LineRow, RecordRow, StoreReader
 
 
+MAX_PROBLEMS = 100
+
+
 @dataclass(slots=True)
 class Finding:
     """What reading everything back found; every count but the first two is 0 in a sound store.
@@ -45,6 +48,11 @@ class Finding:
     wrong_chains: int = 0
     unexplained: int = 0
     problems: list[str] = field(default_factory=list)
+
+    def fault(self, text: str) -> None:
+        """Note what is wrong, one line; the counts go on when there are too many lines."""
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(text)
 
     @property
     def sound(self) -> bool:
@@ -91,7 +99,7 @@ def verify(reader: StoreReader, gateway: str | None = None) -> Finding:
     reader.snapshot()
     finding = Finding(duplicate_positions=reader.repeated_positions())
     if finding.duplicate_positions:
-        finding.problems.append(f"{finding.duplicate_positions} positions hold two records")
+        finding.fault(f"{finding.duplicate_positions} positions hold two records")
     groups: dict[tuple[str, str, str], _Samples] = defaultdict(_Samples)
     schemas: dict[tuple[int, int], SchemaView] = {}
     for line in reader.lines(gateway):
@@ -100,7 +108,7 @@ def verify(reader: StoreReader, gateway: str | None = None) -> Finding:
         repeated = samples.repeated()
         finding.duplicate_samples += repeated
         if repeated:
-            finding.problems.append(f"{name} {source}/{group}: {repeated} samples stored twice")
+            finding.fault(f"{name} {source}/{group}: {repeated} samples stored twice")
     return finding
 
 
@@ -123,7 +131,7 @@ def _verify_line(
         coverage.add(record.seq, record.seq)
         if record.revision == 0 and hashlib.sha256(record.payload).digest() != record.hash:
             finding.damaged += 1
-            finding.problems.append(f"{where} {record.seq}: the payload has another hash")
+            finding.fault(f"{where} {record.seq}: the payload has another hash")
             continue
         if record.kind == uplink_pb2.BATCH:
             samples += _verify_batch(
@@ -131,7 +139,7 @@ def _verify_line(
             )
     if (records, samples) != (line.records, line.samples):
         finding.wrong_counts += 1
-        finding.problems.append(
+        finding.fault(
             f"{where}: the ledger counts {line.records} records and {line.samples} samples,"
             f" there are {records} and {samples}"
         )
@@ -155,11 +163,11 @@ def _verify_batch(
         batch = decode_batch(record.payload, schema)
     except DecodingError as error:
         finding.undecodable += 1
-        finding.problems.append(f"{where} {record.seq}: {error}")
+        finding.fault(f"{where} {record.seq}: {error}")
         return record.samples
     if record.revision == 0 and batch.samples != record.samples:
         finding.wrong_counts += 1
-        finding.problems.append(
+        finding.fault(
             f"{where} {record.seq}: {record.samples} samples announced, {batch.samples} there"
         )
     groups[gateway, schema.message.source, schema.message.group].add(batch)
@@ -197,11 +205,11 @@ def _verify_coverage(
             coverage.add(first, last)
     if (coverage.committed, coverage.islands) != (line.coverage.committed, line.coverage.islands):
         finding.wrong_coverage += 1
-        finding.problems.append(f"{where}: the ledger covers other positions than the data")
+        finding.fault(f"{where}: the ledger covers other positions than the data")
     chain = GENESIS
     for seq in sorted(hashes):
         if seq <= line.coverage.committed:
             chain = extend(chain, hashes[seq])
     if chain != line.chain:
         finding.wrong_chains += 1
-        finding.problems.append(f"{where}: the hash chain does not match the records")
+        finding.fault(f"{where}: the hash chain does not match the records")

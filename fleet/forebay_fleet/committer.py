@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MIN_JOB_BYTES = 256
+"""What a job counts for at least: message, future, closure."""
+
 
 class Budget:
     """Bytes that may be in use at once, given in the order asked for.
@@ -73,8 +76,8 @@ class Committer:
         self._store = store
         self._commit_bytes = commit_bytes
         self._memory = Budget(memory_bytes)
-        # Bounded by the memory budget.
-        self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        # Never full: each job takes so much of the memory at least, and two are for the end.
+        self._jobs: queue.Queue[_Job[Any] | None] = queue.Queue(memory_bytes // MIN_JOB_BYTES + 2)
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._failure: StoreFailed | None = None
         self.failed = asyncio.Event()
@@ -91,7 +94,7 @@ class Committer:
 
     async def __aexit__(self, *_: object) -> None:
         """Commit what waits, then end the thread."""
-        self._jobs.put(None)
+        self._jobs.put_nowait(None)
         await asyncio.to_thread(self._thread.join)
 
     async def submit(self, apply: Callable[[], Callable[[], T]], size: int) -> asyncio.Future[T]:
@@ -101,9 +104,10 @@ class Committer:
         future raises SessionEnded if `apply` does (after the commit of what it did before),
         StoreFailed if the disk fails.
         """
+        size = max(size, MIN_JOB_BYTES)
         await self._memory.take(size)
         future: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.put(_Job(apply, size, future))
+        self._jobs.put_nowait(_Job(apply, size, future))
         return future
 
     def _run(self) -> None:

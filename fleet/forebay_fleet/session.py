@@ -70,7 +70,9 @@ class Session:
         self._channel = channel
         self._certified = certified
         self._credit = Budget(desk.limits.credit_bytes)
-        self._decisions: asyncio.Queue[_Decision | None] = asyncio.Queue()
+        # Never full: each message takes so much of the credit at least, and one is for the end.
+        most = desk.limits.credit_bytes // RECORD_OVERHEAD_BYTES + 2
+        self._decisions: asyncio.Queue[_Decision | None] = asyncio.Queue(most)
         self._ended: SessionEnded | None = None
         self._log = structlog.get_logger().bind(gateway=certified)
 
@@ -80,6 +82,17 @@ class Session:
         Raises:
             SessionEnded: with the status that the gateway is to get.
         """
+        try:
+            await self._serve()
+        except asyncio.CancelledError:
+            self._log.info("session_lost")
+            raise
+        except SessionEnded as end:
+            self._log.warning("session_ended", status=end.status, reason=str(end))
+            raise
+        self._log.info("session_closed")
+
+    async def _serve(self) -> None:
         end: SessionEnded | None = None
         try:
             gateway = await self._greet()
@@ -94,9 +107,7 @@ class Session:
         except* StoreFailed:
             end = SessionEnded("UNAVAILABLE", "the store failed")
         if end is not None:
-            self._log.warning("session_ended", status=end.status, reason=str(end))
             raise end
-        self._log.info("session_closed")
 
     async def _greet(self) -> int:
         try:
@@ -139,7 +150,7 @@ class Session:
         self._decisions.put_nowait(None)
 
     def _decided(self, size: int, acks: asyncio.Future[list[uplink_pb2.Ack]]) -> None:
-        """Called in the order of submission. The queue is bounded by the credit."""
+        """Called in the order of submission."""
         acks.exception()  # marks it as seen: after the end of a session nobody asks
         self._decisions.put_nowait(_Decision(acks, size))
 

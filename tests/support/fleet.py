@@ -78,18 +78,15 @@ class FleetServer:
         assert self._process is None
         files = {"cert": "server.crt", "key": "server.key", "client-ca": "ca.crt"}
         tls = [f"--{option}={self.pki / name}" for option, name in files.items()]
-        process = subprocess.Popen(
-            [
-                *COMMAND,
-                "serve",
-                *("--data", str(self.data), "--listen", self.address),
-                *(["--insecure"] if self._insecure else tls),
-                *self._arguments,
-            ],
-            stdout=subprocess.PIPE,
-            stderr=self.log.open("a"),
-            text=True,
-        )
+        command = [
+            *COMMAND,
+            "serve",
+            *("--data", str(self.data), "--listen", self.address),
+            *(["--insecure"] if self._insecure else tls),
+            *self._arguments,
+        ]
+        with self.log.open("a") as log:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         self._process = process
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -102,6 +99,11 @@ class FleetServer:
         """End the server as a supervisor does; give its exit status."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait until the server has ended by itself; give its exit status."""
+        assert self._process is not None
         status = self._process.wait(STOP_TIMEOUT_S)
         self._close()
         return status
@@ -164,8 +166,11 @@ class Gateway:
         files: ClientFiles | None,
         name: str = "press-hall-1",
         heads: Iterable[uplink_pb2.Head] = (),
+        *,
+        first: uplink_pb2.Record | None = None,
     ) -> None:
-        """Speak for `name`, whatever the certificate says."""
+        """Speak for `name`, whatever the certificate says; begin with `first` in place of Hello."""
+        self._first = first
         self._channel = channel(address, files)
         self._hello = uplink_pb2.Hello(
             gateway=name, boot_id="boot", session=1, heads=heads, version="test"
@@ -176,7 +181,10 @@ class Gateway:
         stub = uplink_pb2_grpc.UplinkStub(self._channel)
         self._call = stub.Session()
         try:
-            await self._call.write(uplink_pb2.FromGateway(hello=self._hello))
+            if self._first is None:
+                await self.say_hello()
+            else:
+                await self.send(self._first)
             self.welcome = (await self.receive()).welcome
         except BaseException:
             await self._channel.close()
@@ -192,8 +200,8 @@ class Gateway:
         """Send one message of records. Raises grpc.aio.AioRpcError when the session has ended."""
         await self._write(uplink_pb2.FromGateway(records=uplink_pb2.RecordGroup(records=records)))
 
-    async def say_hello_again(self) -> None:
-        """Break the protocol."""
+    async def say_hello(self) -> None:
+        """Say Hello; a second time breaks the protocol."""
         await self._write(uplink_pb2.FromGateway(hello=self._hello))
 
     async def _write(self, message: uplink_pb2.FromGateway) -> None:

@@ -25,7 +25,9 @@ def load(path: Path) -> x509.Certificate:
 
 def test_an_outside_verifier_accepts_what_is_issued(tmp_path: Path) -> None:
     ca = load(init(tmp_path, "CA").certificate)
-    server = load(issue_server(tmp_path, tmp_path, ["fleet.example.org", "10.0.0.1"], 30).certificate)
+    server = load(
+        issue_server(tmp_path, tmp_path, ["fleet.example.org", "10.0.0.1"], 30).certificate
+    )
     builder = PolicyBuilder().store(Store([ca]))
     builder.build_server_verifier(x509.DNSName("fleet.example.org")).verify(server, [])
     address = x509.IPAddress(ipaddress.ip_address("10.0.0.1"))

@@ -59,19 +59,21 @@ def batches(draw: st.DrawFn) -> Batch:
     times = array(draw, ValueType.INT64, (rows,)) >> 2
     received = times + draw(st.integers(0, 1 << 40))
     if draw(st.booleans()):
-        quality = draw(st.none() | st.just((rows, n)))
+        shape: tuple[int, ...] = (rows, n)
         values = tuple(array(draw, lane.type, (rows, len(lane.columns))) for lane in schema.lanes)
         index = None
     else:
-        quality = draw(st.none() | st.just((rows,)))
+        shape = (rows,)
         index = np.array(draw(st.lists(st.integers(0, n - 1), min_size=rows, max_size=rows)), "u4")
         values = tuple(
             array(draw, lane.type, (int(np.isin(index, lane.columns).sum()),))
             for lane in schema.lanes
         )
-    if quality is not None:
-        codes = draw(st.lists(QUALITIES, min_size=math.prod(quality), max_size=math.prod(quality)))
-        quality = np.array(codes, np.uint32).reshape(quality)
+    quality = None
+    if draw(st.booleans()):
+        count = math.prod(shape)
+        codes = draw(st.lists(QUALITIES, min_size=count, max_size=count))
+        quality = np.array(codes, np.uint32).reshape(shape)
     return Batch(schema, times, received, values, quality, index)
 
 
@@ -86,9 +88,7 @@ def expected(batch: Batch, column: int) -> list[tuple[int, int, Any, int]]:
     name = batch.schema.tags[column].name
     qualities = [s.quality for s in batch.iter_samples() if s.tag.name == name]
     samples = [s for s in good.iter_samples() if s.tag.name == name]
-    return [
-        (s.time_ns, s.received_ns, s.value, q) for s, q in zip(samples, qualities, strict=True)
-    ]
+    return [(s.time_ns, s.received_ns, s.value, q) for s, q in zip(samples, qualities, strict=True)]
 
 
 def flat(series: Series) -> list[tuple[int, int, Any, int]]:

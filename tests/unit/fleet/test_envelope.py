@@ -77,8 +77,10 @@ def test_samples_are_what_the_payload_holds(
         assert judge(message, LIMIT, lambda _: columns).schema_id == 7
 
 
-def gap(**fields: int) -> bytes:
-    return batch_pb2.Gap(cause=batch_pb2.CORRUPT, **fields).SerializeToString()
+def gap(epoch: int = 0, seq_from: int = 0, seq_to: int = 0, samples: int = 0) -> bytes:
+    return batch_pb2.Gap(
+        cause=batch_pb2.CORRUPT, epoch=epoch, seq_from=seq_from, seq_to=seq_to, samples=samples
+    ).SerializeToString()
 
 
 @pytest.mark.parametrize(

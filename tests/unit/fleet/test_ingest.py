@@ -21,7 +21,7 @@ from forebay_fleet.store.writer import StoreWriter
 from support.fleet import anchor, record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 EPOCH = 1 << 48
@@ -39,7 +39,9 @@ class Server:
         self.store = StoreWriter(self.directory)
         self.ingest = Ingest(self.store, LIMITS, lambda: 1_000_000_000)
 
-    def hello(self, *heads: tuple[int, int], name: str = "g", epoch: int = EPOCH) -> uplink_pb2.Welcome:
+    def hello(
+        self, *heads: tuple[int, int], name: str = "g", epoch: int = EPOCH
+    ) -> uplink_pb2.Welcome:
         hello = uplink_pb2.Hello(gateway=name)
         for first, following in heads:
             hello.heads.add(
@@ -52,15 +54,14 @@ class Server:
     def send(self, *records: uplink_pb2.Record) -> uplink_pb2.Ack:
         """Send records of one line and give its ack, as the committer does."""
         with self.store.transaction():
+            told: Callable[[], list[uplink_pb2.Ack]] | SessionEnded
             try:
-                acks = self.ingest.take(self.gateway, records)
-            except SessionEnded as error:
-                ended = error
-            else:
-                ended = None
-        if ended is not None:
-            raise ended
-        (ack,) = acks()
+                told = self.ingest.take(self.gateway, records)
+            except SessionEnded as ended:
+                told = ended
+        if isinstance(told, SessionEnded):
+            raise told
+        (ack,) = told()
         return ack
 
     def line(self) -> LineRow:

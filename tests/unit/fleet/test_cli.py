@@ -1,0 +1,102 @@
+"""The command line: exit codes, help that is quick, tables that a person can read."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.fleet import COMMAND, FleetServer, Gateway, anchor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"NO_COLOR": "1", "COLUMNS": "200", "TERM": "dumb"}
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=environment,
+    )
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, forebay_fleet.cli;"
+        "print([m for m in ('grpc', 'numpy', 'apsw', 'cryptography', 'google.protobuf', 'uvloop')"
+        " if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_help_names_every_command() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    for command in ("serve", "query", "gateways", "ledger", "ca"):
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "text"),
+    [
+        (("nonsense",), 2, "No such command"),
+        (("serve",), 2, "--client-ca"),
+        (("serve", "--insecure", "--cert", "x"), 2, "--insecure"),
+        (("serve", "--insecure", "--listen", "0.0.0.0:0"), 2, "plaintext on 0.0.0.0"),
+        (("serve", "--insecure", "--listen", "localhost:0"), 2, "no address"),
+        (("serve", "--cert=a", "--key=b", "--client-ca=c"), 1, "No such file"),
+        (("gateways",), 1, "no store in"),
+        (("ledger",), 1, "no store in"),
+        (("query", "--gateway", "g", "--tag", "a/b"), 1, "no store in"),
+    ],
+)
+def test_faults_have_exit_codes_and_one_line(
+    tmp_path: Path, arguments: tuple[str, ...], status: int, text: str
+) -> None:
+    data = () if arguments[0] == "nonsense" else ("--data", str(tmp_path / "none"))
+    done = run(*arguments, *data)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_certificates_are_made_from_the_command_line(tmp_path: Path) -> None:
+    pki = str(tmp_path)
+    assert run("ca", "init", pki).returncode == 0
+    assert run("ca", "issue", pki, "--host", "localhost", "--host", "127.0.0.1").returncode == 0
+    assert run("ca", "issue", pki, "--gateway", "press-hall-1").returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("ca.crt", "ca.key", "server.crt", "server.key", "press-hall-1.crt", "press-hall-1.key")
+    }
+    again = run("ca", "issue", pki, "--gateway", "press-hall-1")
+    assert (again.returncode, "is there already" in again.stderr) == (1, True)
+    assert run("ca", "issue", pki).returncode == 2
+    assert run("ca", "issue", pki, "--gateway", "g", "--host", "h").returncode == 2
+
+
+async def test_tables_of_gateways_and_ledger(tmp_path: Path) -> None:
+    with FleetServer(tmp_path) as server:
+        async with Gateway(server.address, server.issue("hall-2"), "hall-2") as gateway:
+            await gateway.send(anchor(1), anchor(2), anchor(1), anchor(9))
+            await gateway.ack_up_to(2)
+        gateways = server.command("gateways").stdout.splitlines()
+        ledger = server.command("ledger", "--gateway", "hall-2").stdout.splitlines()
+        missing = server.command("ledger", "--gateway", "nobody")
+    assert gateways[0].split()[:3] == ["gateway", "agent", "sessions"]
+    assert gateways[1].split()[:3] == ["hall-2", "test", "1"]
+    assert ledger[0].split() == [
+        *("gateway", "stream", "epoch", "committed", "islands", "records", "samples", "gapped"),
+        *("refused", "duplicates", "forks"),
+    ]
+    assert ledger[1].split() == [
+        *("hall-2", "telemetry", "0001000000000000", "2", "1", "3", "0", "0", "0", "1", "0")
+    ]
+    assert (missing.returncode, "no gateway 'nobody'" in missing.stderr) == (2, True)
