@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from forebay.config.load import LoadedConfig
 
 DRAIN_S = 10.0
-"""How long a stopping agent goes on forwarding what is durable."""
+"""How long a stopping agent goes on forwarding to destinations that it is connected to."""
 EXIT_IO_ERROR = 74
 """EX_IOERR of sysexits.h: the supervisor restarts the agent, which recovers from disk."""
 
@@ -153,7 +153,8 @@ async def _serve(
     answers.state = "draining"
     await _cancel([*polling, flushing])
     await pipeline.close()
-    await asyncio.gather(*(forwarder.drain(DRAIN_S) for forwarder in forwarders))
+    reachable = [forwarder for forwarder in forwarders if forwarder.status().state == "connected"]
+    await asyncio.gather(*(forwarder.drain(DRAIN_S) for forwarder in reachable))
     await _cancel([*sending, observing])
 
 

@@ -86,7 +86,14 @@ def _tag_list(written: object, where: Where, base: Path, driver: DriverSpec) -> 
     if isinstance(written, str):
         if not written.strip():
             return TagList("", faults=[Fault(place, "is empty", "name a CSV file")])
-        return read_csv(base / written, printable(written), driver.tag)
+        name = printable(written)
+        tags = read_csv(base / written, name, driver.tag)
+        # What is wrong with the file as a whole belongs to the key that names it.
+        tags.faults[:] = [
+            Fault(place, f"{name} {fault.message}", fault.hint) if fault.path == name else fault
+            for fault in tags.faults
+        ]
+        return tags
     if isinstance(written, list):
         return read_tables(written, place, driver.tag)
     return TagList(".")

@@ -146,7 +146,7 @@ def test_more_stages_than_allowed(tmp_path: Path) -> None:
 def test_a_name_that_would_move_the_cursor_is_quoted(tmp_path: Path) -> None:
     toml = HEAD + DEVICE.replace("plc.csv", "\\u001b[2Jplc.csv")
     assert lines(tmp_path, toml) == [
-        r'"\x1b[2Jplc.csv": does not exist (create it, or correct the path)'
+        r'devices.plc.tags: "\x1b[2Jplc.csv" does not exist (create it, or correct the path)'
     ]
 
 
