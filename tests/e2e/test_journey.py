@@ -8,7 +8,6 @@ Nothing here is ours but agent and fleet server: libmodbus, node-opcua and mosqu
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +16,7 @@ from forebay.testing.modbus_server import ModbusServer
 from support.modbus import libmodbus_server
 from support.mosquitto import Mosquitto
 from support.node_opcua import NAMESPACE, NodeOpcua
-from support.processes import BIN, GATEWAY, World, until
+from support.processes import GATEWAY, World, run_forebay, until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -222,15 +221,9 @@ async def test_a_wrong_config_starts_no_daemon_and_stops_none(tmp_path: Path) ->
             world.config.read_text(encoding="utf-8").replace('"plc.csv"', '"missing.csv"')
         )
         for command in (["check", str(world.config)], ["run", "--config", str(world.config)]):
-            ran = await asyncio.to_thread(
-                subprocess.run,
-                [BIN / "forebay", *command],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert ran.returncode == 2, ran
-            assert "devices.plc.tags" in ran.stdout + ran.stderr
+            code, printed = await run_forebay(*command)
+            assert code == 2, printed
+            assert "devices.plc.tags: missing.csv does not exist" in printed
         _, status = await world.ask("status")
         assert (status["state"], status["devices_connected"]) == ("running", 1)
         assert await world.agent.stop() == 0
@@ -241,13 +234,9 @@ async def test_a_second_agent_on_the_same_journal_is_refused(tmp_path: Path) -> 
         world.write_config("")
         await world.agent.start()
         await until(lambda: '"agent_started"' in world.agent.text(), "the agent starts")
-        ran = await asyncio.to_thread(
-            subprocess.run,
-            [BIN / "forebay", "run", "--config", str(world.config)],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert ran.returncode == 1
-        assert "another process" in ran.stderr
+        code, printed = await run_forebay("run", "--config", str(world.config))
+        assert code == 1
+        assert "another process" in printed
         code, status = await world.ask("status")
         assert (code, status["state"]) == (0, "running")
         assert await world.agent.stop() == 0

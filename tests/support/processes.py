@@ -1,4 +1,7 @@
-"""Real processes for whole-system tests: the agent and the fleet server, started as their commands and killed as a crash kills."""
+"""Real processes for whole-system tests.
+
+The agent and the fleet server, started as their commands and killed as a crash kills.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,19 @@ async def until(condition: Callable[[], object], what: str, timeout_s: float = 6
     while not condition():
         assert loop.time() < end, f"not within {timeout_s:g} s: {what}"
         await asyncio.sleep(0.05)
+
+
+async def run_forebay(*words: str) -> tuple[int, str]:
+    """Run a `forebay` command to its end; give its exit code and all that it printed."""
+    process = await asyncio.create_subprocess_exec(
+        str(BIN / "forebay"),
+        *words,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode()
 
 
 class Process:
@@ -85,7 +101,10 @@ class Process:
 
 
 class World:
-    """A directory with certificates, a fleet server and an agent; the test writes the configuration."""
+    """A directory with certificates, a fleet server and an agent.
+
+    The test writes the configuration.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -150,7 +169,10 @@ backoff = {{ first = "50 ms", most = "500 ms" }}
         )
 
     async def ask(self, *words: str) -> tuple[int, Any]:
-        """Run a `forebay` command with --json; give its exit code and document (None if it printed none)."""
+        """Run a `forebay` command with --json.
+
+        Give its exit code and document (None if it printed none).
+        """
         process = await asyncio.create_subprocess_exec(
             str(BIN / "forebay"), *words, "--json", "--socket", str(self.socket),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -170,8 +192,12 @@ backoff = {{ first = "50 ms", most = "500 ms" }}
         return json.loads(out)
 
     async def pending(self) -> int | None:
-        """Give the samples that the agent still has to deliver, durable or not; None while it does not answer."""
+        """Give the samples that the agent still has to deliver, durable or not.
+
+        None while it does not answer.
+        """
         code, document = await self.ask("ledger")
         if code == 3 or not document or "lines" not in document:
             return None
-        return sum(line["pending"] + line["accepted"] for line in document["lines"])
+        lines: list[dict[str, int]] = document["lines"]
+        return sum(line["pending"] + line["accepted"] for line in lines)

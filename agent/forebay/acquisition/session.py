@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 
 CLOSE_S = 5.0
 """How long a driver may take to give up a connection before it is left behind."""
-REFINEMENTS_PER_POLL = 20
-"""How often one poll may be cut anew: enough to single out tags among 125 registers."""
+SCANS_PER_POLL = 20
+"""Most scans in one poll that is cut anew: enough to single out tags among 125 registers."""
 NAMES_TOLD = 20
 """How many tag names one log line holds."""
 
@@ -81,6 +81,7 @@ class _Group:
     due_s: float = 0.0
     learned: Learned = field(default_factory=Learned)
     plan: Plan | None = None
+    polls: int = 0
     overrunning: bool = False
 
 
@@ -170,13 +171,8 @@ class Session:
             )
         except JournalError:
             raise
-        except Exception as error:  # noqa: BLE001 - the supervisor: a faulty driver must not take the agent down
-            self._seams.events.emit(SESSION_FAILED, device=self.name, error=repr(error))
-            return DeviceUnreachable(
-                f"the driver failed: {error!r}",
-                hint="report this as a fault of the driver",
-                status=Quality.BAD_DEVICE_FAILURE,
-            )
+        except Exception as fault:  # noqa: BLE001 - the supervisor: a faulty driver must not take the agent down
+            return self._contained(fault)
         finally:
             self._driver, self._readers, self._link_lost = None, {}, None
             self._tried.set()
@@ -186,7 +182,8 @@ class Session:
     async def _serve(self, driver: Driver) -> DeviceError:
         """Compile the readers, tell the poller, and stay until the link is lost."""
         self._compile(driver)
-        self._link_lost = lost = asyncio.get_running_loop().create_future()
+        lost: asyncio.Future[DeviceError] = asyncio.get_running_loop().create_future()
+        self._link_lost = lost
         self._driver = driver
         self.status.state, self.status.last_error, self.status.last_hint = "connected", "", ""
         self.status.connections += 1
@@ -212,6 +209,15 @@ class Session:
             "the device ended its stream",
             hint="see the device's own log",
             status=Quality.BAD_NO_COMMUNICATION,
+        )
+
+    def _contained(self, fault: Exception) -> DeviceError:
+        """Turn what a driver should not have raised into the loss of its connection."""
+        self._seams.events.emit(SESSION_FAILED, device=self.name, error=repr(fault))
+        return DeviceUnreachable(
+            f"the driver failed: {fault!r}",
+            hint="report this as a fault of the driver",
+            status=Quality.BAD_DEVICE_FAILURE,
         )
 
     async def _close(self, driver: Driver) -> None:
@@ -254,14 +260,13 @@ class Session:
     def _note_overrun(self, group: _Group, missed: int) -> None:
         self.status.overruns += missed
         if missed and not group.overrunning:
-            fields = {
-                "device": self.name,
-                "group": group.schema.group,
-                "period_s": group.period_s,
-                "missed": missed,
-            }
             self._seams.events.emit(
-                POLL_OVERRUN, **fields, hint="lengthen the period or ask for fewer tags"
+                POLL_OVERRUN,
+                device=self.name,
+                group=group.schema.group,
+                period_s=group.period_s,
+                missed=missed,
+                hint="lengthen the period or ask for fewer tags",
             )
         group.overrunning = missed > 0
 
@@ -279,37 +284,32 @@ class Session:
         except DeviceError as error:
             return self._broken(group, error, began_ns)
         except TimeoutError:
-            error = DeviceUnreachable(
+            late = DeviceUnreachable(
                 "the poll took longer than its deadline",
                 hint="check the line, or raise `timeout`",
                 status=Quality.BAD_TIMEOUT,
             )
-            return self._broken(group, error, began_ns)
+            return self._broken(group, late, began_ns)
         except Exception as fault:  # noqa: BLE001 - the supervisor: a faulty driver must not stop the poller
-            self._seams.events.emit(SESSION_FAILED, device=self.name, error=repr(fault))
-            error = DeviceUnreachable(
-                f"the driver failed: {fault!r}",
-                hint="report this as a fault of the driver",
-                status=Quality.BAD_DEVICE_FAILURE,
-            )
-            return self._broken(group, error, began_ns)
+            return self._broken(group, self._contained(fault), began_ns)
         return batch
 
     async def _read(self, group: _Group, reader: Reader) -> Batch:
         """Read once; where the device refuses a block, cut it anew and ask again in this period."""
         give_up_s = self._clock.monotonic_s() + group.period_s
-        if group.plan is not None and self.status.polls % PROBE_EVERY == PROBE_EVERY - 1:
+        group.polls += 1
+        if group.plan is not None and group.polls % PROBE_EVERY == 0:
             reader = self._replan(group, probe(group.learned)) or reader
-        for _ in range(REFINEMENTS_PER_POLL):
-            asked = group.plan
-            scan = await self._scan(group, reader)
+        tries = 0
+        while True:
+            asked, scan = group.plan, await self._scan(group, reader)
             if asked is None:
                 return scan.batch
             reader = self._replan(group, self._learn(group, scan)) or reader
             torn = any(r.permanent and len(asked.units[r.block]) > 1 for r in scan.refusals)
-            if not torn or self._clock.monotonic_s() >= give_up_s:
-                break
-        return mark(scan.batch, asked.refused)
+            tries += 1
+            if not torn or tries == SCANS_PER_POLL or self._clock.monotonic_s() >= give_up_s:
+                return mark(scan.batch, asked.refused)
 
     async def _scan(self, group: _Group, reader: Reader) -> Scan:
         """Read under a deadline that only a driver without deadlines of its own can reach."""

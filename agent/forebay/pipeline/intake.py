@@ -87,12 +87,8 @@ class Pipeline:
     async def accept(self, batch: Batch) -> None:
         """See `forebay.interfaces.Intake.accept`."""
         self._shadow.update(batch)
-        out: Batch | None = batch
-        for stage in self._stages.get(batch.schema.source, ()):
-            out = stage.apply(out)
-            if out is None:
-                return
-        if not out.rows:
+        out = self._staged(batch)
+        if out is None or not out.rows:
             return
         self.accepted_samples += out.samples
         key = (out.schema.id, out.index is not None)
@@ -105,6 +101,15 @@ class Pipeline:
         if waiting.nbytes >= BATCH_BYTES:
             del self._open[key]
             await self._hand_over([waiting])
+
+    def _staged(self, batch: Batch) -> Batch | None:
+        out = batch
+        for stage in self._stages.get(batch.schema.source, ()):
+            passed = stage.apply(out)
+            if passed is None:
+                return None
+            out = passed
+        return out
 
     def pending_samples(self) -> int:
         """Count what is accepted and not yet durable."""

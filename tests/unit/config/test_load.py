@@ -168,7 +168,7 @@ def test_a_file_of_another_user_is_a_fault() -> None:
             os.seteuid(me)
     assert [str(fault) for fault in caught.value.faults] == [
         (
-            "plc.csv: cannot be read by this user"
+            "devices.plc.tags: plc.csv cannot be read by this user"
             " (give the user that runs forebay the right to read it)"
         )
     ]
