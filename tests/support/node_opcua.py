@@ -52,7 +52,7 @@ class NodeOpcua:
         await self.kill()
 
     async def start(self, extra_namespaces: int = 0) -> None:
-        """Start and wait until it serves; `extra_namespaces` come before ours and shift its index."""
+        """Start and wait until it serves; `extra_namespaces` come before ours and shift it."""
         self._process = await asyncio.create_subprocess_exec(
             str(self._node),
             str(self._testbeds / "node_opcua_server.js"),

@@ -110,7 +110,7 @@ class MqttDriver:
             self._tell(routes.tags_of(topics), reason, hint)
 
     def _note_absent(self, names: set[str]) -> None:
-        """Tell once of a tag that its message does not have: a slip in the pointer looks just so."""
+        """Tell once of a tag that its message lacks: a slip in the pointer looks just so."""
         new = names - self._absent
         if new:
             self._absent |= new

@@ -93,7 +93,9 @@ class Connection:
 
     def __init__(self, device: str, settings: OpcUaSettings, disk: Disk, clock: Clock) -> None:
         """Prepare; nothing is sent."""
-        logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # all of it comes as DeviceErrors
+        logging.getLogger("asyncua").setLevel(
+            logging.CRITICAL + 1
+        )  # all of it comes as DeviceErrors
         self.max_nodes_per_read = _MOST_AT_ONCE
         self.max_items_per_call = _MOST_AT_ONCE
         self._device, self._settings, self._disk, self._clock = device, settings, disk, clock

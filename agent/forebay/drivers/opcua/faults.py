@@ -6,6 +6,7 @@ values.
 
 from __future__ import annotations
 
+import os
 import struct
 from typing import TYPE_CHECKING
 
@@ -104,7 +105,7 @@ def translate(error: Exception, doing: str) -> DeviceError:
             status=Quality.BAD_TIMEOUT,
         )
     if isinstance(error, OSError):
-        reason = error.strerror or str(error) or type(error).__name__
+        reason = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
         return DeviceUnreachable(
             f"{doing}: {reason}",
             hint="check that the server runs and that its address is right",
@@ -125,8 +126,10 @@ def translate(error: Exception, doing: str) -> DeviceError:
 
 def translate_handshake(error: Exception, doing: str) -> DeviceError:
     """Give the DeviceError for a failed connect, mostly a matter of trust or settings."""
-    if isinstance(error, AssertionError):  # a channel that the server closed instead of answering
-        return DeviceRefused(
+    if isinstance(error, AssertionError) or (
+        isinstance(error, ConnectionError) and error.errno is None
+    ):  # a channel that the server closed instead of answering; a refused TCP connection has errno
+        return DeviceUnreachable(
             f"{doing}: the server ended the handshake",
             hint=_TRUST_HINT,
             status=_CODES.BadSecurityChecksFailed,

@@ -1,0 +1,50 @@
+"""A small asyncua server in the test's own loop, for what needs no foreign stack."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from asyncua import ua
+from asyncua.server.server import Server
+
+from support.node_opcua import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+NAMESPACE = "urn:forebay:small"
+
+
+class SmallServer:
+    """A running server. `values` are its variables, by name."""
+
+    def __init__(self, server: Server, port: int, index: int) -> None:
+        self.server, self.index = server, index
+        self.endpoint = f"opc.tcp://127.0.0.1:{port}"
+
+    async def add(self, values: Mapping[str, Any]) -> None:
+        folder = self.server.nodes.objects
+        for name, value in values.items():
+            node = ua.NodeId(ua.String(name), ua.Int16(self.index))
+            await folder.add_variable(node, name, value)
+
+    async def set(self, name: str, value: ua.DataValue) -> None:
+        node = ua.NodeId(ua.String(name), ua.Int16(self.index))
+        await self.server.write_attribute_value(node, value)
+
+
+@asynccontextmanager
+async def small_server(**values: Any) -> AsyncIterator[SmallServer]:
+    """Serve `values`, named variables of our namespace, without security."""
+    logging.getLogger("asyncua").setLevel(logging.CRITICAL)
+    server = Server()
+    await server.init()
+    port = free_port()
+    server.set_endpoint(f"opc.tcp://127.0.0.1:{port}")
+    server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+    small = SmallServer(server, port, await server.register_namespace(NAMESPACE))
+    await small.add(values)
+    async with server:
+        yield small

@@ -1,0 +1,54 @@
+"""What tests of the OPC UA driver share: devices of given tags, and drivers on them."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from forebay.drivers.opcua import SPEC
+from forebay.drivers.opcua.driver import OpcUaDriver
+from forebay.interfaces import DeviceSpec, Seams
+from forebay.model import Schema
+from support.seams import system_seams
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from forebay.model import Sample
+
+
+def device(endpoint: str, tags: Mapping[str, tuple[str, str]], **settings: Any) -> DeviceSpec:
+    """A device with one group; `tags` maps a name to address and type."""
+    given = {
+        "protocol": "opcua",
+        "endpoint": endpoint,
+        "security_policy": "None",
+        "timeout": 5.0,
+        "tags": (),
+        **settings,
+    }
+    rows = [
+        SPEC.tag.model_validate({"name": name, "address": address, "type": kind})
+        for name, (address, kind) in tags.items()
+    ]
+    schema = Schema("press", "default", tuple(row.to_tag() for row in rows))
+    return DeviceSpec(
+        "press", SPEC.settings.model_validate(given), (schema,), {row.name: row for row in rows}
+    )
+
+
+@asynccontextmanager
+async def connected(spec: DeviceSpec, seams: Seams | None = None) -> AsyncIterator[OpcUaDriver]:
+    """A connected driver, closed afterwards whether or not it connected."""
+    driver = OpcUaDriver(spec, seams or system_seams())
+    try:
+        await driver.connect()
+        yield driver
+    finally:
+        await driver.close()
+
+
+async def read_once(driver: OpcUaDriver, spec: DeviceSpec) -> dict[str, Sample]:
+    """Poll once and give the samples by tag."""
+    scan = await driver.reader(spec.schemas[0], ()).read()
+    return {sample.tag.name: sample for sample in scan.batch.iter_samples()}

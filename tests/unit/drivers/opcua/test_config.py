@@ -1,0 +1,82 @@
+"""What a person may write about an OPC UA server; plain text only by writing so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+import forebay.drivers.opcua
+from forebay.drivers.opcua import SPEC
+from forebay.drivers.opcua.config import OpcUaSettings
+
+PLAIN: dict[str, Any] = {
+    "protocol": "opcua",
+    "endpoint": "opc.tcp://127.0.0.1:4840",
+    "security_policy": "None",
+    "tags": (),
+}
+FILES = {"certificate": "a.pem", "key": "a.key", "server_certificate": "b.pem"}
+
+
+def test_plain_text_must_be_asked_for() -> None:
+    silent = {key: value for key, value in PLAIN.items() if key != "security_policy"}
+    with pytest.raises(ValidationError, match=r'security_policy = "None"'):
+        OpcUaSettings.model_validate(silent)
+    secured = OpcUaSettings.model_validate(silent | FILES)
+    assert (secured.security_policy, secured.security_mode) == ("Basic256Sha256", "SignAndEncrypt")
+
+
+@pytest.mark.parametrize("missing", FILES)
+def test_each_file_of_a_policy_is_needed(missing: str) -> None:
+    given = {key: value for key, value in FILES.items() if key != missing}
+    with pytest.raises(ValidationError, match=missing):
+        OpcUaSettings.model_validate(PLAIN | {"security_policy": "Aes256Sha256RsaPss"} | given)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://127.0.0.1:4840",
+        "opc.tcp://127.0.0.1",
+        "opc.tcp://:4840",
+        "opc.tcp://127.0.0.1:99999",
+        "opc.tcp://user:secret@127.0.0.1:4840",
+        "127.0.0.1:4840",
+    ],
+)
+def test_an_endpoint_that_cannot_be_reached_or_tells_a_password_is_refused(endpoint: str) -> None:
+    with pytest.raises(ValidationError, match="endpoint"):
+        OpcUaSettings.model_validate(PLAIN | {"endpoint": endpoint})
+
+
+@pytest.mark.parametrize("half", [{"username": "a"}, {"password_file": "secret"}])
+def test_user_and_password_come_together(half: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="needs"):
+        OpcUaSettings.model_validate(PLAIN | half)
+
+
+def test_a_wrong_address_is_found_without_the_server() -> None:
+    with pytest.raises(ValidationError, match="not a NodeId"):
+        SPEC.tag.model_validate({"name": "a", "address": "Line.Temp", "type": "float64"})
+
+
+def test_the_sample_is_valid() -> None:
+    folder = Path(forebay.drivers.opcua.__file__).parent
+    sample = tomllib.loads((folder / "sample.toml").read_text(encoding="utf-8"))
+    device = sample["devices"]["press"]
+    rows = device["tags"]
+    settings = SPEC.settings.model_validate(device | {"tags": tuple(rows)})
+    tags = [SPEC.tag.model_validate(row) for row in rows]
+    assert {tag.group for tag in tags} <= settings.groups.keys()
+    assert {group.mode for group in settings.groups.values()} <= SPEC.modes
+
+
+def test_the_face_of_the_package_does_not_import_asyncua() -> None:
+    code = "import sys, forebay.drivers.opcua; sys.exit('asyncua' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -1,0 +1,199 @@
+"""The driver against a small server in the same loop: what it reads, hears and leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import asyncua.ua
+import pytest
+
+from forebay.errors import DeviceRefused, DeviceUnreachable
+from forebay.events import TAGS_REFUSED
+from forebay.model import Quality
+from support.asyncua_server import NAMESPACE, small_server
+from support.node_opcua import free_port
+from support.opcua import connected, device, read_once
+from support.seams import system_seams
+from support.streams import Listener, other_tasks
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+ua: Any = asyncua.ua
+LEVEL = {"level": (f"nsu={NAMESPACE};s=Level", "float64")}
+
+
+async def test_a_value_is_read_under_its_own_time_and_status() -> None:
+    async with small_server(Level=1.5) as server:
+        when = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
+        status = ua.StatusCode(ua.UInt32(0x40930000))
+        value = ua.DataValue(ua.Variant(2.5, ua.VariantType.Double), status, when)
+        await server.set("Level", value)
+        spec = device(server.endpoint, LEVEL)
+        async with connected(spec) as driver:
+            sample = (await read_once(driver, spec))["level"]
+    assert (sample.value, sample.quality) == (2.5, 0x40930000)
+    assert sample.time_ns == int(when.timestamp()) * 10**9 + 678_901_000
+
+
+async def test_bad_tags_spare_their_neighbours_and_are_told_once() -> None:
+    tags = {
+        **LEVEL,
+        "nowhere": (f"nsu={NAMESPACE};s=Nope", "float64"),
+        "no namespace": ("nsu=urn:unknown;s=Level", "float64"),
+        "wrong type": (f"nsu={NAMESPACE};s=Level", "int32"),
+        "array": (f"nsu={NAMESPACE};s=Many", "float64"),
+    }
+    seams = system_seams()
+    async with small_server(Level=1.5, Many=[1.0, 2.0]) as server:
+        spec = device(server.endpoint, tags)
+        async with connected(spec, seams) as driver:
+            reader = driver.reader(spec.schemas[0], ())
+            for _ in range(3):
+                scan = await reader.read()
+    found = {s.tag.name: (s.value, s.quality) for s in scan.batch.iter_samples()}
+    assert found == {
+        "level": (1.5, Quality.GOOD),
+        "nowhere": (None, Quality.BAD_NODE_ID_UNKNOWN),
+        "no namespace": (None, Quality.BAD_NODE_ID_UNKNOWN),
+        "wrong type": (None, Quality.BAD_TYPE_MISMATCH),
+        "array": (None, Quality.BAD_NOT_SUPPORTED),
+    }
+    assert seams.events.count(TAGS_REFUSED, device="press") == 1
+
+
+async def test_the_gateways_time_makes_dense_rows() -> None:
+    async with small_server(Level=1.5) as server:
+        spec = device(server.endpoint, LEVEL, timestamps="gateway")
+        before_ns = system_seams().clock.now_ns()
+        async with connected(spec) as driver:
+            batch = (await driver.reader(spec.schemas[0], ()).read()).batch
+    assert batch.index is None
+    assert batch.times_ns[0] >= before_ns
+    assert batch.received_ns[0] >= batch.times_ns[0]
+
+
+async def test_changes_come_in_order_and_bad_tags_once() -> None:
+    tags = {**LEVEL, "nowhere": (f"nsu={NAMESPACE};s=Nope", "float64")}
+    async with small_server(Level=0.0) as server:
+        spec = device(server.endpoint, tags)
+        async with (
+            connected(spec) as driver,
+            Listener(driver, {spec.schemas[0]: 0.05}) as listener,
+        ):
+            await listener.until(lambda _: listener.values("level"))
+            for value in range(1, 6):
+                await server.set(
+                    "Level", ua.DataValue(ua.Variant(float(value), ua.VariantType.Double))
+                )
+            await listener.until(lambda _: listener.values("level")[-1] == 5.0)
+            assert listener.values("level") == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+            assert listener.values("nowhere") == [None]
+
+
+async def test_a_server_that_goes_ends_stream_and_reads_and_leaves_no_task() -> None:
+    async with small_server(Level=0.0) as server:
+        spec = device(server.endpoint, LEVEL)
+        driver_context = connected(spec)
+        driver = await driver_context.__aenter__()
+        listener = Listener(driver, {spec.schemas[0]: 0.05})
+        await listener.until(lambda samples: samples)
+        reader = driver.reader(spec.schemas[0], ())
+    with pytest.raises(DeviceUnreachable):
+        await asyncio.wait_for(listener.task, 15)
+    with pytest.raises(DeviceUnreachable):
+        await reader.read()
+    await driver_context.__aexit__(None, None, None)
+    assert [name for name in other_tasks() if name.startswith("opcua")] == []
+
+
+async def test_nobody_there_is_unreachable() -> None:
+    spec = device(f"opc.tcp://127.0.0.1:{free_port()}", LEVEL)
+    with pytest.raises(DeviceUnreachable, match="refused"):
+        async with connected(spec):
+            pass
+    assert other_tasks() == []
+
+
+@asynccontextmanager
+async def peer(answer: bytes, *, then_close: bool) -> AsyncIterator[str]:
+    """A server that is none: it answers everything with `answer`."""
+    streams: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        streams.append(writer)
+        while await reader.read(1000):
+            writer.write(answer)
+            if then_close:
+                writer.close()
+                return
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"opc.tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for writer in streams:
+            writer.close()
+        await server.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("answer", "then_close"),
+    [
+        (b"", False),
+        (b"", True),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", True),
+        (b"ACKF\xff\xff\xff\x7f" + b"x" * 200_000, False),
+        (b"ACKF\x1c\0\0\0" + b"\0" * 20, False),
+        (b"ERRF\x10\0\0\0\0\0\x7d\x80\xff\xff\xff\xff", False),
+    ],
+)
+async def test_a_peer_that_does_not_speak_opc_ua_is_a_device_error(
+    answer: bytes, *, then_close: bool
+) -> None:
+    async with peer(answer, then_close=then_close) as endpoint:
+        spec = device(endpoint, LEVEL, timeout=1.0)
+        with pytest.raises((DeviceUnreachable, DeviceRefused)):
+            async with connected(spec):
+                pass
+
+
+async def test_a_password_is_never_sent_in_the_clear(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("secret\n", encoding="utf-8")
+    async with small_server(Level=0.0) as server:
+        spec = device(server.endpoint, LEVEL, username="operator", password_file=secret)
+        with pytest.raises(DeviceRefused, match="in the clear"):
+            async with connected(spec):
+                pass
+
+
+async def test_a_missing_file_says_which(tmp_path: Path) -> None:
+    files = {
+        "certificate": tmp_path / "a.pem",
+        "key": tmp_path / "a.key",
+        "server_certificate": tmp_path / "b.pem",
+    }
+    spec = device("opc.tcp://127.0.0.1:4840", LEVEL, security_policy="Basic256Sha256", **files)
+    with pytest.raises(DeviceRefused, match=r"a\.pem"):
+        async with connected(spec):
+            pass
+
+
+async def test_a_session_outlives_polls_that_are_rarer_than_its_timeout() -> None:
+    async with small_server(Level=1.0) as server:
+        server.server.iserver.min_session_timeout_ms = 100
+        spec = device(server.endpoint, LEVEL)
+        settings = spec.settings.model_copy(update={"session_timeout": 0.3})
+        async with connected(replace(spec, settings=settings)) as driver:
+            reader = driver.reader(spec.schemas[0], ())
+            await reader.read()
+            await asyncio.sleep(1.0)  # three times the timeout, in which nobody polls
+            scan = await reader.read()
+    assert [sample.value for sample in scan.batch.iter_samples()] == [1.0]
