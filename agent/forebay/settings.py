@@ -8,7 +8,6 @@ they are read from (`config`) or which adapters exist (`registry`).
 
 from __future__ import annotations
 
-import random  # noqa: TC003 - pydantic resolves annotations at run time
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -45,6 +44,8 @@ def parse_duration(value: Any) -> Any:  # noqa: ANN401 - whatever TOML holds; py
         raise ValueError(msg)
     return value
 
+
+_MAX_DOUBLINGS = 32
 
 Bytes = Annotated[int, BeforeValidator(parse_size)]
 """A size in bytes, written `"512 MiB"`."""
@@ -120,10 +121,15 @@ class BackoffSettings(Settings):
         Seconds, Field(gt=0, le=86_400, description="Longest wait before any later try.")
     ] = 30.0
 
-    def wait_s(self, tries: int, rng: random.Random) -> float:
-        """Give the wait in seconds after the `tries`-th try in a row (from 1) has failed."""
-        ceiling = min(self.most, self.first * 2.0 ** min(tries - 1, 32))
-        return ceiling * rng.uniform(0.5, 1.0)
+    def wait_s(self, failures: int, draw: float) -> float:
+        """Give the wait in seconds before the next try.
+
+        `failures` counts failed tries in a row, 1 or more; `draw` is uniform in [0, 1). The wait
+        lies in the upper half of its ceiling, so that many who lost one peer do not come back at
+        once.
+        """
+        ceiling = min(self.first * 2.0 ** min(failures - 1, _MAX_DOUBLINGS), self.most)
+        return ceiling * (0.5 + 0.5 * draw)
 
 
 class DeviceSettings(Settings):

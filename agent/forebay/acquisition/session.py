@@ -146,7 +146,7 @@ class Session:
                 error, was_up=self.status.connections > connections, first_try=tries == 0
             )
             tries = 1 if self.status.connections > connections else tries + 1
-            wait_s = self.spec.settings.backoff.wait_s(tries, self._seams.rng)
+            wait_s = self.spec.settings.backoff.wait_s(tries, self._seams.rng.random())
             self.status.state, self.status.next_try_at_s = (
                 "waiting",
                 self._clock.monotonic_s() + wait_s,

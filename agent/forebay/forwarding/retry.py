@@ -13,20 +13,6 @@ if TYPE_CHECKING:
 MAX_ASKED_WAIT_S = 3600.0
 """The longest wait a destination can impose: a wrong value must not silence a gateway for good."""
 
-_MAX_DOUBLINGS = 32
-
-
-def delay_s(failures: int, backoff: BackoffSettings, draw: float) -> float:
-    """Give the wait before the next try, in seconds.
-
-    `failures` counts failed sessions in a row, 1 or more; `draw` is uniform in [0, 1). The ceiling
-    doubles from `backoff.first` to `backoff.most`; the wait lies in its upper half, so that many
-    gateways that lost one server do not come back at once.
-    """
-    doubled = backoff.first * float(1 << min(failures - 1, _MAX_DOUBLINGS))
-    ceiling = min(doubled, backoff.most)
-    return ceiling * (0.5 + 0.5 * draw)
-
 
 def wait_s(failures: int, backoff: BackoffSettings, draw: float, asked_s: float | None) -> float:
     """Give the wait when the destination may have asked for one: `asked_s`, or None.
@@ -35,7 +21,7 @@ def wait_s(failures: int, backoff: BackoffSettings, draw: float, asked_s: float 
 
     The jitter comes on top, because everyone that was turned away was told the same number.
     """
-    own = delay_s(failures, backoff, draw)
+    own = backoff.wait_s(failures, draw)
     return own if asked_s is None else min(max(asked_s, 0.0), MAX_ASKED_WAIT_S) + own
 
 

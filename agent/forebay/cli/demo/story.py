@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forebay.cli.demo.processes import DemoFailed, Worker
-from forebay.cli.demo.screen import Picture, line, render
+from forebay.cli.demo.screen import Picture, line, render, save_svg
 from forebay.cli.demo.verdict import Verdict, judge, last_account
 from forebay.control.client import AgentClient
 from forebay.errors import ControlError
@@ -123,14 +123,11 @@ class Demo:
                     picture.values.setdefault(tag.device, tag)
                     if picture.values[tag.device].name == tag.name:
                         picture.values[tag.device] = tag
-        journal = agent.journal_status()
-        picture.commit_p99_ms = journal.commit_p99_ms
-        picture.journal_bytes = sum(stream.bytes for stream in journal.streams)
+        picture.commit_p99_ms = agent.journal_status().commit_p99_ms
         ledger = agent.ledger().lines
         picture.produced = sum(entry.produced for entry in ledger)
         picture.delivered = sum(entry.delivered for entry in ledger)
         picture.pending = sum(entry.pending for entry in ledger)
-        picture.uplink_state = next((u.state for u in agent.uplinks().uplinks), "none")
         picture.backlog.append(picture.pending)
         del picture.backlog[:-1000]
 
@@ -170,15 +167,36 @@ def main(args: Sequence[str]) -> int:
 
 
 def _play(directory: Path, options: argparse.Namespace) -> Verdict:
-    if options.json:
-        return Demo(directory, options.seconds, lambda _: None).play()
-    if not sys.stdout.isatty():
-        return Demo(directory, options.seconds, _Lines()).play()
-    from rich.console import Console
-    from rich.live import Live
+    with ExitStack() as stack:
+        show: Callable[[Picture], None]
+        if options.json:
+            show = _nothing
+        elif sys.stdout.isatty():
+            from rich.live import Live
 
-    with Live(console=Console(), refresh_per_second=8) as live:
-        return Demo(directory, options.seconds, lambda p: live.update(render(p))).play()
+            live = stack.enter_context(Live(refresh_per_second=8))
+            show = lambda picture: live.update(render(picture))  # noqa: E731 - one line, used once
+        else:
+            show = _Lines()
+        if options.picture:
+            show = _photographed(show, options.picture)
+        return Demo(directory, options.seconds, show).play()
+
+
+def _nothing(picture: Picture) -> None:
+    """Show nothing."""
+    del picture
+
+
+def _photographed(show: Callable[[Picture], None], path: Path) -> Callable[[Picture], None]:
+    """Show as before, and keep a picture of the outage."""
+
+    def both(picture: Picture) -> None:
+        show(picture)
+        if picture.pending and not picture.server_up:
+            save_svg(picture, path)
+
+    return both
 
 
 class _Lines:
@@ -216,6 +234,7 @@ def _parse(args: Sequence[str]) -> argparse.Namespace:
     seconds = float(os.environ.get("DEMO_SECONDS", SECONDS))
     parser.add_argument("--seconds", type=float, default=seconds, help="how long PLCs are polled")
     parser.add_argument("--json", action="store_true", help="print the ledger only")
+    parser.add_argument("--picture", type=Path, help="write an SVG picture of the outage")
     parser.add_argument("--keep", action="store_true", help="keep the directory with logs and data")
     options = parser.parse_args(args)
     if not 5 <= options.seconds <= 86_400:

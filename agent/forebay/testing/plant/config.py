@@ -76,6 +76,7 @@ address = "{uplink}"
 ca = "{certificates}/ca.crt"
 cert = "{certificates}/{gateway}.crt"
 key = "{certificates}/{gateway}.key"
+backoff = {{ first = "200 ms", most = "2 s" }}
 """
 
 
