@@ -46,8 +46,8 @@ def serve(
     insecure: Annotated[bool, typer.Option(help="Plaintext; loopback addresses only.")] = False,
     max_gateways: Annotated[int, typer.Option(min=1, help="Take no more than this.")] = 1000,
     credit_mib: Annotated[
-        int, typer.Option(min=8, max=128, help="Unacknowledged MiB a session.")
-    ] = 8,
+        int, typer.Option(min=16, max=128, help="Unacknowledged MiB a session.")
+    ] = 16,
 ) -> None:
     """Take records from gateways until SIGTERM."""
     import uvloop

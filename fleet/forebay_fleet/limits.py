@@ -18,13 +18,13 @@ RECORD_OVERHEAD_BYTES = 256
 class Limits:
     """Bounds of sessions and memory.
 
-    `credit_bytes` is at least `max_record_bytes`, so that every record that is allowed can be sent.
-    Memory is bounded by `memory_bytes` for all records on their way to the disk, plus one message a
-    session.
+    `max_record_bytes` is what a gateway's journal takes at most, `credit_bytes` at least as much:
+    whatever a gateway has, it can send. Memory is bounded by `memory_bytes` for all records on
+    their way to the disk, plus one message a session.
     """
 
-    max_record_bytes: int = 8 << 20
-    credit_bytes: int = 8 << 20
+    max_record_bytes: int = 16 << 20
+    credit_bytes: int = 16 << 20
     memory_bytes: int = 128 << 20
     max_gateways: int = 1000
     max_sessions: int = 2000

@@ -205,7 +205,7 @@ async def test_hello_comes_first_and_once(server: FleetServer) -> None:
 async def test_a_message_beyond_all_credit_ends_the_session(server: FleetServer) -> None:
     async with session(server, "greedy") as gateway:
         with contextlib.suppress(grpc.aio.AioRpcError):
-            await gateway.send(*(payload_record(seq, 6 << 20) for seq in (1, 2, 3)))
+            await gateway.send(*(payload_record(seq, 12 << 20) for seq in (1, 2, 3)))
         code, _ = await end_of(gateway)
     assert code in {grpc.StatusCode.RESOURCE_EXHAUSTED, BROKEN_WRITE}
 
@@ -214,7 +214,7 @@ async def test_credit_is_told_and_whoever_ignores_it_loses_nothing(server: Fleet
     async with session(server, "credit") as gateway:
         credit = gateway.welcome.credit_bytes
         assert credit >= gateway.welcome.max_record_bytes > 0
-        sending = asyncio.create_task(flood(gateway, 60, credit // 10))
+        sending = asyncio.create_task(flood(gateway, 60, credit // 20))
         assert (await gateway.ack_up_to(60)).credit_bytes == credit
         await sending
     (line,) = server.read_json("ledger", "--gateway", "credit")["lines"]

@@ -1,0 +1,146 @@
+"""The agent's journal, forwarder and gRPC uplink against this server: what both sides promise."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forebay.columnar import encode_batch, encode_schema
+from forebay.forwarding.forwarder import Forwarder
+from forebay.interfaces import Head, Offer
+from forebay.journal.journal import Entry, Journal, JournalLimits
+from forebay.journal.record import NO_CHAIN, next_chain
+from forebay.model import Batch, Position, RecordKind, Schema, Stream, Tag, ValueType
+from forebay.testing.records import make_record
+from forebay.uplinks.grpc import SPEC
+from forebay.uplinks.grpc.config import GrpcSettings
+from support.fleet import FleetServer
+from support.forwarding import make_seams, running, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from forebay.interfaces import Uplink
+
+GATEWAY = "press-hall-1"
+EPOCH = 1 << 48
+LIMITS = JournalLimits(
+    max_bytes=64 << 20, max_age_s=86_400, segment_bytes=1 << 20, ring_bytes=8 << 20
+)
+SCHEMA = Schema(
+    "press", "fast", tuple(Tag(f"t{n}", "-", ValueType.FLOAT64, "bar", 2.0) for n in range(100))
+)
+
+
+def settings_for(server: FleetServer) -> GrpcSettings:
+    files = server.issue(GATEWAY)
+    values = {
+        "kind": "grpc",
+        "address": server.address,
+        "ca": str(files.ca),
+        "cert": str(files.certificate),
+        "key": str(files.key),
+        "backoff": {"first": 0.05, "most": 0.4},
+    }
+    return GrpcSettings.model_validate(values)
+
+
+def uplink_to(server: FleetServer) -> Uplink:
+    uplink: Uplink = SPEC.build("cloud", settings_for(server), make_seams())
+    return uplink
+
+
+def entry(second: int, rows: int = 10) -> Entry:
+    times = (1_700_000_000 + second) * 10**9 + np.arange(rows, dtype=np.int64)
+    values = np.repeat(second * 10 + np.arange(rows)[:, None], 100, axis=1).astype(np.float64)
+    batch = Batch(SCHEMA, times, times + 5, (values,))
+    return Entry(
+        stream=Stream.TELEMETRY,
+        kind=RecordKind.BATCH,
+        payload=encode_batch([batch]),
+        samples=batch.samples,
+        time_min_ns=int(times[0]),
+        time_max_ns=int(times[-1]),
+        schema=(SCHEMA.id, encode_schema(SCHEMA)),
+    )
+
+
+async def test_the_ledger_balances_through_crashes_of_the_server(tmp_path: Path) -> None:
+    """Everything produced is in the store once, whatever was on its way when the server died."""
+    with FleetServer(tmp_path) as server:
+        async with Journal(tmp_path / "journal", LIMITS, make_seams()) as journal:
+            settings = settings_for(server)
+            uplink = SPEC.build("cloud", settings, make_seams())
+            forwarder = Forwarder("cloud", uplink, settings, journal, GATEWAY, make_seams())
+            async with running(forwarder):
+                for second in range(60):
+                    await journal.submit([entry(second)])
+                    if second % 20 == 10:
+                        await until(lambda: forwarder.status().records_acked > 0)
+                        server.kill()
+                    if second % 20 == 15:
+                        await asyncio.to_thread(server.start)
+                assert await forwarder.drain(600)
+            account = journal.ledger(Stream.TELEMETRY, journal.cursor("cloud"))
+        assert (account.produced, account.delivered) == (60_000, 60_000)
+        answer = server.read_json("ledger", "--verify")
+        assert answer["verified"]["problems"] == []
+        assert answer["verified"]["samples"] == 60_000
+        values = server.read_json(
+            "query", "--gateway", GATEWAY, "--tag", "press/t99", "--limit", "1000"
+        )["values"]
+        assert [v["value"] for v in values] == [2.0 * n for n in range(600)]
+
+
+async def test_a_hole_in_the_journal_does_not_stop_the_acks(tmp_path: Path) -> None:
+    with FleetServer(tmp_path) as server:
+        uplink = uplink_to(server)
+        offer = Offer(GATEWAY, "boot", 1, (Head(Stream.TELEMETRY, EPOCH, 5, 21),))
+        terms = await uplink.connect(offer)
+        assert [(r.epoch, r.committed_seq) for r in terms.resume] == [(EPOCH, 4)]
+        anchors = [
+            make_record(seq, b"\x0a\x01b", kind=RecordKind.ANCHOR) for seq in (5, 6, 9, 10, 20)
+        ]
+        await uplink.send(anchors[:3])
+        await uplink.send(anchors[3:])
+        async for receipt in uplink.receipts():
+            assert receipt.rejected == ()
+            if receipt.resume.committed_seq == 20:
+                break
+        await uplink.close()
+        (line,) = server.read_json("ledger")["lines"]
+        assert (line["records"], line["committed"], line["islands"]) == (5, 20, [])
+
+
+async def test_rejections_reach_the_agent(tmp_path: Path) -> None:
+    with FleetServer(tmp_path) as server:
+        uplink = uplink_to(server)
+        await uplink.connect(Offer(GATEWAY, "boot", 1, (Head(Stream.TELEMETRY, EPOCH, 1, 2),)))
+        await uplink.send([make_record(1, b"\xff")])
+        async for receipt in uplink.receipts():
+            assert receipt.resume.committed_seq == 1
+            position = Position(Stream.TELEMETRY, EPOCH, 1)
+            assert receipt.rejected == ((position, "BadDecodingError"),)
+            break
+        await uplink.close()
+
+
+async def test_journal_and_server_chain_alike(tmp_path: Path) -> None:
+    chain = NO_CHAIN
+    with FleetServer(tmp_path) as server:
+        uplink = uplink_to(server)
+        await uplink.connect(Offer(GATEWAY, "boot", 1, ()))
+        records = [
+            make_record(seq, b"\x0a\x01" + bytes([65 + seq]), kind=RecordKind.ANCHOR)
+            for seq in range(1, 6)
+        ]
+        await uplink.send(records)
+        async for receipt in uplink.receipts():
+            if receipt.resume.committed_seq == 5:
+                break
+        await uplink.close()
+        for record in records:
+            chain = next_chain(chain, record.hash)
+        assert server.read_json("ledger")["lines"][0]["chain"] == chain.hex()
