@@ -1,6 +1,7 @@
 """Forebay, the edge gateway of a factory.
 
-`docs/ARCHITECTURE.md` says where to start reading; `forebay.model` holds the words that everything else uses.
+`docs/ARCHITECTURE.md` says where to start reading; `forebay.model` holds the words that everything
+else uses.
 """
 
 from __future__ import annotations
