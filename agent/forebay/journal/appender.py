@@ -122,10 +122,13 @@ class Appender:
         self._publish(self._state)
 
     def seal(self, *, clean: bool) -> None:
-        """Index the active segment, if there is one, cut it to size and make it durable."""
+        """Index the active segment, if there is one, cut it to size and make it durable.
+
+        The records come first: a footer must never outlive a power cut that its records do not.
+        """
+        self.sync()
         if self._file is None or self._segment is None:
             return
-        self._write_out()
         segment, at = self._segment, self._state.end
         rows = segment.rows[: self._state.count].copy()
         length = footer_bytes(len(rows), len(self._state.schemas), len(self._state.gaps))
@@ -204,17 +207,15 @@ class Appender:
     def _put_gap(self, entry: Entry) -> None:
         """A gap whose samples had a position was counted with them; any other counts here."""
         gap = decode_gap(entry.payload)
-        samples = gap.samples or 0
         if not gap.journaled:
+            samples = gap.samples or 0
             self._put(entry, samples, missing=samples)
             return
-        self._put(entry, 0, lost=samples)
-        named = JournaledGap(gap.epoch, gap.seq_from, gap.seq_to, samples, gap.cause)
+        named = JournaledGap(self._end.next_seq, gap)
+        self._put(entry, 0)
         self._state = replace(self._state, gaps=(*self._state.gaps, named))
 
-    def _put(
-        self, entry: Entry, samples: int, *, counted: int = 0, missing: int = 0, lost: int = 0
-    ) -> None:
+    def _put(self, entry: Entry, samples: int, *, counted: int = 0, missing: int = 0) -> None:
         """Append one record whose `samples` stand in its header; the rest goes to the totals."""
         end, state, payload = self._end, self._state, entry.payload
         size = record_bytes(len(payload))
@@ -244,7 +245,6 @@ class Appender:
         end.totals = Totals(
             totals.counted + counted,
             totals.missing + missing,
-            totals.lost + lost,
             totals.records + 1,
         )
         end.chain = next_chain(end.chain, header.hash)

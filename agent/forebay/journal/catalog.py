@@ -28,7 +28,7 @@ from forebay.journal.segment import (
 from forebay.model import Position, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -211,9 +211,21 @@ class Catalog:
         """Walk the positions that the stream's own gap records name."""
         return (gap for s in self._segments[stream] for gap in s.summary.gaps)
 
-    def covered(self, stream: Stream, epoch: int, seq_from: int, seq_to: int) -> bool:
-        """Whether one gap record already names all of these positions."""
-        return any(gap.covers(epoch, seq_from, seq_to) for gap in self.gaps(stream))
+    def covered(
+        self,
+        stream: Stream,
+        epoch: int,
+        seq_from: int,
+        seq_to: int,
+        without: Container[Segment] = (),
+    ) -> bool:
+        """Whether one gap record, not in a segment of `without`, names all of these positions."""
+        return any(
+            gap.covers(epoch, seq_from, seq_to)
+            for segment in self._segments[stream]
+            if segment not in without
+            for gap in segment.summary.gaps
+        )
 
     def mark_damaged(self, position: Position, samples: int) -> None:
         """Note that an indexed record cannot be read; `samples` are those of a batch, else 0."""

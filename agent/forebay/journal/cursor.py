@@ -11,7 +11,7 @@ import json
 import re
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forebay.journal import ledger
 from forebay.journal.ledger import Place
@@ -32,6 +32,14 @@ _FORMAT = 1
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
 
 
+class Unsaved(NamedTuple):
+    """A cursor file's content, the positions in it, and the number of the change it goes up to."""
+
+    content: bytes
+    positions: dict[Stream, Position]
+    changes: int
+
+
 class Cursor:
     """One consumer's place in each stream.
 
@@ -44,13 +52,17 @@ class Cursor:
         places: dict[Stream, Place],
         rejected: dict[Stream, dict[tuple[int, int], int]],
     ) -> None:
-        """Start at `places`; `rejected` is what is refused ahead of them."""
+        """Start at `places`; `rejected` is what is refused ahead of them.
+
+        The first save writes it in any case, so that retention knows this consumer from then on.
+        """
         self.name = name
         self._lock = threading.Lock()
         self._places = places
         self._targets = {stream: place.position for stream, place in places.items()}
+        self._durable = dict(self._targets)
         self._rejected = rejected
-        self._changes = self._saved = 0
+        self._changes, self._saved = 1, 0
 
     def get(self, stream: Stream) -> Position:
         """Give the last position that the consumer is done with; `(stream, 0, 0)` for none."""
@@ -98,32 +110,33 @@ class Cursor:
             self._places[stream] = self._quarantine(moved)
             return None
 
-    def place(self, stream: Stream) -> Place:
-        """Give the settled place."""
-        return self._places[stream]
+    def passed(self, stream: Stream) -> Position:
+        """Give the position that is on disk: what lies behind it may be asked for again."""
+        return self._durable[stream]
 
     def account(self, stream: Stream, catalog: Catalog, cache: IndexCache) -> Account:
         """Give the account of `stream`, as of the last place that could be settled."""
         self.settle(stream, catalog, cache)
         return ledger.account(catalog.view(stream), self._places[stream], catalog.damaged_samples)
 
-    def encoded(self) -> tuple[int, bytes] | None:
-        """Give (change number, file content), or None if nothing changed since the last save."""
+    def unsaved(self) -> Unsaved | None:
+        """Give what to write, or None if nothing changed since the last save."""
         with self._lock:
             if self._changes == self._saved:
                 return None
+            settled = {stream: place.position for stream, place in self._places.items()}
             streams = {
                 stream.value: _to_json(self._places[stream], self._rejected[stream])
                 for stream in Stream
                 if self._places[stream].position.seq or self._rejected[stream]
             }
-            changes = self._changes
+            changes = self._changes if settled == self._targets else self._saved
         text = {"format": _FORMAT, "crc32c": _check(streams), "streams": streams}
-        return changes, (json.dumps(text, indent=2) + "\n").encode()
+        return Unsaved((json.dumps(text, indent=2) + "\n").encode(), settled, changes)
 
-    def saved(self, changes: int) -> None:
-        """Note that the content that `encoded` gave with this number is on disk."""
-        self._saved = changes
+    def saved(self, what: Unsaved) -> None:
+        """Note that `what` is on disk."""
+        self._durable, self._saved = what.positions, what.changes
 
     def _quarantine(self, place: Place) -> Place:
         """Move what was refused and is now passed from delivered to quarantined."""
@@ -215,11 +228,11 @@ class CursorStore:
         with self._saving:
             self.settle()
             for cursor in self.all():
-                content = cursor.encoded()
-                if content is not None:
+                what = cursor.unsaved()
+                if what is not None:
                     self._disk.makedirs(self._directory)
-                    self._disk.write_atomic(self._directory / f"{cursor.name}.json", content[1])
-                    cursor.saved(content[0])
+                    self._disk.write_atomic(self._directory / f"{cursor.name}.json", what.content)
+                    cursor.saved(what)
 
     def _index(self, segment: Segment) -> NDArray[Any] | None:
         """Give a segment's index, None if it cannot be read."""

@@ -69,19 +69,16 @@ class Damage:
     time_min_ns: int
     time_max_ns: int
 
-    def gap(self, cause: GapCause) -> Entry:
-        """Give the gap record that accounts for it."""
-        return gap_entry(
-            self.stream,
-            Gap(
-                cause=cause,
-                time_from_ns=self.time_min_ns,
-                time_to_ns=self.time_max_ns,
-                samples=self.samples,
-                epoch=self.epoch,
-                seq_from=self.seq_from,
-                seq_to=self.seq_to,
-            ),
+    def gap(self, cause: GapCause) -> Gap:
+        """Give the gap that accounts for it."""
+        return Gap(
+            cause=cause,
+            time_from_ns=self.time_min_ns,
+            time_to_ns=self.time_max_ns,
+            samples=self.samples,
+            epoch=self.epoch,
+            seq_from=self.seq_from,
+            seq_to=self.seq_to,
         )
 
 

@@ -64,12 +64,11 @@ def start(view: View, stream: Stream, catalog: Catalog) -> Place:
     if first is None:
         return Place(Position(stream, 0, 0), 0)
     reached = first.header.before.counted
-    still_seen = sum(
-        gap.samples
-        for gap in catalog.gaps(stream)
-        if (gap.epoch, gap.seq_from) >= (first.header.epoch, first.header.first_seq)
+    gapped = sum(
+        gap.samples or 0
+        for _, gap in catalog.gaps(stream)
+        if (gap.epoch, gap.seq_from) < (first.header.epoch, first.header.first_seq)
     )
-    gapped = max(0, view.totals.lost - still_seen)
     return Place(Position(stream, 0, 0), reached, min(gapped, reached))
 
 

@@ -264,7 +264,7 @@ class Recovery:
         """Append a gap, unless one in the journal says it already."""
         if self._catalog.covered(damage.stream, damage.epoch, damage.seq_from, damage.seq_to):
             return
-        self._out.gaps.append(damage.gap(cause))
+        self._out.gaps.append(gap_entry(damage.stream, damage.gap(cause)))
         self._out.events.append(
             (
                 DATA_LOST,
@@ -303,22 +303,30 @@ class Recovery:
             self._gap(Damage(*place, due, seq - 1, max(0, samples), *times), GapCause.CORRUPT)
 
     def _finish_drops(self, stream: Stream) -> None:
-        """Remove segments for which retention had written the gap when it was interrupted."""
-        gaps = [gap for gap in self._catalog.gaps(stream) if gap.cause in RETENTION_CAUSES]
-        for segment in self._catalog.segments(stream)[:-1]:
-            epoch, last = segment.header.epoch, segment.summary.last_seq
-            if any(gap.covers(epoch, last, last) for gap in gaps):
-                self._disk.unlink(segment.path)
-                self._disk.sync_dir(segment.path.parent)
-                self._catalog.drop(segment)
-                self._out.events.append(
-                    (SEGMENT_DROPPED, {"stream": stream.value, "segment": segment.path.name})
-                )
+        """Remove segments for which retention had written the gap when it was interrupted.
+
+        It goes from the oldest on, so what is older than such a segment was passed by everybody.
+        """
+        gaps = [g for g in self._catalog.gaps(stream) if g.gap.cause in RETENTION_CAUSES]
+        segments = self._catalog.segments(stream)[:-1]
+        covered = [
+            number
+            for number, segment in enumerate(segments, start=1)
+            if any(g.covers(*segment.last[1:], segment.summary.last_seq) for g in gaps)
+        ]
+        for segment in segments[: max(covered, default=0)]:
+            self._disk.unlink(segment.path)
+            self._disk.sync_dir(segment.path.parent)
+            self._catalog.drop(segment)
+            self._out.events.append(
+                (SEGMENT_DROPPED, {"stream": stream.value, "segment": segment.path.name})
+            )
 
     def _known_damage(self, stream: Stream) -> None:
         """Remember which indexed records an earlier run has found damaged and accounted for."""
-        for gap in self._catalog.gaps(stream):
-            for segment in self._catalog.segments(stream) if gap.cause is GapCause.CORRUPT else ():
+        corrupt = [g.gap for g in self._catalog.gaps(stream) if g.gap.cause is GapCause.CORRUPT]
+        for gap in corrupt:
+            for segment in self._catalog.segments(stream):
                 first = segment.header.first_seq
                 within = gap.seq_from <= segment.summary.last_seq and gap.seq_to >= first
                 if segment.header.epoch != gap.epoch or not within:

@@ -5,7 +5,7 @@ Owns the rule. Pure. Must not know files, cursors or gaps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from forebay.model import GapCause, Stream
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from forebay.journal.entry import JournalLimits
+    from forebay.model import Gap
 
 POOLS: tuple[tuple[frozenset[Stream], float], ...] = (
     (frozenset({Stream.AUDIT}), 0.05),
@@ -102,3 +103,30 @@ def _oldest_first(streams: Sequence[Sequence[Held]]) -> list[tuple[int, Held]]:
             sealed_ns = max(sealed_ns, held.sealed_ns)
             found.append((sealed_ns, held))
     return sorted(found, key=lambda pair: (pair[0], pair[1].stream.number, pair[1].number))
+
+
+def merged(gaps: Sequence[Gap]) -> tuple[Gap, ...]:
+    """Join gaps of one cause whose positions touch, so that a long outage does not pile them up.
+
+    A gap of unknown size stays alone, so that what is known stays known.
+    """
+    joined: list[Gap] = []
+    for gap in sorted(gaps, key=lambda g: (g.epoch, g.seq_from)):
+        last = joined[-1] if joined else None
+        touching = (
+            last is not None
+            and (last.epoch, last.cause, last.seq_to + 1) == (gap.epoch, gap.cause, gap.seq_from)
+            and last.samples is not None
+            and gap.samples is not None
+        )
+        if last is None or not touching:
+            joined.append(gap)
+            continue
+        joined[-1] = replace(
+            last,
+            seq_to=gap.seq_to,
+            samples=(last.samples or 0) + (gap.samples or 0),
+            time_from_ns=min(last.time_from_ns, gap.time_from_ns),
+            time_to_ns=max(last.time_to_ns, gap.time_to_ns),
+        )
+    return tuple(joined)

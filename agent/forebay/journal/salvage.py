@@ -138,7 +138,7 @@ class _Walk:
         """Account for one readable record; its header also tells what a hole before it held."""
         before, due = self.summary.after, self.summary.last_seq + 1
         start = found.offset + RECORD_HEADER_BYTES
-        counted, missing, lost = found.counted, found.missing, before.lost
+        counted, missing = found.counted, found.missing
         gaps, schemas = self.summary.gaps, self.summary.schemas
         if found.kind == RecordKind.BATCH:
             counted += found.samples
@@ -146,15 +146,13 @@ class _Walk:
             gap = decode_gap(self._data[start : start + found.length])
             missing += found.samples
             if gap.journaled:
-                lost += gap.samples or 0
-                named = (gap.epoch, gap.seq_from, gap.seq_to, gap.samples or 0, gap.cause)
-                gaps = (*gaps, JournaledGap(*named))
+                gaps = (*gaps, JournaledGap(found.seq, gap))
         elif found.kind == RecordKind.SCHEMA:
             with contextlib.suppress(JournalCorrupt):  # of a newer version: carried, not indexed
                 schema = decode_schema(self._data[start : start + found.length])
                 schemas = {**schemas, schema.id: (found.offset, found.length)}
         records = before.records + found.seq - due + 1
-        after = Totals(counted, missing, lost, records)
+        after = Totals(counted, missing, records)
         chain = next_chain(self.summary.chain, found.hash)
         self.summary = replace(
             extended(self.summary, found, after, chain), gaps=gaps, schemas=schemas
@@ -165,7 +163,8 @@ class _Walk:
 def reseal(disk: Disk, path: Path, found: Scan, now_ns: int) -> Summary:
     """Put a footer behind everything in the file and make it durable; records stay where they are.
 
-    Crash-safe: until the footer is whole the next start scans again.
+    Until the footer is whole the next start scans again. The records are flushed first: a process
+    that was killed may have left them in the page cache only.
     """
     at = found.content_end
     summary = replace(found.summary, sealed_ns=max(1, now_ns))
@@ -174,6 +173,7 @@ def reseal(disk: Disk, path: Path, found: Scan, now_ns: int) -> Summary:
     file = disk.open(path, write=True)
     try:
         file.pwrite([encode_header(found.header)], 0)
+        file.datasync()
         file.pwrite([footer], at)
         file.truncate(summary.file_bytes)
         file.datasync()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from forebay.journal.record import NO_CHAIN, crc32c
-from forebay.model import GapCause, RecordKind, Stream
+from forebay.model import Gap, GapCause, RecordKind, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,10 +45,11 @@ INDEX = np.dtype(
 """One row a record: `step` is seq minus the segment's first seq, `length` the payload's; the rest
 is the record header's."""
 
-_HEADER = struct.Struct("<8sIIB7xQQqQQQQ32s")
+_HEADER = struct.Struct("<8sIIB7xQQqQQQ32s")
 _SCHEMA = struct.Struct("<QII")
-_GAP = struct.Struct("<QQQQII")
-_TRAILER = struct.Struct("<IIIIIIIIQQQQQQqqq32sI4x8s")
+_GAP = struct.Struct("<QQQQQqqI4x")
+_UNKNOWN = (1 << 64) - 1
+_TRAILER = struct.Struct("<IIIIIIIIQQQQQqqq32sI4x8s")
 TRAILER_BYTES = _TRAILER.size
 _CLEAN = 1
 _NAME = re.compile(r"^([0-9a-f]{16})-([0-9a-f]{16})\.seg$")
@@ -57,28 +58,25 @@ _NAME = re.compile(r"^([0-9a-f]{16})-([0-9a-f]{16})\.seg$")
 class Totals(NamedTuple):
     """A stream's running account, from the journal's creation on, over all epochs.
 
-    `counted`: samples in batches that got a position. `missing`: samples of gaps that never had
-    one. `lost`: samples that once had a position and that a gap has named since. `records`: all.
+    `counted`: samples in batches, which all got a position. `missing`: samples that never had one
+    and that a gap accounts for. `records`: all.
     """
 
     counted: int = 0
     missing: int = 0
-    lost: int = 0
     records: int = 0
 
 
 class JournaledGap(NamedTuple):
-    """A gap record's claim that positions are gone; `samples` is 0 where nobody knows."""
+    """A gap record, at seq `at` of its segment's epoch, that says that positions are gone."""
 
-    epoch: int
-    seq_from: int
-    seq_to: int
-    samples: int
-    cause: GapCause
+    at: int
+    gap: Gap
 
     def covers(self, epoch: int, seq_from: int, seq_to: int) -> bool:
         """Whether all of these positions are named by this gap."""
-        return self.epoch == epoch and self.seq_from <= seq_from and seq_to <= self.seq_to
+        gap = self.gap
+        return gap.epoch == epoch and gap.seq_from <= seq_from and seq_to <= gap.seq_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +183,7 @@ def decode_header(data: bytes) -> SegmentHeader | None:
     if version != VERSION or crc != crc32c(body[16:]) or not 1 <= stream <= len(Stream):
         return None
     return SegmentHeader(
-        Stream.of(stream), epoch, first_seq, created_ns, Totals(*rest[:4]), rest[4]
+        Stream.of(stream), epoch, first_seq, created_ns, Totals(*rest[:3]), rest[3]
     )
 
 
@@ -199,7 +197,7 @@ def encode_footer(index: NDArray[Any], summary: Summary, at: int) -> bytes:
     rows = index.tobytes()
     sections = b"".join(
         _SCHEMA.pack(schema_id, *place) for schema_id, place in summary.schemas.items()
-    ) + b"".join(_GAP.pack(*gap[:4], gap.cause.value, 0) for gap in summary.gaps)
+    ) + b"".join(_pack_gap(gap) for gap in summary.gaps)
     trailer = _TRAILER.pack(
         at,
         crc32c(rows),
@@ -278,11 +276,36 @@ def decode_sections(tail: Tail, data: bytes) -> Summary | None:
         schema_id: (offset, length)
         for schema_id, offset, length in _SCHEMA.iter_unpack(data[:split])
     }
-    gaps = tuple(
-        JournaledGap(epoch, seq_from, seq_to, samples, GapCause(cause))
-        for epoch, seq_from, seq_to, samples, cause, _ in _GAP.iter_unpack(data[split:])
-    )
+    gaps = tuple(_unpack_gap(fields) for fields in _GAP.iter_unpack(data[split:]))
     return replace(tail.summary, schemas=schemas, gaps=gaps)
+
+
+def _pack_gap(journaled: JournaledGap) -> bytes:
+    gap = journaled.gap
+    return _GAP.pack(
+        journaled.at,
+        gap.epoch,
+        gap.seq_from,
+        gap.seq_to,
+        _UNKNOWN if gap.samples is None else gap.samples,
+        gap.time_from_ns,
+        gap.time_to_ns,
+        gap.cause.value,
+    )
+
+
+def _unpack_gap(fields: tuple[int, ...]) -> JournaledGap:
+    at, epoch, seq_from, seq_to, samples, time_from_ns, time_to_ns, cause = fields
+    gap = Gap(
+        cause=GapCause(cause),
+        time_from_ns=time_from_ns,
+        time_to_ns=time_to_ns,
+        samples=None if samples == _UNKNOWN else samples,
+        epoch=epoch,
+        seq_from=seq_from,
+        seq_to=seq_to,
+    )
+    return JournaledGap(at, gap)
 
 
 def decode_index(tail: Tail, data: bytes) -> NDArray[Any] | None:

@@ -10,13 +10,14 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from forebay.errors import JournalFailed, JournalFull
 from forebay.events import DATA_LOST, SEGMENT_DROPPED, SEGMENT_SEALED
 from forebay.journal import retention
 from forebay.journal.appender import Appender
-from forebay.journal.entry import Damage
-from forebay.journal.segment import batch_samples
-from forebay.model import GapCause, Position, Stream
+from forebay.journal.entry import Damage, gap_entry
+from forebay.model import Gap, GapCause, Position, Stream
 
 if TYPE_CHECKING:
     import asyncio
@@ -189,7 +190,7 @@ class Writer:
             for damage in job.damage:
                 if self._unaccounted(damage):
                     touched[damage.stream] = log = self._logs[damage.stream]
-                    log.append(damage.gap(GapCause.CORRUPT))
+                    log.append(gap_entry(damage.stream, damage.gap(GapCause.CORRUPT)))
                     fresh_damage.append(damage)
         for log in touched.values():
             log.sync()
@@ -210,7 +211,7 @@ class Writer:
         if damage.seq_from == damage.seq_to:
             position = Position(damage.stream, damage.epoch, damage.seq_from)
             self._catalog.mark_damaged(position, damage.samples or 0)
-        self._tell_lost(damage, GapCause.CORRUPT)
+        self._tell_lost(damage.stream, damage.gap(GapCause.CORRUPT))
 
     def _retain(self, asked: bool) -> None:  # noqa: FBT001 - the only caller says what it read
         """Drop what retention names, if a segment was sealed or somebody `asked`.
@@ -255,48 +256,71 @@ class Writer:
             )
 
     def _account_for(self, dropping: Sequence[tuple[Segment, GapCause]]) -> None:
-        """Append a gap for each segment that some consumer has not passed, and make it durable."""
-        lost = []
-        for segment, cause in dropping:
-            damage = self._undelivered(segment)
-            if damage is not None and self._unaccounted(damage):
-                self._logs[segment.stream].append(damage.gap(cause))
-                lost.append((damage, cause))
-        for stream in {damage.stream for damage, _ in lost}:
-            self._logs[stream].sync()
-        if lost:
-            self._told.durable(())
-        for damage, cause in lost:
-            self._tell_lost(damage, cause)
+        """Name by gaps what some consumer has not passed, and make that durable.
 
-    def _undelivered(self, segment: Segment) -> Damage | None:
-        """Give the part of a segment that the slowest consumer has not passed; None if it has."""
-        head, summary = segment.header, segment.summary
-        places = [cursor.place(segment.stream).position for cursor in self._cursors.all()]
-        slowest = min(places, default=segment.last)
+        A gap that goes with its segment before everybody has read it is said again.
+        """
+        gaps: dict[Stream, list[Gap]] = {}
+        going = {segment for segment, _ in dropping}
+        for segment, cause in dropping:
+            behind = self._slowest(segment)
+            if behind is not None:
+                again = [named.gap for named in segment.summary.gaps if named.at > behind]
+                gaps.setdefault(segment.stream, []).extend(
+                    [*again, self._undelivered(segment, behind, cause)]
+                )
+        for stream, named in gaps.items():
+            for gap in retention.merged(named):
+                place = (gap.epoch, gap.seq_from, gap.seq_to)
+                if not self._catalog.covered(stream, *place, without=going):
+                    self._logs[stream].append(gap_entry(stream, gap))
+                    self._tell_lost(stream, gap)
+            self._logs[stream].sync()
+        if gaps:
+            self._told.durable(())
+
+    def _slowest(self, segment: Segment) -> int | None:
+        """Give the last seq of the segment that every consumer has passed; None if that is all.
+
+        It is below the segment's first if some consumer has not come so far, or if there is no
+        consumer yet: the first one to come is told what it missed.
+        """
+        places = [cursor.passed(segment.stream) for cursor in self._cursors.all()]
+        slowest = min(places, default=Position(segment.stream, 0, 0))
         if slowest >= segment.last:
             return None
-        times = summary.time_min_ns, summary.time_max_ns
-        if slowest < segment.first:
-            samples, first = summary.samples, head.first_seq
-        else:
-            rows = self._cache.load(segment)
-            behind = rows[rows["step"] > slowest.seq - head.first_seq]
-            samples, first = batch_samples(behind), slowest.seq + 1
-        samples -= self._catalog.damaged_samples(slowest) - self._catalog.damaged_samples(
-            segment.last
-        )
-        return Damage(head.stream, head.epoch, first, summary.last_seq, samples, *times)
+        return slowest.seq if slowest >= segment.first else segment.header.first_seq - 1
 
-    def _tell_lost(self, damage: Damage, cause: GapCause) -> None:
+    def _undelivered(self, segment: Segment, behind: int, cause: GapCause) -> Gap:
+        """Give the gap for a segment's records behind the seq `behind`.
+
+        It takes over the samples of gap records among them that never had a position.
+        """
+        head, summary = segment.header, segment.summary
+        rows = self._cache.load(segment)
+        steps = rows["step"].astype(np.int64)
+        samples = int(rows["samples"][steps > behind - head.first_seq].sum())
+        passed = Position(head.stream, head.epoch, behind)
+        damaged = self._catalog.damaged_samples
+        return Gap(
+            cause=cause,
+            time_from_ns=summary.time_min_ns,
+            time_to_ns=summary.time_max_ns,
+            samples=samples - damaged(passed) + damaged(segment.last),
+            epoch=head.epoch,
+            seq_from=behind + 1,
+            seq_to=summary.last_seq,
+        )
+
+    def _tell_lost(self, stream: Stream, gap: Gap) -> None:
         self._told.happened(
             DATA_LOST,
             {
-                "cause": cause.name,
-                "stream": damage.stream.value,
-                "seq_from": damage.seq_from,
-                "seq_to": damage.seq_to,
-                "samples": damage.samples,
+                "cause": gap.cause.name,
+                "stream": stream.value,
+                "seq_from": gap.seq_from,
+                "seq_to": gap.seq_to,
+                "samples": gap.samples,
             },
         )
 

@@ -1,0 +1,395 @@
+"""A disk in memory that can lose its power, tear what was not flushed, refuse, and rot.
+
+Owns a model of what POSIX and a journaling file system promise, and no more: bytes survive a cut if
+`datasync` returned after them, names if `sync_dir` did; everything else survives in parts and in
+any order of 512-byte sectors. Names within one directory change in order, as a metadata journal has
+it. Must not know what is stored.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Sequence
+
+SECTOR_BYTES = 512
+
+
+class PowerCut(OSError):
+    """The power is gone: this call and all after it fail, until `FaultyDisk.reboot`."""
+
+    def __init__(self) -> None:
+        """Look like a device that does not answer."""
+        super().__init__(errno.EIO, "power cut")
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Resize:
+    size: int
+
+
+@dataclass(eq=False, slots=True)
+class _Inode:
+    """`live` is what the program sees, `stable` what the platter has, `pending` the way between."""
+
+    live: bytearray = field(default_factory=bytearray)
+    stable: bytearray = field(default_factory=bytearray)
+    pending: list[_Write | _Resize] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rename:
+    """A change of names: `inode` appears at `to`, and `gone` disappears."""
+
+    to: Path | None
+    inode: _Inode | None
+    gone: Path | None
+
+
+@dataclass(slots=True)
+class _Failure:
+    call: str
+    number: int
+    part: str
+    after: int
+
+
+class FaultyFile:
+    """Implements `forebay.files.DiskFile`."""
+
+    def __init__(self, disk: FaultyDisk, path: Path, inode: _Inode, *, write: bool) -> None:
+        """Belong to `disk`; `write` as in `Disk.open`."""
+        self._disk, self._path, self._inode = disk, path, inode
+        self._open, self._writable = True, write
+
+    @property
+    def path(self) -> Path:
+        """See `DiskFile.path`."""
+        return self._path
+
+    def pwrite(self, data: Sequence[bytes | memoryview], offset: int) -> int:
+        """See `DiskFile.pwrite`. When the power goes here, any part of `data` may be on the way."""
+        whole = b"".join(data)
+
+        def write() -> None:
+            assert self._open, "write to a closed file"
+            assert self._writable, "write to a file that was opened to read"
+            self._disk.need(offset + len(whole) - len(self._inode.live))
+            _apply(self._inode.live, _Write(offset, whole))
+            self._inode.pending.append(_Write(offset, whole))
+
+        self._disk.change("pwrite", self._path, write)
+        return len(whole)
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """See `DiskFile.pread`."""
+        with self._disk.guarded("pread", self._path):
+            assert self._open, "read of a closed file"
+            return bytes(self._inode.live[offset : offset + size])
+
+    def datasync(self) -> None:
+        """See `DiskFile.datasync`.
+
+        A failure leaves what was pending neither durable nor dirty, as Linux does: a later flush
+        that succeeds does not bring it to the platter.
+        """
+
+        def sync() -> None:
+            for step in self._inode.pending:
+                _apply(self._inode.stable, step)
+            self._inode.pending.clear()
+
+        try:
+            self._disk.change("datasync", self._path, sync)
+        except PowerCut:
+            raise
+        except OSError:
+            self._inode.pending.clear()
+            raise
+
+    def allocate(self, size: int) -> None:
+        """See `DiskFile.allocate`."""
+        self._resize("allocate", max(size, len(self._inode.live)))
+
+    def truncate(self, size: int) -> None:
+        """See `DiskFile.truncate`."""
+        self._resize("truncate", size)
+
+    def size(self) -> int:
+        """See `DiskFile.size`."""
+        with self._disk.guarded("size", self._path):
+            return len(self._inode.live)
+
+    def close(self) -> None:
+        """See `DiskFile.close`."""
+        self._open = False
+        self._disk.unlock(self)
+
+    def _resize(self, call: str, size: int) -> None:
+        def resize() -> None:
+            self._disk.need(size - len(self._inode.live))
+            _apply(self._inode.live, _Resize(size))
+            self._inode.pending.append(_Resize(size))
+
+        self._disk.change(call, self._path, resize)
+
+
+class FaultyDisk:
+    """Implements `forebay.files.Disk`. Safe for all threads.
+
+    Calls that change something are counted; `cut_after` and `fail` name the one that goes wrong.
+    """
+
+    def __init__(self, *, capacity_bytes: int = 1 << 40) -> None:
+        """Start empty; ENOSPC beyond `capacity_bytes`."""
+        self._capacity_bytes = capacity_bytes
+        self._guard = threading.RLock()
+        self._names: dict[Path, _Inode] = {}
+        self._stable_names: dict[Path, _Inode] = {}
+        self._changes: dict[Path, list[_Rename]] = {}
+        self._directories: set[Path] = {Path("/")}
+        self._locks: dict[Path, FaultyFile] = {}
+        self._failures: list[_Failure] = []
+        self._cut_at: int | None = None
+        self.changes = 0
+        """Calls so far that change something."""
+        self.off = False
+        """Whether the power is gone."""
+
+    # --- what a test does to it ---
+
+    def cut_after(self, changes: int) -> None:
+        """Cut the power in the middle of the call that follows `changes` more changing calls."""
+        self._cut_at = self.changes + changes
+
+    def fail(self, call: str, number: int, *, part: str = "", after: int = 0) -> None:
+        """Make one `call` fail with errno `number`.
+
+        It is the one that follows `after` calls of this name whose path holds `part`.
+        """
+        self._failures.append(_Failure(call, number, part, after))
+
+    def flip(self, path: Path, bit: int) -> None:
+        """Turn one bit of a file, seen and stable, as rot does."""
+        inode = self._names[path]
+        for content in (inode.live, inode.stable):
+            if bit // 8 < len(content):
+                content[bit // 8] ^= 1 << bit % 8
+
+    def reboot(self, rng: random.Random) -> FaultyDisk:
+        """Give the disk as it is found when the power is back; `rng` draws what survives."""
+        after = FaultyDisk(capacity_bytes=self._capacity_bytes)
+        names = dict(self._stable_names)
+        for changes in self._changes.values():
+            for change in changes[: rng.randint(0, len(changes))]:
+                _rename(names, change)
+        survived: dict[_Inode, _Inode] = {}
+        for path, inode in names.items():
+            if inode not in survived:
+                content = _survivor(inode, rng)
+                survived[inode] = _Inode(bytearray(content), bytearray(content))
+            after._names[path] = after._stable_names[path] = survived[inode]
+        after._directories = set(self._directories)
+        return after
+
+    def paths(self) -> list[Path]:
+        """Give every file, sorted."""
+        return sorted(self._names)
+
+    # --- forebay.files.Disk ---
+
+    def open(self, path: Path, *, create: bool = False, write: bool = False) -> FaultyFile:
+        """See `Disk.open`."""
+        if not create:
+            with self.guarded("open", path):
+                if path not in self._names:
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+                return FaultyFile(self, path, self._names[path], write=write)
+        inode = _Inode()
+
+        def link() -> None:
+            if path in self._names:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+            self._rename(path.parent, _Rename(path, inode, None))
+
+        self.change("create", path, link)
+        return FaultyFile(self, path, inode, write=True)
+
+    def listdir(self, path: Path) -> list[str]:
+        """See `Disk.listdir`."""
+        with self.guarded("listdir", path):
+            known = {*self._names, *self._directories} - {Path("/")}
+            return sorted(name.name for name in known if name.parent == path)
+
+    def makedirs(self, path: Path) -> None:
+        """See `Disk.makedirs`."""
+        if path not in self._directories:
+            self.change("makedirs", path, lambda: self._directories.update([path, *path.parents]))
+
+    def exists(self, path: Path) -> bool:
+        """See `Disk.exists`."""
+        with self.guarded("exists", path):
+            return path in self._names or path in self._directories
+
+    def size(self, path: Path) -> int:
+        """See `Disk.size`."""
+        with self.guarded("size", path):
+            return len(self._names[path].live)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """See `Disk.rename`; within one directory."""
+
+        def rename() -> None:
+            if source not in self._names:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
+            self._rename(target.parent, _Rename(target, self._names[source], source))
+
+        self.change("rename", source, rename)
+
+    def unlink(self, path: Path) -> None:
+        """See `Disk.unlink`."""
+
+        def unlink() -> None:
+            if path not in self._names:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+            self._rename(path.parent, _Rename(None, None, path))
+
+        self.change("unlink", path, unlink)
+
+    def sync_dir(self, path: Path) -> None:
+        """See `Disk.sync_dir`."""
+
+        def sync() -> None:
+            for change in self._changes.pop(path, []):
+                _rename(self._stable_names, change)
+
+        self.change("sync_dir", path, sync)
+
+    def write_atomic(self, path: Path, data: bytes) -> None:
+        """See `Disk.write_atomic`; made of the other calls, so that each of them can go wrong."""
+        temporary = path.with_name(path.name + ".new")
+        if self.exists(temporary):
+            self.unlink(temporary)
+        file = self.open(temporary, create=True)
+        file.pwrite([data], 0)
+        file.datasync()
+        file.close()
+        self.rename(temporary, path)
+        self.sync_dir(path.parent)
+
+    def read_bytes(self, path: Path, limit: int) -> bytes:
+        """See `Disk.read_bytes`."""
+        return self.open(path).pread(limit, 0)
+
+    def free_bytes(self, path: Path) -> int:
+        """See `Disk.free_bytes`."""
+        with self.guarded("free_bytes", path):
+            return self._capacity_bytes - sum(len(i.live) for i in set(self._names.values()))
+
+    def lock(self, path: Path) -> FaultyFile | None:
+        """See `Disk.lock`."""
+        if path in self._locks:
+            return None
+        file = self.open(path) if self.exists(path) else self.open(path, create=True)
+        self._locks[path] = file
+        return file
+
+    # --- for FaultyFile ---
+
+    def unlock(self, file: FaultyFile) -> None:
+        """Let go of a lock, if `file` is one."""
+        if self._locks.get(file.path) is file:
+            del self._locks[file.path]
+
+    def need(self, more: int) -> None:
+        """Raise ENOSPC if `more` bytes do not fit."""
+        if more > 0 and more > self.free_bytes(Path("/")):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def guarded(self, call: str, path: Path) -> threading.RLock:
+        """Give the lock to hold during `call`; raise what a test asked for first."""
+        with self._guard:
+            if self.off:
+                raise PowerCut
+            for failure in self._failures:
+                if failure.call == call and failure.part in str(path):
+                    failure.after -= 1
+                    if failure.after < 0:
+                        self._failures.remove(failure)
+                        raise OSError(failure.number, os.strerror(failure.number), str(path))
+            return self._guard
+
+    def change(self, call: str, path: Path, act: Callable[[], None]) -> None:
+        """Do `act`, which changes something, or fail as a test asked for.
+
+        When the power goes in a call that only hands bytes or names over, these may survive; one
+        that promises durability has not kept its promise.
+        """
+        with self.guarded(call, path):
+            self.changes += 1
+            cut = self._cut_at is not None and self.changes > self._cut_at
+            if not cut or call not in ("datasync", "sync_dir", "makedirs"):
+                act()
+            if cut:
+                self.off = True
+                raise PowerCut
+
+    def _rename(self, directory: Path, change: _Rename) -> None:
+        _rename(self._names, change)
+        self._changes.setdefault(directory, []).append(change)
+
+
+def _rename(names: dict[Path, _Inode], change: _Rename) -> None:
+    if change.gone is not None:
+        names.pop(change.gone, None)
+    if change.to is not None and change.inode is not None:
+        names[change.to] = change.inode
+
+
+def _apply(content: bytearray, step: _Write | _Resize) -> None:
+    if isinstance(step, _Resize):
+        del content[step.size :]
+        content.extend(bytes(step.size - len(content)))
+        return
+    end = step.offset + len(step.data)
+    if end > len(content):
+        content.extend(bytes(end - len(content)))
+    content[step.offset : end] = step.data
+
+
+def _survivor(inode: _Inode, rng: random.Random) -> bytearray:
+    """Draw what the platter holds: of each pending write all, nothing, a head, or any sectors.
+
+    Sizes change in order: once one change of size is lost, so are the later ones.
+    """
+    content = bytearray(inode.stable)
+    resizes = rng.random() < 0.5
+    for step in inode.pending:
+        if isinstance(step, _Resize):
+            resizes = resizes and rng.random() < 0.9
+            if resizes:
+                _apply(content, step)
+            continue
+        share = rng.choice((0.0, 1.0, rng.random(), -rng.random()))
+        head = -share * len(step.data)
+        at = step.offset
+        while at < step.offset + len(step.data):
+            end = min((at // SECTOR_BYTES + 1) * SECTOR_BYTES, step.offset + len(step.data))
+            kept = at - step.offset < head if share < 0 else rng.random() < share
+            if kept:
+                _apply(content, _Write(at, step.data[at - step.offset : end - step.offset]))
+            at = end
+    return content
