@@ -14,7 +14,7 @@ from typing import Final
 
 MAX_TOPIC_BYTES = 65_535
 _MAX_DEPTH = 32
-_ARRAY_INDEX = re.compile(r"^(?:0|[1-9]\d{0,8})$")
+_ARRAY_INDEX = re.compile(r"^(?:0|[1-9]\d{0,8})$", re.ASCII)
 
 MISSING: Final = object()
 """What `find` gives where the document has no such place; `None` is JSON's null."""

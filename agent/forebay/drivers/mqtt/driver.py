@@ -10,7 +10,7 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING, cast
 
-from forebay.drivers.mqtt.link import Link
+from forebay.drivers.mqtt.link import Link, TlsSocket
 from forebay.drivers.mqtt.routes import Routes
 from forebay.errors import DeviceRefused
 from forebay.events import TAGS_REFUSED
@@ -86,6 +86,7 @@ class MqttDriver:
                 context = ssl.create_default_context(cadata=pem.decode())
             if settings.certificate is not None:
                 await asyncio.to_thread(context.load_cert_chain, settings.certificate, settings.key)
+            context.sslsocket_class = TlsSocket
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             raise DeviceRefused(
                 f"cannot use ca, certificate or key: {error}",

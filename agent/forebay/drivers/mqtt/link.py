@@ -3,8 +3,8 @@
 Owns what aiomqtt 2.5 has no door for, which is why it derives from its client. Must not know tags.
 
 aiomqtt acknowledges a message when it has queued it, and throws away what finds the queue full.
-Here nothing is acknowledged before `ack`; a full inbox ends the connection, and the broker sends
-again what was not acknowledged.
+Here nothing is acknowledged before `ack`, and a full inbox stops reading, so that the broker keeps
+what we cannot take.
 """
 
 from __future__ import annotations
@@ -38,12 +38,25 @@ if TYPE_CHECKING:
 
 MAX_PACKET_BYTES = 17 << 20
 """Larger packets end the connection: paho would collect up to 256 MiB before it shows one."""
-_INBOX_MESSAGES = 2000
-_INBOX_BYTES = 32 << 20
+INBOX_MESSAGES = 2000
+INBOX_BYTES = 32 << 20
+"""When so much waits, the socket is read no further until there is room."""
 _UNACKNOWLEDGED = 500
 """How many messages a broker that speaks version 5 sends ahead of our acknowledgements."""
 _TOPICS_AT_ONCE = 100
 _GOODBYE_S = 1.0
+
+
+class TlsSocket(ssl.SSLSocket):
+    """A TLS socket that closes itself if the handshake fails, as paho forgets to."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - as its base
+        """Shake hands; raises what ssl raises."""
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
 
 
 class Link(aiomqtt.Client):
@@ -84,8 +97,9 @@ class Link(aiomqtt.Client):
         self._device, self._clock = device, clock
         self._qos, self._modern, self._max_payload = settings.qos, modern, settings.max_payload
         self._again = settings.qos > 0 and not settings.clean_session
-        self._inbox: deque[Message] = deque(maxlen=_INBOX_MESSAGES)
+        self._inbox: deque[Message] = deque(maxlen=INBOX_MESSAGES + 1)
         self._inbox_bytes = 0
+        self._paused: Any = None
         self._fault: DeviceError | None = None
         self._arrived = asyncio.Event()
         self._entering: asyncio.Task[Any] | None = None
@@ -132,6 +146,7 @@ class Link(aiomqtt.Client):
                 count = min(most, len(self._inbox))
                 taken = [self._inbox.popleft() for _ in range(count)]
                 self._inbox_bytes -= sum(len(m.payload or b"") for m in taken)
+                self._resume()
                 return taken
             self._arrived.clear()
             await self._arrived.wait()
@@ -185,14 +200,11 @@ class Link(aiomqtt.Client):
         userdata: Any,  # noqa: ANN401, ARG002 - paho's signature
         message: paho.MQTTMessage,
     ) -> None:
-        """Keep the message until it is asked for. Its bytes count, and its place."""
+        """Keep the message until it is asked for."""
         payload: bytes | None = bytes(message.payload)
         if payload is not None and len(payload) > self._max_payload:
             payload = None
         self._inbox_bytes += len(payload or b"")
-        if len(self._inbox) >= _INBOX_MESSAGES or self._inbox_bytes > _INBOX_BYTES:
-            self._give_up("the broker sent faster than messages could be taken")
-            return
         try:
             topic = message.topic
         except UnicodeDecodeError:
@@ -227,27 +239,46 @@ class Link(aiomqtt.Client):
 
     def _read(self, sock: Any) -> None:  # noqa: ANN401 - a socket or TLS socket
         """Let paho read, and stop it before it collects a packet of any size."""
-        try:
-            self._client.loop_read()
-            while isinstance(sock, ssl.SSLSocket) and sock.fileno() > -1 and sock.pending():
-                self._client.loop_read()
-        except LIBRARY_ERRORS as error:
-            if not self._disconnected.done():
-                self._disconnected.set_exception(error)
-            return
-        announced = self._client._in_packet["remaining_length"]  # noqa: SLF001 - known nowhere else
-        if announced > MAX_PACKET_BYTES:
-            self._give_up(f"the broker sends a packet of {announced} bytes")
+        while sock.fileno() > -1:
+            try:
+                self._client.loop_read()  # one packet at most
+            except LIBRARY_ERRORS as error:
+                if not self._disconnected.done():
+                    self._disconnected.set_exception(error)
+                return
+            announced = self._client._in_packet["remaining_length"]  # noqa: SLF001 - known nowhere else
+            if announced > MAX_PACKET_BYTES:
+                self._refuse(announced)
+            elif self._full and sock.fileno() > -1:
+                self._loop.remove_reader(sock.fileno())
+                self._paused = sock
+                return
+            if not isinstance(sock, ssl.SSLSocket) or sock.fileno() < 0 or not sock.pending():
+                return
 
-    def _give_up(self, why: str) -> None:
-        if self._fault is None:
-            self._fault = DeviceUnreachable(
-                why,
-                hint="limit rate and size of messages at the broker, or split the topics",
-                status=Quality.BAD_COMMUNICATION_ERROR,
-            )
+    @property
+    def _full(self) -> bool:
+        return len(self._inbox) >= INBOX_MESSAGES or self._inbox_bytes >= INBOX_BYTES
+
+    def _resume(self) -> None:
+        """Read on if the inbox was full and has room again."""
+        sock, room = self._paused, len(self._inbox) <= INBOX_MESSAGES // 2
+        if sock is None or not room or self._full:
+            return
+        self._paused = None
+        if sock.fileno() > -1:
+            self._loop.add_reader(sock.fileno(), self._read, sock)
+            self._loop.call_soon(self._read, sock)  # TLS may hold bytes that no reader hears of
+
+    def _refuse(self, announced_bytes: int) -> None:
+        """End the connection before a packet of this size is collected."""
+        self._fault = DeviceUnreachable(
+            f"the broker sends a packet of {announced_bytes} bytes",
+            hint="limit the size of messages at the broker",
+            status=Quality.BAD_COMMUNICATION_ERROR,
+        )
         self._arrived.set()
-        self._loop.call_soon(self._client._sock_close)  # noqa: SLF001 - see `shut`
+        self._client._sock_close()  # noqa: SLF001 - see `shut`
 
 
 def _properties(settings: MqttSettings) -> Properties:

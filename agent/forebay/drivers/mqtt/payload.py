@@ -17,8 +17,8 @@ import numpy as np
 from forebay.drivers.mqtt.address import MISSING, find
 from forebay.model import MAX_STRING_BYTES, Quality, ValueType
 
-_NUMBER = re.compile(r"^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$")
-_WHOLE = re.compile(r"^[+-]?\d+$")
+_NUMBER = re.compile(r"^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$", re.ASCII)
+_WHOLE = re.compile(r"^[+-]?\d+$", re.ASCII)
 _MAX_DIGITS = 400
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -95,7 +95,8 @@ def read_time_ns(document: object, pointer: tuple[str, ...]) -> int | None:
     elif isinstance(found, int) and not isinstance(found, bool):
         found_ns = found * 1_000_000
     elif isinstance(found, float) and math.isfinite(found):
-        found_ns = round(found * 1_000_000)
+        whole = int(found)  # apart, since a float does not hold today in nanoseconds
+        found_ns = whole * 1_000_000 + round((found - whole) * 1_000_000)
     else:
         return None
     return found_ns if 0 < found_ns < 2**63 else None

@@ -13,7 +13,9 @@ import uuid
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-_TEXT = re.compile(r"^(?:ns=(?P<ns>\d{1,5});|nsu=(?P<uri>[^;]+);)?(?P<kind>[isgb])=(?P<id>.+)$")
+_TEXT = re.compile(
+    r"^(?:ns=(?P<ns>\d{1,5});|nsu=(?P<uri>[^;]+);)?(?P<kind>[isgb])=(?P<id>.+)$", re.ASCII
+)
 _MAX_INDEX = 0xFFFF
 _MAX_NUMERIC = 0xFFFF_FFFF
 
