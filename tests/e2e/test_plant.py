@@ -33,7 +33,7 @@ START_S = 60.0
 @asynccontextmanager
 async def plant(
     directory: Path,
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, Any]]]:
+) -> AsyncIterator[tuple[Process, dict[str, Any]]]:
     """The running plant and what it said when it was ready."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-W", "error", "-m", "forebay.testing.plant", "--config-dir", str(directory),
