@@ -95,6 +95,11 @@ class Process:
         self._process.send_signal(signal.SIGTERM)
         return await asyncio.wait_for(self._process.wait(), timeout_s)
 
+    async def wait(self) -> int:
+        """Wait for its own end; give the exit code."""
+        assert self._process is not None
+        return await self._process.wait()
+
     def text(self) -> str:
         """Give the whole log."""
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""

@@ -1,0 +1,110 @@
+"""The agent as a process: a failing disk, an orderly stop, several devices, a deadband."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from support.processes import World, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+
+EXIT_IO_ERROR = 74
+
+
+def simulated(name: str, count: int, period: str, stages: str = "") -> str:
+    rows = ", ".join(
+        f'{{ name = "t{i}", address = "counter", type = "int32" }}' for i in range(count)
+    )
+    return f"""
+[devices.{name}]
+protocol = "simulated"
+tags = [{rows}]
+{stages}
+[devices.{name}.groups.default]
+period = "{period}"
+"""
+
+
+async def started(world: World) -> None:
+    await world.agent.start()
+    await until(lambda: '"agent_started"' in world.agent.text(), "the agent starts")
+
+
+async def total(world: World) -> dict[str, Any]:
+    _, document = await world.ask("ledger")
+    found: dict[str, Any] = document["total"]
+    return found
+
+
+async def test_a_disk_that_refuses_ends_the_agent_with_74_and_the_next_start_recovers(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path) as world:
+        world.write_config(simulated("a", 50, "10 ms"), more='commit_interval = "20 ms"')
+        await world.server.start()
+        await started(world)
+        # From here on no file of the process may grow beyond 8 KiB: writes fail with EFBIG.
+        resource.prlimit(world.agent.pid, resource.RLIMIT_FSIZE, (8192, 8192))
+        await until(lambda: not world.agent.running, "the agent ends")
+        assert await world.agent.wait() == EXIT_IO_ERROR
+        assert '"journal_failed"' in world.agent.text()
+        assert "Traceback" not in world.agent.text()
+        await world.agent.start()
+        await until(lambda: world.agent.text().count('"agent_started"') == 2, "it starts again")
+        before = (await total(world))["delivered"]
+        for _ in range(100):
+            if (await total(world))["delivered"] > before:
+                break
+            await asyncio.sleep(0.1)
+        else:
+            pytest.fail("nothing is delivered after the restart")
+        assert await world.agent.stop() == 0
+
+
+async def test_a_stop_delivers_what_was_accepted(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.write_config(simulated("a", 10, "5 ms"), more='commit_interval = "1 s"')
+        await world.server.start()
+        await started(world)
+        await until(lambda: '"uplink_connected"' in world.agent.text(), "the uplink connects")
+        assert await world.agent.stop() == 0
+        assert '"pending": 0' in world.agent.text()
+        verified = (await world.ask_fleet("ledger", "--verify"))["verified"]
+        assert verified["sound"]
+        assert verified["samples"] > 0
+
+
+async def test_fifty_devices_keep_their_periods(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.write_config("".join(simulated(f"d{n}", 20, "50 ms") for n in range(50)))
+        await started(world)
+        _, before = await world.ask("devices")
+        await asyncio.sleep(3)  # the time over which periods are judged
+        _, after = await world.ask("devices")
+        polls = {d["name"]: d["polls"] for d in before["devices"]}
+        done = [d["polls"] - polls[d["name"]] for d in after["devices"]]
+        assert len(done) == 50
+        assert min(done) > 30, done
+        assert await world.agent.stop() == 0
+
+
+async def test_a_deadband_journals_only_what_moved(tmp_path: Path) -> None:
+    deadband = '[[devices.a.stages]]\nkind = "deadband"\nthreshold = 1000\n'
+    async with World(tmp_path) as world:
+        world.write_config(simulated("a", 10, "10 ms", deadband))
+        await started(world)
+        for _ in range(200):
+            _, document = await world.ask("devices")
+            if document["devices"][0]["polls"] >= 100:
+                break
+        else:
+            pytest.fail("the device is hardly polled")
+        assert 10 <= (await total(world))["produced"] < 100
+        assert await world.agent.stop() == 0
