@@ -29,7 +29,7 @@ BROAD, DEQUE = "catches everything", "deque without a limit"
 ALLOWED = {
     ("agent/forebay/acquisition/session.py", BROAD, "Session._close"): "contains its driver",
     ("agent/forebay/acquisition/session.py", BROAD, "Session._connection"): "contains its driver",
-    ("agent/forebay/acquisition/session.py", BROAD, "Session._row"): "contains its driver",
+    ("agent/forebay/acquisition/poller.py", BROAD, "Poller._row"): "contains its driver",
     ("agent/forebay/forwarding/feed.py", DEQUE, "Feed.__init__"): "bounded in bytes by _room",
     ("agent/forebay/forwarding/forwarder.py", BROAD, "Forwarder._close"): "contains its uplink",
     (

@@ -278,3 +278,16 @@ async def test_a_device_that_refuses_the_connection_is_tried_again() -> None:
         await world.clock.advance(20)
         assert world.session.status.last_hint == "check it"
         assert world.driver.connects > 4
+
+
+async def test_a_device_that_connects_and_gives_nothing_is_asked_ever_less_often() -> None:
+    world = polled(period=0.1)
+    world.driver.on_read = lambda: (_ for _ in ()).throw(
+        DeviceUnreachable("cut", hint="h", status=Quality.BAD_NO_COMMUNICATION)
+    )
+    async with running(world):
+        await world.clock.advance(100)
+        assert world.session.status.connections < 40
+        world.driver.on_read = lambda: None
+        await world.clock.advance(5)
+        assert bad(world.rows[-1]) == set()

@@ -1,0 +1,234 @@
+"""The polled half of a session: an exact grid, one row for each due time, plans that learn.
+
+Owns when groups are read and what a row says when there is no reading. Must not know protocols, nor
+how the link is kept up. It never stops: while there is no link, every due poll gives a row whose
+quality says why, so that an outage is data and not silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forebay.acquisition.plan import PROBE_EVERY, Learned, plan, probe, refine
+from forebay.acquisition.schedule import next_due_s, phase_s
+from forebay.errors import DeviceError, DeviceUnreachable
+from forebay.events import POLL_OVERRUN, TAGS_REFUSED
+from forebay.model import Batch, Quality
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from forebay.acquisition.link import Link
+    from forebay.acquisition.plan import Plan
+    from forebay.acquisition.status import SessionStatus
+    from forebay.interfaces import DeviceSpec, Intake, PolledDriver, Reader, Scan, Seams
+    from forebay.model import Schema
+
+SCANS_PER_POLL = 20
+"""Most scans in one poll that is cut anew: enough to single out tags among 125 registers."""
+NAMES_TOLD = 20
+"""How many tag names one log line holds."""
+
+
+@dataclass(slots=True)
+class _Group:
+    """One polled group: its schema, its grid and its plan; its reader while there is a link."""
+
+    schema: Schema
+    period_s: float
+    due_s: float = 0.0
+    learned: Learned = field(default_factory=Learned)
+    plan: Plan | None = None
+    reader: Reader | None = None
+    polls: int = 0
+    overrunning: bool = False
+
+
+class Poller:
+    """Polls the groups of one device.
+
+    `run` in a task; `connected` and `disconnected` from beside.
+    """
+
+    def __init__(
+        self,
+        spec: DeviceSpec,
+        link: Link,
+        intake: Intake,
+        seams: Seams,
+        status: SessionStatus,
+        contained: Callable[[Exception], DeviceError],
+    ) -> None:
+        """Poll what `spec` polls; `contained` turns a defect of the driver into an error."""
+        self._spec, self._link, self._intake, self._seams = spec, link, intake, seams
+        self._clock, self._status, self._contained = seams.clock, status, contained
+        groups = spec.settings.groups
+        self._groups = [
+            _Group(schema, groups[schema.group].period)
+            for schema in spec.schemas
+            if groups[schema.group].mode == "poll"
+        ]
+        self._driver: PolledDriver | None = None
+
+    @property
+    def has_work(self) -> bool:
+        """Whether any group is polled."""
+        return bool(self._groups)
+
+    def connected(self, driver: PolledDriver) -> None:
+        """Compile every group's reader on a new connection. Raises what the driver raises."""
+        self._driver = driver
+        for group in self._groups:
+            self._compile(group, driver)
+
+    def disconnected(self) -> None:
+        """Forget the readers: they belong to a connection that is gone."""
+        self._driver = None
+        for group in self._groups:
+            group.reader = None
+
+    async def run(self, number: int) -> None:
+        """Poll until cancelled; `number` staggers this device's polls against those of others."""
+        await self._link.tried.wait()
+        begin_s = self._clock.monotonic_s()
+        for offset, group in enumerate(self._groups):
+            group.due_s = begin_s + phase_s(number + offset, group.period_s)
+        while True:
+            group = min(self._groups, key=lambda g: g.due_s)
+            await self._clock.sleep(group.due_s - self._clock.monotonic_s())
+            await self._intake.accept(await self._row(group))
+            self._status.polls += 1
+            group.due_s, missed = next_due_s(group.due_s, group.period_s, self._clock.monotonic_s())
+            self._note_overrun(group, missed)
+
+    def _note_overrun(self, group: _Group, missed: int) -> None:
+        self._status.overruns += missed
+        if missed and not group.overrunning:
+            self._seams.events.emit(
+                POLL_OVERRUN,
+                device=self._spec.name,
+                group=group.schema.group,
+                period_s=group.period_s,
+                missed=missed,
+                hint="lengthen the period or ask for fewer tags",
+            )
+        group.overrunning = missed > 0
+
+    async def _row(self, group: _Group) -> Batch:
+        """Give one row for one due time: read, or bad if there is no reading."""
+        began_ns = self._clock.now_ns()
+        reader = group.reader
+        if reader is None:
+            return bad_row(group.schema, self._link.status, began_ns)
+        try:
+            began_s = self._clock.monotonic_s()
+            batch = await self._read(group, reader)
+            self._status.last_poll_ms = (self._clock.monotonic_s() - began_s) * 1e3
+            self._status.last_data_ns = self._clock.now_ns()
+        except DeviceError as error:
+            return self._broken(group, error, began_ns)
+        except TimeoutError:
+            late = DeviceUnreachable(
+                "the poll took longer than its deadline",
+                hint="check the line, or raise `timeout`",
+                status=Quality.BAD_TIMEOUT,
+            )
+            return self._broken(group, late, began_ns)
+        except Exception as fault:  # noqa: BLE001 - the supervisor: a faulty driver must not stop the poller
+            return self._broken(group, self._contained(fault), began_ns)
+        return batch
+
+    async def _read(self, group: _Group, reader: Reader) -> Batch:
+        """Read once; where the device refuses a block, cut it anew and ask again in this period."""
+        give_up_s = self._clock.monotonic_s() + group.period_s
+        group.polls += 1
+        if group.plan is not None and group.polls % PROBE_EVERY == 0:
+            reader = self._replan(group, probe(group.learned)) or reader
+        tries = 0
+        while True:
+            asked, scan = group.plan, await self._scan(group, reader)
+            if asked is None:
+                return scan.batch
+            reader = self._replan(group, self._learn(group, scan)) or reader
+            torn = any(r.permanent and len(asked.units[r.block]) > 1 for r in scan.refusals)
+            tries += 1
+            if not torn or tries == SCANS_PER_POLL or self._clock.monotonic_s() >= give_up_s:
+                return mark(scan.batch, asked.refused)
+
+    async def _scan(self, group: _Group, reader: Reader) -> Scan:
+        """Read under a deadline that only a driver without deadlines of its own can reach."""
+        blocks = len(group.plan.blocks) if group.plan else 0
+        async with asyncio.timeout(self._spec.settings.timeout * (blocks + 1)):
+            return await reader.read()
+
+    def _learn(self, group: _Group, scan: Scan) -> Learned:
+        """Give what is known after a scan, and tell of tags that are now known to be refused."""
+        if group.plan is None:
+            return group.learned
+        learned = refine(group.plan, scan.refusals, group.learned)
+        refused = sorted(learned.refused_columns - group.learned.refused_columns)
+        if refused:
+            names = [group.schema.tags[column].name for column in refused[:NAMES_TOLD]]
+            self._seams.events.emit(
+                TAGS_REFUSED,
+                device=self._spec.name,
+                count=len(refused),
+                tags=names,
+                error=next(r.message for r in scan.refusals if r.permanent),
+                hint="check the addresses against the device's manual",
+            )
+        return learned
+
+    def _replan(self, group: _Group, learned: Learned) -> Reader | None:
+        """Take over what was learned; give the new reader if that changes the plan."""
+        if learned is group.learned:
+            return None
+        group.learned = learned
+        return None if self._driver is None else self._compile(group, self._driver)
+
+    def _compile(self, group: _Group, driver: PolledDriver) -> Reader:
+        """Plan the group by what is known now, and let the driver compile the plan."""
+        spans = driver.spans(group.schema)
+        group.plan = None if spans is None else plan(spans, driver.limits, group.learned)
+        group.reader = driver.reader(group.schema, group.plan.blocks if group.plan else ())
+        return group.reader
+
+    def _broken(self, group: _Group, error: DeviceError, began_ns: int) -> Batch:
+        """End the link and give the row that says so."""
+        self.disconnected()
+        self._link.fail(error)
+        return bad_row(group.schema, error.status, began_ns)
+
+
+def mark(batch: Batch, refused: Sequence[tuple[int, int]]) -> Batch:
+    """Give `batch`, a dense row, with the qualities of columns that were not asked for."""
+    if not refused or batch.index is not None:
+        return batch
+    quality = (
+        np.zeros((1, len(batch.schema.tags)), np.uint32)
+        if batch.quality is None
+        else batch.quality.copy()
+    )
+    for column, status in refused:
+        quality[0, column] = status
+    return replace(batch, quality=quality)
+
+
+def bad_row(schema: Schema, status: int, time_ns: int) -> Batch:
+    """Give a dense row without values, every quality `status`."""
+    return Batch(
+        schema,
+        np.array([time_ns], np.int64),
+        np.array([time_ns], np.int64),
+        tuple(
+            np.full((1, len(lane.columns)), "", object)
+            if lane.type.dtype == object
+            else np.zeros((1, len(lane.columns)), lane.type.dtype)
+            for lane in schema.lanes
+        ),
+        np.full((1, len(schema.tags)), status, np.uint32),
+    )
