@@ -34,9 +34,10 @@ START_S = 60.0
 async def plant(
     directory: Path,
 ) -> AsyncIterator[tuple[Process, dict[str, Any]]]:
-    """The running plant and what it said when it was ready."""
+    """The running plant, and what it said when ready."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", "-m", "forebay.testing.plant", "--config-dir", str(directory),
+        sys.executable, "-W", "error", "-m", "forebay.testing.plant",
+        "--config-dir", str(directory),
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:

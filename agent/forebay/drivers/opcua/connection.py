@@ -63,7 +63,7 @@ class _Limits(TransportLimits):
             self.max_send_buffer = min(self.max_send_buffer, msg.ReceiveBufferSize)
 
 
-class _Protocol(UASocketProtocol):
+class BoundedProtocol(UASocketProtocol):
     """asyncua's protocol with a bound on what a chunk's header may promise."""
 
     def data_received(self, data: bytes) -> None:
@@ -80,7 +80,7 @@ class _UaClient(UaClient):
     def _make_protocol(self) -> UASocketProtocol:
         chunks = MAX_MESSAGE_BYTES // 8192
         limits = _Limits(_MAX_CHUNK_BYTES, _MAX_CHUNK_BYTES, chunks, MAX_MESSAGE_BYTES)
-        self.protocol = _Protocol(
+        self.protocol = BoundedProtocol(
             self._timeout, security_policy=self.security_policy, limits=limits
         )
         self.protocol.on_connection_lost = self._on_transport_lost

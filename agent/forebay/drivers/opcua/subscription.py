@@ -125,9 +125,7 @@ class Feed:
             except ValueError as error:
                 raise translate(error, "reading a notification") from error
             subscription = self._subscriptions.get(notification.subscription)
-            if (
-                subscription is None
-            ):  # of a session before this one, which the server has not forgotten yet
+            if subscription is None:  # of an earlier session that the server still remembers
                 self._ask()
                 continue
             arrival = self._take_in(subscription, notification)

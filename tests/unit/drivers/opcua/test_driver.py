@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import asyncua.ua
 import pytest
 
+from forebay.drivers.opcua.connection import BoundedProtocol
 from forebay.errors import DeviceRefused, DeviceUnreachable
 from forebay.events import TAGS_REFUSED
 from forebay.model import Quality
@@ -197,3 +198,33 @@ async def test_a_session_outlives_polls_that_are_rarer_than_its_timeout() -> Non
             await asyncio.sleep(1.0)  # three times the timeout, in which nobody polls
             scan = await reader.read()
     assert [sample.value for sample in scan.batch.iter_samples()] == [1.0]
+
+
+async def test_a_node_that_appears_later_is_found_by_a_subscription() -> None:
+    tags = {**LEVEL, "late": (f"nsu={NAMESPACE};s=Late", "float64")}
+    async with small_server(Level=0.0) as server:
+        spec = device(server.endpoint, tags, keepalive=0.5)
+        async with (
+            connected(spec) as driver,
+            Listener(driver, {spec.schemas[0]: 0.05}) as listener,
+        ):
+            await listener.until(lambda found: len(found) == 2)
+            await server.add({"Late": 4.5})
+            feed: Any = driver._feed  # noqa: SLF001 - a minute is too long for a test
+            feed._retry_at_s = 0.0  # noqa: SLF001
+            await listener.until(lambda _: listener.values("late") == [None, 4.5])
+
+
+def test_an_endless_chunk_ends_the_connection_before_it_is_collected() -> None:
+    class Transport(asyncio.Transport):
+        aborted = False
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    transport = Transport()
+    protocol = BoundedProtocol(1.0)
+    protocol.connection_made(transport)
+    protocol.data_received(b"MSGF\xff\xff\xff\x7f" + b"x" * 70_000)
+    protocol.data_received(b"x")
+    assert transport.aborted
