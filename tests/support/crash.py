@@ -49,77 +49,90 @@ class Oracle:
                 assert self.submitted[name_of(record)].payload == record.payload
 
 
-async def _life(
-    disk: FaultyDisk, limits: JournalLimits, rng: random.Random, oracle: Oracle
-) -> None:
-    """Use a journal at random until the steps are done or the power is gone."""
-    clock = FakeClock()
-    opened = Journal(DIRECTORY, limits, seams(disk, clock, rng.getrandbits(32)))
-    async with opened as journal:
-        cursor = journal.cursor("cloud")
+class _Life:
+    """One process: uses a journal at random until the steps are done or the power is gone."""
+
+    def __init__(
+        self, journal: Journal, clock: FakeClock, rng: random.Random, oracle: Oracle
+    ) -> None:
+        self._journal, self._clock, self._rng, self._oracle = journal, clock, rng, oracle
+        self._cursor = journal.cursor("cloud")
+        self._waiting: list[tuple[asyncio.Future[None], list[Entry]]] = []
         for stream in set(STREAMS):
             reached = oracle.advanced.get(stream, Position(stream, 0, 0))
-            assert cursor.get(stream) <= reached
-        waiting: list[tuple[asyncio.Future[None], list[Entry]]] = []
-        for _ in range(rng.randint(1, STEPS_PER_LIFE)):
-            match rng.choice(("submit", "submit", "submit", "wait", "read", "advance", "time")):
-                case "submit":
-                    entries = [_entry(rng, oracle) for _ in range(rng.randint(1, 4))]
-                    try:
-                        waiting.append((journal.submit(entries), entries))
-                    except JournalFull:
-                        for refused in entries:
-                            _forget(refused, oracle)
-                case "wait":
-                    await _settle(waiting, oracle)
-                case "read":
-                    oracle.saw(await read_all(journal, rng.choice(STREAMS), rng.randint(1, 20_000)))
-                case "advance":
-                    stream = rng.choice(STREAMS)
-                    records = await journal.read(cursor.get(stream), rng.randint(1, 20_000))
-                    oracle.saw(records)
-                    if records:
-                        count = rng.randint(1, len(records))
-                        batches = [r for r in records[:count] if r.kind is RecordKind.BATCH]
-                        oracle.taken |= {name_of(r) for r in batches}
-                        oracle.advanced[stream] = records[count - 1].position
-                        cursor.advance(oracle.advanced[stream])
-                case "time":
-                    await clock.advance(1.0)
-        if rng.random() < 0.5:
-            await _settle(waiting, oracle)
+            assert self._cursor.get(stream) <= reached
+
+    async def run(self) -> None:
+        """Live."""
+        steps = (self._submit, self._submit, self._submit, self._settle, self._read, self._advance)
+        for _ in range(self._rng.randint(1, STEPS_PER_LIFE)):
+            await self._rng.choice((*steps, self._time))()
+        if self._rng.random() < 0.5:
+            await self._settle()
+
+    async def _submit(self) -> None:
+        entries = [self._entry() for _ in range(self._rng.randint(1, 4))]
+        try:
+            self._waiting.append((self._journal.submit(entries), entries))
+        except JournalFull:
+            for refused in entries:
+                if refused.kind is RecordKind.GAP:
+                    self._oracle.gap_samples[refused.stream] -= _gap_samples(refused)
+
+    async def _settle(self) -> None:
+        """Wait for what was submitted; what the journal acknowledges is durable from here on."""
+        while self._waiting:
+            future, entries = self._waiting.pop(0)
+            await future
+            for made in entries:
+                if made.kind is RecordKind.BATCH:
+                    self._oracle.durable.add(int.from_bytes(made.payload[:8], "little"))
+                else:
+                    self._oracle.durable_gap_samples[made.stream] += _gap_samples(made)
+
+    async def _read(self) -> None:
+        stream, size = self._rng.choice(STREAMS), self._rng.randint(1, 20_000)
+        self._oracle.saw(await read_all(self._journal, stream, size))
+
+    async def _advance(self) -> None:
+        stream, size = self._rng.choice(STREAMS), self._rng.randint(1, 20_000)
+        records = await self._journal.read(self._cursor.get(stream), size)
+        self._oracle.saw(records)
+        if records:
+            done = records[: self._rng.randint(1, len(records))]
+            self._oracle.taken |= {name_of(r) for r in done if r.kind is RecordKind.BATCH}
+            self._oracle.advanced[stream] = done[-1].position
+            self._cursor.advance(done[-1].position)
+
+    async def _time(self) -> None:
+        await self._clock.advance(1.0)
+
+    def _entry(self) -> Entry:
+        rng, oracle = self._rng, self._oracle
+        stream = rng.choice(STREAMS)
+        if rng.random() < 0.1:
+            samples = rng.randint(1, 50)
+            oracle.gap_samples[stream] += samples
+            return gap_entry(stream, Gap(GapCause.RING_OVERFLOW, 1, 2, samples, "press"))
+        name = len(oracle.submitted) + 1
+        size = rng.choice((8, 100, 700, rng.randint(8, 6_000)))
+        schema = ENCODED_SCHEMA if stream is Stream.TELEMETRY else None
+        samples = rng.randint(0, 99)
+        made = entry(name, stream=stream, size=size, samples=samples, schema=schema)
+        oracle.submitted[name] = made
+        return made
 
 
-def _entry(rng: random.Random, oracle: Oracle) -> Entry:
-    stream = rng.choice(STREAMS)
-    if rng.random() < 0.1:
-        samples = rng.randint(1, 50)
-        oracle.gap_samples[stream] += samples
-        return gap_entry(stream, Gap(GapCause.RING_OVERFLOW, 1, 2, samples, "press"))
-    name = len(oracle.submitted) + 1
-    size = rng.choice((8, 100, 700, rng.randint(8, 6_000)))
-    schema = ENCODED_SCHEMA if stream is Stream.TELEMETRY else None
-    made = entry(name, stream=stream, size=size, samples=rng.randint(0, 99), schema=schema)
-    oracle.submitted[name] = made
-    return made
+def _gap_samples(made: Entry) -> int:
+    return decode_gap(made.payload).samples or 0
 
 
-def _forget(refused: Entry, oracle: Oracle) -> None:
-    if refused.kind is RecordKind.GAP:
-        oracle.gap_samples[refused.stream] -= decode_gap(refused.payload).samples or 0
-
-
-async def _settle(waiting: list[tuple[asyncio.Future[None], list[Entry]]], oracle: Oracle) -> None:
-    """Wait for what was submitted; what the journal acknowledges is durable from here on."""
-    while waiting:
-        future, entries = waiting.pop(0)
-        await future
-        for made in entries:
-            if made.kind is RecordKind.BATCH:
-                oracle.durable.add(int.from_bytes(made.payload[:8], "little"))
-            else:
-                samples = decode_gap(made.payload).samples or 0
-                oracle.durable_gap_samples[made.stream] += samples
+async def _live(
+    disk: FaultyDisk, limits: JournalLimits, rng: random.Random, oracle: Oracle
+) -> None:
+    clock = FakeClock()
+    async with Journal(DIRECTORY, limits, seams(disk, clock, rng.getrandbits(32))) as journal:
+        await _Life(journal, clock, rng, oracle).run()
 
 
 def simulate(seed: int) -> None:
@@ -136,7 +149,7 @@ def simulate(seed: int) -> None:
     for _ in range(rng.randint(1, LIVES_MOST)):
         disk.cut_after(rng.randint(1, CHANGES_PER_LIFE_MOST))
         try:
-            asyncio.run(_life(disk, limits, rng, oracle))
+            asyncio.run(_live(disk, limits, rng, oracle))
         except JournalFailed:
             assert disk.off, "only the power may fail here"
         disk = disk.reboot(rng)

@@ -1,4 +1,4 @@
-"""What tests of the journal share: seams over any disk, entries that name themselves, reading all."""
+"""What tests of the journal share: seams over any disk, entries that name themselves, reading."""
 
 from __future__ import annotations
 

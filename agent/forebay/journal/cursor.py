@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from forebay.files import Disk
-    from forebay.journal.catalog import Catalog, IndexCache, Segment
+    from forebay.journal.catalog import Catalog, IndexCache, Segment, View
     from forebay.journal.ledger import Account
 
 FILE_BYTES_MAX = 1 << 20
@@ -107,7 +107,7 @@ class Cursor:
                 if rows is None and not blind:
                     return segment
             moved = ledger.move(view, place, target, rows, catalog.damaged_samples)
-            self._places[stream] = self._quarantine(moved)
+            self._places[stream] = self._quarantine(moved, view)
             return None
 
     def passed(self, stream: Stream) -> Position:
@@ -138,11 +138,16 @@ class Cursor:
         """Note that `what` is on disk."""
         self._durable, self._saved = what.positions, what.changes
 
-    def _quarantine(self, place: Place) -> Place:
-        """Move what was refused and is now passed from delivered to quarantined."""
+    def _quarantine(self, place: Place, view: View) -> Place:
+        """Move what was refused and is now passed from delivered to quarantined.
+
+        What retention took before it was passed is gapped already.
+        """
         waiting = self._rejected[place.position.stream]
         passed = [key for key in waiting if key <= place.position[1:]]
-        samples = sum(waiting.pop(key) for key in passed)
+        there = {key for key in passed if view.find(Position(place.position.stream, *key))}
+        refused = {key: waiting.pop(key) for key in passed}
+        samples = sum(samples for key, samples in refused.items() if key in there)
         return replace(place, quarantined=place.quarantined + samples)
 
 
@@ -190,14 +195,22 @@ class CursorStore:
         if the directory itself cannot be read.
         """
         damaged = []
-        names = self._disk.listdir(self._directory) if self._disk.exists(self._directory) else []
-        for name in names:
-            if name.endswith(".json") and _NAME.match(name.removesuffix(".json")):
-                cursor, whole = self._read(name.removesuffix(".json"))
-                self._cursors[cursor.name] = cursor
-                if not whole:
-                    damaged.append(cursor.name)
+        for name in self._names():
+            cursor, whole = self._read(name)
+            self._cursors[name] = cursor
+            if not whole:
+                damaged.append(name)
         return tuple(damaged)
+
+    def newest_epoch(self) -> int:
+        """Give the newest epoch that any cursor file names, 0 if none does. Blocks, as `load`."""
+        found = [places.values() for places, _ in map(self._parse, self._names())]
+        return max((place.position.epoch for values in found for place, _ in values), default=0)
+
+    def _names(self) -> list[str]:
+        there = self._disk.listdir(self._directory) if self._disk.exists(self._directory) else []
+        names = [name.removesuffix(".json") for name in there if name.endswith(".json")]
+        return [name for name in names if _NAME.match(name)]
 
     def get(self, name: str) -> Cursor:
         """Give the cursor of a consumer, new ones at the beginning. ValueError for a bad name."""
@@ -267,6 +280,6 @@ class CursorStore:
             streams = text["streams"]
             found = {Stream(s): _from_json(Stream(s), values) for s, values in streams.items()}
             whole = (text["format"], text["crc32c"]) == (_FORMAT, _check(streams))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             found, whole = {}, False
         return (found, True) if whole else ({}, False)

@@ -120,13 +120,13 @@ class Journal:
         try:
             recovered = await self._loop.run_in_executor(self._threads, self._open)
         except OSError as error:
-            self._release()
+            await self._release()
             raise JournalFailed(
                 f"the journal in {self.directory} cannot be opened: {error}",
                 hint="check the directory's owner, mode and free space",
             ) from error
         except BaseException:
-            self._release()
+            await self._release()
             raise
         for event, fields in recovered.events:
             self._seams.events.emit(event, **fields)
@@ -272,7 +272,13 @@ class Journal:
                 f"another process holds the journal in {self.directory}",
                 hint="stop the other agent, or give this one a directory of its own",
             )
-        recovered = Recovery(self.directory, self._seams, self._catalog, self._cache).run()
+        recovered = Recovery(
+            self.directory,
+            self._seams,
+            self._catalog,
+            self._cache,
+            known_epoch=self._cursors.newest_epoch(),
+        ).run()
         self._cursors.load()
         return recovered
 
@@ -284,10 +290,10 @@ class Journal:
         await self._loop.run_in_executor(self._threads, self._writer.stop)
         if self._waiting.failure is None:
             await self._save_cursors()
-        self._release()
+        await self._release()
 
-    def _release(self) -> None:
-        self._threads.shutdown(wait=False)
+    async def _release(self) -> None:
+        await asyncio.to_thread(self._threads.shutdown)
         if self._lock is not None:
             self._lock.close()
             self._lock = None

@@ -73,12 +73,23 @@ class _StreamState:
 class Recovery:
     """One start. `run` blocks; OSError if the disk refuses anything but bytes it has lost."""
 
-    def __init__(self, directory: Path, seams: Seams, catalog: Catalog, cache: IndexCache) -> None:
-        """Fill `catalog`, still empty, from `directory`."""
+    def __init__(
+        self,
+        directory: Path,
+        seams: Seams,
+        catalog: Catalog,
+        cache: IndexCache,
+        *,
+        known_epoch: int,
+    ) -> None:
+        """Fill `catalog`, still empty, from `directory`.
+
+        `known_epoch` is the newest that anything else remembers: new ones will be younger.
+        """
         self._directory, self._disk, self._clock = directory, seams.disk, seams.clock
         self._rng, self._catalog, self._cache = seams.rng, catalog, cache
         self._out = Recovered()
-        self._epoch_counter = 0
+        self._epoch_counter = known_epoch >> 48
 
     def run(self) -> Recovered:
         """Read everything, mend what can be mended, and say what is left to do."""

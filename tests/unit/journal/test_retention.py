@@ -1,0 +1,116 @@
+"""Which segments go, and which gaps become one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forebay.journal.entry import JournalLimits
+from forebay.journal.retention import Held, merged, plan, quotas, segment_bytes
+from forebay.model import Gap, GapCause, Stream
+
+LIMITS = JournalLimits(max_bytes=1_000_000, max_age_s=100.0, segment_bytes=4096, ring_bytes=0)
+NOW_NS = 10**12
+T, B, E, A = Stream.TELEMETRY, Stream.BULK, Stream.EVENTS, Stream.AUDIT
+
+
+def held(stream: Stream, *sizes: int, age_s: float = 0.0) -> list[Held]:
+    """Sealed segments of these sizes (kB), a second apart, and the active one behind them."""
+    count = len(sizes)
+    return [
+        Held(
+            stream,
+            n,
+            size * 1000,
+            NOW_NS - round((age_s + count - n) * 1e9) if n < count - 1 else 0,
+        )
+        for n, size in enumerate(sizes)
+    ]
+
+
+def dropped(**streams: list[Held]) -> list[tuple[str, int, str]]:
+    found = plan({Stream(name): s for name, s in streams.items()}, LIMITS, NOW_NS)
+    return [(d.held.stream.value, d.held.number, d.cause.name) for d in found]
+
+
+def test_quotas_add_up() -> None:
+    assert quotas(1000) == {A: 50, E: 150, T: 800, B: 800}
+
+
+def test_nothing_goes_while_there_is_room() -> None:
+    assert dropped(telemetry=held(T, 300, 300)) == []
+
+
+def test_the_oldest_goes_first_and_only_as_many_as_must() -> None:
+    assert dropped(telemetry=held(T, 300, 300, 300, 300)) == [
+        ("telemetry", 0, "RETENTION_BYTES"),
+        ("telemetry", 1, "RETENTION_BYTES"),
+    ]
+
+
+def test_readings_never_push_out_events() -> None:
+    drops = dropped(telemetry=held(T, 900, 900, 900), events=held(E, 70, 10))
+    assert {stream for stream, *_ in drops} == {"telemetry"}
+
+
+def test_telemetry_and_bulk_share_oldest_first() -> None:
+    bulk = [
+        replace(h, sealed_ns=h.sealed_ns - 10**9) if h.sealed_ns else h for h in held(B, 500, 9)
+    ]
+    assert dropped(telemetry=held(T, 400, 9), bulk=bulk) == [("bulk", 0, "RETENTION_BYTES")]
+
+
+def test_age_counts_from_sealing_and_spares_the_newest() -> None:
+    assert dropped(events=held(E, 1, 1, 1, age_s=200)) == [
+        ("events", 0, "RETENTION_AGE"),
+        ("events", 1, "RETENTION_AGE"),
+    ]
+    sealed = [Held(E, 0, 1, 1)]
+    assert dropped(events=sealed) == []
+
+
+def test_a_clock_that_went_back_never_drops_the_younger_first() -> None:
+    one, two, three = held(T, 500, 500, 5)
+    drops = dropped(telemetry=[one, replace(two, sealed_ns=1), three])
+    assert drops[0][:2] == ("telemetry", 0)
+
+
+@given(
+    st.lists(st.integers(1, 400), min_size=1, max_size=12),
+    st.lists(st.integers(1, 400), min_size=1, max_size=12),
+)
+def test_what_stays_fits_or_is_the_newest(telemetry: list[int], bulk: list[int]) -> None:
+    streams = {T: held(T, *telemetry), B: held(B, *bulk)}
+    drops = plan(streams, LIMITS, NOW_NS)
+    gone = {(d.held.stream, d.held.number) for d in drops}
+    stay = [h for s in streams.values() for h in s if (h.stream, h.number) not in gone]
+    room = 800_000 - sum(segment_bytes(LIMITS, s) for s in streams)
+    assert sum(h.file_bytes for h in stay) <= room or all(
+        h.number == len(streams[h.stream]) - 1 for h in stay
+    )
+    for stream, segments in streams.items():
+        numbers = sorted(n for s, n in gone if s is stream)
+        assert numbers == list(range(len(numbers))), "not from the oldest on"
+        assert len(numbers) < len(segments), "the newest went"
+
+
+def gap(seq_from: int, seq_to: int, samples: int | None = 5, epoch: int = 1) -> Gap:
+    return Gap(GapCause.RETENTION_BYTES, seq_from, seq_to, samples, "", epoch, seq_from, seq_to)
+
+
+def test_touching_gaps_become_one() -> None:
+    (one,) = merged([gap(5, 9), gap(1, 4), gap(10, 10)])
+    assert (one.seq_from, one.seq_to, one.samples) == (1, 10, 15)
+    assert (one.time_from_ns, one.time_to_ns) == (1, 10)
+
+
+def test_gaps_apart_stay_apart() -> None:
+    other = replace(gap(5, 6), cause=GapCause.RETENTION_AGE)
+    for pair in ([gap(1, 2), gap(4, 5)], [gap(1, 2), gap(3, 4, epoch=2)], [gap(3, 4), other]):
+        assert len(merged(pair)) == 2
+
+
+def test_the_unknown_does_not_swallow_the_known() -> None:
+    assert [g.samples for g in merged([gap(1, 2), gap(3, 4, None), gap(5, 6)])] == [5, None, 5]
