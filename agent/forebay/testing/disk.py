@@ -70,7 +70,7 @@ class _Failure:
 class FaultyFile:
     """Implements `forebay.files.DiskFile`."""
 
-    def __init__(self, disk: FaultyDisk, path: Path, inode: _Inode, *, write: bool) -> None:
+    def __init__(self, disk: Medium, path: Path, inode: _Inode, *, write: bool) -> None:
         """Belong to `disk`; `write` as in `Disk.open`."""
         self._disk, self._path, self._inode = disk, path, inode
         self._open, self._writable = True, write
@@ -147,8 +147,8 @@ class FaultyFile:
         self._disk.change(call, self._path, resize)
 
 
-class FaultyDisk:
-    """Implements `forebay.files.Disk`. Safe for all threads.
+class Medium:
+    """What is on the disk, and what goes wrong with it.
 
     Calls that change something are counted; `cut_after` and `fail` name the one that goes wrong.
     """
@@ -169,8 +169,6 @@ class FaultyDisk:
         self.off = False
         """Whether the power is gone."""
 
-    # --- what a test does to it ---
-
     def cut_after(self, changes: int) -> None:
         """Cut the power in the middle of the call that follows `changes` more changing calls."""
         self._cut_at = self.changes + changes
@@ -189,6 +187,60 @@ class FaultyDisk:
             if bit // 8 < len(content):
                 content[bit // 8] ^= 1 << bit % 8
 
+    def paths(self) -> list[Path]:
+        """Give every file, sorted."""
+        return sorted(self._names)
+
+    def unlock(self, file: FaultyFile) -> None:
+        """Let go of a lock, if `file` is one."""
+        if self._locks.get(file.path) is file:
+            del self._locks[file.path]
+
+    def need(self, more: int) -> None:
+        """Raise ENOSPC if `more` bytes do not fit."""
+        if more > 0 and more > self.room():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def guarded(self, call: str, path: Path) -> threading.RLock:
+        """Give the lock to hold during `call`; raise what a test asked for first."""
+        with self._guard:
+            if self.off:
+                raise PowerCut
+            for failure in self._failures:
+                if failure.call == call and failure.part in str(path):
+                    failure.after -= 1
+                    if failure.after < 0:
+                        self._failures.remove(failure)
+                        raise OSError(failure.number, os.strerror(failure.number), str(path))
+            return self._guard
+
+    def change(self, call: str, path: Path, act: Callable[[], None]) -> None:
+        """Do `act`, which changes something, or fail as a test asked for.
+
+        When the power goes in a call that only hands bytes or names over, these may survive; one
+        that promises durability has not kept its promise.
+        """
+        with self.guarded(call, path):
+            self.changes += 1
+            cut = self._cut_at is not None and self.changes > self._cut_at
+            if not cut or call not in ("datasync", "sync_dir", "makedirs"):
+                act()
+            if cut:
+                self.off = True
+                raise PowerCut
+
+    def room(self) -> int:
+        """Give the bytes that are still free."""
+        return self._capacity_bytes - sum(len(i.live) for i in set(self._names.values()))
+
+    def _rename(self, directory: Path, change: _Rename) -> None:
+        _rename(self._names, change)
+        self._changes.setdefault(directory, []).append(change)
+
+
+class FaultyDisk(Medium):
+    """Implements `forebay.files.Disk`. Safe for all threads."""
+
     def reboot(self, rng: random.Random) -> FaultyDisk:
         """Give the disk as it is found when the power is back; `rng` draws what survives."""
         after = FaultyDisk(capacity_bytes=self._capacity_bytes)
@@ -204,12 +256,6 @@ class FaultyDisk:
             after._names[path] = after._stable_names[path] = survived[inode]
         after._directories = set(self._directories)
         return after
-
-    def paths(self) -> list[Path]:
-        """Give every file, sorted."""
-        return sorted(self._names)
-
-    # --- forebay.files.Disk ---
 
     def open(self, path: Path, *, create: bool = False, write: bool = False) -> FaultyFile:
         """See `Disk.open`."""
@@ -297,7 +343,7 @@ class FaultyDisk:
     def free_bytes(self, path: Path) -> int:
         """See `Disk.free_bytes`."""
         with self.guarded("free_bytes", path):
-            return self._capacity_bytes - sum(len(i.live) for i in set(self._names.values()))
+            return self.room()
 
     def lock(self, path: Path) -> FaultyFile | None:
         """See `Disk.lock`."""
@@ -306,50 +352,6 @@ class FaultyDisk:
         file = self.open(path) if self.exists(path) else self.open(path, create=True)
         self._locks[path] = file
         return file
-
-    # --- for FaultyFile ---
-
-    def unlock(self, file: FaultyFile) -> None:
-        """Let go of a lock, if `file` is one."""
-        if self._locks.get(file.path) is file:
-            del self._locks[file.path]
-
-    def need(self, more: int) -> None:
-        """Raise ENOSPC if `more` bytes do not fit."""
-        if more > 0 and more > self.free_bytes(Path("/")):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def guarded(self, call: str, path: Path) -> threading.RLock:
-        """Give the lock to hold during `call`; raise what a test asked for first."""
-        with self._guard:
-            if self.off:
-                raise PowerCut
-            for failure in self._failures:
-                if failure.call == call and failure.part in str(path):
-                    failure.after -= 1
-                    if failure.after < 0:
-                        self._failures.remove(failure)
-                        raise OSError(failure.number, os.strerror(failure.number), str(path))
-            return self._guard
-
-    def change(self, call: str, path: Path, act: Callable[[], None]) -> None:
-        """Do `act`, which changes something, or fail as a test asked for.
-
-        When the power goes in a call that only hands bytes or names over, these may survive; one
-        that promises durability has not kept its promise.
-        """
-        with self.guarded(call, path):
-            self.changes += 1
-            cut = self._cut_at is not None and self.changes > self._cut_at
-            if not cut or call not in ("datasync", "sync_dir", "makedirs"):
-                act()
-            if cut:
-                self.off = True
-                raise PowerCut
-
-    def _rename(self, directory: Path, change: _Rename) -> None:
-        _rename(self._names, change)
-        self._changes.setdefault(directory, []).append(change)
 
 
 def _rename(names: dict[Path, _Inode], change: _Rename) -> None:
