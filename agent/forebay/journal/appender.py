@@ -80,7 +80,7 @@ class Appender:
     ) -> None:
         """Write into `directory`, which is made with the first segment, behind `end`."""
         self._directory, self._stream, self._end = directory, stream, end
-        self._segment_bytes = segment_bytes
+        self._segment_bytes, self._number = segment_bytes, stream.number
         self._disk, self._clock, self._catalog, self._cache = parts
         self._file: DiskFile | None = None
         self._segment: Segment | None = None
@@ -221,7 +221,7 @@ class Appender:
         size = record_bytes(len(payload))
         header = RecordHeader(
             kind=entry.kind,
-            stream=self._stream.number,
+            stream=self._number,
             revision=0,
             offset=state.end,
             epoch=end.epoch,

@@ -1,0 +1,130 @@
+"""A second reader, made from the tables of docs/internals/journal.md alone, agrees with ours."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from itertools import pairwise
+from typing import NamedTuple
+
+import google_crc32c
+
+from forebay.journal.entry import gap_entry
+from forebay.model import Gap, GapCause, Record
+from forebay.testing.disk import FaultyDisk
+from support.journal import ENCODED_SCHEMA, SCHEMA, T, entry, journal, read_all, segment_paths
+
+
+class Raw(NamedTuple):
+    """A record by its offsets."""
+
+    epoch: int
+    seq: int
+    kind: int
+    samples: int
+    counted: int
+    missing: int
+    times: tuple[int, int]
+    hash: bytes
+    payload: bytes
+
+
+def u32(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 4], "little")
+
+
+def u64(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 8], "little")
+
+
+def crc(data: bytes) -> int:
+    value: int = google_crc32c.value(data)
+    return value
+
+
+def record(data: bytes, at: int) -> Raw:
+    head = data[at : at + 112]
+    assert head[:4] == b"FbR1"
+    assert u32(head, 4) == crc(head[8:])
+    assert u32(head, 12) == at
+    payload = data[at + 112 : at + 112 + u32(head, 72)]
+    assert u32(head, 76) == crc(payload)
+    assert head[80:] == hashlib.sha256(payload).digest()
+    numbers = (head[8], u64(head, 32), u64(head, 40), u64(head, 48))
+    times = struct.unpack("<qq", head[56:72])
+    return Raw(u64(head, 16), u64(head, 24), *numbers, times, head[80:], payload)
+
+
+def segment(data: bytes) -> list[Raw]:
+    """Every record, with every total, CRC and chain on the way checked."""
+    assert (data[:8], u32(data, 8)) == (b"FbSEGMNT", 1)
+    assert u32(data, 12) == crc(data[16:128])
+    assert data[16] == 3
+    trailer = data[-144:]
+    assert trailer[136:] == b"FbSEALED"
+    assert u32(trailer, 128) == crc(trailer[:128])
+    index_at, count = u32(trailer, 0), u32(trailer, 8)
+    index = data[index_at : index_at + 48 * count]
+    sections = data[index_at + 48 * count : -144]
+    assert (u32(trailer, 4), u32(trailer, 20)) == (crc(index), crc(sections))
+    assert len(sections) == 16 * u32(trailer, 12) + 64 * u32(trailer, 16)
+    chain, found, at = data[72:104], [], 128
+    counted, missing = u64(data, 48), u64(data, 56)
+    for row in range(count):
+        one = record(data, at)
+        entry_ = index[48 * row : 48 * row + 48]
+        assert (u32(entry_, 0), u32(entry_, 4), u32(entry_, 12)) == (at, len(one.payload), one.kind)
+        assert u32(entry_, 8) == one.seq - u64(data, 32)
+        assert (u64(entry_, 16), u64(entry_, 24)) == (one.counted, one.samples)
+        assert struct.unpack("<qq", entry_[32:]) == one.times
+        assert (one.counted, one.missing) == (counted, missing)
+        counted += one.samples if one.kind == 1 else 0
+        missing += one.samples if one.kind == 3 else 0
+        chain = hashlib.sha256(chain + one.hash).digest()
+        at += 112 + -(-len(one.payload) // 8) * 8
+        found.append(one)
+    assert (u32(trailer, 28), u64(trailer, 32)) == (at, found[-1].seq)
+    assert (u64(trailer, 48), u64(trailer, 56)) == (counted, missing)
+    assert trailer[96:128] == chain
+    return found
+
+
+async def filled(disk: FaultyDisk) -> list[Record]:
+    async with journal(disk) as log:
+        for n in range(1, 60):
+            await log.submit([entry(n, size=500 + n, samples=n, schema=ENCODED_SCHEMA)])
+        await log.submit([gap_entry(T, Gap(GapCause.RING_OVERFLOW, 5, 6, 70, "press"))])
+        await log.submit([gap_entry(T, Gap(GapCause.CORRUPT, 5, 6, None, "", 1, 2, 3))])
+        return await read_all(log)
+
+
+async def test_a_reader_made_from_the_tables_reads_the_same() -> None:
+    disk = FaultyDisk()
+    records = await filled(disk)
+    files = [disk.read_bytes(path, 1 << 30) for path in segment_paths(disk)]
+    assert len(files) > 2
+    raw = [one for data in files for one in segment(data)]
+    assert [(r.epoch, r.seq, r.kind, r.samples, r.hash, r.payload) for r in raw] == [
+        (*r.position[1:], r.kind.value, r.samples, r.hash, r.payload) for r in records
+    ]
+    for before, after in pairwise(files):
+        assert after[72:104] == before[-144:][96:128], "the chain goes on"
+        assert after[48:72] == before[-144:][48:72], "the account goes on"
+    for path, data in zip(segment_paths(disk), files, strict=True):
+        assert path.name == f"{u64(data, 24):016x}-{u64(data, 32):016x}.seg"
+
+
+async def test_schemas_and_gaps_stand_behind_the_index() -> None:
+    disk = FaultyDisk()
+    await filled(disk)
+    data = disk.read_bytes(segment_paths(disk)[-1], 1 << 30)
+    trailer = data[-144:]
+    assert u32(trailer, 24) == 1, "sealed by an orderly stop"
+    at = u32(trailer, 0) + 48 * u32(trailer, 8)
+    assert u32(trailer, 12) == 1
+    schema_id, offset, length = struct.unpack("<QII", data[at : at + 16])
+    assert schema_id == SCHEMA.id
+    assert data[offset + 112 : offset + 112 + length] == ENCODED_SCHEMA[1]
+    assert u32(trailer, 16) == 1
+    gap = struct.unpack("<QQQQQqqI4x", data[at + 16 : at + 80])
+    assert gap == (u64(trailer, 32), 1, 2, 3, (1 << 64) - 1, 5, 6, GapCause.CORRUPT.value)
