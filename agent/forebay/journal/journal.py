@@ -21,6 +21,7 @@ from forebay.journal.entry import Entry, JournalLimits
 from forebay.journal.ledger import Account
 from forebay.journal.reader import Reader
 from forebay.journal.recovery import Recovered, Recovery
+from forebay.journal.segment import HEADER_BYTES
 from forebay.journal.waiting import Waiting
 from forebay.journal.writer import Job, Writer
 from forebay.model import Stream
@@ -53,8 +54,8 @@ _READERS = 2
 class SegmentInfo:
     """One segment file, as people and the forwarder see it.
 
-    `last_seq` is below `first_seq` while it is empty. `bytes` is what it takes on disk, `samples`
-    those of its batches, whose source times the two times span (0 if there is none).
+    `bytes` are those of its records, `samples` those of its batches, whose source times the two
+    times span (0 if there is none).
     """
 
     stream: Stream
@@ -236,7 +237,7 @@ class Journal:
                 epoch=segment.header.epoch,
                 first_seq=segment.header.first_seq,
                 last_seq=summary.last_seq,
-                bytes=summary.file_bytes,
+                bytes=summary.end - HEADER_BYTES,
                 samples=summary.samples,
                 sealed=summary.sealed_ns != 0,
                 time_min_ns=summary.time_min_ns,
