@@ -4,11 +4,12 @@
 #   make check                    lint, format, types, import contracts, generated code fresh
 #   make bench [ONLY=prefix]      measurements as a table and bench/results/latest.json
 #   make fuzz [N=2000] [ARGS=..]  every property test with N examples each
+#   make crash [N=2000]           modelled power cuts over everything the journal does, one seed each
 #   make proto                    generated code from proto/
 #   make lock                     pinned requirements from pyproject.toml
 #   make clean                    delete everything that make made
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz proto lock clean
+.PHONY: help demo test check bench fuzz crash proto lock clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -33,6 +34,9 @@ bench: .venv/.dev
 
 fuzz: .venv/.dev
 	@FUZZ_EXAMPLES=$(N) $(VENV)/python -m pytest -m hypothesis --hypothesis-profile=fuzz --timeout=0 $(ARGS)
+
+crash: .venv/.dev
+	@PYTHONPATH=tests N=$(N) $(VENV)/python -m crash.run
 
 proto: .venv/.dev
 	@$(VENV)/python scripts/proto

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from forebay.clock import Clock
+    from forebay.errors import Fault
     from forebay.events import Events
     from forebay.files import Disk
     from forebay.model import Batch, Position, Record, Schema, Stream
@@ -224,12 +225,20 @@ class DeviceSpec:
     tags: Mapping[str, TagSettings]
 
 
+def no_faults(spec: DeviceSpec) -> Iterable[Fault]:
+    """Find nothing wrong: the check of a driver whose settings say everything by themselves."""
+    del spec
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class DriverSpec:
     """The face of a driver package, found by its entry point in `forebay.drivers`.
 
     Loading it must not import the protocol library; `build` may. `modes` are those of `poll` and
     `subscribe` that it serves; `requires` maps an importable module to the extra that brings it.
+    `check` finds what is wrong between settings and tags that are right one by one; it touches no
+    network.
     """
 
     protocol: str
@@ -238,6 +247,7 @@ class DriverSpec:
     modes: frozenset[str]
     build: Callable[[DeviceSpec, Seams], Driver]
     requires: Mapping[str, str]
+    check: Callable[[DeviceSpec], Iterable[Fault]] = no_faults
 
 
 @dataclass(frozen=True, slots=True)

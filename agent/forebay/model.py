@@ -222,15 +222,12 @@ class Batch:
     def nbytes(self) -> int:
         """Bytes of the columns before encoding.
 
-        A string counts by its length, and what is zero-cost counts nothing.
+        A text counts four bytes a character, the most that UTF-8 takes, and four for its length.
         """
         total = self.times_ns.nbytes * 2
         for values in self.values:
-            total += (
-                sum(map(len, values.flat)) + values.size
-                if values.dtype == object
-                else values.nbytes
-            )
+            text = values.dtype == object
+            total += 4 * (sum(map(len, values.flat)) + values.size) if text else values.nbytes
         total += 0 if self.quality is None else self.quality.nbytes
         return total + (0 if self.index is None else self.index.nbytes)
 

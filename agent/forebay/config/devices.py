@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from forebay.columnar import encode_schema
 from forebay.config.adapters import chosen, validated
 from forebay.config.faults import dotted, meant, printable, shown
 from forebay.config.named import rooted
@@ -20,7 +21,7 @@ from forebay.registry import DRIVERS, STAGES
 from forebay.settings import GroupSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from forebay.config.faults import Where
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 DEFAULT_GROUP = "default"
 MAX_STAGES = 16
+MAX_SCHEMA_BYTES = 8 << 20
+"""Of one group's tag list as the journal keeps it; half of what a record may hold."""
 
 
 class LoadedStage(NamedTuple):
@@ -73,11 +76,27 @@ def load_device(
     if settings is None:
         return None
     groups = _groups(settings, tag_list, where, driver, faults)
+    schemas = _schemas(name, tag_list)
+    faults.extend(_oversize(schemas, dotted((*where, "tags"))))
     if len(faults) > known:
         return None
     settings = settings.model_copy(update={"groups": groups})
-    spec = DeviceSpec(name, settings, _schemas(name, tag_list), tag_list.tags)
+    spec = DeviceSpec(name, settings, schemas, tag_list.tags)
+    faults.extend(driver.check(spec))
     return Device(spec, driver, stages)
+
+
+def _oversize(schemas: Sequence[Schema], place: str) -> Iterator[Fault]:
+    """Find groups whose tag list no record of the journal could hold."""
+    for schema in schemas:
+        size = len(encode_schema(schema))
+        if size > MAX_SCHEMA_BYTES:
+            yield Fault(
+                place,
+                f"the tags of group {schema.group!r} take {size >> 20} MiB to describe, "
+                f"more than {MAX_SCHEMA_BYTES >> 20} MiB",
+                "spread them over several groups",
+            )
 
 
 def _tag_list(written: object, where: Where, base: Path, driver: DriverSpec) -> TagList:

@@ -37,19 +37,21 @@ def plan(heads: Sequence[Head], resumes: Sequence[Resume]) -> Start:
     not is continued behind its committed seq. A stream of which the destination knows nothing
     begins at the journal's first record.
 
-    Raises UplinkMisbehaved when the destination holds records of one of our epochs that we have not
-    written: this journal went back in time (a restored disk image), and what it writes next under
-    those numbers would be discarded as duplicates.
+    Raises UplinkMisbehaved when the destination holds records of a stream's newest epoch that we
+    have not written: this journal went back in time (a restored disk image), and what it writes
+    next under those numbers would be discarded as duplicates. In an older epoch nothing is written
+    any more: there the destination may hold a tail that this disk has lost.
     """
     committed: dict[Epoch, int] = {}
     for resume in resumes:
         key = (resume.stream, resume.epoch)
         committed[key] = max(committed.get(key, 0), resume.committed_seq)
     after = {stream: Position(stream, 0, 0) for stream in Stream}
+    newest = {head.stream: head.epoch for head in sorted(heads, key=lambda h: h.epoch)}
     open_streams = set(Stream)
     for head in sorted(heads, key=lambda h: h.epoch):
         seq = committed.get((head.stream, head.epoch), 0)
-        if seq >= head.next_seq:
+        if seq >= head.next_seq and head.epoch == newest[head.stream]:
             raise _rolled_back(head, seq)
         if head.stream in open_streams:
             if seq:

@@ -18,6 +18,7 @@ from forebay.errors import JournalFull
 from forebay.events import DATA_LOST, RING_OVERFLOW
 from forebay.journal.journal import Entry
 from forebay.model import Gap, GapCause, RecordKind, Stream
+from forebay.pipeline.split import split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,13 +92,18 @@ class Pipeline:
         if out is None or not out.rows:
             return
         self.accepted_samples += out.samples
-        key = (out.schema.id, out.index is not None)
+        for part in split(out):
+            await self._take(part)
+
+    async def _take(self, batch: Batch) -> None:
+        """Put a batch with its like, and hand them over if they are enough for a record."""
+        key = (batch.schema.id, batch.index is not None)
         waiting = self._open.get(key)
         if waiting is None:
             waiting = self._open[key] = _Open()
-        waiting.batches.append(out)
-        waiting.samples += out.samples
-        waiting.nbytes += out.nbytes
+        waiting.batches.append(batch)
+        waiting.samples += batch.samples
+        waiting.nbytes += batch.nbytes
         if waiting.nbytes >= BATCH_BYTES:
             del self._open[key]
             await self._hand_over([waiting])

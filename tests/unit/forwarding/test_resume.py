@@ -62,3 +62,9 @@ def test_nothing_uncommitted_is_passed_over(epochs: list[tuple[int, int]], rng: 
             assert committed == (seq <= start.committed.get((T, head.epoch), 0))
             if not committed:
                 assert (head.epoch, seq) > start.after[T][1:]
+
+
+def test_a_tail_that_the_disk_has_lost_of_an_older_epoch_holds_nothing_up() -> None:
+    heads = [Head(Stream.TELEMETRY, 1, 1, 10), Head(Stream.TELEMETRY, 2, 1, 4)]
+    start = resume.plan(heads, [Resume(Stream.TELEMETRY, 1, 12), Resume(Stream.TELEMETRY, 2, 1)])
+    assert start.after[Stream.TELEMETRY] == Position(Stream.TELEMETRY, 2, 1)

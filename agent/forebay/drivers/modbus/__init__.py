@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from forebay.drivers.modbus.config import ModbusSettings, ModbusTag
+from forebay.drivers.modbus.config import ModbusSettings, ModbusTag, check
 from forebay.interfaces import DriverSpec
 
 if TYPE_CHECKING:
@@ -28,4 +28,5 @@ SPEC = DriverSpec(
     modes=frozenset({"poll"}),
     build=_build,
     requires={},
+    check=check,
 )

@@ -7,12 +7,19 @@ made.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
+from forebay.errors import Fault
+from forebay.interfaces import SpanLimits
 from forebay.model import ValueType
 from forebay.settings import DeviceSettings, TagSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from forebay.interfaces import DeviceSpec
 
 Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
 """Byte order of a value across its registers, A being the most significant byte.
@@ -118,6 +125,12 @@ class ModbusSettings(DeviceSettings):
         int, Field(ge=0, le=1999, description="Most unneeded bits read to save a request.")
     ] = 64
 
+    def limits(self, area: str) -> SpanLimits:
+        """Give what one request may ask of `area`: bits or registers."""
+        if area in {"holding", "input"}:
+            return SpanLimits(self.max_registers, self.max_hole_registers)
+        return SpanLimits(self.max_bits, self.max_hole_bits)
+
 
 class ModbusTag(TagSettings):
     """One value in a Modbus device."""
@@ -179,3 +192,17 @@ class ModbusTag(TagSettings):
             )
         if self.type in {ValueType.BOOL, ValueType.STRING} and (self.scale, self.offset) != (1, 0):
             raise ValueError(f"a {self.type} cannot be scaled; leave out scale and offset")
+
+
+def check(spec: DeviceSpec) -> Iterator[Fault]:
+    """Find tags that are longer than the longest request to their device."""
+    assert isinstance(spec.settings, ModbusSettings)
+    for name, tag in spec.tags.items():
+        assert isinstance(tag, ModbusTag)
+        most = spec.settings.limits(tag.place.area).max_count
+        if tag.count > most:
+            yield Fault(
+                f"devices.{spec.name}.tags",
+                f"{name!r} takes {tag.count} registers, and one request may read {most}",
+                "raise max_registers or choose a shorter type or length",
+            )

@@ -13,8 +13,8 @@ from forebay.drivers.modbus.codec import compile_request, data_bytes, meaning
 from forebay.drivers.modbus.config import ModbusSettings, ModbusTag
 from forebay.drivers.modbus.connection import Connection
 from forebay.drivers.modbus.decode import VOID_BYTES, Cell, Decoder
-from forebay.errors import ConfigError, DeviceUnreachable, Fault
-from forebay.interfaces import Refusal, Scan, Span, SpanLimits
+from forebay.errors import DeviceUnreachable
+from forebay.interfaces import Refusal, Scan, Span
 from forebay.model import Batch, Quality
 
 if TYPE_CHECKING:
@@ -24,37 +24,19 @@ if TYPE_CHECKING:
 
     from forebay.clock import Clock
     from forebay.drivers.modbus.codec import Request
-    from forebay.interfaces import Block, DeviceSpec, Seams
+    from forebay.interfaces import Block, DeviceSpec, Seams, SpanLimits
     from forebay.model import Schema
 
 
 class ModbusDriver:
-    """Speaks Modbus TCP to one device; see `interfaces.PolledDriver`.
-
-    Making it raises ConfigError if a tag is longer than the device's longest request.
-    """
+    """Speaks Modbus TCP to one device; see `interfaces.PolledDriver`."""
 
     def __init__(self, spec: DeviceSpec, seams: Seams) -> None:
         assert isinstance(spec.settings, ModbusSettings)
         self._settings = spec.settings
         self._seams = seams
         self._connection: Connection | None = None
-        self._tags: dict[str, ModbusTag] = {}
-        faults = []
-        for name, tag in spec.tags.items():
-            assert isinstance(tag, ModbusTag)
-            self._tags[name] = tag
-            most = self.limits(tag.place.area).max_count
-            if tag.count > most:
-                faults.append(
-                    Fault(
-                        f"devices.{spec.name}.tags.{name}",
-                        f"it takes {tag.count} registers, and one request may read {most}",
-                        "raise max_registers or choose a shorter type or length",
-                    )
-                )
-        if faults:
-            raise ConfigError(faults)
+        self._tags = {name: t for name, t in spec.tags.items() if isinstance(t, ModbusTag)}
 
     async def connect(self) -> None:
         """See `Driver.connect`; raises DeviceUnreachable."""
@@ -86,10 +68,7 @@ class ModbusDriver:
 
     def limits(self, area: str) -> SpanLimits:
         """See `PolledDriver.limits`."""
-        settings = self._settings
-        if area in {"holding", "input"}:
-            return SpanLimits(settings.max_registers, settings.max_hole_registers)
-        return SpanLimits(settings.max_bits, settings.max_hole_bits)
+        return self._settings.limits(area)
 
     def reader(self, schema: Schema, blocks: Sequence[Block]) -> ModbusReader:
         """See `PolledDriver.reader`."""

@@ -1,0 +1,81 @@
+"""Cuts a batch that is too large for one record into batches that are not. Pure.
+
+Only text can make a batch that large: a row of numbers over the largest tag list stays far below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from forebay.model import Batch
+
+MAX_BATCH_BYTES = 4 << 20
+"""Raw bytes of the largest batch that is encoded as it is; a quarter of what a payload may be."""
+
+
+def split(batch: Batch, max_bytes: int = MAX_BATCH_BYTES) -> Iterator[Batch]:
+    """Give the samples of `batch` in order, as batches of at most `max_bytes` or of one sample.
+
+    One sample always fits: a driver lets no text pass that is longer than MAX_STRING_BYTES.
+    """
+    if batch.nbytes <= max_bytes or batch.samples == 1:
+        yield batch
+    elif batch.index is None and batch.rows > 1:
+        for row in range(batch.rows):
+            yield from split(_row(batch, row), max_bytes)
+    elif batch.index is None:
+        yield from split(_sparse(batch), max_bytes)
+    else:
+        middle = batch.rows // 2
+        yield from split(_rows(batch, 0, middle), max_bytes)
+        yield from split(_rows(batch, middle, batch.rows), max_bytes)
+
+
+def _row(batch: Batch, row: int) -> Batch:
+    """Give one row of a dense batch."""
+    here = slice(row, row + 1)
+    return replace(
+        batch,
+        times_ns=batch.times_ns[here],
+        received_ns=batch.received_ns[here],
+        values=tuple(values[here] for values in batch.values),
+        quality=None if batch.quality is None else batch.quality[here],
+    )
+
+
+def _sparse(batch: Batch) -> Batch:
+    """Give a dense batch of one row as a sparse one, a sample a row, in schema order."""
+    count = len(batch.schema.tags)
+    return replace(
+        batch,
+        times_ns=np.repeat(batch.times_ns, count),
+        received_ns=np.repeat(batch.received_ns, count),
+        values=tuple(values[0] for values in batch.values),
+        quality=None if batch.quality is None else batch.quality[0],
+        index=np.arange(count, dtype=np.uint32),
+    )
+
+
+def _rows(batch: Batch, first: int, end: int) -> Batch:
+    """Give the rows first..end (exclusive) of a sparse batch."""
+    assert batch.index is not None
+    lanes = batch.schema.lane_of[batch.index]
+    values = []
+    for number, of_lane in enumerate(batch.values):
+        begin = int(np.count_nonzero(lanes[:first] == number))
+        length = int(np.count_nonzero(lanes[first:end] == number))
+        values.append(of_lane[begin : begin + length])
+    return replace(
+        batch,
+        times_ns=batch.times_ns[first:end],
+        received_ns=batch.received_ns[first:end],
+        values=tuple(values),
+        quality=None if batch.quality is None else batch.quality[first:end],
+        index=batch.index[first:end],
+    )

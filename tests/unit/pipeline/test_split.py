@@ -1,0 +1,63 @@
+"""A batch that no record could hold is cut, and keeps every sample in its order."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forebay.columnar import decode_batch, encode_batch
+from forebay.model import MAX_STRING_BYTES, Batch, Schema, Tag, ValueType
+from forebay.pipeline.split import MAX_BATCH_BYTES, split
+
+KINDS = [ValueType.STRING, ValueType.INT16, ValueType.STRING, ValueType.FLOAT64]
+
+
+def schema(count: int) -> Schema:
+    return Schema("s", "g", tuple(Tag(f"t{i}", f"{i}", KINDS[i % 4]) for i in range(count)))
+
+
+def dense(count: int, rows: int, text: str, *, bad: bool) -> Batch:
+    one = schema(count)
+    values = tuple(
+        np.array([[text + str(n)] * len(lane.columns) for n in range(rows)], object)
+        if lane.type is ValueType.STRING
+        else np.arange(rows * len(lane.columns)).reshape(rows, -1).astype(lane.type.dtype)
+        for lane in one.lanes
+    )
+    times = np.arange(rows, dtype=np.int64)
+    quality = np.arange(rows * count, dtype=np.uint32).reshape(rows, count) if bad else None
+    return Batch(one, times, times + 9, values, quality)
+
+
+@given(
+    st.integers(1, 9), st.integers(1, 4), st.integers(0, 40), st.booleans(), st.integers(1, 2000)
+)
+def test_every_sample_is_kept_in_order(
+    count: int,
+    rows: int,
+    length: int,
+    bad: bool,  # noqa: FBT001 - drawn by hypothesis
+    limit: int,
+) -> None:
+    batch = dense(count, rows, "x" * length, bad=bad)
+    parts = list(split(batch, limit))
+    assert all(p.nbytes <= limit or p.samples == 1 for p in parts)
+    assert [s for p in parts for s in p.iter_samples()] == list(batch.iter_samples())
+    again = [p for part in parts for p in split(part, limit)]
+    assert len(again) == len(parts)
+
+
+def test_what_fits_is_left_alone() -> None:
+    batch = dense(4, 3, "x", bad=True)
+    assert list(split(batch)) == [batch]
+
+
+def test_the_longest_texts_of_many_tags_fit_into_records() -> None:
+    batch = dense(400, 1, "\N{GRINNING FACE}" * (MAX_STRING_BYTES // 4 - 1), bad=False)
+    parts = list(split(batch))
+    assert len(parts) > 1
+    assert sum(p.samples for p in parts) == 400
+    for part in parts:
+        assert part.nbytes <= MAX_BATCH_BYTES
+        assert decode_batch(encode_batch([part]), part.schema).samples == part.samples
