@@ -16,7 +16,7 @@ import numpy as np
 from forebay_fleet._proto import uplink_pb2
 from forebay_fleet.decode import SchemaView, decode_batch, decode_schema
 from forebay_fleet.errors import DecodingError
-from forebay_fleet.ledger import GENESIS, Coverage, extend
+from forebay_fleet.ledger import GENESIS, MAX_GAPPED, Coverage, extend
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,8 +33,8 @@ class Finding:
     """What reading everything back found; every count but the first two is 0 in a sound store.
 
     `duplicate_samples` counts samples with gateway, device, tag, source time and receipt time of
-    another one. `unexplained` counts positions that a Hello said are gone and that no Gap record
-    accounts for.
+    another one. `unexplained` counts positions that the gateway said are gone and that no Gap
+    record accounts for; `missing` says where, one entry a line of the ledger.
     """
 
     records: int = 0
@@ -48,6 +48,7 @@ class Finding:
     wrong_chains: int = 0
     unexplained: int = 0
     problems: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
     def fault(self, text: str) -> None:
         """Note what is wrong, one line; the counts go on when there are too many lines."""
@@ -56,11 +57,8 @@ class Finding:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is wrong.
-
-        Unexplained positions are a loss that is known, not a fault of the store.
-        """
-        return not self.problems
+        """Whether nothing is wrong and every position is accounted for."""
+        return not self.problems and not self.unexplained
 
     def as_dict(self) -> dict[str, object]:
         """Give it for JSON."""
@@ -137,6 +135,10 @@ def _verify_line(
             samples += _verify_batch(
                 reader, record, (line.gateway, where), finding, schemas, groups
             )
+    counted = min(reader.counted(line.id), MAX_GAPPED)
+    if counted != line.gapped:
+        finding.wrong_counts += 1
+        finding.fault(f"{where}: the ledger counts {line.gapped} gapped samples, not {counted}")
     if (records, samples) != (line.records, line.samples):
         finding.wrong_counts += 1
         finding.fault(
@@ -199,10 +201,16 @@ def _verify_coverage(
     for first, last, told in ranges:
         if told:
             coverage.add(first, last)
+    unexplained = 0
     for first, last, told in ranges:
         if not told:
-            finding.unexplained += sum(b - a + 1 for a, b in coverage.holes(first, last))
+            unexplained += sum(b - a + 1 for a, b in coverage.holes(first, last))
             coverage.add(first, last)
+    if unexplained:
+        finding.unexplained += unexplained
+        finding.missing.append(
+            f"{where}: {unexplained} positions are not here, and no Gap says what they held"
+        )
     if (coverage.committed, coverage.islands) != (line.coverage.committed, line.coverage.islands):
         finding.wrong_coverage += 1
         finding.fault(f"{where}: the ledger covers other positions than the data")

@@ -115,7 +115,7 @@ def ledger(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what is stored and accounted for; exit 1 if `--verify` finds a fault."""
+    """Show what is stored and accounted for; exit 1 if `--verify` finds a fault or a hole."""
     from forebay_fleet.audit import verify as prove
     from forebay_fleet.errors import UsageError
     from forebay_fleet.store.reader import StoreReader
@@ -252,12 +252,15 @@ def _shown(cell: object) -> object:
 def _print_finding(finding: dict[str, Any]) -> None:
     for problem in finding["problems"]:
         print(f"FAULT    {problem}")
+    for hole in finding["missing"]:
+        print(f"MISSING  {hole}")
     counts = ", ".join(
         f"{value} {name.replace('_', ' ')}"
         for name, value in finding.items()
-        if name not in {"problems", "sound"}
+        if name not in {"problems", "missing", "sound"}
     )
-    print(f"{'sound' if finding['sound'] else 'NOT SOUND'}: {counts}")
+    verdict = "NOT SOUND" if finding["problems"] else "INCOMPLETE"
+    print(f"{'sound' if finding['sound'] else verdict}: {counts}")
 
 
 def _configure_log() -> None:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HASH_BYTES = 32
+MAX_SAMPLES = 1 << 40
+"""Above what a batch of `MAX_RAW_BYTES` can hold."""
+MAX_GAP_SAMPLES = 1 << 48
+"""Above what the largest journal can hold: 16 TiB, a byte a sample."""
 
 
 class Refused(Exception):
@@ -122,13 +126,13 @@ def _check_samples(record: uplink_pb2.Record, batch: batch_pb2.Batch, columns: i
     held = batch.rows if sparse else batch.rows * (columns or 0)
     if record.revision == 0 and (sparse or columns is not None) and held != record.samples:
         raise DecodingError(f"{record.samples} samples announced, {held} there")
-    if not 0 <= record.samples < 1 << 40:
+    if record.samples >= MAX_SAMPLES:
         raise DecodingError("an impossible number of samples")
 
 
 def _checked_gap(record: uplink_pb2.Record) -> batch_pb2.Gap:
     gap = parse(batch_pb2.Gap, record.payload)
-    if gap.samples >= 1 << 62 or record.samples >= 1 << 62:
+    if max(gap.samples, record.samples) >= MAX_GAP_SAMPLES:
         raise DecodingError("an impossible number of samples")
     if gap.seq_to == 0 and gap.seq_from == 0:
         return gap

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from forebay_fleet._proto import batch_pb2, uplink_pb2
 from forebay_fleet.envelope import Content, Refused, identity, judge
+from forebay_fleet.gaps import gapped_samples
 from forebay_fleet.ledger import MAX_ISLANDS, Coverage
 from forebay_fleet.store.writer import LineKey
 
@@ -154,11 +155,12 @@ class Ingest:
 
     def _account(self, line: Line, seq: int, gap: batch_pb2.Gap) -> None:
         """Let a Gap record stand for the positions it names, which are of its own stream."""
-        self._store.insert_gap(line, seq, gap)
-        line.gapped += gap.samples
-        if gap.seq_to:
-            target = self._store.line(line.key._replace(epoch=gap.epoch))
-            self._store.cover(target, gap.seq_from, gap.seq_to)
+        if not gap.seq_to:
+            self._store.insert_gap(line, seq, gap, gap.samples)
+            return
+        target = self._store.line(line.key._replace(epoch=gap.epoch))
+        self._store.insert_gap(line, seq, gap, gapped_samples(self._store, target, gap))
+        self._store.cover(target, gap.seq_from, gap.seq_to)
 
     def _cover_absent(self, line: Line, first: int, last: int) -> None:
         """Account for what the gateway says will not come: such holes must not stop the acks."""

@@ -20,6 +20,8 @@ MAX_ISLANDS = 1024
 """With more holes the gateway must send in order: bounds a row of the store to 16 KiB."""
 MAX_REPORTED_ISLANDS = 16
 """What one `Committed` message carries."""
+MAX_GAPPED = 1 << 53
+"""Where a line's `gapped` stops, so that no gateway can make it overflow."""
 GENESIS = bytes(32)
 """The chain before the first record."""
 

@@ -126,7 +126,7 @@ class StoreReader:
         rows = self._db.execute(
             "SELECT l.id, name, stream, epoch, committed, islands, chain, records, samples, gapped,"
             " bytes, duplicates, (SELECT count(*) FROM rejections WHERE line = l.id),"
-            " (SELECT coalesce(sum(samples), 0) FROM rejections WHERE line = l.id),"
+            " (SELECT CAST(total(samples) AS INTEGER) FROM rejections WHERE line = l.id),"
             " (SELECT count(*) FROM forks WHERE line = l.id) FROM lines l"
             " JOIN gateways g ON g.id = l.gateway WHERE name = ?1 OR ?1 IS NULL"
             " ORDER BY name, stream, epoch",
@@ -194,6 +194,11 @@ class StoreReader:
                 (gateway, stream, epoch),
             )
         ]
+
+    def counted(self, line: int) -> int:
+        """Add up what the Gap records of a line were found to account for, in samples."""
+        sql = "SELECT CAST(total(counted) AS INTEGER) FROM gaps WHERE line = ?"
+        return int(self._value(sql, (line,)))
 
     def repeated_positions(self) -> int:
         """Count the positions that hold more than one record: the server promises that none do."""

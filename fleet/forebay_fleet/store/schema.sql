@@ -23,7 +23,7 @@ CREATE TABLE lines (
   chain BLOB NOT NULL,            -- at committed
   records INTEGER NOT NULL,
   samples INTEGER NOT NULL,
-  gapped INTEGER NOT NULL,        -- samples that Gap records account for
+  gapped INTEGER NOT NULL,        -- samples that its Gap records account for: the sum of gaps.counted
   bytes INTEGER NOT NULL,
   duplicates INTEGER NOT NULL,    -- records that came again and were ignored
   last_ns INTEGER NOT NULL,       -- receipt of the newest record
@@ -79,7 +79,8 @@ CREATE TABLE gaps (
   cause TEXT NOT NULL,
   time_from_ns INTEGER NOT NULL,
   time_to_ns INTEGER NOT NULL,
-  samples INTEGER,                -- NULL: nobody can know
+  samples INTEGER,                -- as the record says; NULL: nobody can know
+  counted INTEGER NOT NULL,       -- of them, what neither the store nor an earlier gap accounts for
   source TEXT NOT NULL,
   epoch INTEGER NOT NULL,
   seq_from INTEGER NOT NULL,

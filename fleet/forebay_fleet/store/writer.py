@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import apsw
 
-from forebay_fleet._proto import batch_pb2
-from forebay_fleet.ledger import GENESIS, Coverage, extend
+from forebay_fleet._proto import batch_pb2, uplink_pb2
+from forebay_fleet.envelope import MAX_SAMPLES
+from forebay_fleet.ledger import GENESIS, MAX_GAPPED, Coverage, extend
 from forebay_fleet.store.opening import connect, failed, identify, lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from forebay_fleet._proto import uplink_pb2
     from forebay_fleet.decode import SchemaView
 
 NOT_HELD = "NOT_HELD"
@@ -50,6 +50,25 @@ class Line:
     bytes: int = 0
     duplicates: int = 0
     last_ns: int = 0
+
+
+class Held(NamedTuple):
+    """What the store has of a run of positions: how many of them, and their samples.
+
+    Refused records are among them, and the samples of held Gap records that never had a position.
+    """
+
+    positions: int
+    samples: int
+
+
+class Named(NamedTuple):
+    """Positions that an earlier Gap record names, both ends inclusive."""
+
+    first: int
+    last: int
+    cause: str
+    counted: int
 
 
 class Known(NamedTuple):
@@ -199,7 +218,7 @@ class StoreWriter:
             "INSERT INTO rejections (line, seq, hash, code, reason, samples, at_ns)"
             " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET code = excluded.code,"
             " reason = excluded.reason, at_ns = excluded.at_ns",
-            (line.id, record.seq, identity, *refusal, min(record.samples, 1 << 62), now_ns),
+            (line.id, record.seq, identity, *refusal, min(record.samples, MAX_SAMPLES), now_ns),
         )
         if not line.coverage.covers(record.seq):
             self.cover(line, record.seq, record.seq, identity)
@@ -258,17 +277,44 @@ class StoreWriter:
             self._columns[key] = int(row[0])
         return self._columns[key]
 
-    def insert_gap(self, line: Line, seq: int, gap: batch_pb2.Gap) -> None:
-        """Keep what a Gap record accounts for."""
+    def held(self, line: Line, first: int, last: int) -> Held:
+        """Tell what is there of `first..last`, records and rejections."""
+        found = self._one(
+            # total, not sum: what a hostile gateway makes overflow would stop the server.
+            "SELECT sum(positions), CAST(total(samples) AS INTEGER) FROM"
+            " (SELECT count(*) AS positions, total(samples * (kind = ?4)) AS samples FROM records"
+            " WHERE line = ?1 AND seq BETWEEN ?2 AND ?3"
+            " UNION ALL SELECT 0, total(counted) FROM gaps"
+            " WHERE line = ?1 AND seq BETWEEN ?2 AND ?3 AND seq_to = 0"
+            " UNION ALL SELECT count(*), total(samples) FROM rejections"
+            " WHERE line = ?1 AND seq BETWEEN ?2 AND ?3)",
+            (line.id, first, last, uplink_pb2.BATCH),
+        )
+        assert found is not None
+        return Held(*found)
+
+    def named(self, line: Line, first: int, last: int) -> list[Named]:
+        """Give what Gap records name so far of `first..last` of a line, in whole, oldest first."""
+        rows = self._db.execute(
+            "SELECT seq_from, seq_to, cause, counted FROM gaps JOIN lines l ON l.id = line"
+            " WHERE l.gateway = ? AND l.stream = ? AND gaps.epoch = ? AND seq IS NOT NULL"
+            " AND seq_to >= ? AND seq_from <= ? AND seq_to > 0 ORDER BY gaps.id",
+            (*line.key, first, last),
+        )
+        return [Named(*row) for row in rows]
+
+    def insert_gap(self, line: Line, seq: int, gap: batch_pb2.Gap, counted: int) -> None:
+        """Keep what a Gap record says, and add what of its samples counts to the line."""
         samples = gap.samples if gap.HasField("samples") else None
-        row = (gap.time_from_ns, gap.time_to_ns, samples, gap.source, gap.epoch)
+        row = (gap.time_from_ns, gap.time_to_ns, samples, counted, gap.source, gap.epoch)
         self._insert_gap(
             line, seq, batch_pb2.GapCause.Name(gap.cause), row, gap.seq_from, gap.seq_to
         )
+        line.gapped = min(line.gapped + counted, MAX_GAPPED)
 
     def insert_not_held(self, line: Line, first: int, last: int) -> None:
         """Keep that a Hello said `first..last` will never come."""
-        self._insert_gap(line, None, NOT_HELD, (0, 0, None, "", line.key.epoch), first, last)
+        self._insert_gap(line, None, NOT_HELD, (0, 0, None, 0, "", line.key.epoch), first, last)
 
     def insert_fork(self, line: Line, seq: int, identity: bytes, now_ns: int) -> None:
         """Keep the alarm that a position was claimed by a second record."""
@@ -288,8 +334,8 @@ class StoreWriter:
         last: int,
     ) -> None:
         self._db.execute(
-            "INSERT INTO gaps (line, seq, cause, time_from_ns, time_to_ns, samples, source, epoch,"
-            " seq_from, seq_to) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO gaps (line, seq, cause, time_from_ns, time_to_ns, samples, counted,"
+            " source, epoch, seq_from, seq_to) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (line.id, seq, cause, *row, first, last),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -100,3 +101,20 @@ async def test_tables_of_gateways_and_ledger(tmp_path: Path) -> None:
         *("hall-2", "telemetry", "0001000000000000", "2", "1", "3", "0", "0", "0", "1", "0")
     ]
     assert (missing.returncode, "no gateway 'nobody'" in missing.stderr) == (2, True)
+
+
+async def test_verify_does_not_call_sound_what_has_unexplained_holes(tmp_path: Path) -> None:
+    with FleetServer(tmp_path) as server:
+        async with Gateway(server.address, server.issue("hall-2"), "hall-2") as gateway:
+            behind = anchor(4)
+            behind.absent_from = 2
+            await gateway.send(anchor(1), behind)
+            await gateway.ack_up_to(4)
+        done = server.command("ledger", "--verify")
+        as_json = server.command("ledger", "--verify", "--json")
+    missing, verdict = done.stdout.splitlines()[-2:]
+    assert missing.startswith("MISSING  hall-2 telemetry")
+    assert (done.returncode, verdict.split(":")[0]) == (1, "INCOMPLETE")
+    assert "2 unexplained" in verdict
+    verified = json.loads(as_json.stdout)["verified"]
+    assert (as_json.returncode, verified["sound"], verified["problems"]) == (1, False, [])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -90,11 +92,37 @@ def codes(ack: uplink_pb2.Ack) -> list[tuple[int, str, bool]]:
     return [(r.seq, r.code, r.permanent) for r in ack.rejected]
 
 
-def gap(seq: int, first: int, last: int, samples: int = 0, epoch: int = EPOCH) -> uplink_pb2.Record:
-    payload = batch_pb2.Gap(
-        cause=batch_pb2.CORRUPT, epoch=epoch, seq_from=first, seq_to=last, samples=samples
-    )
+def gap(
+    seq: int,
+    first: int,
+    last: int,
+    samples: int = 0,
+    epoch: int = EPOCH,
+    cause: batch_pb2.GapCause = batch_pb2.CORRUPT,
+) -> uplink_pb2.Record:
+    payload = batch_pb2.Gap(cause=cause, epoch=epoch, seq_from=first, seq_to=last, samples=samples)
     return record(seq, uplink_pb2.GAP, payload.SerializeToString(), samples=samples)
+
+
+def schema(seq: int) -> uplink_pb2.Record:
+    message = batch_pb2.Schema(id=7, source="press", group="fast")
+    message.tags.add(name="t", type=batch_pb2.BOOL)
+    return record(seq, uplink_pb2.SCHEMA, message.SerializeToString())
+
+
+def batch(seq: int, rows: int) -> uplink_pb2.Record:
+    """A dense batch of one BOOL column: as many samples as rows."""
+    message = batch_pb2.Batch(schema_id=7, rows=rows, compression=batch_pb2.NONE)
+    for role, kind, width in (
+        (batch_pb2.TIME, batch_pb2.INT64, 8),
+        (batch_pb2.RECEIVED, batch_pb2.INT64, 8),
+        (batch_pb2.VALUES, batch_pb2.BOOL, 1),
+    ):
+        message.columns.add(role=role, type=kind, transform=batch_pb2.PLAIN, bytes=rows * width)
+    times = b"".join((1_000_000 * seq + row).to_bytes(8, "little") for row in range(rows))
+    message.data = times + times + bytes(rows)
+    message.raw_bytes = len(message.data)
+    return record(seq, uplink_pb2.BATCH, message.SerializeToString(), samples=rows)
 
 
 def test_records_are_stored_once_however_often_they_come(server: Server) -> None:
@@ -219,14 +247,104 @@ def test_a_gap_may_speak_of_an_older_epoch(server: Server) -> None:
     assert server.verified() == []
 
 
+def test_a_gap_in_what_is_here_is_no_loss(server: Server) -> None:
+    """It was another server that lacks these positions."""
+    server.send(schema(1), batch(2, 10), batch(3, 10), gap(4, 2, 3, samples=20))
+    line = server.line()
+    assert (line.samples, line.gapped) == (20, 0)
+    assert server.verified() == []
+
+
+def test_a_gap_that_is_said_again_counts_once(server: Server) -> None:
+    server.send(schema(1), batch(6, 10), gap(7, 2, 3, samples=20), gap(8, 2, 3, samples=20))
+    assert server.line().gapped == 20
+    server.send(gap(9, 2, 5, samples=50))  # said again, joined with the next one
+    assert server.line().gapped == 50
+    server.send(gap(10, 4, 4, samples=10))
+    assert server.line().gapped == 50
+    assert server.verified() == []
+
+
+def test_a_gap_in_what_is_partly_here_counts_the_rest(server: Server) -> None:
+    server.send(schema(1), batch(2, 10), batch(4, 7), gap(6, 2, 5, samples=40))
+    line = server.line()
+    assert (line.samples, line.gapped) == (17, 23)
+    assert server.verified() == []
+
+
+def test_refused_samples_are_not_gapped_too(server: Server) -> None:
+    garbage = record(2, uplink_pb2.BATCH, b"\xff\xff", samples=10)
+    server.send(schema(1), garbage, gap(4, 2, 3, samples=30))
+    line = server.line()
+    assert (line.refused, line.gapped) == (10, 20)
+
+
+def test_a_gap_takes_over_the_samples_of_a_gap_without_positions(server: Server) -> None:
+    """Retention dropped both; this server got the first one and not the batch behind it."""
+    lost = gap(2, 0, 0, samples=5, epoch=0, cause=batch_pb2.RING_OVERFLOW)
+    server.send(schema(1), lost, gap(4, 2, 3, samples=15, cause=batch_pb2.RETENTION_BYTES))
+    assert server.line().gapped == 15
+    assert server.verified() == []
+
+
+def test_a_gap_leaves_out_what_one_of_another_cause_has_named(server: Server) -> None:
+    server.send(
+        *(schema(1), batch(2, 10), batch(6, 10)),
+        gap(7, 3, 3, samples=4),
+        gap(8, 2, 5, samples=30, cause=batch_pb2.RETENTION_AGE),
+    )
+    assert server.line().gapped == 4 + 20
+    assert server.verified() == []
+
+
+def test_a_gap_counts_for_what_the_journal_no_longer_held_before(server: Server) -> None:
+    server.hello((4, 9))
+    server.send(schema(4), gap(5, 1, 3, samples=12), gap(6, 1, 3, samples=12))
+    assert server.line().gapped == 12
+    with StoreReader(server.directory) as reader:
+        assert verify(reader).sound
+
+
+def test_samples_without_a_position_count_once_for_the_record(server: Server) -> None:
+    lost = [gap(seq, 0, 0, samples=5, epoch=0) for seq in (1, 2)]
+    server.send(*lost, *lost)
+    assert server.line().gapped == 10
+    assert server.verified() == []
+
+
+def test_no_number_of_samples_can_overflow_the_ledger(server: Server) -> None:
+    most = (1 << 48) - 1
+    server.send(*(gap(seq, 0, 0, samples=most, epoch=0) for seq in range(1, 41)))
+    server.send(*(record(seq, uplink_pb2.BATCH, b"\xff", samples=1 << 62) for seq in (41, 42, 43)))
+    line = server.line()
+    assert (line.gapped, line.rejections) == (1 << 53, 3)
+    assert codes(server.send(gap(44, 0, 0, samples=most + 1))) == [(44, "BadDecodingError", True)]
+    assert server.send(gap(46, 1, 45, samples=1)).committed.committed_seq == 46
+    assert server.verified() == []
+
+
+def test_verify_finds_a_wrong_sum_of_gaps(server: Server) -> None:
+    server.send(gap(1, 0, 0, samples=5, epoch=0))
+    server.store.close()
+    with contextlib.closing(sqlite3.connect(server.directory / FILE)) as store, store:
+        store.execute("UPDATE lines SET gapped = 4")
+    assert "counts 4 gapped samples, not 5" in server.verified()[0]
+    server.open()
+
+
 def test_what_the_journal_no_longer_holds_is_not_waited_for(server: Server) -> None:
     server.send(anchor(1))
     assert server.hello((8, 12)).committed[0].committed_seq == 7
     with StoreReader(server.directory) as reader:
-        assert verify(reader).unexplained == 6
+        finding = verify(reader)
+    assert (finding.unexplained, finding.problems, finding.sound) == (6, [], False)
+    assert finding.missing == [
+        f"g telemetry {EPOCH:016x}: 6 positions are not here, and no Gap says what they held"
+    ]
     assert server.send(anchor(8), gap(9, 2, 7)).committed.committed_seq == 9
     with StoreReader(server.directory) as reader:
-        assert verify(reader).unexplained == 0
+        finding = verify(reader)
+    assert (finding.unexplained, finding.missing, finding.sound) == (0, [], True)
 
 
 def test_a_hole_inside_the_journal_is_not_waited_for(server: Server) -> None:
