@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -42,6 +43,8 @@ def run(config: Config = Path("/etc/forebay/forebay.toml"), *, as_json: JsonLog 
     log = loaded.config.log
     logs.set_up(log.level, as_json=as_json or log.format == "json")
 
+    # Else gRPC writes lines of its own between ours at every failed connection; read at its import.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from forebay import agent
 
     with call.reporting(as_json=as_json):

@@ -9,9 +9,12 @@ import signal
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
 
 from forebay.control.address import Answer, knock
+from forebay.testing.uplink_server import UplinkServer
+from support.certificates import Authority
 from support.commands import COMMAND, forebay
 
 if TYPE_CHECKING:
@@ -110,3 +113,32 @@ async def test_after_a_kill_the_next_one_takes_over(config: Path) -> None:
     assert (await forebay("status", **environment(config))).code == 3
     async with daemon(config):
         assert (await forebay("status", **environment(config))).code == 0
+
+
+async def test_the_log_stays_json_while_an_uplink_fails(config: Path, tmp_path: Path) -> None:
+    """The library below reports each failed handshake by itself if nobody stops it."""
+    ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs", "Their authority")
+    server, client = theirs.issue("server"), ours.issue("press-hall-1")
+    client.key.chmod(0o600)
+    pair = (server.key.read_bytes(), server.cert.read_bytes())
+    async with UplinkServer(grpc.ssl_server_credentials([pair])) as uplink:
+        text = f"""
+[uplinks.cloud]
+kind = "grpc"
+address = "{uplink.address}"
+ca = "{ours.ca}"
+cert = "{client.cert}"
+key = "{client.key}"
+backoff = {{ first = "50 ms", most = "50 ms" }}
+"""
+        config.write_text(CONFIG + text)
+        async with daemon(config, "--json") as process:
+            failed = False
+            async with asyncio.timeout(30):
+                while not failed:
+                    done = await forebay("uplinks", "--json", **environment(config))
+                    failed = "TLS handshake" in done.out
+            process.send_signal(signal.SIGTERM)
+            _, log = await process.communicate()
+    events = [json.loads(line)["event"] for line in log.splitlines()]
+    assert "agent_stopped" in events

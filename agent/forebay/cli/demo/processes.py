@@ -5,6 +5,7 @@ Owns starting, killing and stopping. Must not know what the processes do.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -13,12 +14,17 @@ from typing import TYPE_CHECKING
 from forebay.errors import ForebayError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 START_S = 60.0
 STOP_S = 30.0
 POLL_S = 0.05
+
+
+def clean(environ: Mapping[str, str]) -> dict[str, str]:
+    """Give the environment without what moves the user's own agent and server: `FOREBAY_*`."""
+    return {name: value for name, value in environ.items() if not name.startswith("FOREBAY_")}
 
 
 class DemoFailed(ForebayError):
@@ -42,7 +48,11 @@ class Worker:
         """Start it."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - commands of our own
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=clean(os.environ),
             )
 
     def await_ready(self, ready: Callable[[], bool]) -> None:

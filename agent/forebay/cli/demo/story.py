@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forebay.cli.demo.processes import DemoFailed, Worker
+from forebay.cli.demo.processes import DemoFailed, Worker, clean
 from forebay.cli.demo.screen import Picture, line, render, save_svg
 from forebay.cli.demo.verdict import Verdict, judge, last_account
 from forebay.control.client import AgentClient
@@ -256,7 +256,14 @@ def _fleet() -> str:
 
 def _ask(command: Sequence[str]) -> str:
     """Run a short command and give what it prints; DemoFailed with its complaint."""
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - our own
+    ran = subprocess.run(  # noqa: S603 - our own
+        command,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=clean(os.environ),
+    )
     if ran.returncode != 0:
         raise DemoFailed(f"{' '.join(command)}:\n{ran.stdout}{ran.stderr}", hint="see above")
     return ran.stdout

@@ -33,6 +33,14 @@ _TLS_HINT = (
     "the TLS handshake failed: check ca against the server's certificate, server_name against its "
     "names, and both machines' clocks"
 )
+_NAME_HINT = (
+    "the server's certificate does not name the host dialled: set server_name to a name it "
+    "carries, or issue one with `forebay-fleet ca issue DIR --host HOST`"
+)
+_CLOSED_HINT = (
+    "the server closed the connection during TLS: it may not trust this gateway's certificate "
+    "(compare its --client-ca), or one side speaks plaintext"
+)
 _PEM_HINT = "ca, cert or key is not valid PEM, or the key does not belong to the certificate"
 _MISBEHAVIOUR = {
     grpc.StatusCode.UNIMPLEMENTED: "this address serves something else: check host and port",
@@ -54,9 +62,27 @@ def from_status(
     if code in _MISBEHAVIOUR:
         return UplinkMisbehaved(text, hint=_MISBEHAVIOUR[code])
     hint = _HINTS.get(code, _OTHER_HINT)
-    if code is grpc.StatusCode.UNAVAILABLE and "handshake" in text.lower():
-        hint = _PEM_HINT if "Failed to create security handshaker" in text else _TLS_HINT
+    if code is grpc.StatusCode.UNAVAILABLE:
+        hint = _connection_hint(text, hint)
     return UplinkUnavailable(text, hint=hint, wait_s=asked_wait_s(trailing or ()))
+
+
+def _connection_hint(text: str, otherwise: str) -> str:
+    """Tell from gRPC's own words why no connection came about; its status does not say.
+
+    A server that refuses a client's certificate closes the socket after the client's part of the
+    handshake is done (RFC 8446, section 2: the client's Finished is the last message), so that the
+    client sees no alert.
+    """
+    if "Hostname Verification Check failed" in text:
+        return _NAME_HINT
+    if "Failed to create security handshaker" in text:
+        return _PEM_HINT
+    if "handshake" in text.lower():
+        return _TLS_HINT
+    if "failed to connect" in text and "Socket closed" in text:
+        return _CLOSED_HINT
+    return otherwise
 
 
 def asked_wait_s(trailing: Iterable[tuple[str, Any]]) -> float | None:

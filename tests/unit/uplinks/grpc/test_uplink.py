@@ -127,6 +127,7 @@ async def test_a_gateway_of_another_authority_is_refused(
     stranger = tls(Authority(tmp_path / "other")) | {"ca": str(authority.ca)}
     error = await connect_error(make_uplink(address=secured.address, **stranger))
     assert isinstance(error, UplinkUnavailable)
+    assert "compare its --client-ca" in error.hint
     assert secured.hellos == []
 
 
@@ -149,6 +150,8 @@ async def test_a_server_of_another_name_is_refused(
         make_uplink(address=secured.address, server_name="fleet.example.org", **files)
     )
     assert isinstance(error, UplinkUnavailable)
+    assert "set server_name" in error.hint
+    assert "forebay-fleet ca issue DIR --host HOST" in error.hint
     named = make_uplink(address=secured.address, server_name="localhost", **files)
     await named.connect(OFFER)
     await named.close()
