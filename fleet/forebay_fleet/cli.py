@@ -8,6 +8,7 @@ that `--help` is instant.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,6 +51,7 @@ def serve(
     ] = 16,
 ) -> None:
     """Take records from gateways until SIGTERM."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its lines would break ours; before its import
     import uvloop
 
     from forebay_fleet.errors import UsageError

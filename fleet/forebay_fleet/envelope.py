@@ -132,6 +132,8 @@ def _check_samples(record: uplink_pb2.Record, batch: batch_pb2.Batch, columns: i
 
 def _checked_gap(record: uplink_pb2.Record) -> batch_pb2.Gap:
     gap = parse(batch_pb2.Gap, record.payload)
+    if gap.cause not in batch_pb2.GapCause.values():
+        raise Refused("BadDataEncodingUnsupported", f"gap cause {gap.cause}")
     if max(gap.samples, record.samples) >= MAX_GAP_SAMPLES:
         raise DecodingError("an impossible number of samples")
     if gap.seq_to == 0 and gap.seq_from == 0:

@@ -22,10 +22,11 @@ from forebay_fleet._proto import batch_pb2
 from forebay_fleet.ledger import Coverage
 
 if TYPE_CHECKING:
-    from forebay_fleet.store.writer import Line, StoreWriter
+    from forebay_fleet.store.gaps import GapTable
+    from forebay_fleet.store.writer import Line
 
 
-def gapped_samples(store: StoreWriter, line: Line, gap: batch_pb2.Gap) -> int:
+def gapped_samples(table: GapTable, line: Line, gap: batch_pb2.Gap) -> int:
     """Give how many samples a Gap that names positions of `line` adds to what is lost.
 
     0 if it does not know its samples itself.
@@ -34,14 +35,14 @@ def gapped_samples(store: StoreWriter, line: Line, gap: batch_pb2.Gap) -> int:
         return 0
     cause = batch_pb2.GapCause.Name(gap.cause)
     others, alike = Coverage(), Coverage()
-    before = store.named(line, gap.seq_from, gap.seq_to)
+    before = table.named(line, gap.seq_from, gap.seq_to)
     for named in before:
         (alike if named.cause == cause else others).add(named.first, named.last)
     missing, known = 0, 0
     for own in others.holes(gap.seq_from, gap.seq_to):
-        known += store.held(line, *own).samples
+        known += table.held(line, *own).samples
         for hole in alike.holes(*own):
-            missing += hole.last - hole.first + 1 - store.held(line, *hole).positions
+            missing += hole.last - hole.first + 1 - table.held(line, *hole).positions
     if not missing:
         return 0
     known += sum(

@@ -156,16 +156,16 @@ class Ingest:
     def _account(self, line: Line, seq: int, gap: batch_pb2.Gap) -> None:
         """Let a Gap record stand for the positions it names, which are of its own stream."""
         if not gap.seq_to:
-            self._store.insert_gap(line, seq, gap, gap.samples)
+            self._store.gaps.insert(line, seq, gap, gap.samples)
             return
         target = self._store.line(line.key._replace(epoch=gap.epoch))
-        self._store.insert_gap(line, seq, gap, gapped_samples(self._store, target, gap))
+        self._store.gaps.insert(line, seq, gap, gapped_samples(self._store.gaps, target, gap))
         self._store.cover(target, gap.seq_from, gap.seq_to)
 
     def _cover_absent(self, line: Line, first: int, last: int) -> None:
         """Account for what the gateway says will not come: such holes must not stop the acks."""
         for hole in line.coverage.holes(first, last):
-            self._store.insert_not_held(line, *hole)
+            self._store.gaps.insert_not_held(line, *hole)
         self._store.cover(line, first, last)
 
     def _ack(self, key: LineKey, at: _Touched) -> uplink_pb2.Ack:

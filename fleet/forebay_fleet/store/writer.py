@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import apsw
 
-from forebay_fleet._proto import batch_pb2, uplink_pb2
+from forebay_fleet._proto import batch_pb2
 from forebay_fleet.envelope import MAX_SAMPLES
-from forebay_fleet.ledger import GENESIS, MAX_GAPPED, Coverage, extend
+from forebay_fleet.ledger import GENESIS, Coverage, extend
+from forebay_fleet.store.gaps import GapTable
 from forebay_fleet.store.opening import connect, failed, identify, lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from forebay_fleet._proto import uplink_pb2
     from forebay_fleet.decode import SchemaView
-
-NOT_HELD = "NOT_HELD"
-"""Cause of a gap without a Gap record: the gateway said that its journal no longer holds it."""
 
 
 class LineKey(NamedTuple):
@@ -52,25 +51,6 @@ class Line:
     last_ns: int = 0
 
 
-class Held(NamedTuple):
-    """What the store has of a run of positions: how many of them, and their samples.
-
-    Refused records are among them, and the samples of held Gap records that never had a position.
-    """
-
-    positions: int
-    samples: int
-
-
-class Named(NamedTuple):
-    """Positions that an earlier Gap record names, both ends inclusive."""
-
-    first: int
-    last: int
-    cause: str
-    counted: int
-
-
 class Known(NamedTuple):
     """What the store has at a position: a record, or the rejection of one."""
 
@@ -81,8 +61,8 @@ class Known(NamedTuple):
 class StoreWriter:
     """Opens the store and owns it until `close`.
 
-    After an exception inside `transaction` the object's memory no longer matches the disk: close
-    it.
+    `gaps` is changed inside `transaction` too. After an exception inside `transaction` the object's
+    memory no longer matches the disk: close it.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -100,6 +80,7 @@ class StoreWriter:
         self._lines: dict[LineKey, Line] = {}
         self._dirty: dict[LineKey, Line] = {}
         self._columns: dict[tuple[int, int], int] = {}
+        self.gaps = GapTable(self._db)
 
     def __enter__(self) -> Self:
         return self
@@ -277,66 +258,12 @@ class StoreWriter:
             self._columns[key] = int(row[0])
         return self._columns[key]
 
-    def held(self, line: Line, first: int, last: int) -> Held:
-        """Tell what is there of `first..last`, records and rejections."""
-        found = self._one(
-            # total, not sum: what a hostile gateway makes overflow would stop the server.
-            "SELECT sum(positions), CAST(total(samples) AS INTEGER) FROM"
-            " (SELECT count(*) AS positions, total(samples * (kind = ?4)) AS samples FROM records"
-            " WHERE line = ?1 AND seq BETWEEN ?2 AND ?3"
-            " UNION ALL SELECT 0, total(counted) FROM gaps"
-            " WHERE line = ?1 AND seq BETWEEN ?2 AND ?3 AND seq_to = 0"
-            " UNION ALL SELECT count(*), total(samples) FROM rejections"
-            " WHERE line = ?1 AND seq BETWEEN ?2 AND ?3)",
-            (line.id, first, last, uplink_pb2.BATCH),
-        )
-        assert found is not None
-        return Held(*found)
-
-    def named(self, line: Line, first: int, last: int) -> list[Named]:
-        """Give what Gap records name so far of `first..last` of a line, in whole, oldest first."""
-        rows = self._db.execute(
-            "SELECT seq_from, seq_to, cause, counted FROM gaps JOIN lines l ON l.id = line"
-            " WHERE l.gateway = ? AND l.stream = ? AND gaps.epoch = ? AND seq IS NOT NULL"
-            " AND seq_to >= ? AND seq_from <= ? AND seq_to > 0 ORDER BY gaps.id",
-            (*line.key, first, last),
-        )
-        return [Named(*row) for row in rows]
-
-    def insert_gap(self, line: Line, seq: int, gap: batch_pb2.Gap, counted: int) -> None:
-        """Keep what a Gap record says, and add what of its samples counts to the line."""
-        samples = gap.samples if gap.HasField("samples") else None
-        row = (gap.time_from_ns, gap.time_to_ns, samples, counted, gap.source, gap.epoch)
-        self._insert_gap(
-            line, seq, batch_pb2.GapCause.Name(gap.cause), row, gap.seq_from, gap.seq_to
-        )
-        line.gapped = min(line.gapped + counted, MAX_GAPPED)
-
-    def insert_not_held(self, line: Line, first: int, last: int) -> None:
-        """Keep that a Hello said `first..last` will never come."""
-        self._insert_gap(line, None, NOT_HELD, (0, 0, None, 0, "", line.key.epoch), first, last)
-
     def insert_fork(self, line: Line, seq: int, identity: bytes, now_ns: int) -> None:
         """Keep the alarm that a position was claimed by a second record."""
         self._db.execute(
             "INSERT INTO forks VALUES (?1, ?2, ?3, 1, ?4, ?4)"
             " ON CONFLICT DO UPDATE SET times = times + 1, last_ns = excluded.last_ns",
             (line.id, seq, identity, now_ns),
-        )
-
-    def _insert_gap(
-        self,
-        line: Line,
-        seq: int | None,
-        cause: str,
-        row: tuple[object, ...],
-        first: int,
-        last: int,
-    ) -> None:
-        self._db.execute(
-            "INSERT INTO gaps (line, seq, cause, time_from_ns, time_to_ns, samples, counted,"
-            " source, epoch, seq_from, seq_to) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (line.id, seq, cause, *row, first, last),
         )
 
     def _save(self, line: Line) -> None:

@@ -323,6 +323,11 @@ def test_no_number_of_samples_can_overflow_the_ledger(server: Server) -> None:
     assert server.verified() == []
 
 
+def test_a_gap_of_a_cause_that_is_not_known_is_refused(server: Server) -> None:
+    newer = record(1, uplink_pb2.GAP, b"\x08\x63")  # field 1, varint 99
+    assert codes(server.send(newer)) == [(1, "BadDataEncodingUnsupported", True)]
+
+
 def test_verify_finds_a_wrong_sum_of_gaps(server: Server) -> None:
     server.send(gap(1, 0, 0, samples=5, epoch=0))
     server.store.close()
