@@ -20,7 +20,7 @@ from forebay.columnar import encode_anchor
 from forebay.control.answers import Answers
 from forebay.control.server import ControlServer
 from forebay.errors import JournalFailed
-from forebay.events import AGENT_STARTED, AGENT_STOPPED, JOURNAL_FAILED, Events
+from forebay.events import AGENT_STARTED, AGENT_STOPPED, AGENT_STOPPING, JOURNAL_FAILED, Events
 from forebay.files import SystemDisk
 from forebay.forwarding.forwarder import Forwarder
 from forebay.interfaces import Seams
@@ -48,7 +48,7 @@ def system_seams() -> Seams:
 
 
 def run(loaded: LoadedConfig) -> int:
-    """Run the agent until SIGTERM or SIGINT; give the exit code.
+    """Run the agent until SIGTERM, SIGINT or SIGHUP; give the exit code.
 
     Raises ForebayError for what forbids a start.
     """
@@ -61,17 +61,34 @@ async def _run(loaded: LoadedConfig) -> int:
     seams = system_seams()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    failures: list[BaseException] = []
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, _asked_to_stop, number, stop, seams)
+    failures: list[JournalFailed] = []
     try:
         await serve(loaded, seams, stop)
     except* JournalFailed as group:
-        failures.extend(group.exceptions)
-    for failure in failures:
-        hint = getattr(failure, "hint", "")
-        seams.events.emit(JOURNAL_FAILED, error=str(failure), hint=hint)
-    return EXIT_IO_ERROR if failures else 0
+        failures = leaves(group)
+    if not failures:
+        return 0
+    if not seams.events.count(JOURNAL_FAILED):  # a failure while opening; later ones were told
+        failure = failures[0]
+        seams.events.emit(JOURNAL_FAILED, error=str(failure), hint=failure.hint)
+    return EXIT_IO_ERROR
+
+
+def _asked_to_stop(number: signal.Signals, stop: asyncio.Event, seams: Seams) -> None:
+    """Stop in order, once; a closed terminal (SIGHUP) is no reason to stop in disorder."""
+    if not stop.is_set():
+        stop.set()
+        seams.events.emit(AGENT_STOPPING, signal=number.name, at_most_s=DRAIN_S)
+
+
+def leaves(group: BaseExceptionGroup[JournalFailed]) -> list[JournalFailed]:
+    """Give the errors of a group of groups."""
+    found: list[JournalFailed] = []
+    for error in group.exceptions:
+        found += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
 
 
 async def serve(loaded: LoadedConfig, seams: Seams, stop: asyncio.Event) -> None:
@@ -107,6 +124,8 @@ async def serve(loaded: LoadedConfig, seams: Seams, stop: asyncio.Event) -> None
             for name, spec, settings in loaded.uplinks
             if settings.enabled
         ]
+        for name, _, _ in loaded.uplinks:
+            journal.cursor(name)  # a disabled uplink keeps its claim on what it has not got
         answers = Answers(loaded, seams, journal, pipeline, shadow, sessions, forwarders)
         async with ControlServer(config.control.socket, answers), asyncio.TaskGroup() as tasks:
             await _serve(tasks, stop, seams, (answers, pipeline, sessions, forwarders))

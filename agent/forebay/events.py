@@ -115,6 +115,7 @@ UPLINK_FAILED = Event(
     ("uplink",),
 )
 AGENT_STARTED = Event("agent_started", "info", "Starts of the agent.", "agent_starts")
+AGENT_STOPPING = Event("agent_stopping", "info", "Orderly stops begun.", "agent_stops_begun")
 AGENT_STOPPED = Event("agent_stopped", "info", "Orderly stops of the agent.", "agent_stops")
 
 
@@ -126,6 +127,8 @@ class Events:
         self.registry = CollectorRegistry()
         self._log: FilteringBoundLogger = structlog.get_logger() if log is None else log
         self._counters: dict[str, Counter] = {}
+        self.lines_lost = 0
+        """Log lines that could not be written; their events are counted all the same."""
 
     def emit(self, event: Event, **fields: object) -> None:
         """Log `event` with `fields` and count it.
@@ -141,9 +144,20 @@ class Events:
         if event.labels:
             counter = counter.labels(*(str(fields[label]) for label in event.labels))
         counter.inc()
-        getattr(self._log, event.level)(event.name, **fields)
+        try:
+            getattr(self._log, event.level)(event.name, **fields)
+        except OSError:
+            # Whoever read the log is gone, or its disk is full. That must not stop the data.
+            self.lines_lost += 1
 
     def count(self, event: Event, **labels: str) -> float:
-        """Give how often `event` was emitted with these labels."""
-        value = self.registry.get_sample_value(f"forebay_{event.counter}_total", labels)
-        return 0.0 if value is None else value
+        """Give how often `event` was emitted with these labels; other labels are summed up."""
+        counter = self._counters.get(event.counter)
+        if counter is None:
+            return 0.0
+        return sum(
+            sample.value
+            for metric in counter.collect()
+            for sample in metric.samples
+            if sample.name.endswith("_total") and labels.items() <= sample.labels.items()
+        )

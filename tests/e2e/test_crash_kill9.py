@@ -20,6 +20,8 @@ import numpy as np
 import pytest
 
 from forebay.columnar import decode_batch, decode_schema, peek_schema_id
+from forebay.control.client import AgentClient
+from forebay.errors import ControlError
 from forebay.journal.journal import Journal, JournalLimits
 from forebay.model import Position, Record, RecordKind, Schema, Stream
 from forebay.testing.modbus_server import Misbehaviour, ModbusServer
@@ -101,8 +103,12 @@ def stored(path: Path) -> list[tuple[int, int, bytes]]:
 
 
 def check_values(records: list[Record]) -> tuple[int, int]:
-    """Assert that each value stands under its own tag; give how many were good and bad."""
+    """Assert that each value stands under its own tag and is newer than the one before it.
+
+    Gives how many samples were good and bad.
+    """
     schemas: dict[int, Schema] = {}
+    newest = np.full(TAGS, -1)
     good = bad = 0
     for record in records:
         if record.kind is RecordKind.SCHEMA:
@@ -111,19 +117,36 @@ def check_values(records: list[Record]) -> tuple[int, int]:
         elif record.kind is RecordKind.BATCH:
             batch = decode_batch(record.payload, schemas[peek_schema_id(record.payload)])
             names = np.array([int(tag.name[1:]) for tag in batch.schema.tags])
-            values = batch.values[0]
-            usable = np.ones(values.shape, bool)
+            usable = np.ones(batch.values[0].shape, bool)
             if batch.quality is not None:
                 usable = batch.quality >> 31 == 0
-            assert ((values >> 16) == names)[usable].all(), "a value stands under another tag"
-            assert len(set(batch.times_ns.tolist())) == batch.rows
+            for values, ok in zip(batch.values[0].astype(np.int64), usable, strict=True):
+                assert (values[ok] >> 16 == names[ok]).all(), "a value stands under another tag"
+                assert (values[ok] & 0xFFFF > newest[ok]).all(), "a stale value came as a new one"
+                newest[ok] = values[ok] & 0xFFFF
             good += int(usable.sum())
             bad += int((~usable).sum())
     return good, bad
 
 
-async def one_life(world: World, server: ModbusServer, rng: random.Random) -> None:
-    """Run the agent for a random while among random faults, then kill it."""
+def durable(world: World) -> dict[int, int]:
+    """Ask the agent how far each epoch of telemetry is durable.
+
+    Nothing while it does not answer.
+    """
+    try:
+        with AgentClient(world.socket) as agent:
+            streams = agent.journal_status().streams
+    except ControlError:
+        return {}
+    return {s.epoch: s.next_seq - 1 for s in streams if s.stream == "telemetry"}
+
+
+async def one_life(world: World, server: ModbusServer, rng: random.Random) -> dict[int, int]:
+    """Run the agent for a random while among random faults, then kill it.
+
+    Gives how far each epoch was durable a moment before.
+    """
     await world.agent.start()
     for _ in range(rng.randint(1, 3)):
         server.misbehaviour = rng.choice(FAULTS) if rng.random() < 0.5 else None
@@ -133,7 +156,10 @@ async def one_life(world: World, server: ModbusServer, rng: random.Random) -> No
             await world.server.start()
         await asyncio.sleep(rng.uniform(0.1, 1.1))  # the random moment is what is tested
         server.misbehaviour = None
+    heads = await asyncio.to_thread(durable, world)
+    await asyncio.sleep(rng.uniform(0.0, 0.1))  # so that kills fall on every part of a commit
     await world.agent.kill()
+    return heads
 
 
 @pytest.mark.e2e
@@ -144,8 +170,10 @@ async def test_kill_9_loses_repeats_and_misfiles_nothing(tmp_path: Path) -> None
     async with World(tmp_path) as world, plc() as server:
         write_config(world, server.port)
         await world.server.start()
+        promised: dict[int, int] = {}
         for _ in range(KILLS):
-            await one_life(world, server, rng)
+            for epoch, seq in (await one_life(world, server, rng)).items():
+                promised[epoch] = max(seq, promised.get(epoch, 0))
         if not world.server.running:
             await world.server.start()
         await world.agent.start()
@@ -167,6 +195,10 @@ async def test_kill_9_loses_repeats_and_misfiles_nothing(tmp_path: Path) -> None
     mine = {(r.position.epoch, r.position.seq): r.payload for r in records}
     assert mine.keys() == theirs.keys(), "journal and server hold different records"
     assert mine == theirs, "journal and server hold different bytes"
+    assert len(promised) > 0
+    for epoch, seq in promised.items():
+        kept = {number for of, number in mine if of == epoch}
+        assert kept >= set(range(1, seq + 1)), f"epoch {epoch:x} lost what was durable"
     good, bad = check_values(records)
     assert good > TAGS * KILLS, "the PLC was hardly read"
     assert bad > 0, "no fault of the PLC was seen"

@@ -11,7 +11,7 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StatusReply(_message.Message):
-    __slots__ = ("gateway", "version", "uptime_s", "state", "devices", "devices_connected", "tags", "samples_per_s", "rss_bytes", "problems")
+    __slots__ = ("gateway", "version", "uptime_s", "state", "devices", "devices_connected", "tags", "samples_per_s", "rss_bytes", "problems", "devices_disabled", "uplinks", "uplinks_connected", "pending_records", "oldest_pending_s")
     GATEWAY_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     UPTIME_S_FIELD_NUMBER: _ClassVar[int]
@@ -22,6 +22,11 @@ class StatusReply(_message.Message):
     SAMPLES_PER_S_FIELD_NUMBER: _ClassVar[int]
     RSS_BYTES_FIELD_NUMBER: _ClassVar[int]
     PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_DISABLED_FIELD_NUMBER: _ClassVar[int]
+    UPLINKS_FIELD_NUMBER: _ClassVar[int]
+    UPLINKS_CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    PENDING_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_PENDING_S_FIELD_NUMBER: _ClassVar[int]
     gateway: str
     version: str
     uptime_s: float
@@ -32,7 +37,12 @@ class StatusReply(_message.Message):
     samples_per_s: float
     rss_bytes: int
     problems: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, gateway: _Optional[str] = ..., version: _Optional[str] = ..., uptime_s: _Optional[float] = ..., state: _Optional[str] = ..., devices: _Optional[int] = ..., devices_connected: _Optional[int] = ..., tags: _Optional[int] = ..., samples_per_s: _Optional[float] = ..., rss_bytes: _Optional[int] = ..., problems: _Optional[_Iterable[str]] = ...) -> None: ...
+    devices_disabled: int
+    uplinks: int
+    uplinks_connected: int
+    pending_records: int
+    oldest_pending_s: float
+    def __init__(self, gateway: _Optional[str] = ..., version: _Optional[str] = ..., uptime_s: _Optional[float] = ..., state: _Optional[str] = ..., devices: _Optional[int] = ..., devices_connected: _Optional[int] = ..., tags: _Optional[int] = ..., samples_per_s: _Optional[float] = ..., rss_bytes: _Optional[int] = ..., problems: _Optional[_Iterable[str]] = ..., devices_disabled: _Optional[int] = ..., uplinks: _Optional[int] = ..., uplinks_connected: _Optional[int] = ..., pending_records: _Optional[int] = ..., oldest_pending_s: _Optional[float] = ...) -> None: ...
 
 class DevicesRequest(_message.Message):
     __slots__ = ()

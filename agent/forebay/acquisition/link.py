@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from forebay.model import Quality
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from forebay.errors import DeviceError
 
 
@@ -21,8 +23,12 @@ class Link:
     what cannot be read meanwhile.
     """
 
-    def __init__(self) -> None:
-        """Begin down, with nothing tried."""
+    def __init__(self, proven: Callable[[], None]) -> None:
+        """Begin down, with nothing tried.
+
+        `proven` is called when a connection has shown its worth.
+        """
+        self._proven = proven
         self.tried = asyncio.Event()
         self.status = int(Quality.BAD_NOT_CONNECTED)
         self._lost: asyncio.Future[DeviceError] | None = None
@@ -32,6 +38,10 @@ class Link:
         self._lost = asyncio.get_running_loop().create_future()
         self.tried.set()
         return self._lost
+
+    def prove(self) -> None:
+        """Say that the device gives what it is asked for: a connection alone says little."""
+        self._proven()
 
     def down(self) -> None:
         """Say that it is down, or did not come up."""

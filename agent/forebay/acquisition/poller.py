@@ -117,6 +117,7 @@ class Poller:
                 hint="lengthen the period or ask for fewer tags",
             )
         group.overrunning = missed > 0
+        self._status.overrunning = any(group.overrunning for group in self._groups)
 
     async def _row(self, group: _Group) -> Batch:
         """Give one row for one due time: read, or bad if there is no reading."""
@@ -129,6 +130,7 @@ class Poller:
             batch = await self._read(group, reader)
             self._status.last_poll_ms = (self._clock.monotonic_s() - began_s) * 1e3
             self._status.last_data_ns = self._clock.now_ns()
+            self._link.prove()
         except DeviceError as error:
             return self._broken(group, error, began_ns)
         except TimeoutError:

@@ -47,7 +47,8 @@ class Session:
         """Drive the driver that `build` makes; `number` staggers its polls against others'."""
         self.spec, self.status = spec, SessionStatus()
         self._build, self._intake, self._seams, self._clock = build, intake, seams, seams.clock
-        self._number, self._link = number, Link()
+        self._number, self._link = number, Link(self._tell_connected)
+        self._told = ""
         self._poller = Poller(spec, self._link, intake, seams, self.status, self._contained)
         groups = spec.settings.groups
         self._streamed = {
@@ -72,14 +73,12 @@ class Session:
 
     async def _keep_connected(self) -> None:
         """Connect for ever. Only a connection that brought data starts the back-off anew."""
-        failures, outage_told = 0, False
+        failures = 0
         while True:
             self.status.state = "connecting"
             connections, data_ns = self.status.connections, self.status.last_data_ns
             error = await self._connection()
-            was_up = self.status.connections > connections
-            await self._note_loss(error, transition=was_up or not outage_told)
-            outage_told = True
+            await self._note_loss(error, was_up=self.status.connections > connections)
             failures = 1 if self.status.last_data_ns != data_ns else failures + 1
             wait_s = self.spec.settings.backoff.wait_s(failures, self._seams.rng.random())
             self.status.state = "waiting"
@@ -119,9 +118,9 @@ class Session:
         lost = self._link.up()
         self.status.state, self.status.last_error, self.status.last_hint = "connected", "", ""
         self.status.connections += 1
-        self._seams.events.emit(DEVICE_CONNECTED, device=self.name)
         if not self._streamed:
             return await lost
+        self._link.prove()  # to have been subscribed to is all that a silent device can show
         listener = asyncio.create_task(
             self._listen(cast("StreamedDriver", driver)), name=f"session[{self.name}].listen"
         )
@@ -158,17 +157,23 @@ class Session:
         except Exception as error:  # noqa: BLE001 - the supervisor: giving up must never be what stops the session
             self._seams.events.emit(SESSION_FAILED, device=self.name, error=repr(error))
 
-    async def _note_loss(self, error: DeviceError, *, transition: bool) -> None:
+    def _tell_connected(self) -> None:
+        """Tell of the transition, not of each connection that brings nothing."""
+        if self._told != "connected":
+            self._told = "connected"
+            self._seams.events.emit(DEVICE_CONNECTED, device=self.name)
+
+    async def _note_loss(self, error: DeviceError, *, was_up: bool) -> None:
         """Tell of the transition, not of each further try, and mark what was subscribed to."""
         self._link.status = error.status
         self.status.last_error, self.status.last_hint = str(error), error.hint
+        fields = {"device": self.name, "error": str(error), "hint": error.hint}
         if isinstance(error, ProtocolViolation):
-            self._seams.events.emit(
-                FRAME_REFUSED, device=self.name, error=str(error), hint=error.hint
-            )
-        if transition:
-            self._seams.events.emit(
-                DEVICE_LOST, device=self.name, error=str(error), hint=error.hint
-            )
+            self._seams.events.emit(FRAME_REFUSED, **fields)
+        first = self._told != "lost"
+        if first:
+            self._told = "lost"
+            self._seams.events.emit(DEVICE_LOST, **fields)
+        if first or was_up:
             for schema in self._streamed:
                 await self._intake.accept(bad_row(schema, error.status, self._clock.now_ns()))

@@ -67,8 +67,8 @@ def parts(found: Iterable[DeviceStatus], now_ns: int) -> Iterator[RenderableType
         if device.overruns:
             yield output.fault(
                 device.name,
-                f"{output.count(device.overruns)} of {output.count(device.polls)} polls began late",
-                "give its groups a longer period",
+                f"{output.count(device.overruns)} polls were missed since the start",
+                "if it goes on, give its groups a longer period",
             )
 
 

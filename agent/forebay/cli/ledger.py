@@ -52,8 +52,10 @@ def missing(line: LedgerLine) -> int:
 def parts(lines: Sequence[LedgerLine]) -> Iterator[RenderableType]:
     """Give what a person sees: first where it does not balance, then the account."""
     if not lines:
-        yield Text("there is no uplink, so nothing is owed to anybody")
+        yield Text("nothing was read yet, and there is no uplink")
         return
+    if not any(line.uplink for line in lines):
+        yield Text("there is no uplink: what is pending stays in the journal")
     wrong = [line for line in lines if missing(line)]
     for line in wrong:
         yield Text.assemble(
@@ -66,7 +68,7 @@ def parts(lines: Sequence[LedgerLine]) -> Iterator[RenderableType]:
         [
             (
                 line.stream,
-                line.uplink,
+                line.uplink or "-",
                 *(str(getattr(line, name)) for name in ACCOUNTS[:3]),
                 Text(str(line.gapped), output.ODD if line.gapped else ""),
                 Text(str(line.quarantined), output.BAD if line.quarantined else ""),

@@ -52,7 +52,24 @@ def lines(reply: StatusReply) -> Iterator[Text]:
             f"{output.count(reply.devices_connected)} of {output.count(reply.devices)} connected",
             "" if connected else output.ODD,
         ),
+        f", {output.count(reply.devices_disabled)} disabled" if reply.devices_disabled else "",
     )
+    if reply.uplinks:
+        behind = (
+            f", {output.count(reply.pending_records)} records pending, "
+            f"oldest {output.duration(reply.oldest_pending_s)}"
+        )
+        up, of = reply.uplinks_connected, reply.uplinks
+        yield Text.assemble(
+            "uplinks  ",
+            (
+                f"{output.count(up)} of {output.count(of)} connected",
+                "" if up == of else output.ODD,
+            ),
+            behind if reply.pending_records else ", nothing pending",
+        )
+    else:
+        yield Text("uplinks  none: readings stay in the journal", output.QUIET)
     yield Text(f"tags     {output.count(reply.tags)}")
     yield Text(f"rate     {reply.samples_per_s:,.0f} samples/s")
     yield Text(f"memory   {output.size(reply.rss_bytes)}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from forebay import __version__
 from forebay.columnar import decode_anchor, decode_gap, decode_schema, peek_schema_id
+from forebay.control import problems
 from forebay.control.view import (
     DeviceStatus,
     JournalStatusReply,
@@ -25,6 +26,7 @@ from forebay.control.view import (
     TagValue,
     UplinkStatus,
 )
+from forebay.forwarding.status import backlog
 from forebay.model import Position, RecordKind, Stream
 
 if TYPE_CHECKING:
@@ -79,32 +81,30 @@ class Answers:
         now_s = self._seams.clock.monotonic_s()
         (then_s, then), *_ = self._rates
         span_s = now_s - then_s
+        uplinks = [forwarder.status() for forwarder in self._forwarders.values()]
         return StatusReply(
             gateway=self._loaded.config.gateway.id,
             version=__version__,
             uptime_s=now_s - self._began_s,
             state=self.state,
-            devices=len(self._loaded.devices),
+            devices=len(self._sessions),
             devices_connected=sum(s.status.state == "connected" for s in self._sessions.values()),
+            devices_disabled=len(self._loaded.devices) - len(self._sessions),
+            uplinks=len(uplinks),
+            uplinks_connected=sum(uplink.state == "connected" for uplink in uplinks),
+            pending_records=max((uplink.pending_records for uplink in uplinks), default=0),
+            oldest_pending_s=max((uplink.oldest_pending_s for uplink in uplinks), default=0.0),
             tags=len(self._keys),
             samples_per_s=(self._pipeline.accepted_samples - then) / span_s if span_s > 0 else 0.0,
             rss_bytes=_rss_bytes(),
-            problems=tuple(self._problems()),
+            problems=(
+                *problems.of_data(self._pipeline, self._seams.events, self._free_bytes()),
+                *problems.of_links(self._sessions, self._forwarders, self._shadow.bad_counts()),
+            ),
         )
 
-    def _problems(self) -> Iterable[str]:
-        for name, session in self._sessions.items():
-            status = session.status
-            if status.state != "connected" and status.last_error:
-                yield f"device {name}: {status.last_error} ({status.last_hint})"
-        for name, forwarder in self._forwarders.items():
-            uplink = forwarder.status()
-            if uplink.state != "connected" and uplink.last_error:
-                yield f"uplink {name}: {uplink.last_error} ({uplink.last_hint})"
-        for name, bad in self._shadow.bad_counts().items():
-            session_up = name in self._sessions and self._sessions[name].status.state == "connected"
-            if bad and session_up:
-                yield f"device {name}: {bad} tags have no usable value (forebay tags --bad)"
+    def _free_bytes(self) -> int:
+        return self._seams.disk.free_bytes(self._journal.directory)
 
     def devices(self) -> Iterable[DeviceStatus]:
         """See `AgentView.devices`."""
@@ -170,18 +170,34 @@ class Answers:
         for name, _, settings in self._loaded.uplinks:
             forwarder = self._forwarders.get(name)
             if forwarder is None:
-                yield UplinkStatus(name, settings.kind, "disabled")
+                yield self._disabled(name, settings.kind)
             else:
                 yield UplinkStatus(**asdict(forwarder.status()))
+
+    def _disabled(self, name: str, kind: str) -> UplinkStatus:
+        """Give what waits for an uplink that is switched off."""
+        cursor = self._journal.cursor(name)
+        reached = {stream: cursor.get(stream) for stream in Stream}
+        pending = backlog(self._journal.segments(), reached)
+        age_ns = 0 if pending.oldest_ns is None else self._seams.clock.now_ns() - pending.oldest_ns
+        return UplinkStatus(
+            name=name,
+            kind=kind,
+            state="disabled",
+            pending_records=pending.records,
+            pending_bytes=pending.size_bytes,
+            oldest_pending_s=max(age_ns, 0) / 1e9,
+        )
 
     async def ledger(self) -> Iterable[LedgerLine]:
         """See `AgentView.ledger`."""
         accepted = self._pipeline.pending_samples()
         lines = []
         for stream in Stream:
-            for name in self._forwarders:
+            waiting = accepted if stream is Stream.TELEMETRY else 0
+            for name, _, _ in self._loaded.uplinks:
                 account = self._journal.ledger(stream, self._journal.cursor(name))
-                if account.produced or stream is Stream.TELEMETRY:
+                if account.produced or waiting or stream is Stream.TELEMETRY:
                     lines.append(
                         LedgerLine(
                             stream=stream.value,
@@ -191,9 +207,14 @@ class Answers:
                             pending=account.pending,
                             gapped=account.gapped,
                             quarantined=account.quarantined,
-                            accepted=accepted if stream is Stream.TELEMETRY else 0,
+                            accepted=waiting,
                         )
                     )
+            if not self._loaded.uplinks:
+                held = sum(s.samples for s in self._journal.segments() if s.stream is stream)
+                if held or waiting:
+                    line = LedgerLine(stream.value, "", held, 0, held, 0, 0, waiting)
+                    lines.append(line)
         return lines
 
     async def journal_status(self) -> JournalStatusReply:
@@ -226,7 +247,7 @@ class Answers:
             commits=stats.commits,
             ring_bytes=self._journal.queued_bytes,
             ring_max_bytes=stats.ring_max_bytes,
-            disk_free_bytes=self._seams.disk.free_bytes(self._journal.directory),
+            disk_free_bytes=self._free_bytes(),
         )
 
     async def segments(self) -> Iterable[SegmentStatus]:

@@ -30,7 +30,8 @@ class StatusReply:
     """The gateway at a glance.
 
     `state` is starting, running or draining; `samples_per_s` counts what was produced over the last
-    10 s; `problems` are lines for a person, the worst first.
+    10 s; `problems` are lines for a person, the worst first. `devices` and `uplinks` are the
+    enabled ones; `pending_records` and their age are those of the uplink that is furthest behind.
     """
 
     gateway: str
@@ -43,6 +44,11 @@ class StatusReply:
     samples_per_s: float
     rss_bytes: int
     problems: tuple[str, ...] = ()
+    devices_disabled: int = 0
+    uplinks: int = 0
+    uplinks_connected: int = 0
+    pending_records: int = 0
+    oldest_pending_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,10 @@ Encoded that is 16-64 KiB of process data (bench/encode).
 """
 ROOM_WAIT_S = 1.0
 """How long `accept` waits for room before a Gap takes the batch's place."""
+ROOM_LOOK_S = 0.05
+"""How often it looks for room while nothing of its own is on the way to the disk."""
+COMMIT_BYTES = 1 << 20
+"""The most that is submitted at once, beyond a single entry: well below the least `memory`."""
 
 
 class JournalWriter(Protocol):
@@ -50,7 +54,14 @@ class _Open:
 
     batches: list[Batch] = field(default_factory=list)
     nbytes: int = 0
-    samples: int = 0
+
+
+@dataclass(slots=True)
+class _Ready:
+    """An encoded batch that waits for room before the journal."""
+
+    entry: Entry
+    source: str
 
 
 @dataclass(slots=True)
@@ -80,10 +91,13 @@ class Pipeline:
         self._encoder = BatchEncoder()
         self._open: dict[tuple[int, bool], _Open] = {}
         self._schemas: dict[int, tuple[int, bytes]] = {}
-        self._submitted: deque[tuple[asyncio.Future[None], int]] = deque(maxlen=100_000)
+        self._ready: deque[_Ready] = deque()
+        self._submitted: deque[tuple[asyncio.Future[None], int]] = deque()
         self._lost: dict[str, _Lost] = {}
         self.accepted_samples = 0
         """Samples taken over since the start, lost ones included."""
+        self.lost_samples = 0
+        """Those of them that became a Gap because the journal had no room for long."""
 
     async def accept(self, batch: Batch) -> None:
         """See `forebay.interfaces.Intake.accept`."""
@@ -102,11 +116,10 @@ class Pipeline:
         if waiting is None:
             waiting = self._open[key] = _Open()
         waiting.batches.append(batch)
-        waiting.samples += batch.samples
         waiting.nbytes += batch.nbytes
         if waiting.nbytes >= BATCH_BYTES:
-            del self._open[key]
-            await self._hand_over([waiting])
+            self._close_batch(key)
+            await self._hand_over()
 
     def _staged(self, batch: Batch) -> Batch | None:
         out = batch
@@ -120,9 +133,10 @@ class Pipeline:
     def pending_samples(self) -> int:
         """Count what is accepted and not yet durable."""
         self._reap()
-        queued = sum(samples for _, samples in self._submitted)
+        opened = sum(batch.samples for waiting in self._open.values() for batch in waiting.batches)
+        ready = sum(ready.entry.samples for ready in self._ready)
         lost = sum(lost.samples for lost in self._lost.values())
-        return queued + lost + sum(waiting.samples for waiting in self._open.values())
+        return opened + ready + lost + sum(samples for _, samples in self._submitted)
 
     async def run(self) -> None:
         """Close what is open every interval, until cancelled.
@@ -131,53 +145,86 @@ class Pipeline:
         """
         while True:
             await self._seams.clock.sleep(self._interval_s)
-            await self._flush()
+            self._reap()
+            for key in tuple(self._open):
+                self._close_batch(key)
+            await self._hand_over()
 
     async def close(self) -> None:
-        """Hand everything over and wait until it is durable.
+        """Hand everything over and wait until it is durable, however long the disk takes.
 
-        Called once, after the last `accept`.
+        Called once, after the last `accept`, cancelled ones included: what they left is still here.
         """
-        await self._flush()
-        while self._submitted:
-            await self._submitted[0][0]
+        for key in tuple(self._open):
+            self._close_batch(key)
+        while self._ready or self._lost or self._submitted:
+            if not self._submit_next():
+                await self._room(ROOM_WAIT_S)
             self._reap()
 
-    async def _flush(self) -> None:
-        self._reap()
-        waiting, self._open = list(self._open.values()), {}
-        if waiting or self._lost:
-            await self._hand_over(waiting)
+    def _close_batch(self, key: tuple[int, bool]) -> None:
+        batches = self._open.pop(key).batches
+        self._ready.append(_Ready(self._entry(batches), batches[0].schema.source))
 
-    async def _hand_over(self, waiting: Sequence[_Open]) -> None:
-        """Submit as one commit.
+    async def _hand_over(self) -> None:
+        """Submit what is ready; where there is no room for long, keep its account instead.
 
-        Where there is no room for long, keep the account instead of the data.
+        Nothing leaves `_ready` but into the journal or into `_lost`, so a cancellation loses
+        nothing.
         """
-        entries = [self._entry(w.batches) for w in waiting]
         deadline = self._seams.clock.monotonic_s() + ROOM_WAIT_S
-        while True:
-            gaps = [self._gap_entry(source, lost) for source, lost in self._lost.items()]
-            samples = sum(w.samples for w in waiting) + sum(
-                lost.samples for lost in self._lost.values()
-            )
-            try:
-                future = self._journal.submit([*gaps, *entries])
-            except JournalFull:
-                self._reap()
-                left = deadline - self._seams.clock.monotonic_s()
-                if left <= 0 or not self._submitted:
-                    self._lose(waiting)
-                    return
-                await asyncio.wait([self._submitted[0][0]], timeout=left)
-            else:
-                for gap in self._lost.values():
-                    self._seams.events.emit(
-                        DATA_LOST, cause=GapCause.RING_OVERFLOW.name, samples=gap.samples
-                    )
-                self._lost.clear()
-                self._submitted.append((future, samples))
+        while self._ready:
+            if self._submit_next():
+                continue
+            left = deadline - self._seams.clock.monotonic_s()
+            if left <= 0:
+                self._lose()
                 return
+            await self._room(left)
+
+    def _submit_next(self) -> bool:
+        """Submit the gaps, or else a run of ready entries as one commit.
+
+        False if there is no room.
+        """
+        if self._lost:
+            gaps = [self._gap_entry(source, lost) for source, lost in self._lost.items()]
+            samples = sum(lost.samples for lost in self._lost.values())
+            if not self._submit(gaps, samples):
+                return False
+            self._seams.events.emit(DATA_LOST, cause=GapCause.RING_OVERFLOW.name, samples=samples)
+            self._lost.clear()
+            return True
+        run: list[Entry] = []
+        nbytes = 0
+        for ready in self._ready:
+            nbytes += len(ready.entry.payload)
+            if run and nbytes > COMMIT_BYTES:
+                break
+            run.append(ready.entry)
+        if not self._submit(run, sum(entry.samples for entry in run)):
+            return False
+        for _ in run:
+            self._ready.popleft()
+        return True
+
+    def _submit(self, entries: Sequence[Entry], samples: int) -> bool:
+        if not entries:
+            return False
+        try:
+            future = self._journal.submit(entries)
+        except JournalFull:
+            return False
+        self._submitted.append((future, samples))
+        return True
+
+    async def _room(self, seconds: float) -> None:
+        """Wait until the oldest commit is durable, or a moment if none of ours is on the way."""
+        if self._submitted:
+            await asyncio.wait([self._submitted[0][0]], timeout=seconds)
+            self._reap()
+        else:
+            await self._seams.clock.sleep(min(seconds, ROOM_LOOK_S))
 
     def _entry(self, batches: Sequence[Batch]) -> Entry:
         schema = batches[0].schema
@@ -209,16 +256,19 @@ class Pipeline:
             schema=None,
         )
 
-    def _lose(self, waiting: Sequence[_Open]) -> None:
-        self._seams.events.emit(RING_OVERFLOW, samples=sum(w.samples for w in waiting))
-        for batch in (b for w in waiting for b in w.batches):
-            begin, end = int(batch.times_ns.min()), int(batch.times_ns.max())
-            lost = self._lost.setdefault(batch.schema.source, _Lost(0, begin, end))
-            lost.samples += batch.samples
-            lost.time_from_ns, lost.time_to_ns = (
-                min(lost.time_from_ns, begin),
-                max(lost.time_to_ns, end),
-            )
+    def _lose(self) -> None:
+        """Turn what is ready into an account of it, one a source."""
+        if not self._lost:
+            self._seams.events.emit(RING_OVERFLOW, hint="see `forebay journal status`: the disk")
+        while self._ready:
+            ready = self._ready.popleft()
+            entry = ready.entry
+            self.lost_samples += entry.samples
+            begin, end = entry.time_min_ns, entry.time_max_ns
+            lost = self._lost.setdefault(ready.source, _Lost(0, begin, end))
+            lost.samples += entry.samples
+            lost.time_from_ns = min(lost.time_from_ns, begin)
+            lost.time_to_ns = max(lost.time_to_ns, end)
 
     def _reap(self) -> None:
         """Forget what is durable; raise JournalFailed if the writer has failed."""

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from forebay.model import Batch
 
-MAX_BATCH_BYTES = 4 << 20
-"""Raw bytes of the largest batch that is encoded as it is; a quarter of what a payload may be."""
+MAX_BATCH_BYTES = 2 << 20
+"""Raw bytes of the largest batch that is encoded as it is: half of the least `journal.memory`."""
 
 
 def split(batch: Batch, max_bytes: int = MAX_BATCH_BYTES) -> Iterator[Batch]:

@@ -287,7 +287,10 @@ async def test_a_device_that_connects_and_gives_nothing_is_asked_ever_less_often
     )
     async with running(world):
         await world.clock.advance(100)
-        assert world.session.status.connections < 40
+        assert 10 < world.session.status.connections < 40
+        assert world.events.count(DEVICE_CONNECTED, device="press") == 0
+        assert world.events.count(DEVICE_LOST, device="press") == 1
         world.driver.on_read = lambda: None
         await world.clock.advance(5)
         assert bad(world.rows[-1]) == set()
+        assert world.events.count(DEVICE_CONNECTED, device="press") == 1

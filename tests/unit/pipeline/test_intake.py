@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import string
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ from forebay.files import SystemDisk
 from forebay.interfaces import Seams
 from forebay.model import Batch, GapCause, RecordKind, Schema, Tag, ValueType
 from forebay.net import SystemNetwork
-from forebay.pipeline.intake import BATCH_BYTES, Pipeline
+from forebay.pipeline.intake import BATCH_BYTES, COMMIT_BYTES, ROOM_WAIT_S, Pipeline
 from forebay.pipeline.shadow import Shadow
 from forebay.testing.clock import FakeClock
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     from forebay.journal.journal import Entry
 
+MANY = BATCH_BYTES // 40
+"""Rows of SCHEMA that fill a batch."""
 SCHEMA = Schema("press", "fast", tuple(Tag(f"t{i}", f"{i}", ValueType.INT32) for i in range(10)))
 
 
@@ -34,7 +37,7 @@ class ListJournal:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self.commits = 0
+        self.commits = self.largest = 0
         self.full = False
         self.hold = False
         self.held: list[asyncio.Future[None]] = []
@@ -44,6 +47,7 @@ class ListJournal:
             raise JournalFull("no room", hint="wait")
         self.entries += entries
         self.commits += 1
+        self.largest = max(self.largest, sum(len(e.payload) for e in entries))
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.hold:
             self.held.append(future)
@@ -111,24 +115,73 @@ async def test_a_large_batch_does_not_wait_for_the_interval() -> None:
 async def test_without_room_the_samples_become_a_gap_that_counts_them() -> None:
     world = World()
     world.journal.full = True
-    world.pipeline._submitted.clear()  # noqa: SLF001 - nothing in flight to wait for
-    await world.pipeline.accept(scan(100, BATCH_BYTES // 40))
-    lost = BATCH_BYTES // 40 * 10
-    assert world.pipeline.pending_samples() == lost
+    accepting = asyncio.create_task(world.pipeline.accept(scan(100, MANY)), name="accept")
+    await world.clock.advance(ROOM_WAIT_S - 0.1)
+    assert not accepting.done()
+    assert world.pipeline.lost_samples == 0
+    await world.clock.advance(0.2)
+    await accepting
+    assert world.pipeline.pending_samples() == world.pipeline.lost_samples == MANY * 10
     assert world.events.count(RING_OVERFLOW) == 1
     world.journal.full = False
     await world.pipeline.accept(scan(900_000))
     await world.pipeline.close()
     first, second = world.journal.entries
-    assert (first.kind, first.samples) == (RecordKind.GAP, lost)
+    assert (first.kind, first.samples) == (RecordKind.GAP, MANY * 10)
     gap = decode_gap(first.payload)
-    assert (gap.cause, gap.samples, gap.source) == (GapCause.RING_OVERFLOW, lost, "press")
-    assert (gap.time_from_ns, gap.time_to_ns) == (100, 100 + BATCH_BYTES // 40 - 1)
+    assert (gap.cause, gap.samples, gap.source) == (GapCause.RING_OVERFLOW, MANY * 10, "press")
+    assert (gap.time_from_ns, gap.time_to_ns) == (100, 100 + MANY - 1)
     assert not gap.journaled
     assert second.kind is RecordKind.BATCH
     assert world.events.count(DATA_LOST, cause="RING_OVERFLOW") == 1
-    accepted = world.pipeline.accepted_samples
-    assert accepted == sum(e.samples for e in world.journal.entries)
+    assert world.pipeline.accepted_samples == sum(e.samples for e in world.journal.entries)
+
+
+async def test_a_long_shortage_is_told_once_and_its_gap_grows() -> None:
+    world = World()
+    world.journal.full = True
+    for number in range(3):
+        accepting = asyncio.create_task(world.pipeline.accept(scan(number, MANY)), name="accept")
+        await world.clock.advance(ROOM_WAIT_S + 0.1)
+        await accepting
+    assert world.events.count(RING_OVERFLOW) == 1
+    world.journal.full = False
+    await world.pipeline.close()
+    (gap,) = world.journal.entries
+    assert gap.samples == 3 * MANY * 10
+
+
+async def test_a_stop_in_the_middle_of_a_shortage_loses_nothing() -> None:
+    world = World()
+    world.journal.full = True
+    running = asyncio.create_task(world.pipeline.run(), name="pipeline")
+    accepting = asyncio.create_task(world.pipeline.accept(scan(0, MANY)), name="accept")
+    await world.pipeline.accept(scan(600_000))
+    await world.clock.advance(0.5)
+    for task in (accepting, running):
+        task.cancel()
+    await asyncio.wait([accepting, running])
+    closing = asyncio.create_task(world.pipeline.close(), name="close")
+    await world.clock.advance(5 * ROOM_WAIT_S)
+    assert not closing.done()
+    world.journal.full = False
+    await world.clock.advance(1)
+    await closing
+    assert {e.kind for e in world.journal.entries} == {RecordKind.BATCH}
+    assert sum(e.samples for e in world.journal.entries) == world.pipeline.accepted_samples
+
+
+async def test_what_is_submitted_at_once_stays_below_the_least_memory() -> None:
+    world = World()
+    schemas = [Schema("press", f"g{n}", (Tag("t", "0", ValueType.STRING),) * 1) for n in range(40)]
+    text = np.array([["".join(random.Random(1).choices(string.printable, k=60_000))]], object)
+    times = np.array([1], np.int64)
+    for schema in schemas:
+        await world.pipeline.accept(Batch(schema, times, times, (text,)))
+    await world.pipeline.close()
+    assert len(world.journal.entries) == 40
+    assert world.journal.commits > 1
+    assert world.journal.largest <= COMMIT_BYTES
 
 
 async def test_a_short_shortage_of_room_delays_and_loses_nothing() -> None:

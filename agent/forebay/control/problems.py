@@ -1,0 +1,70 @@
+"""What a person should be told first: lines, the worst first.
+
+Owns the wording and the order. Looks at engines and changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from forebay.events import DATA_LOST
+from forebay.model import GapCause
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from forebay.acquisition.session import Session
+    from forebay.events import Events
+    from forebay.forwarding.forwarder import Forwarder
+    from forebay.pipeline.intake import Pipeline
+
+LEAST_FREE_BYTES = 256 << 20
+"""Free space below which a person is told: sixteen segments of the default size."""
+
+_RETENTION = (GapCause.RETENTION_BYTES, GapCause.RETENTION_AGE)
+
+
+def of_data(pipeline: Pipeline, events: Events, free_bytes: int) -> Iterator[str]:
+    """Tell of samples that are gone and of a disk that will soon be full."""
+    dropped = sum(events.count(DATA_LOST, cause=cause.name) for cause in _RETENTION)
+    if dropped:
+        yield (
+            f"journal: full, undelivered data was dropped {dropped:.0f} times since the start "
+            "(forebay ledger says how much; repair the uplink, or raise journal.max_size)"
+        )
+    if pipeline.lost_samples:
+        yield (
+            f"journal: {pipeline.lost_samples:,} samples were lost since the start because the "
+            "disk was too slow (forebay journal status; poll less, or raise journal.memory)"
+        )
+    if free_bytes < LEAST_FREE_BYTES:
+        yield (
+            f"disk: only {free_bytes >> 20} MiB are free where the journal lies "
+            "(free some: when it is full, the agent ends with status 74)"
+        )
+    if events.lines_lost:
+        yield f"log: {events.lines_lost:,} lines could not be written (is its reader gone?)"
+
+
+def of_links(
+    sessions: Mapping[str, Session], forwarders: Mapping[str, Forwarder], bad: Mapping[str, int]
+) -> Iterator[str]:
+    """Tell of devices and uplinks that do not do what they should."""
+    for name, session in sessions.items():
+        status = session.status
+        if status.state != "connected" and status.last_error:
+            yield f"device {name}: {status.last_error} ({status.last_hint})"
+    for name, forwarder in forwarders.items():
+        uplink = forwarder.status()
+        if uplink.state != "connected" and uplink.last_error:
+            yield f"uplink {name}: {uplink.last_error} ({uplink.last_hint})"
+    for name, session in sessions.items():
+        if session.status.state != "connected":
+            continue
+        if session.status.overrunning:
+            yield (
+                f"device {name}: polls take longer than their period, "
+                f"{session.status.overruns:,} were missed (lengthen the period)"
+            )
+        if bad.get(name):
+            yield f"device {name}: {bad[name]} tags have no usable value (forebay tags --bad)"
