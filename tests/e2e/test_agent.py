@@ -108,3 +108,46 @@ async def test_a_deadband_journals_only_what_moved(tmp_path: Path) -> None:
             pytest.fail("the device is hardly polled")
         assert 10 <= (await total(world))["produced"] < 100
         assert await world.agent.stop() == 0
+
+
+async def test_an_uplink_that_is_off_or_missing_leaves_the_account_in_sight(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        world.write_config(simulated("a", 10, "10 ms"))
+        with_uplink = world.config.read_text(encoding="utf-8")
+        off = with_uplink.replace('kind = "grpc"', 'kind = "grpc"\nenabled = false')
+        world.config.write_text(off, encoding="utf-8")
+        await started(world)
+        held = await eventually_pending(world)
+        _, document = await world.ask("uplinks")
+        (uplink,) = document["uplinks"]
+        assert uplink["state"] == "disabled"
+        assert uplink["pending_records"] > 0
+        assert await world.agent.stop() == 0
+
+        begin, rest = with_uplink.split("[uplinks.cloud]")
+        none = begin + rest[rest.index("[devices.") :]
+        world.config.write_text(none, encoding="utf-8")
+        await world.agent.start()
+        await until(lambda: world.agent.text().count('"agent_started"') == 2, "it starts again")
+        assert (await total(world))["pending"] >= held
+        assert await world.agent.stop() == 0
+
+        world.config.write_text(with_uplink, encoding="utf-8")
+        await world.server.start()
+        await world.agent.start()
+        await until(lambda: '"uplink_connected"' in world.agent.text(), "the uplink connects")
+        assert await world.agent.stop() == 0
+        stored = (await world.ask_fleet("ledger", "--verify"))["verified"]
+        assert stored["samples"] >= held
+
+
+async def eventually_pending(world: World) -> int:
+    """Wait until the ledger shows samples that wait, and give them."""
+    for _ in range(100):
+        account = await total(world)
+        if account["pending"]:
+            assert account["delivered"] == 0
+            assert account["produced"] == account["pending"]
+            return int(account["pending"])
+        await asyncio.sleep(0.1)
+    pytest.fail("nothing is pending")

@@ -98,10 +98,16 @@ class Answers:
             samples_per_s=(self._pipeline.accepted_samples - then) / span_s if span_s > 0 else 0.0,
             rss_bytes=_rss_bytes(),
             problems=(
-                *problems.of_data(self._pipeline, self._seams.events, self._free_bytes()),
+                *problems.of_data(
+                    self._pipeline, self._seams.events, self._free_bytes(), self._growth_bytes()
+                ),
                 *problems.of_links(self._sessions, self._forwarders, self._shadow.bad_counts()),
             ),
         )
+
+    def _growth_bytes(self) -> int:
+        used = sum(self._journal.stats().stream_bytes.values())
+        return max(0, self._loaded.config.journal.max_size - used)
 
     def _free_bytes(self) -> int:
         return self._seams.disk.free_bytes(self._journal.directory)

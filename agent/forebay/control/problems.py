@@ -24,8 +24,13 @@ LEAST_FREE_BYTES = 256 << 20
 _RETENTION = (GapCause.RETENTION_BYTES, GapCause.RETENTION_AGE)
 
 
-def of_data(pipeline: Pipeline, events: Events, free_bytes: int) -> Iterator[str]:
-    """Tell of samples that are gone and of a disk that will soon be full."""
+def of_data(
+    pipeline: Pipeline, events: Events, free_bytes: int, growth_bytes: int
+) -> Iterator[str]:
+    """Tell of samples that are gone and of a disk that is, or will be, full.
+
+    `growth_bytes` is how much the journal may still grow.
+    """
     dropped = sum(events.count(DATA_LOST, cause=cause.name) for cause in _RETENTION)
     if dropped:
         yield (
@@ -41,6 +46,11 @@ def of_data(pipeline: Pipeline, events: Events, free_bytes: int) -> Iterator[str
         yield (
             f"disk: only {free_bytes >> 20} MiB are free where the journal lies "
             "(free some: when it is full, the agent ends with status 74)"
+        )
+    elif growth_bytes > free_bytes:
+        yield (
+            f"disk: the journal may grow by {growth_bytes >> 20:,} MiB and only "
+            f"{free_bytes >> 20:,} MiB are free (lower journal.max_size)"
         )
     if events.lines_lost:
         yield f"log: {events.lines_lost:,} lines could not be written (is its reader gone?)"

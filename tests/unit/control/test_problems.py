@@ -1,0 +1,56 @@
+"""What `forebay status` says first."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import structlog
+
+from forebay.acquisition.status import SessionStatus
+from forebay.control.problems import LEAST_FREE_BYTES, of_data, of_links
+from forebay.events import DATA_LOST, Events
+
+PLENTY = 1 << 40
+
+
+def data(lost: int = 0, free: int = PLENTY, growth: int = 0, *causes: str) -> list[str]:
+    events = Events(structlog.get_logger())
+    for cause in causes:
+        events.emit(DATA_LOST, cause=cause)
+    pipeline: Any = SimpleNamespace(lost_samples=lost)
+    return list(of_data(pipeline, events, free, growth))
+
+
+def links(bad: int = 0, **status: Any) -> list[str]:
+    session: Any = SimpleNamespace(status=SessionStatus(**status))
+    return list(of_links({"press": session}, {}, {"press": bad}))
+
+
+def test_all_is_well() -> None:
+    assert data() == []
+    assert links(state="connected") == []
+
+
+def test_lost_data_comes_first_with_its_count() -> None:
+    (lost,) = data(1234)
+    assert lost.startswith("journal: 1,234 samples were lost")
+    (dropped,) = data(0, PLENTY, 0, "RETENTION_BYTES", "RETENTION_AGE", "UNCLEAN_SHUTDOWN")
+    assert "dropped 2 times" in dropped
+
+
+def test_a_disk_that_is_or_will_be_full_is_named() -> None:
+    assert "only 255 MiB are free" in data(free=LEAST_FREE_BYTES - 1)[0]
+    assert "may grow by 2,048 MiB and only 1,024 MiB" in data(0, 1 << 30, 2 << 30)[0]
+    assert data(0, 2 << 30, 1 << 30) == []
+
+
+def test_a_device_says_why_and_what_to_do() -> None:
+    down = links(state="waiting", last_error="no route", last_hint="plug it in", bad=9)
+    assert down == ["device press: no route (plug it in)"]
+    assert links(3, state="connected") == [
+        "device press: 3 tags have no usable value (forebay tags --bad)"
+    ]
+    (slow,) = links(state="connected", overruns=12, overrunning=True)
+    assert "12 were missed" in slow
+    assert links(state="connected", overruns=12) == []
