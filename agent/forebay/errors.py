@@ -51,12 +51,14 @@ class Fault:
     """One thing wrong in a configuration.
 
     `path` is dotted from the root of the file (`devices.press.port`), or `FILE:LINE` for a row of a
-    tag list.
+    tag list. Without `stops`, time alone brought it about (an expired certificate): `forebay check`
+    refuses it, but a gateway that starts goes on reading its devices.
     """
 
     path: str
     message: str
     hint: str
+    stops: bool = True
 
     def __str__(self) -> str:
         """Give the one line that `forebay check` prints."""

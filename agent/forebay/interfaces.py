@@ -292,12 +292,14 @@ class Offer:
 class Resume:
     """How far the destination has one stream's epoch.
 
-    Everything up to `committed_seq`, which is 0 for nothing.
+    Everything up to `committed_seq`, which is 0 for nothing. `chain` is its hash chain there (32
+    bytes, as `Journal.chain`), empty if it keeps none.
     """
 
     stream: Stream
     epoch: int
     committed_seq: int
+    chain: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,16 +363,25 @@ class Uplink(Protocol):
         ...
 
 
+def no_uplink_faults(gateway: str, name: str, settings: UplinkSettings) -> Iterable[Fault]:
+    """Find nothing wrong: the check of an uplink whose settings say everything by themselves."""
+    del gateway, name, settings
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class UplinkSpec:
     """The face of an uplink package, found by its entry point in `forebay.uplinks`.
 
     See `DriverSpec`.
 
-    `build` gets the uplink's name and its validated settings.
+    `build` gets the uplink's name and its validated settings. `check` gets the gateway's id, the
+    uplink's name and its settings, whose files are there and can be read; it finds what is wrong
+    with their contents and touches no network.
     """
 
     kind: str
     settings: type[UplinkSettings]
     build: Callable[[str, Any, Seams], Uplink]
     requires: Mapping[str, str]
+    check: Callable[[str, str, Any], Iterable[Fault]] = no_uplink_faults

@@ -52,6 +52,18 @@ class Authority:
             .add_extension(names, critical=False)
             .sign(self._key, hashes.SHA256())
         )
+        return self._written(common_name, certificate, key)
+
+    def issue_from(self, common_name: str, begins: dt.datetime, ends: dt.datetime) -> Pair:
+        """Sign a certificate for `common_name` that holds from `begins` to `ends`."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+        builder = self._builder(subject, key.public_key(), begins, ends)
+        return self._written(common_name, builder.sign(self._key, hashes.SHA256()), key)
+
+    def _written(
+        self, common_name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
+    ) -> Pair:
         pair = Pair(self._directory / f"{common_name}.pem", self._directory / f"{common_name}.key")
         pair.cert.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         pair.key.write_bytes(
@@ -64,7 +76,11 @@ class Authority:
         return pair
 
     def _builder(
-        self, subject: x509.Name, public_key: ec.EllipticCurvePublicKey
+        self,
+        subject: x509.Name,
+        public_key: ec.EllipticCurvePublicKey,
+        begins: dt.datetime | None = None,
+        ends: dt.datetime | None = None,
     ) -> x509.CertificateBuilder:
         now = dt.datetime.now(dt.UTC)
         return (
@@ -73,6 +89,6 @@ class Authority:
             .issuer_name(self._name)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - DAY)
-            .not_valid_after(now + DAY)
+            .not_valid_before(begins or now - DAY)
+            .not_valid_after(ends or now + DAY)
         )

@@ -12,7 +12,10 @@ from forebay.cli import call, output
 from forebay.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from forebay.config.load import LoadedConfig
+    from forebay.errors import Fault
 
 Config = Annotated[Path, typer.Argument(help="The configuration file.", show_default=False)]
 
@@ -27,20 +30,24 @@ def check(path: Config, *, as_json: call.Json = False) -> None:
     try:
         loaded = load(path)
     except ConfigError as error:
-        if as_json:
-            faults = [
-                {"path": fault.path, "message": fault.message, "hint": fault.hint}
-                for fault in error.faults
-            ]
-            output.document({"ok": False, "faults": faults})
-        else:
-            for fault in error.faults:
-                print(output.clean(str(fault)))
+        _refuse(error.faults, as_json=as_json)
         raise typer.Exit(call.EXIT_INVALID) from error
+    if loaded.warnings:
+        _refuse(loaded.warnings, as_json=as_json)
+        raise typer.Exit(call.EXIT_INVALID)
     if as_json:
         output.document({"ok": True, "faults": []})
     else:
         print(summary(loaded))
+
+
+def _refuse(faults: Sequence[Fault], *, as_json: bool) -> None:
+    if as_json:
+        found = [{"path": f.path, "message": f.message, "hint": f.hint} for f in faults]
+        output.document({"ok": False, "faults": found})
+        return
+    for fault in faults:
+        print(output.clean(str(fault)))
 
 
 def load(path: Path) -> LoadedConfig:
@@ -52,9 +59,22 @@ def load(path: Path) -> LoadedConfig:
 
 
 def summary(loaded: LoadedConfig) -> str:
-    """Give one line that says what would run."""
-    tags = sum(len(schema.tags) for device in loaded.devices for schema in device.spec.schemas)
-    parts = ((len(loaded.devices), "device"), (tags, "tag"), (len(loaded.uplinks), "uplink"))
-    return "ok: " + ", ".join(
-        f"{output.count(number)} {noun}{'' if number == 1 else 's'}" for number, noun in parts
+    """Give one line that says what would run, and what would not because it is not enabled."""
+    devices = [device.spec for device in loaded.devices if device.spec.settings.enabled]
+    uplinks = [uplink for uplink in loaded.uplinks if uplink.settings.enabled]
+    tags = sum(len(schema.tags) for spec in devices for schema in spec.schemas)
+    parts = [_counted(len(devices), "device"), _counted(tags, "tag")]
+    if not devices:
+        parts = ["nothing is configured to be read"]
+    if devices or uplinks:
+        parts.append(_counted(len(uplinks), "uplink"))
+    idle = (
+        (len(loaded.devices) - len(devices), "device"),
+        (len(loaded.uplinks) - len(uplinks), "uplink"),
     )
+    disabled = ", ".join(_counted(number, noun) for number, noun in idle if number)
+    return f"ok: {', '.join(parts)}" + (f" ({disabled} disabled)" if disabled else "")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{output.count(number)} {noun}{'' if number == 1 else 's'}"

@@ -13,7 +13,7 @@ from forebay.config import places
 from forebay.config.adapters import chosen, validated
 from forebay.config.devices import Device, load_device
 from forebay.config.model import Config
-from forebay.config.named import rooted
+from forebay.config.named import check_directory, rooted
 from forebay.config.sources import read_sources
 from forebay.errors import ConfigError
 from forebay.registry import UPLINKS
@@ -43,13 +43,14 @@ class LoadedConfig:
 
     `state` is the directory for all that survives a restart beside the journal. `devices` and
     `uplinks` stand in the order of the file, and those that are not `enabled` are among them.
-    `config` holds the outer tables.
+    `config` holds the outer tables. `warnings` are faults without `stops`.
     """
 
     config: Config
     state: Path
     devices: tuple[Device, ...]
     uplinks: tuple[LoadedUplink, ...]
+    warnings: tuple[Fault, ...] = ()
 
 
 def load(path: Path, registry: Registry, environ: Mapping[str, str]) -> LoadedConfig:
@@ -70,15 +71,19 @@ def load(path: Path, registry: Registry, environ: Mapping[str, str]) -> LoadedCo
         raise ConfigError(faults)
     tables = _with_environment(sources.tables, state, environ)
     config = validated(Config, tables, (), faults)
+    gateway = config.gateway.id if config else None
     devices = [
         load_device(name, table, base, registry, faults)
         for name, table in _tables(tables, "devices")
     ]
     uplinks = [
-        _load_uplink(name, table, base, registry, faults)
+        _load_uplink(name, table, base, registry, gateway, faults)
         for name, table in _tables(tables, "uplinks")
     ]
-    if config is None or faults:
+    if config is not None:
+        directory = config.journal.directory
+        faults += check_directory(base / directory, directory, "journal.directory")
+    if config is None or any(fault.stops for fault in faults):
         raise ConfigError(faults)
     return LoadedConfig(
         config=config.model_copy(
@@ -90,6 +95,7 @@ def load(path: Path, registry: Registry, environ: Mapping[str, str]) -> LoadedCo
         state=state,
         devices=tuple(d for d in devices if d),
         uplinks=tuple(u for u in uplinks if u),
+        warnings=tuple(faults),
     )
 
 
@@ -114,13 +120,21 @@ def _tables(tables: Mapping[str, Any], kind: str) -> list[tuple[str, dict[str, A
 
 
 def _load_uplink(
-    name: str, table: Mapping[str, Any], base: Path, registry: Registry, faults: list[Fault]
+    name: str,
+    table: Mapping[str, Any],
+    base: Path,
+    registry: Registry,
+    gateway: str | None,
+    faults: list[Fault],
 ) -> LoadedUplink | None:
+    """Give the uplink; its files are held against `gateway`, the id, unless that is None."""
     where: Where = ("uplinks", name)
     spec = chosen(table, "kind", where, registry.uplink, registry.names(UPLINKS), faults)
     settings = validated(spec.settings, table, where, faults) if spec else None
     if spec is None or settings is None:
         return None
-    return LoadedUplink(
-        name, spec, rooted(settings, base, where, faults if settings.enabled else [])
-    )
+    known = len(faults)
+    settings = rooted(settings, base, where, faults if settings.enabled else [])
+    if settings.enabled and gateway is not None and len(faults) == known:
+        faults.extend(spec.check(gateway, name, settings))
+    return LoadedUplink(name, spec, settings)

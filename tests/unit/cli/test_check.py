@@ -57,6 +57,37 @@ async def test_a_good_one(good: Path) -> None:
     assert (done.code, done.document(), done.err) == (0, {"ok": True, "faults": []}, "")
 
 
+IDLE = """
+[gateway]
+id = "press-hall-1"
+"""
+DISABLED = """
+[uplinks.cloud]
+kind = "grpc"
+enabled = false
+address = "fleet.example.org:7443"
+ca = "ca.crt"
+cert = "press-hall-1.crt"
+key = "press-hall-1.key"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (IDLE, "ok: nothing is configured to be read"),
+        (
+            GOOD.replace("[devices.press]", "[devices.press]\nenabled = false"),
+            "ok: nothing is configured to be read (1 device disabled)",
+        ),
+        (GOOD + DISABLED, "ok: 1 device, 2 tags, 0 uplinks (1 uplink disabled)"),
+    ],
+)
+async def test_what_is_not_enabled_does_not_count(good: Path, text: str, line: str) -> None:
+    good.write_text(text)  # noqa: ASYNC240 - nothing else runs
+    assert await forebay("check", good) == (0, f"{line}\n", "")
+
+
 async def test_every_fault_has_a_line(bad: Path) -> None:
     done = await forebay("check", bad)
     assert (done.code, done.err) == (2, "")

@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import os
 import shutil
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from typer.testing import CliRunner
 
 from forebay import registry
@@ -23,6 +30,7 @@ from forebay.config.fields import format_duration
 from forebay.config.load import load
 from forebay.config.sources import MAX_TOML_BYTES
 from forebay.config.taglist import MAX_CSV_BYTES
+from support.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,11 +71,75 @@ def _open_to_all(name: str) -> Callable[[Path, pytest.MonkeyPatch], None]:
     return chmod
 
 
+def _certificates(
+    change: Callable[[Authority, Path], object] = lambda authority, tls: None,
+) -> Callable[[Path, pytest.MonkeyPatch], None]:
+    """Issue what mutual TLS needs, and then spoil it."""
+
+    def issue(folder: Path, patch: pytest.MonkeyPatch) -> None:
+        tls = folder / "tls"
+        authority = Authority(tls)
+        pair = authority.issue(GATEWAY)
+        pair.cert.rename(tls / "gateway.pem")
+        pair.key.rename(tls / "gateway.key")
+        change(authority, tls)
+        for key in tls.glob("*"):
+            key.chmod(0o600)
+
+    return issue
+
+
+def _reissued(years: tuple[int, int]) -> Callable[[Authority, Path], object]:
+    def issue(authority: Authority, tls: Path) -> None:
+        begins, ends = (datetime(year, 1, 1, tzinfo=UTC) for year in years)
+        pair = authority.issue_from(GATEWAY, begins, ends)
+        pair.cert.rename(tls / "gateway.pem")
+        pair.key.rename(tls / "gateway.key")
+
+    return issue
+
+
+def _another_name(authority: Authority, tls: Path) -> None:
+    pair = authority.issue("press-hall-2")
+    pair.cert.rename(tls / "gateway.pem")
+    pair.key.rename(tls / "gateway.key")
+
+
+def _swapped(authority: Authority, tls: Path) -> None:
+    (tls / "gateway.pem").rename(tls / "other")
+    (tls / "gateway.key").rename(tls / "gateway.pem")
+    (tls / "other").rename(tls / "gateway.key")
+
+
+def _locked(authority: Authority, tls: Path) -> None:
+    key = load_pem_private_key((tls / "gateway.key").read_bytes(), None)
+    locked = BestAvailableEncryption(b"secret")
+    (tls / "gateway.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked))
+
+
+def _rubbish(authority: Authority, tls: Path) -> None:
+    for name in ("ca.pem", "gateway.pem", "gateway.key"):
+        (tls / name).write_text("-----BEGIN RUBBISH-----\n", encoding="ascii")
+
+
+GATEWAY = "press-hall-1"
 CSV = b"name,address,type,description\npressure,holding:0,int16,"
 # What git, or this machine's user, cannot keep: made just before the case runs.
 PREPARE = MappingProxyType(
     {
+        "ca-is-key": _certificates(
+            lambda _, tls: (tls / "ca.pem").write_bytes((tls / "gateway.key").read_bytes())
+        ),
+        "certificate-expired": _certificates(_reissued((2001, 2002))),
+        "certificate-is-key": _certificates(_swapped),
+        "certificate-not-yet-valid": _certificates(_reissued((2901, 2902))),
+        "certificate-of-another-gateway": _certificates(_another_name),
+        "certificates-rubbish": _certificates(_rubbish),
         "extra-missing": _hide_asyncua,
+        "key-locked": _certificates(_locked),
+        "key-of-another": _certificates(
+            lambda authority, tls: authority.issue("x").key.rename(tls / "gateway.key")
+        ),
         "key-open-to-all": _open_to_all("tls/gateway.key"),
         "opcua-password-file": _open_to_all("mill.password"),
         "tags-not-utf8": _write("press.csv", CSV + "Öldruck\n".encode("latin-1")),
@@ -75,6 +147,7 @@ PREPARE = MappingProxyType(
         "toml-is-fifo": _make_fifo,
         "toml-not-utf8": _write("forebay.toml", b"[gateway]\n# Halle f\xfcnf\n"),
         "toml-oversize": _write("forebay.toml", b"#" * (MAX_TOML_BYTES + 1)),
+        "uplink-tls": _certificates(),
     }
 )
 
@@ -136,4 +209,4 @@ def test_every_folder_is_a_case() -> None:
     """A glob that found nothing would make every test above pass."""
     assert len(BROKEN) >= 60
     assert len(GOOD) >= 8
-    assert {case.name for case in BROKEN} >= PREPARE.keys()
+    assert {case.name for case in (*BROKEN, *GOOD)} >= PREPARE.keys()

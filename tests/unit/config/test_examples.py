@@ -12,6 +12,7 @@ import pytest
 from forebay.config.load import load
 from forebay.errors import ConfigError
 from forebay.registry import Registry
+from forebay_fleet.certificates import init, issue_gateway
 
 if TYPE_CHECKING:
     from forebay.config.load import LoadedConfig
@@ -54,11 +55,9 @@ def test_an_enabled_uplink_lacks_nothing_but_its_files(
     assert [fault.path for fault in caught.value.faults] == [
         f"uplinks.cloud.{field}" for field in ("ca", "cert", "key")
     ]
-    (folder / "tls").mkdir()
-    for fault in caught.value.faults:
-        path = folder / fault.message.partition(" ")[0]
-        path.write_text("PEM\n", "utf-8")
-        path.chmod(0o600)
+    gateway = re.findall(r'^id = "(.*)"$', text, re.MULTILINE)[0]
+    init(folder / "tls", "throw-away CA")
+    issue_gateway(folder / "tls", folder / "tls", gateway, 1)
     ((_, _, settings),) = loaded(folder).uplinks
     assert settings.enabled
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from forebay.interfaces import UplinkSpec
+from forebay.uplinks.grpc.check import check
 from forebay.uplinks.grpc.config import GrpcSettings
 
 if TYPE_CHECKING:
@@ -21,4 +22,4 @@ def _build(name: str, settings: GrpcSettings, seams: Seams) -> GrpcUplink:
     return GrpcUplink(name, settings, seams)
 
 
-SPEC = UplinkSpec(kind="grpc", settings=GrpcSettings, build=_build, requires={})
+SPEC = UplinkSpec(kind="grpc", settings=GrpcSettings, build=_build, requires={}, check=check)
