@@ -203,7 +203,7 @@ def _judge_ledger(
     account = journal.ledger(stream, cursor)
     parts = (account.delivered, account.pending, account.gapped, account.quarantined)
     assert min(parts) >= 0, account
-    assert account.produced == sum(parts), account
+    assert account.balanced, account
     batches = [r for r in records if r.kind is RecordKind.BATCH]
     behind = [r.samples for r in batches if r.position > cursor.get(stream)]
     assert account.pending == sum(behind), account

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
@@ -23,12 +24,22 @@ class MemorySegment:
     time_max_ns: int
 
 
+@dataclass(frozen=True)
+class MemoryWitness:
+    """What a destination said of its chain."""
+
+    position: Position
+    chain: bytes
+    incarnation: str
+
+
 @dataclass
 class MemoryCursor:
     """Never goes back, and keeps what was rejected."""
 
     rejected: dict[Position, int] = field(default_factory=dict)
     at: dict[Stream, Position] = field(default_factory=dict)
+    witnesses: dict[Stream, MemoryWitness] = field(default_factory=dict)
 
     def get(self, stream: Stream) -> Position:
         return self.at.get(stream, Position(stream, 0, 0))
@@ -38,6 +49,12 @@ class MemoryCursor:
 
     def reject(self, position: Position, samples: int) -> None:
         self.rejected[position] = samples
+
+    def witness(self, stream: Stream) -> MemoryWitness | None:
+        return self.witnesses.get(stream)
+
+    def testify(self, position: Position, chain: bytes, incarnation: str) -> None:
+        self.witnesses[position.stream] = MemoryWitness(position, chain, incarnation)
 
 
 class MemoryJournal:
@@ -86,6 +103,19 @@ class MemoryJournal:
             await self._grown.wait()
         if self.fails is not None:
             raise self.fails
+
+    async def chain(
+        self, position: Position, since: tuple[Position, bytes] | None = None
+    ) -> bytes | None:
+        begin, chain = (0, bytes(32)) if since is None else (since[0].seq, since[1])
+        behind = self._after(Position(position.stream, position.epoch, begin))
+        seqs = range(begin + 1, position.seq + 1)
+        records = behind[: len(seqs)]
+        if [r.position[1:] for r in records] != [(position.epoch, seq) for seq in seqs]:
+            return None
+        for record in records:
+            chain = hashlib.sha256(chain + record.hash).digest()
+        return chain
 
     def heads(self) -> tuple[Head, ...]:
         return tuple(Head(s.stream, s.epoch, s.first_seq, s.last_seq + 1) for s in self.segments())

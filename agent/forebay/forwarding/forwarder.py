@@ -170,7 +170,9 @@ class Forwarder:
                 f"no session within {deadline_s:g} s",
                 hint="check the address, and whether a firewall drops the connection",
             ) from None
-        self._session = self._begin(terms, resume.plan(heads, terms.resume))
+        start = resume.plan(heads, terms.resume)
+        await resume.verify(terms, self._journal, self._cursor)
+        self._session = self._begin(terms, start)
         try:
             await self._session.run(deadline_s)
         except BaseExceptionGroup as group:
@@ -185,6 +187,7 @@ class Forwarder:
         for stream, position in start.after.items():
             self._tally.acked[stream] = position
             self._cursor.advance(position)
+        resume.testify(terms.resume, terms.incarnation, self._cursor)
         self._tally.changed.set()
         self._state, self._last_error, self._outage_told = "connected", None, False
         self._seams.events.emit(

@@ -15,6 +15,25 @@ if TYPE_CHECKING:
     from forebay.model import Position, Record, Stream
 
 
+class WitnessView(Protocol):
+    """The hash chain that a destination of this `incarnation` had at `position`."""
+
+    @property
+    def position(self) -> Position:
+        """Where the chain holds."""
+        ...
+
+    @property
+    def chain(self) -> bytes:
+        """The chain, 32 bytes."""
+        ...
+
+    @property
+    def incarnation(self) -> str:
+        """The destination's."""
+        ...
+
+
 class CursorView(Protocol):
     """One consumer's durable place in each stream. A hint: the destination is the authority."""
 
@@ -31,6 +50,14 @@ class CursorView(Protocol):
 
         Its `samples` count as quarantined once `advance` passes it.
         """
+        ...
+
+    def witness(self, stream: Stream) -> WitnessView | None:
+        """Give what `testify` was last told of `stream`, in this run or an earlier one."""
+        ...
+
+    def testify(self, position: Position, chain: bytes, incarnation: str) -> None:
+        """Note that the destination of this `incarnation` has the hash chain `chain` there."""
         ...
 
 
@@ -85,6 +112,15 @@ class JournalView(Protocol):
 
     async def wait_beyond(self, position: Position) -> None:
         """Return once a durable record after `position` exists."""
+        ...
+
+    async def chain(
+        self, position: Position, since: tuple[Position, bytes] | None = None
+    ) -> bytes | None:
+        """Give the hash chain at `position`, reckoned from `since` or from the epoch's beginning.
+
+        None if a record on the way is gone.
+        """
         ...
 
     def heads(self) -> Sequence[Head]:

@@ -17,6 +17,7 @@ from forebay.errors import UplinkMisbehaved, UplinkUnavailable
 from forebay.events import UPLINK_REJECTED
 from forebay.forwarding.feed import Feed
 from forebay.forwarding.lanes import Lanes
+from forebay.forwarding.resume import testify
 from forebay.forwarding.window import Window
 from forebay.model import Stream
 
@@ -129,6 +130,7 @@ class Session:
             reached = self.window.acked(stream, self._start.after[stream])
             self._tally.acked[stream] = reached
             self._cursor.advance(reached)
+            testify((receipt.resume,), self._terms.incarnation, self._cursor)
             self._tally.changed.set()
         self._wake.set()
 

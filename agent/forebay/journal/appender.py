@@ -135,6 +135,7 @@ class Appender:
         summary = replace(
             self._state,
             clean=clean,
+            synced=self._clock.synced(),
             sealed_ns=max(1, self._clock.now_ns()),
             file_bytes=at + length,
         )

@@ -1,8 +1,9 @@
 """Cursors: how far each consumer is, kept in one readable file a consumer.
 
 Owns `cursors/NAME.json`. A cursor is a hint, since the destination is the authority on resume: a
-file that is missing or damaged means a start at the beginning, and only the split between delivered
-and gapped of what is no longer on disk is then taken from the gap records.
+file that is missing or damaged means a start at the beginning, and what is no longer on disk then
+counts as gapped. Only consumers that somebody asked for in this run matter to retention; the files
+of all others stay as they are.
 """
 
 from __future__ import annotations
@@ -40,6 +41,17 @@ class Unsaved(NamedTuple):
     changes: int
 
 
+class Witness(NamedTuple):
+    """The destination's own words: the hash chain that it had at a position.
+
+    `incarnation` is that of the destination: another one has another history.
+    """
+
+    position: Position
+    chain: bytes
+    incarnation: str
+
+
 class Cursor:
     """One consumer's place in each stream.
 
@@ -51,6 +63,7 @@ class Cursor:
         name: str,
         places: dict[Stream, Place],
         rejected: dict[Stream, dict[tuple[int, int], int]],
+        witnesses: dict[Stream, Witness],
     ) -> None:
         """Start at `places`; `rejected` is what is refused ahead of them.
 
@@ -62,7 +75,13 @@ class Cursor:
         self._targets = {stream: place.position for stream, place in places.items()}
         self._durable = dict(self._targets)
         self._rejected = rejected
+        self._witnesses = witnesses
         self._changes, self._saved = 1, 0
+
+    def arrive(self, catalog: Catalog) -> None:
+        """Come, before anybody else has this cursor: what is no longer on disk is gapped."""
+        for stream in Stream:
+            self._places[stream] = ledger.arrived(catalog.view(stream), self._places[stream])
 
     def get(self, stream: Stream) -> Position:
         """Give the last position that the consumer is done with; `(stream, 0, 0)` for none."""
@@ -86,6 +105,19 @@ class Cursor:
             if position > self._places[position.stream].position:
                 self._rejected[position.stream].setdefault(place, samples)
                 self._changes += 1
+
+    def witness(self, stream: Stream) -> Witness | None:
+        """Give what `testify` was last told of `stream`."""
+        return self._witnesses.get(stream)
+
+    def testify(self, position: Position, chain: bytes, incarnation: str) -> None:
+        """Note that the destination has the hash chain `chain` at `position`.
+
+        A later session tells by it whether this is still the journal that the destination knows.
+        """
+        with self._lock:
+            self._witnesses[position.stream] = Witness(position, chain, incarnation)
+            self._changes += 1
 
     def settle(
         self, stream: Stream, catalog: Catalog, cache: IndexCache, *, blind: bool = False
@@ -126,9 +158,13 @@ class Cursor:
                 return None
             settled = {stream: place.position for stream, place in self._places.items()}
             streams = {
-                stream.value: _to_json(self._places[stream], self._rejected[stream])
+                stream.value: _to_json(
+                    self._places[stream], self._rejected[stream], self._witnesses.get(stream)
+                )
                 for stream in Stream
-                if self._places[stream].position.seq or self._rejected[stream]
+                if self._places[stream].counted_to.epoch
+                or self._rejected[stream]
+                or stream in self._witnesses
             }
             changes = self._changes if settled == self._targets else self._saved
         text = {"format": _FORMAT, "crc32c": _check(streams), "streams": streams}
@@ -151,31 +187,59 @@ class Cursor:
         return replace(place, quarantined=place.quarantined + samples)
 
 
-def _to_json(place: Place, rejected: dict[tuple[int, int], int]) -> dict[str, Any]:
+def _to_json(
+    place: Place, rejected: dict[tuple[int, int], int], witness: Witness | None
+) -> dict[str, Any]:
+    told = witness and {
+        "epoch": f"{witness.position.epoch:016x}",
+        "seq": witness.position.seq,
+        "chain": witness.chain.hex(),
+        "incarnation": witness.incarnation,
+    }
     return {
         "epoch": f"{place.position.epoch:016x}",
         "seq": place.position.seq,
         "reached_samples": place.reached,
         "gapped_samples": place.gapped,
         "quarantined_samples": place.quarantined,
+        "lost_samples": place.lost,
+        "edge": place.edge and [f"{place.edge.epoch:016x}", place.edge.seq],
+        "witness": told,
         "rejected": [[f"{epoch:016x}", seq, n] for (epoch, seq), n in sorted(rejected.items())],
     }
 
 
-def _from_json(stream: Stream, data: dict[str, Any]) -> tuple[Place, dict[tuple[int, int], int]]:
+def _from_json(stream: Stream, data: dict[str, Any]) -> _Remembered:
+    edge = data["edge"]
     place = Place(
         position=Position(stream, int(data["epoch"], 16), int(data["seq"])),
         reached=int(data["reached_samples"]),
         gapped=int(data["gapped_samples"]),
         quarantined=int(data["quarantined_samples"]),
+        lost=int(data["lost_samples"]),
+        edge=edge and Position(stream, int(edge[0], 16), int(edge[1])),
     )
     rejected = {(int(epoch, 16), int(seq)): int(n) for epoch, seq, n in data["rejected"]}
-    return place, rejected
+    told = data["witness"]
+    witness = told and Witness(
+        Position(stream, int(told["epoch"], 16), int(told["seq"])),
+        bytes.fromhex(told["chain"]),
+        str(told["incarnation"]),
+    )
+    return _Remembered(place, rejected, witness)
 
 
 def _check(streams: dict[str, Any]) -> str:
     """Give the CRC32C of the content, whatever its white space."""
     return f"{crc32c(json.dumps(streams, sort_keys=True).encode()):08x}"
+
+
+class _Remembered(NamedTuple):
+    """What a file says of one stream."""
+
+    place: Place
+    rejected: dict[tuple[int, int], int]
+    witness: Witness | None
 
 
 class CursorStore:
@@ -186,10 +250,13 @@ class CursorStore:
         self._directory, self._disk = directory, disk
         self._catalog, self._cache = catalog, cache
         self._cursors: dict[str, Cursor] = {}
+        self._remembered: dict[str, Cursor] = {}
         self._saving = threading.Lock()
+        self.coming = threading.Lock()
+        """Held while a consumer comes, and while retention settles what no consumer can get."""
 
     def load(self) -> tuple[str, ...]:
-        """Read all cursor files, so that retention knows every consumer from the start.
+        """Read all cursor files, for the consumers that come.
 
         Gives the names of those that were damaged and start at the beginning. Blocks. OSError only
         if the directory itself cannot be read.
@@ -197,15 +264,15 @@ class CursorStore:
         damaged = []
         for name in self._names():
             cursor, whole = self._read(name)
-            self._cursors[name] = cursor
+            self._remembered[name] = cursor
             if not whole:
                 damaged.append(name)
         return tuple(damaged)
 
     def newest_epoch(self) -> int:
         """Give the newest epoch that any cursor file names, 0 if none does. Blocks, as `load`."""
-        found = [places.values() for places, _ in map(self._parse, self._names())]
-        return max((place.position.epoch for values in found for place, _ in values), default=0)
+        found = [known.values() for known, _ in map(self._parse, self._names())]
+        return max((known.place.position.epoch for values in found for known in values), default=0)
 
     def _names(self) -> list[str]:
         there = self._disk.listdir(self._directory) if self._disk.exists(self._directory) else []
@@ -219,13 +286,14 @@ class CursorStore:
             if not _NAME.match(name):
                 msg = f"{name!r} cannot name a cursor: letters, digits, `_`, `.`, `-`, at most 64"
                 raise ValueError(msg)
-            places = {s: ledger.start(self._catalog.view(s), s, self._catalog) for s in Stream}
-            cursor = Cursor(name, places, {s: {} for s in Stream})
-            self._cursors = self._cursors | {name: cursor}
+            with self.coming:
+                cursor = self._remembered.pop(name, None) or _fresh(name)
+                cursor.arrive(self._catalog)
+                self._cursors = self._cursors | {name: cursor}
         return cursor
 
     def all(self) -> tuple[Cursor, ...]:
-        """Give every cursor that is registered."""
+        """Give the cursors of all consumers that have come in this run."""
         return tuple(self._cursors.values())
 
     def settle(self) -> None:
@@ -256,23 +324,18 @@ class CursorStore:
 
     def _read(self, name: str) -> tuple[Cursor, bool]:
         """Read one file; a damaged one gives a cursor at the beginning and False."""
-        places: dict[Stream, Place] = {}
-        rejected: dict[Stream, dict[tuple[int, int], int]] = {s: {} for s in Stream}
         found, whole = self._parse(name)
-        for stream in Stream:
+        places = {stream: Place(Position(stream, 0, 0), 0) for stream in Stream}
+        for stream, known in found.items():
             view = self._catalog.view(stream)
-            if stream not in found:
-                places[stream] = ledger.start(view, stream, self._catalog)
-                continue
-            place, rejected[stream] = found[stream]
-            segment = view.find(place.position)
+            segment = view.find(known.place.position)
             rows = None if segment is None else self._index(segment)
-            places[stream] = ledger.settled(view, place, rows)
-        return Cursor(name, places, rejected), whole
+            places[stream] = ledger.settled(view, known.place, rows)
+        rejected = {stream: found[stream].rejected if stream in found else {} for stream in Stream}
+        witnesses = {stream: known.witness for stream, known in found.items() if known.witness}
+        return Cursor(name, places, rejected, witnesses), whole
 
-    def _parse(
-        self, name: str
-    ) -> tuple[dict[Stream, tuple[Place, dict[tuple[int, int], int]]], bool]:
+    def _parse(self, name: str) -> tuple[dict[Stream, _Remembered], bool]:
         """Read one file's content; nothing and False if it is damaged."""
         try:
             data = self._disk.read_bytes(self._directory / f"{name}.json", FILE_BYTES_MAX)
@@ -283,3 +346,8 @@ class CursorStore:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             found, whole = {}, False
         return (found, True) if whole else ({}, False)
+
+
+def _fresh(name: str) -> Cursor:
+    places = {stream: Place(Position(stream, 0, 0), 0) for stream in Stream}
+    return Cursor(name, places, {stream: {} for stream in Stream}, {})

@@ -110,6 +110,7 @@ class Journal:
         self._lock: DiskFile | None = None
         self._upkeep: asyncio.Task[None] | None = None
         self._decoded: dict[int, Schema] = {}
+        self._asked = False
 
     async def __aenter__(self) -> Self:
         """Lock the directory, recover, and make the account of the last run's end durable.
@@ -187,10 +188,7 @@ class Journal:
                 )
             except OSError as error:
                 self._writer.fail(error)
-                raise JournalFailed(
-                    f"the journal cannot be read: {error}",
-                    hint="look at the disk (dmesg) and at the number of open files",
-                ) from error
+                raise _unreadable(error) from error
             if found.damage:
                 future: asyncio.Future[None] = self._loop.create_future()
                 self._writer.submit(Job(future, damage=tuple(found.damage)), bounded=False)
@@ -201,6 +199,25 @@ class Journal:
     async def wait_beyond(self, position: Position) -> None:
         """Return once a durable record after `position` exists; JournalFailed if none can come."""
         await self._waiting.beyond(position)
+
+    async def chain(
+        self, position: Position, since: tuple[Position, bytes] | None = None
+    ) -> bytes | None:
+        """Give the hash chain at `position`: SHA-256 of the chain before it and a record's hash.
+
+        It begins with 32 zeros before the epoch's first record, or with what somebody else says it
+        was at the earlier position `since` of the same epoch. None unless every record from there
+        on is on disk, readable, and named by no gap: otherwise others may rightly have another
+        chain. Without `since` this looks into one segment.
+        """
+        assert self._loop is not None
+        try:
+            return await self._loop.run_in_executor(
+                self._threads, self._reader.chain, position, since
+            )
+        except OSError as error:
+            self._writer.fail(error)
+            raise _unreadable(error) from error
 
     def heads(self) -> tuple[Head, ...]:
         """Give one head for each stream and epoch present, oldest first within a stream."""
@@ -219,10 +236,17 @@ class Journal:
     def cursor(self, name: str) -> Cursor:
         """Give the cursor of a consumer; a new one stands at the beginning.
 
-        It is saved about once a second and on close. From its first use on retention tells this
-        consumer by a gap what it drops before the consumer was there. ValueError for a bad name.
+        It is saved about once a second and on close. From this call on retention tells this
+        consumer by a gap what it drops before the consumer was there; what is gone already counts
+        as gapped. So ask for the cursors of all consumers together, before the first wait: then
+        retention begins (without any consumer, after a second). ValueError for a bad name.
         """
-        return self._cursors.get(name)
+        assert self._loop is not None
+        cursor = self._cursors.get(name)
+        if not self._asked:
+            self._asked = True
+            self._loop.call_soon(self._writer.retain)
+        return cursor
 
     def ledger(self, stream: Stream, cursor: Cursor) -> Account:
         """Give where the stream's samples are, for the consumer behind `cursor`."""
@@ -305,7 +329,8 @@ class Journal:
         while self._waiting.failure is None:
             await self._seams.clock.sleep(SAVE_CURSORS_EVERY_S)
             await self._save_cursors()
-            if self._seams.clock.monotonic_s() >= due_s:
+            if self._seams.clock.monotonic_s() >= due_s or not self._asked:
+                self._asked = True
                 due_s = self._seams.clock.monotonic_s() + RETAIN_EVERY_S
                 self._writer.retain()
 
@@ -315,6 +340,13 @@ class Journal:
             await self._loop.run_in_executor(self._threads, self._cursors.save)
         except OSError as error:
             self._writer.fail(error)
+
+
+def _unreadable(error: OSError) -> JournalFailed:
+    return JournalFailed(
+        f"the journal cannot be read: {error}",
+        hint="look at the disk (dmesg) and at the number of open files",
+    )
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:

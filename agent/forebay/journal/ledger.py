@@ -15,12 +15,15 @@ from forebay.journal.segment import batch_samples
 from forebay.model import Position, RecordKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from forebay.journal.catalog import Catalog, View
-    from forebay.model import Stream
+    from forebay.journal.catalog import View
+    from forebay.model import Gap
+
+    Damaged = Callable[[Position], int]
+    """Counts the samples of damaged records behind a position."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,10 @@ class Account:
     """Where a stream's samples are, for one consumer.
 
     `produced` are all that the journal has ever answered for. `delivered`: the consumer passed
-    them. `pending`: on disk behind the cursor. `gapped`: gone, or never journaled. `quarantined`:
-    passed, but refused by the destination for good.
+    them. `pending`: on disk behind the cursor. `gapped`: gone or never journaled, and a gap record
+    says so, or gone before the consumer came. `quarantined`: passed, but refused by the destination
+    for good. Each is counted for itself, so a sample that is lost and named nowhere is in none of
+    them.
     """
 
     produced: int
@@ -38,14 +43,25 @@ class Account:
     gapped: int
     quarantined: int
 
+    @property
+    def balanced(self) -> bool:
+        """Whether every sample is somewhere: produced = delivered + pending + gapped + quarantined.
+
+        False means that samples were lost and nothing accounts for them: a defect, or a hand in the
+        directory.
+        """
+        parts = self.delivered + self.pending + self.gapped + self.quarantined
+        return self.produced == parts
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """A cursor's position in one stream, with the account of what lies at or before it.
 
     `reached` counts the samples of all batches up to the position, of which this consumer never got
-    `gapped` and had `quarantined` refused. `passed` counts those up to the position in the one
-    segment that holds it.
+    `gapped` and had `quarantined` refused; `lost` were gone and no gap named them. `passed` counts
+    those up to the position in the one segment that holds it. `reached` may go further than the
+    position, up to `edge`: what was gone when the consumer came.
     """
 
     position: Position
@@ -53,26 +69,32 @@ class Place:
     gapped: int = 0
     quarantined: int = 0
     passed: int = 0
+    lost: int = 0
+    edge: Position | None = None
+
+    @property
+    def counted_to(self) -> Position:
+        """Where `reached` holds."""
+        return self.position if self.edge is None else max(self.position, self.edge)
 
 
-def start(view: View, stream: Stream, catalog: Catalog) -> Place:
-    """Give the place of a cursor of which nothing is known: before everything that is there.
+def arrived(view: View, place: Place) -> Place:
+    """Give the place of a consumer that comes now, or comes back.
 
-    What retention dropped before counts as delivered unless a gap record says that it was not.
+    What is no longer on disk it cannot get any more. Nobody can show that it had it, so it is
+    gapped.
     """
-    first = view.segments[0][0] if view.segments else None
-    if first is None:
-        return Place(Position(stream, 0, 0), 0)
-    reached = first.header.before.counted
-    gapped = sum(
-        gap.samples or 0
-        for _, gap in catalog.gaps(stream)
-        if (gap.epoch, gap.seq_from) < (first.header.epoch, first.header.first_seq)
-    )
-    return Place(Position(stream, 0, 0), reached, min(gapped, reached))
+    if not view.segments:
+        return place
+    header = view.segments[0][0].header
+    before = Position(header.stream, header.epoch, header.first_seq - 1)
+    gone = header.before.counted - place.reached
+    if place.counted_to >= before or gone <= 0:
+        return place
+    return replace(place, reached=place.reached + gone, gapped=place.gapped + gone, edge=before)
 
 
-def remaining(view: View, place: Place, damaged: Callable[[Position], int]) -> int:
+def remaining(view: View, place: Place, damaged: Damaged) -> int:
     """Count the samples that can still be read behind `place`."""
     total = 0
     position = place.position
@@ -114,19 +136,90 @@ def _inside(rows: NDArray[Any] | None, step: int, before: int) -> tuple[int, int
     return int(last["counted"]) + own, batch_samples(rows[:count])
 
 
+def named(view: View, place: Place, damaged: Damaged) -> int:
+    """Count the samples behind `place` that are gone and that gap records name.
+
+    The sizes of holes come from their two edges, that they are accounted for from gap records: what
+    is in a hole that nobody names is not counted.
+    """
+    gaps = [gap.gap for _, summary in view.segments for gap in summary.gaps]
+    edge, counted = place.counted_to, place.reached
+    total = damaged(place.position)
+    for segment, summary in view.segments:
+        head = segment.header
+        last = Position(head.stream, head.epoch, summary.last_seq)
+        if last <= edge:
+            continue
+        readable = summary.samples
+        if segment.first > edge:
+            total += _of_hole(gaps, edge, segment.first, head.before.counted - counted)
+            counted = head.before.counted
+        else:
+            readable -= place.passed
+        total += _inside_segment(gaps, edge, last, summary.after.counted - counted - readable)
+        edge, counted = last, summary.after.counted
+    return total
+
+
+def _of_hole(gaps: Sequence[Gap], before: Position, behind: Position, size: int) -> int:
+    """Give how many of the `size` samples between two positions gaps name.
+
+    Within an epoch all positions between must be named; if they are not, only what gaps say by
+    themselves counts. Where the hole spans epochs nobody knows where the older one ended.
+    """
+    if size <= 0:
+        return 0
+    if before.epoch != behind.epoch:
+        found = [g for g in gaps if _end(g) > before[1:] and _begin(g) < behind[1:]]
+        return _said(found, size)
+    due = before.seq + 1
+    mine = sorted((g for g in gaps if g.epoch == behind.epoch), key=_begin)
+    for gap in mine:
+        if gap.seq_from <= due:
+            due = max(due, gap.seq_to + 1)
+    if due >= behind.seq:
+        return size
+    within = [g for g in mine if before.seq < g.seq_from and g.seq_to < behind.seq]
+    return min(size, sum(g.samples or 0 for g in within))
+
+
+def _inside_segment(gaps: Sequence[Gap], after: Position, last: Position, size: int) -> int:
+    """Give how many of `size` samples missing in a segment, behind `after`, gaps name."""
+    if size <= 0:
+        return 0
+    return _said([g for g in gaps if _end(g) > after[1:] and _begin(g) <= last[1:]], size)
+
+
+def _said(gaps: Sequence[Gap], size: int) -> int:
+    """Give what `gaps` say is gone, at most `size`; one of unknown size accounts for all."""
+    if any(gap.samples is None for gap in gaps):
+        return size
+    return min(size, sum(gap.samples or 0 for gap in gaps))
+
+
+def _begin(gap: Gap) -> tuple[int, int]:
+    return gap.epoch, gap.seq_from
+
+
+def _end(gap: Gap) -> tuple[int, int]:
+    return gap.epoch, gap.seq_to
+
+
 def move(
-    view: View,
-    place: Place,
-    target: Position,
-    rows: NDArray[Any] | None,
-    damaged: Callable[[Position], int],
+    view: View, place: Place, target: Position, rows: NDArray[Any] | None, damaged: Damaged
 ) -> Place:
-    """Move forward to `target`: what could be read in between is delivered, holes are gapped."""
+    """Move forward to `target`: what could be read in between is delivered.
+
+    Holes are gapped as far as gaps name them, else lost.
+    """
     reached, passed = at(view, target, rows)
     reached = max(place.reached, reached)
     moved = replace(place, position=target, reached=reached, passed=passed)
-    between = remaining(view, place, damaged) - remaining(view, moved, damaged)
-    return replace(moved, gapped=place.gapped + max(0, reached - place.reached - between))
+    read = remaining(view, place, damaged) - remaining(view, moved, damaged)
+    hole = max(0, reached - place.reached - read)
+    told = max(0, named(view, place, damaged) - named(view, moved, damaged))
+    gapped = min(hole, told)
+    return replace(moved, gapped=place.gapped + gapped, lost=place.lost + hole - gapped)
 
 
 def settled(view: View, place: Place, rows: NDArray[Any] | None) -> Place:
@@ -138,18 +231,18 @@ def settled(view: View, place: Place, rows: NDArray[Any] | None) -> Place:
     inside = view.find(position) is not None
     reached = reached if inside else min(place.reached, max(reached, first_counted))
     gapped = min(place.gapped, reached)
-    return Place(position, reached, gapped, min(place.quarantined, reached - gapped), passed)
+    quarantined = min(place.quarantined, reached - gapped)
+    lost = min(place.lost, reached - gapped - quarantined)
+    edge = None if inside else place.edge
+    return Place(position, reached, gapped, quarantined, passed, lost, edge)
 
 
-def account(view: View, place: Place, damaged: Callable[[Position], int]) -> Account:
+def account(view: View, place: Place, damaged: Damaged) -> Account:
     """Give the account of a stream for a consumer at `place`."""
-    produced = view.totals.counted + view.totals.missing
-    pending = remaining(view, place, damaged)
-    delivered = place.reached - place.gapped - place.quarantined
     return Account(
-        produced=produced,
-        delivered=delivered,
-        pending=pending,
-        gapped=produced - delivered - pending - place.quarantined,
+        produced=view.totals.counted + view.totals.missing,
+        delivered=place.reached - place.gapped - place.quarantined - place.lost,
+        pending=remaining(view, place, damaged),
+        gapped=view.totals.missing + place.gapped + named(view, place, damaged),
         quarantined=place.quarantined,
     )

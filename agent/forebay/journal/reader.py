@@ -8,20 +8,30 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from forebay.journal.entry import Damage
-from forebay.journal.record import HEADER_BYTES, crc32c, decode_header, record_bytes, to_record
+from forebay.journal.record import (
+    HEADER_BYTES,
+    NO_CHAIN,
+    crc32c,
+    decode_header,
+    next_chain,
+    record_bytes,
+    to_record,
+)
 from forebay.model import Position, Record, RecordKind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from forebay.files import Disk, DiskFile
     from forebay.journal.catalog import Catalog, IndexCache, Segment
+    from forebay.journal.segment import Summary
 
 
 @dataclass(slots=True)
@@ -56,7 +66,11 @@ class Reader:
                     self._report_holes(segment, rows, found)
                 self._segment(segment, _behind(segment, rows, after), max_bytes, found)
             except FileNotFoundError:
-                continue  # retention was faster; what it dropped is accounted for
+                if segment not in self._catalog.segments(after.stream):
+                    continue  # retention was faster; what it dropped is accounted for
+                if not segment.sealed:
+                    raise
+                self._report_gone(segment, found)
             if found.payload_bytes >= max_bytes:
                 break
         return found
@@ -122,12 +136,87 @@ class Reader:
     def _report_holes(self, segment: Segment, rows: NDArray[Any], found: Found) -> None:
         """Note what a rebuilt index lacks: records damaged since the segment was sealed."""
         head, summary = segment.header, segment.summary
-        steps = [-1, *rows["step"].tolist(), summary.last_seq - head.first_seq + 1]
+        own = np.where(rows["kind"] == RecordKind.BATCH, rows["samples"], 0) + rows["counted"]
+        begins = [*rows["step"].tolist(), summary.last_seq - head.first_seq + 1]
+        ends = [-1, *rows["step"].tolist()]
+        counted = [*rows["counted"].tolist(), summary.after.counted]
+        reached = [head.before.counted, *own.tolist()]
         times = summary.time_min_ns, summary.time_max_ns
-        for before, after in pairwise(steps):
+        for before, after, low, high in zip(ends, begins, reached, counted, strict=True):
             place = (head.epoch, head.first_seq + before + 1, head.first_seq + after - 1)
             if after - before > 1 and not self._catalog.covered(head.stream, *place):
-                found.damage.append(Damage(head.stream, *place, None, *times))
+                found.damage.append(Damage(head.stream, *place, max(0, high - low), *times))
+
+    def _report_gone(self, segment: Segment, found: Found) -> None:
+        """Note a sealed segment whose file somebody took away."""
+        head, summary = segment.header, segment.summary
+        place = (head.epoch, head.first_seq, summary.last_seq)
+        if not self._catalog.covered(head.stream, *place):
+            times = summary.time_min_ns, summary.time_max_ns
+            found.damage.append(Damage(head.stream, *place, summary.samples, *times))
+
+    def chain(self, position: Position, since: tuple[Position, bytes] | None) -> bytes | None:
+        """Give the hash chain at `position`; see `Journal.chain`. Blocks. OSError as `read`."""
+        segments = [
+            (segment, summary)
+            for segment, summary in self._catalog.view(position.stream).segments
+            if segment.header.epoch == position.epoch
+        ]
+        begin, chain = (0, NO_CHAIN) if since is None else (since[0].seq, since[1])
+        if not _dense(segments, begin, position.seq) or self._named(position, begin):
+            return None
+        for segment, summary in segments:
+            if since is None and segment.first.seq <= position.seq <= summary.last_seq:
+                begin, chain = segment.first.seq - 1, segment.header.chain
+        for segment, summary in segments:
+            first, last = max(begin + 1, segment.first.seq), min(position.seq, summary.last_seq)
+            hashes = self._hashes(segment, first, last) if first <= last else []
+            for payload_hash in hashes:
+                chain = next_chain(chain, payload_hash)
+            if len(hashes) != max(0, last - first + 1):
+                return None
+        return chain
+
+    def _named(self, position: Position, begin: int) -> bool:
+        """Whether a gap names any position behind the seq `begin` up to `position`."""
+        return any(
+            gap.gap.epoch == position.epoch
+            and gap.gap.seq_to > begin
+            and gap.gap.seq_from <= position.seq
+            for gap in self._catalog.gaps(position.stream)
+        )
+
+    def _hashes(self, segment: Segment, first: int, last: int) -> list[bytes]:
+        """Read the payload hashes of the records `first..last`; fewer if one is damaged or gone."""
+        found: list[bytes] = []
+        try:
+            rows = self._cache.load(segment)
+            steps = rows["step"].astype(np.int64) + segment.header.first_seq
+            file = self._disk.open(segment.path)
+        except FileNotFoundError:
+            return found
+        try:
+            for row in rows[(steps >= first) & (steps <= last)]:
+                offset = int(row["offset"])
+                header = decode_header(_pread(file, HEADER_BYTES, offset) or b"", 0, offset)
+                if header is not None:
+                    found.append(header.hash)
+        finally:
+            file.close()
+        return found
+
+
+def _dense(segments: Sequence[tuple[Segment, Summary]], begin: int, end: int) -> bool:
+    """Whether these segments hold every seq behind `begin` up to `end`."""
+    due = begin + 1
+    for segment, summary in segments:
+        if summary.last_seq < due:
+            continue
+        whole = summary.last_seq - segment.header.first_seq + 1 == summary.count
+        if segment.header.first_seq > due or not whole:
+            break
+        due = summary.last_seq + 1
+    return due > end
 
 
 def _behind(segment: Segment, rows: NDArray[Any], after: Position) -> NDArray[Any]:

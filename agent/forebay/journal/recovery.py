@@ -204,7 +204,7 @@ class Recovery:
         if not found.summary.count:
             self._set_aside(state, path, header, blank=not dirty, newest=newest)
             return
-        segment = Segment(path, header, reseal(self._disk, path, found, self._clock.now_ns()))
+        segment = Segment(path, header, reseal(self._disk, path, found, self._clock))
         self._accept(state, segment)
         if newest:
             state.fresh_epoch = dirty
@@ -348,6 +348,10 @@ class Recovery:
                     position = Position(stream, gap.epoch, first + int(row["step"]))
                     is_batch = row["kind"] == RecordKind.BATCH
                     self._catalog.mark_damaged(position, int(row["samples"]) if is_batch else 0)
+                if len(rows) < segment.summary.count and gap.seq_from not in steps:
+                    # Sealed with it, but since then neither the index nor the record can be read.
+                    position = Position(stream, gap.epoch, gap.seq_from)
+                    self._catalog.mark_damaged(position, gap.samples or 0)
 
     def _load_schemas(self) -> None:
         """Read each live schema once, from the newest segment that still gives it back."""

@@ -32,14 +32,15 @@ _SEGMENT_BYTES_LEAST = 4096
 class Held:
     """One segment as retention sees it. `number` is its place in its stream, oldest first.
 
-    `sealed_ns` is the wall time of sealing, 0 while it is written. `file_bytes` is what it takes on
-    disk.
+    `sealed_ns` is the wall time of sealing, 0 while it is written; `synced` says whether the clock
+    that told it was disciplined. `file_bytes` is what it takes on disk.
     """
 
     stream: Stream
     number: int
     file_bytes: int
     sealed_ns: int
+    synced: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +63,28 @@ def segment_bytes(limits: JournalLimits, stream: Stream) -> int:
 
 
 def plan(
-    held: Mapping[Stream, Sequence[Held]], limits: JournalLimits, now_ns: int
+    held: Mapping[Stream, Sequence[Held]], limits: JournalLimits, now_ns: int | None
 ) -> tuple[Drop, ...]:
     """Give what must go so that each pool has room for one more segment of each of its streams.
 
     Oldest first. The newest segment of a stream and what is not sealed always stay. Age counts from
     the wall time of sealing, not from source times: a device with a wrong clock must not make its
-    own readings look old.
+    own readings look old. `now_ns` is None while the clock is not disciplined: nothing grows old by
+    a clock that may be wrong by years.
     """
     drops: list[Drop] = []
-    oldest_ns = now_ns - round(limits.max_age_s * 1e9)
+    oldest_ns = 0 if now_ns is None else now_ns - round(limits.max_age_s * 1e9)
     for pool, share in POOLS:
         streams = [held[stream] for stream in Stream if stream in pool and held.get(stream)]
         used = sum(h.file_bytes for segments in streams for h in segments)
         room = int(limits.max_bytes * share) - sum(
             segment_bytes(limits, segments[0].stream) for segments in streams
         )
-        for sealed_ns, candidate in _oldest_first(streams):
-            aged = sealed_ns < oldest_ns
+        aged_ns = {h: at_ns for segments in streams for h, at_ns in _known(segments)}
+        for candidate in _oldest_first(streams):
+            aged = aged_ns.get(candidate, oldest_ns) < oldest_ns
             if not aged and used <= room:
-                break
+                continue  # nor is anything younger of its stream aged
             drops.append(
                 Drop(candidate, GapCause.RETENTION_AGE if aged else GapCause.RETENTION_BYTES)
             )
@@ -89,7 +92,26 @@ def plan(
     return tuple(drops)
 
 
-def _oldest_first(streams: Sequence[Sequence[Held]]) -> list[tuple[int, Held]]:
+def _known(segments: Sequence[Held]) -> list[tuple[Held, int]]:
+    """Give each segment's latest possible time of sealing, as far as disciplined clocks tell.
+
+    A segment that was sealed by any other clock was sealed before the next that was not.
+    """
+    found: list[tuple[Held, int]] = []
+    latest_ns = 0
+    waiting: list[Held] = []
+    for held in segments[:-1]:
+        if not held.sealed_ns:
+            break
+        waiting.append(held)
+        if held.synced:
+            latest_ns = max(latest_ns, held.sealed_ns)
+            found += [(each, latest_ns) for each in waiting]
+            waiting = []
+    return found
+
+
+def _oldest_first(streams: Sequence[Sequence[Held]]) -> list[Held]:
     """Order what may go by its time of sealing, never one segment before its elder.
 
     The wall clock may have stepped back: a segment counts as at least as young as the one before.
@@ -102,7 +124,8 @@ def _oldest_first(streams: Sequence[Sequence[Held]]) -> list[tuple[int, Held]]:
                 break
             sealed_ns = max(sealed_ns, held.sealed_ns)
             found.append((sealed_ns, held))
-    return sorted(found, key=lambda pair: (pair[0], pair[1].stream.number, pair[1].number))
+    found.sort(key=lambda pair: (pair[0], pair[1].stream.number, pair[1].number))
+    return [held for _, held in found]
 
 
 def merged(gaps: Sequence[Gap]) -> tuple[Gap, ...]:

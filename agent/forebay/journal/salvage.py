@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from forebay.clock import Clock
     from forebay.files import Disk, DiskFile
 
 _BLOCK_BYTES = 4096
@@ -160,14 +161,14 @@ class _Walk:
         self.rows.append(index_row(found, self._header.first_seq))
 
 
-def reseal(disk: Disk, path: Path, found: Scan, now_ns: int) -> Summary:
+def reseal(disk: Disk, path: Path, found: Scan, clock: Clock) -> Summary:
     """Put a footer behind everything in the file and make it durable; records stay where they are.
 
     Until the footer is whole the next start scans again. The records are flushed first: a process
     that was killed may have left them in the page cache only.
     """
     at = found.content_end
-    summary = replace(found.summary, sealed_ns=max(1, now_ns))
+    summary = replace(found.summary, sealed_ns=max(1, clock.now_ns()), synced=clock.synced())
     footer = encode_footer(found.rows, summary, at)
     summary = replace(summary, file_bytes=at + len(footer))
     file = disk.open(path, write=True)

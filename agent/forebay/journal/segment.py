@@ -51,7 +51,7 @@ _GAP = struct.Struct("<QQQQQqqI4x")
 _UNKNOWN = (1 << 64) - 1
 _TRAILER = struct.Struct("<IIIIIIIIQQQQQqqq32sI4x8s")
 TRAILER_BYTES = _TRAILER.size
-_CLEAN = 1
+_CLEAN, _SYNCED = 1, 2
 _NAME = re.compile(r"^([0-9a-f]{16})-([0-9a-f]{16})\.seg$")
 
 
@@ -101,8 +101,9 @@ class Summary:
     `last_seq` is below the header's `first_seq` while there is no record. `samples` counts those of
     the batches that are in the index. `end` is the offset behind the last record, `file_bytes` what
     the file takes. `after` and `chain` hold behind the last record. `sealed_ns` is the wall time of
-    sealing, 0 for the segment that is being written. `clean` says that an orderly stop sealed it.
-    `time_min_ns` and `time_max_ns` span the batches; both are 0 if there is none.
+    sealing, 0 for the segment that is being written; `synced`: a disciplined clock told it.
+    `clean`: an orderly stop sealed it. `time_min_ns` and `time_max_ns` span the batches; both are 0
+    if there is none.
     """
 
     last_seq: int
@@ -116,6 +117,7 @@ class Summary:
     time_max_ns: int = 0
     sealed_ns: int = 0
     clean: bool = False
+    synced: bool = False
     schemas: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     gaps: tuple[JournaledGap, ...] = ()
 
@@ -205,7 +207,7 @@ def encode_footer(index: NDArray[Any], summary: Summary, at: int) -> bytes:
         len(summary.schemas),
         len(summary.gaps),
         crc32c(sections),
-        _CLEAN if summary.clean else 0,
+        (_CLEAN if summary.clean else 0) | (_SYNCED if summary.synced else 0),
         summary.end,
         summary.last_seq,
         summary.samples,
@@ -260,6 +262,7 @@ def decode_trailer(data: bytes, file_bytes: int) -> Tail | None:
         time_max_ns=time_max_ns,
         sealed_ns=sealed_ns,
         clean=bool(flags & _CLEAN),
+        synced=bool(flags & _SYNCED),
     )
     tail = Tail(at, index_crc, schema_count, gap_count, sections_crc, summary)
     fits = tail.sections_offset + tail.sections_bytes + TRAILER_BYTES == file_bytes

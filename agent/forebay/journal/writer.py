@@ -83,7 +83,7 @@ class Writer:
         self._logs: dict[Stream, Appender] = {}
         self._wake = threading.Condition()
         self._jobs: list[Job] = []
-        self._retain_due = self._stopping = False
+        self._retain_due = self._stopping = self._may_retain = False
         self._failure: JournalFailed | None = None
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self.queued_bytes = 0
@@ -121,9 +121,13 @@ class Writer:
             self._wake.notify()
 
     def retain(self) -> None:
-        """Have retention look at the segments soon, for those that have grown old."""
+        """Have retention look at the segments soon, for those that have grown old.
+
+        It does nothing before the first call: the consumers must have come, for what one of them
+        has not got must not go silently.
+        """
         with self._wake:
-            self._retain_due = True
+            self._retain_due = self._may_retain = True
             self._wake.notify()
 
     def stop(self) -> None:
@@ -208,8 +212,12 @@ class Writer:
 
     def _mark(self, damage: Damage) -> None:
         """Take damaged records out of what is pending, and tell."""
-        if damage.seq_from == damage.seq_to:
-            position = Position(damage.stream, damage.epoch, damage.seq_from)
+        position = Position(damage.stream, damage.epoch, damage.seq_from)
+        segment = self._catalog.view(damage.stream).find(position)
+        if segment is not None and segment.sealed and not self._disk.exists(segment.path):
+            self._catalog.drop(segment)
+            self._cache.drop(segment.path)
+        else:
             self._catalog.mark_damaged(position, damage.samples or 0)
         self._tell_lost(damage.stream, damage.gap(GapCause.CORRUPT))
 
@@ -225,26 +233,35 @@ class Writer:
         for segment in sealed:
             name = segment.path.name
             self._told.happened(SEGMENT_SEALED, {"stream": segment.stream.value, "segment": name})
-        if not (sealed or asked):
+        if not (sealed or asked) or not self._may_retain:
             return
         held = {
             stream: [
-                retention.Held(stream, number, s.summary.file_bytes, s.summary.sealed_ns)
+                retention.Held(
+                    stream,
+                    number,
+                    s.summary.file_bytes,
+                    s.summary.sealed_ns,
+                    synced=s.summary.synced,
+                )
                 for number, s in enumerate(self._catalog.segments(stream))
             ]
             for stream in Stream
         }
         before = {stream: self._catalog.segments(stream) for stream in Stream}
-        drops = retention.plan(held, self._limits, self._clock.now_ns())
+        now_ns = self._clock.now_ns() if self._clock.synced() else None
+        drops = retention.plan(held, self._limits, now_ns)
         if not drops:
             return
         self._cursors.save()
         dropping = [(before[d.held.stream][d.held.number], d.cause) for d in drops]
-        self._account_for(dropping)
+        with self._cursors.coming:
+            self._account_for(dropping)
+            for segment, _ in dropping:
+                self._catalog.drop(segment)
         for segment, cause in dropping:
             self._disk.unlink(segment.path)
             self._disk.sync_dir(segment.path.parent)
-            self._catalog.drop(segment)
             self._cache.drop(segment.path)
             self._told.happened(
                 SEGMENT_DROPPED,

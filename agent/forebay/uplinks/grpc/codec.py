@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_MAX_RECORD_BYTES = 4 << 20
 """Assumed where a server names no limit: gRPC's own default for one message."""
 
+_CHAIN_BYTES = 32  # SHA-256
 _STREAMS = {stream.number: stream for stream in Stream}
 _NUMBERS = {stream: cast("pb.Stream", stream.number) for stream in Stream}
 
@@ -99,13 +100,18 @@ def terms(welcome: pb.Welcome) -> Terms:
     return Terms(
         incarnation=welcome.incarnation,
         resume=tuple(
-            Resume(_STREAMS[c.stream], c.epoch, c.committed_seq)
+            Resume(_STREAMS[c.stream], c.epoch, c.committed_seq, _chain(c))
             for c in welcome.committed
             if c.stream in _STREAMS
         ),
         credit_bytes=welcome.credit_bytes,
         max_record_bytes=welcome.max_record_bytes or DEFAULT_MAX_RECORD_BYTES,
     )
+
+
+def _chain(committed: pb.Committed) -> bytes:
+    """Give the chain of a Committed; empty if the server tells none that can be one."""
+    return committed.chain if len(committed.chain) == _CHAIN_BYTES else b""
 
 
 def receipt(ack: pb.Ack) -> Receipt:
@@ -128,7 +134,7 @@ def receipt(ack: pb.Ack) -> Receipt:
                 hint="it is sent again by itself; if this goes on, look at the server's log",
             )
     return Receipt(
-        resume=Resume(stream, committed.epoch, committed.committed_seq),
+        resume=Resume(stream, committed.epoch, committed.committed_seq, _chain(committed)),
         credit_bytes=ack.credit_bytes,
         rejected=tuple(
             (Position(stream, committed.epoch, r.seq), r.code[:128]) for r in ack.rejected
