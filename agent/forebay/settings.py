@@ -8,11 +8,12 @@ they are read from (`config`) or which adapters exist (`registry`).
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from forebay.model import Tag, ValueType
 
@@ -45,12 +46,71 @@ def parse_duration(value: Any) -> Any:  # noqa: ANN401 - whatever TOML holds; py
     return value
 
 
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_IP_CHARACTERS = re.compile(r"[0-9A-Za-z:._%-]+")
+_WITH_PORT = re.compile(r"([^:\s]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
+_MAX_HOST_CHARACTERS = 253
+
+
+def parse_host(text: str) -> str:
+    """Give `text` if it is an IPv4 or IPv6 address or a host name; ValueError says what is wrong.
+
+    A host name has labels of 1 to 63 letters, digits and hyphens (RFC 1123, 2.1), here underscores
+    too, because machines on a plant floor have them, and may end in a dot. Its last label is not
+    all digits, or it could be taken for an address.
+    """
+    if _is_address(text):
+        return text
+    if "://" in text:
+        raise ValueError(f"{_cut(text)} is a URL; write the host alone")
+    if with_port := _WITH_PORT.fullmatch(text):
+        host, port = with_port[1].strip("[]"), int(with_port[2])
+        raise ValueError(
+            f'{_cut(text)} has a port in it; write "{host}" alone, '
+            f"and the port as a key of its own: port = {port}"
+        )
+    if text.startswith("[") and text.endswith("]"):
+        raise ValueError(f"{_cut(text)} is in brackets; write an IPv6 address without them")
+    if text.count(":") > 1:
+        raise ValueError(f"{_cut(text)} is not an IPv6 address; write one such as fe80::7")
+    labels = text.removesuffix(".").split(".")
+    if labels[-1].isdigit():
+        raise ValueError(f"{_cut(text)} is not an IP address; write four numbers from 0 to 255")
+    if any(len(label) > 63 for label in labels):
+        raise ValueError(
+            f"{_cut(text)} is not a host name; a part between dots has at most 63 characters"
+        )
+    if len(text) > _MAX_HOST_CHARACTERS or not all(map(_LABEL.fullmatch, labels)):
+        raise ValueError(
+            f"{_cut(text)} is not a host name; write an IP address, or a name of letters, digits, "
+            "'-', '_' and '.', such as plc-7.example.org"
+        )
+    return text
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return _IP_CHARACTERS.fullmatch(text) is not None
+
+
+def _cut(text: str) -> str:
+    """Quote what may be long or hold control characters."""
+    return repr(text if len(text) <= 64 else f"{text[:61]}...")
+
+
 _MAX_DOUBLINGS = 32
 
 Bytes = Annotated[int, BeforeValidator(parse_size)]
 """A size in bytes, written `"512 MiB"`."""
 Seconds = Annotated[float, BeforeValidator(parse_duration), Field(allow_inf_nan=False)]
 """A duration in seconds, written `"250 ms"`."""
+Host = Annotated[
+    str, Field(min_length=1, max_length=_MAX_HOST_CHARACTERS), AfterValidator(parse_host)
+]
+"""A host name or an IP address."""
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 """The name of a device, group or uplink: letters, digits, `_`, `.` and `-`, at most 64."""
 
@@ -147,7 +207,9 @@ class DeviceSettings(Settings):
     timeout: Annotated[
         Seconds, Field(gt=0, le=300, description="Longest wait for an answer or a connection.")
     ] = 3.0
-    backoff: BackoffSettings = BackoffSettings()
+    backoff: Annotated[
+        BackoffSettings, Field(description="How long to wait before the next try to connect.")
+    ] = BackoffSettings()
     stages: Annotated[
         tuple[dict[str, Any], ...], Field(description="Stages that each batch passes, in order.")
     ] = ()
@@ -158,7 +220,9 @@ class UplinkSettings(Settings):
 
     kind: Annotated[Name, Field(description="Which adapter speaks to it.")]
     enabled: Annotated[bool, Field(description="Whether anything is sent.")] = True
-    backoff: BackoffSettings = BackoffSettings(first=0.2, most=15.0)
+    backoff: Annotated[
+        BackoffSettings, Field(description="How long to wait before the next try to connect.")
+    ] = BackoffSettings(first=0.2, most=15.0)
     ack_deadline: Annotated[
         Seconds,
         Field(

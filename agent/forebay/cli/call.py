@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forebay.cli import output
+from forebay.config import places
 from forebay.control import address
 from forebay.errors import AgentUnreachable, ConfigError, ForebayError, RequestInvalid
 
@@ -30,7 +31,7 @@ Socket = Annotated[
     Path,
     typer.Option("--socket", envvar="FOREBAY_SOCKET", help="The agent's control socket."),
 ]
-SOCKET = address.DEFAULT_SOCKET
+SOCKET = places.SOCKET
 
 
 @contextmanager

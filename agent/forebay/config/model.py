@@ -17,8 +17,6 @@ from forebay.settings import Bytes, Name, Seconds, Settings
 
 MAX_DEVICES = 1_000
 MAX_UPLINKS = 16
-MAX_SOCKET_PATH_BYTES = 107
-"""`sun_path` has 108 bytes and ends in a NUL (Linux manual, unix(7))."""
 
 _MIB = 1 << 20
 _GIB = 1 << 30
@@ -86,7 +84,7 @@ class JournalSettings(Settings):
     memory: Annotated[
         Bytes,
         Field(
-            ge=_MIB,
+            ge=4 * _MIB,
             le=_GIB,
             description="Memory for readings that wait for the disk; what exceeds it leaves a gap.",
         ),
@@ -117,10 +115,10 @@ class ControlSettings(Settings):
     @field_validator("socket")
     @classmethod
     def _fits(cls, path: Path) -> Path:
-        if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
+        if len(os.fsencode(path)) > places.MAX_SOCKET_PATH_BYTES:
             raise ValueError(
-                f"is longer than the {MAX_SOCKET_PATH_BYTES} bytes that Linux allows for a socket; "
-                "choose a shorter path"
+                f"is longer than the {places.MAX_SOCKET_PATH_BYTES} bytes that Linux allows for a "
+                "socket; choose a shorter path"
             )
         return path
 

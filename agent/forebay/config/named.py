@@ -57,6 +57,25 @@ def rooted(
     return settings.model_copy(update=changed) if changed else settings
 
 
+def check_directory(path: Path, written: Path, place: str) -> list[Fault]:
+    """Find what keeps `path` from being, or becoming, a directory, as far as this user can see.
+
+    `written` is the path as the file has it.
+    """
+    try:
+        if stat.S_ISDIR(path.stat().st_mode):
+            return []
+        message = "is not a directory"
+    except (FileNotFoundError, PermissionError):
+        return []
+    except NotADirectoryError:
+        message = "lies below something that is not a directory"
+    except (OSError, ValueError) as error:
+        return [unreadable(error, place)]
+    hint = "name another path, or move away what is there"
+    return [Fault(place, f"{printable(str(written))} {message}", hint)]
+
+
 def _paths(value: object) -> tuple[Path, ...]:
     """Give the paths of a field: its value, or the members of a tuple."""
     members = value if isinstance(value, tuple) else (value,)

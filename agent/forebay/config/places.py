@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 STATE = Path("/var/lib/forebay")
 SOCKET = Path("/run/forebay/control.sock")
+MAX_SOCKET_PATH_BYTES = 107
+"""Longest path of a Unix socket: `sun_path` has 108 bytes with its final zero (unix(7))."""
 
 
 def state_directory(environ: Mapping[str, str]) -> Path:

@@ -10,13 +10,13 @@ import os
 import socket
 import stat
 from enum import Enum
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+from forebay.config.places import MAX_SOCKET_PATH_BYTES
 from forebay.errors import AgentUnreachable, RequestInvalid
 
-DEFAULT_SOCKET = Path("/run/forebay/control.sock")
-MAX_PATH_BYTES = 107
-"""Longest path of a Unix socket: `sun_path` has 108 bytes with its final zero (unix(7))."""
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Answer(Enum):
@@ -31,7 +31,7 @@ class Answer(Enum):
 
 def too_long(path: Path) -> bool:
     """Whether no Unix socket can have this path."""
-    return len(os.fsencode(path)) > MAX_PATH_BYTES
+    return len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES
 
 
 def knock(path: Path) -> Answer:

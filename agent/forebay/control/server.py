@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import grpc
 
 from forebay._proto import control_pb2 as pb
-from forebay.control.address import MAX_PATH_BYTES, Answer, knock, too_long
+from forebay.config.places import MAX_SOCKET_PATH_BYTES
+from forebay.control.address import Answer, knock, too_long
 from forebay.control.limits import (
     HINT_KEY,
     MAX_PATTERN_CHARS,
@@ -77,9 +78,9 @@ class ControlServer:
 
     async def __aenter__(self) -> Self:
         """Listen. When this returns, commands are answered."""
-        if len(os.fsencode(self._path.parent)) + _TEMPORARY_BYTES > MAX_PATH_BYTES or too_long(
-            self._path
-        ):
+        if len(
+            os.fsencode(self._path.parent)
+        ) + _TEMPORARY_BYTES > MAX_SOCKET_PATH_BYTES or too_long(self._path):
             raise ControlSocketUnusable(
                 f"the path of the control socket {self._path} is longer than an address can be",
                 hint="set [control] socket or FOREBAY_SOCKET to a shorter path",

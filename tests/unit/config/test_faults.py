@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from forebay.config.faults import dotted, explain, meant, nearest, shown, split_hint
+from forebay.config.faults import REFERENCE, dotted, explain, meant, nearest, shown, split_hint
 from support.fake_adapters import FakeDevice, FakeTag
 
 GOOD: dict[str, Any] = {"protocol": "fake", "host": "plc", "tags": "plc.csv"}
@@ -169,3 +170,11 @@ def test_whatever_toml_holds_becomes_settings_or_lines_that_can_be_printed(
             assert fault.hint
             assert str(fault).isprintable()
             assert "validator" not in str(fault)
+
+
+def test_every_known_fault_has_a_next_step_of_its_own() -> None:
+    """Nobody is sent to the reference page to find out what to do."""
+    cases = Path(__file__).resolve().parents[2] / "cases/config"
+    found = [file.parent.name for file in cases.glob("*/expected.txt")]
+    assert len(found) >= 70
+    assert [n for n in found if REFERENCE in (cases / n / "expected.txt").read_text("utf-8")] == []

@@ -18,7 +18,8 @@ import pytest
 
 from forebay._proto import control_pb2 as pb
 from forebay._proto.control_pb2_grpc import ControlStub
-from forebay.control.address import MAX_PATH_BYTES, Answer, knock
+from forebay.config.places import MAX_SOCKET_PATH_BYTES
+from forebay.control.address import Answer, knock
 from forebay.control.limits import HINT_KEY, MAX_REPLY_BYTES, PAGE_BYTES, PAGE_TAGS
 from forebay.control.server import ControlServer
 from forebay.errors import ControlSocketBusy, ControlSocketUnusable, JournalFailed
@@ -184,7 +185,7 @@ async def test_a_file_that_is_no_socket_is_left_alone(path: Path) -> None:
 
 
 async def test_a_path_that_no_address_can_hold(tmp_path: Path) -> None:
-    path = tmp_path / ("x" * MAX_PATH_BYTES) / "control.sock"
+    path = tmp_path / ("x" * MAX_SOCKET_PATH_BYTES) / "control.sock"
     with pytest.raises(ControlSocketUnusable, match="longer than"):
         async with ControlServer(path, ScriptedAgent()):
             pass

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from forebay.errors import Fault
 from forebay.interfaces import SpanLimits
 from forebay.model import ValueType
-from forebay.settings import DeviceSettings, TagSettings
+from forebay.settings import DeviceSettings, Host, TagSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,9 +93,7 @@ def parse_address(text: str) -> Address:
 class ModbusSettings(DeviceSettings):
     """One Modbus TCP device, or one unit behind a gateway."""
 
-    host: Annotated[
-        str, Field(min_length=1, max_length=253, description="Name or IP address of the device.")
-    ]
+    host: Annotated[Host, Field(description="Name or IP address of the device.")]
     port: Annotated[int, Field(ge=1, le=65_535, description="TCP port.")] = 502
     unit: Annotated[
         int, Field(ge=0, le=255, description="Unit identifier; behind a gateway, the slave's.")

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from forebay.drivers.mqtt.address import parse_address, parse_pointer
-from forebay.settings import Bytes, DeviceSettings, Seconds, TagSettings
+from forebay.settings import Bytes, DeviceSettings, Host, Seconds, TagSettings
 
 _TLS_PORT = 8883
 _PLAIN_PORT = 1883
@@ -56,7 +56,7 @@ class MqttSettings(DeviceSettings):
     """
 
     protocol: Literal["mqtt"]
-    host: Annotated[str, Field(min_length=1, max_length=253, description="Name or address.")]
+    host: Annotated[Host, Field(description="Name or IP address of the broker.")]
     port: Annotated[
         int | None, Field(ge=1, le=65_535, description="TCP port; 8883, or 1883 without TLS.")
     ] = None
@@ -107,9 +107,17 @@ class MqttSettings(DeviceSettings):
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         if (self.certificate is None) != (self.key is None):
-            raise ValueError("certificate and key come together")
+            raise ValueError(
+                "certificate and key come together; "
+                + ("add key" if self.key is None else "add certificate")
+                + ", or remove both"
+            )
         if not self.tls and (self.ca or self.certificate):
-            raise ValueError("ca, certificate and key need tls = true")
+            raise ValueError("ca, certificate and key need TLS; write tls = true, or remove them")
         if (self.password_file is not None) != bool(self.username):
-            raise ValueError("username and password_file come together")
+            raise ValueError(
+                "username and password_file come together; "
+                + ("add username" if self.password_file else "add password_file")
+                + ", or remove both"
+            )
         return self

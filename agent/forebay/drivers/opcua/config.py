@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from forebay.drivers.opcua.address import parse_address
-from forebay.settings import DeviceSettings, Seconds, TagSettings
+from forebay.settings import DeviceSettings, Seconds, TagSettings, parse_host
 
 _USERINFO = re.compile(r"//[^/]*@")
 
@@ -89,19 +89,22 @@ class OpcUaSettings(DeviceSettings):
             raise ValueError("no user or password in the address; use username and password_file")
         try:
             parts = urlsplit(value)
-            complete = parts.scheme == "opc.tcp" and parts.hostname and parts.port
+            host, port = parts.hostname, parts.port
         except ValueError:
-            complete = False
-        if not complete:
-            raise ValueError(f"{value!r} is not opc.tcp://host:port")
+            host = port = None
+        if not (host and port and parts.scheme == "opc.tcp" and value.isprintable()):
+            raise ValueError(
+                f"{value!r} is not opc.tcp://host:port; write opc.tcp://10.0.4.20:4840"
+            )
+        parse_host(host)
         return value
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         if self.username and self.password_file is None:
-            raise ValueError("username needs password_file")
+            raise ValueError("username needs password_file; add it, or remove username")
         if self.password_file is not None and not self.username:
-            raise ValueError("password_file needs username")
+            raise ValueError("password_file needs username; add it, or remove password_file")
         if self.security_policy == "None":
             return self
         needed = ("certificate", "key", "server_certificate")

@@ -12,17 +12,18 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from forebay.settings import Seconds, UplinkSettings
+from forebay.settings import Host, Seconds, UplinkSettings, parse_host
 
-_ADDRESS = re.compile(r"^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]{1,253})):(\d{1,5})$")
+_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\]|([^\s\[\]:/]{1,253})):([0-9]{1,5})")
+_MAX_ADDRESS_CHARACTERS = 261
 
 
 def split_address(address: str) -> tuple[str, int]:
     """Give host and port of `host:port` or `[IPv6]:port`; ValueError says what is wrong."""
-    match = _ADDRESS.match(address)
+    match = _ADDRESS.fullmatch(address)
     if match is None:
         raise ValueError(f"{address!r} is not an address; write fleet.example.org:7443")
-    host, port = match[1] or match[2], int(match[3])
+    host, port = parse_host(match[1] or match[2]), int(match[3])
     if not 1 <= port <= 65_535:
         raise ValueError(f"{address!r} has no valid port; write one from 1 to 65535")
     return host, port
@@ -39,7 +40,9 @@ def is_loopback(host: str) -> bool:
 class GrpcSettings(UplinkSettings):
     """One fleet server, reached over gRPC with mutual TLS."""
 
-    address: Annotated[str, Field(description="The server, as host:port.")]
+    address: Annotated[
+        str, Field(max_length=_MAX_ADDRESS_CHARACTERS, description="The server, as host:port.")
+    ]
     ca: Annotated[
         Path | None, Field(description="PEM file of the authorities that may sign the server.")
     ] = None
@@ -49,10 +52,8 @@ class GrpcSettings(UplinkSettings):
     ] = None
     key: Annotated[Path | None, Field(description="PEM file of the certificate's key.")] = None
     server_name: Annotated[
-        str | None,
+        Host | None,
         Field(
-            min_length=1,
-            max_length=253,
             description="Name that the server's certificate must carry, if not the address's host.",
         ),
     ] = None

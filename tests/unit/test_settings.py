@@ -1,0 +1,59 @@
+"""What may stand for a host, and that everything else is told apart with a next step."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forebay.settings import parse_host
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("plc", "PLC-7", "plc_7", "_plc", "7.plc", "a.b.c.example.org", "fleet.example.org."),
+        *("10.0.4.11", "127.0.0.1", "::1", "fe80::1%eth0", "2001:db8::7", "::ffff:10.0.4.11"),
+        *("a" * 63, ".".join(["a" * 63] * 3) + "." + "a" * 61, "xn--ldruck-wxa.example.org"),
+    ],
+)
+def test_a_host_is_a_name_or_an_address(host: str) -> None:
+    assert parse_host(host) == host
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        *((f"{host}:502", f'"{host}" alone') for host in ("10.0.4.11", "plc-7")),
+        *((f"{host}:502", "port = 502") for host in ("10.0.4.11", "plc-7")),
+        ("[::1]:502", '"::1" alone'),
+        ("[::1]", "without"),
+        ("opc.tcp://plc:4840", "host alone"),
+        *((text, "an IPv6 address") for text in ("fe80:::1", "1:2:3", "fe80::1%", "fe80::1%a b")),
+        ("10.0.4.256", "four numbers"),
+        ("10.0.4", "four numbers"),
+        ("1e3.9", "four numbers"),
+        ("a" * 64, "at most 63"),
+        (".".join(["a" * 63] * 4), "is not a host name"),
+        *((text, "is not a host name") for text in ("-plc", "plc-", "a..b", ".", ".a", "a..")),
+        *((text, "is not a host name") for text in ("a b", "a\0", "a\n", "a/b", "\u00f6l", "a,b")),
+        ("user@plc", "is not a host name"),
+    ],
+)
+def test_what_is_no_host_has_a_hint(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=r"[^;]+; ") as caught:
+        parse_host(text)
+    assert says in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+@given(st.text(max_size=300) | st.text("a.-_1:[]%\0 \u00f6", max_size=70))
+def test_a_host_never_fails_before_it_is_looked_up(text: str) -> None:
+    """What passes can be handed to the resolver, which refuses NUL, spaces and long labels."""
+    try:
+        host = parse_host(text)
+    except ValueError:
+        return
+    assert host.isascii()
+    assert not any(character.isspace() or character == "\0" for character in host)
+    host.encode("idna")
