@@ -78,7 +78,11 @@ class Registry:
 def _check_requirements(requires: Mapping[str, str], path: str) -> None:
     """Raise ConfigError at `path` for each module of `requires` that cannot be imported."""
     faults = [
-        Fault(path, f"the Python package {module} is not installed", f"install forebay[{extra}]")
+        Fault(
+            path,
+            f"the Python package {module} is not installed",
+            f"install forebay[{extra}]: pip install -e '.[{extra}]' in the clone",
+        )
         for module, extra in requires.items()
         if find_spec(module) is None
     ]

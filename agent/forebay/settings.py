@@ -21,6 +21,7 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 TAG_NAME_PATTERN = r"^[^\x00-\x1f\x7f]{1,128}$"
 
 _SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB)$")
+_LIKE_SIZE = re.compile(r"^(\d{1,9}(?:\.\d{1,9})?)\s*([KMGTkmgt])i?[Bb]?$")
 _FACTORS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)$")
 _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -31,6 +32,8 @@ def parse_size(value: Any) -> Any:  # noqa: ANN401 - whatever TOML holds; pydant
     if isinstance(value, str):
         if match := _SIZE.match(value.strip()):
             return int(float(match[1]) * _FACTORS[match[2]])
+        if near := _LIKE_SIZE.match(value.strip()):
+            raise ValueError(f"{value!r} is not a size; write {near[1]} {near[2].upper()}iB")
         msg = f"{value!r} is not a size; write a number and B, KiB, MiB, GiB or TiB"
         raise ValueError(msg)
     return value

@@ -58,5 +58,5 @@ def test_an_adapter_whose_package_is_gone() -> None:
 def test_an_adapter_whose_library_is_missing() -> None:
     assert fault("lacking") == (
         "devices.a.protocol: the Python package no_such_module is not installed"
-        " (install forebay[fake])"
+        " (install forebay[fake]: pip install -e '.[fake]' in the clone)"
     )

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from forebay.config.fields import bounds, choices_of, kind, without_none
 from forebay.errors import Fault
-from forebay.settings import NAME_PATTERN, TAG_NAME_PATTERN
+from forebay.settings import NAME_PATTERN, TAG_NAME_PATTERN, DeviceSettings, GroupSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -40,6 +40,23 @@ _PATTERNS = {
         "write 1 to 128 characters without tabs, line breaks or other control characters",
     ),
 }
+_FLOATING = "write float32 (two registers) or float64 (four); most meters send float32"
+_WHOLE = "write int16 or uint16, or int32 or uint32 for two registers"
+_OTHER_TYPES = {
+    "float": _FLOATING,
+    "real": _FLOATING,
+    "double": "write float64",
+    "lreal": "write float64",
+    "int": _WHOLE,
+    "integer": _WHOLE,
+    "uint": "write uint16, or uint32 for two registers",
+    "word": "write uint16",
+    "dword": "write uint32",
+    "boolean": "write bool",
+    "bit": "write bool",
+}
+"""What manuals and PLCs call a type, and what that is here."""
+_DEFAULT_GROUP: Where = ("groups", "default")
 _WANTED = {
     "int": "a whole number",
     "float": "a number",
@@ -145,7 +162,7 @@ def explain(
         message, hint = (
             _union_sentence(spot, one["input"], secret=secret)
             if len(details) > 1 and all(in_union for _, in_union in details)
-            else _sentence(one, spot, where, secret=secret)
+            else _sentence(one, spot, where, path, secret=secret)
         )
         faults.append(Fault(path(where), message, hint))
     return faults
@@ -216,7 +233,9 @@ def _not(value: object, *, secret: bool) -> str:
     return "" if secret else f", not {shown(value)}"
 
 
-def _sentence(detail: ErrorDetails, spot: _Spot, where: Where, *, secret: bool) -> tuple[str, str]:
+def _sentence(
+    detail: ErrorDetails, spot: _Spot, where: Where, path: Callable[[Where], str], *, secret: bool
+) -> tuple[str, str]:
     """Give message and hint for one complaint; `secret` values are not shown."""
     code, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
     about = _about(spot.field)
@@ -225,12 +244,31 @@ def _sentence(detail: ErrorDetails, spot: _Spot, where: Where, *, secret: bool) 
     if code == "missing":
         return "is missing", f"add it: {about}"
     if code == "extra_forbidden":
-        known = tuple(spot.owner.model_fields) if spot.owner else ()
-        return "is unknown", meant(str(where[-1]), known)
+        return "is unknown", _stray(
+            str(where[-1]), spot.owner, path((*where[:-1], *_DEFAULT_GROUP))
+        )
     if code == "string_pattern_mismatch":
         message, hint = _PATTERNS.get(context["pattern"], ("has the wrong form", about))
         return (message if secret else f"{shown(value)} {message}"), hint
+    if _WANTED.get(code.split("_")[0]) == "a table":
+        return f"must be a table{_not(value, secret=secret)}", _header(where, path)
     return _value_sentence(detail, spot.field, _not(value, secret=secret))
+
+
+def _stray(key: str, owner: type[BaseModel] | None, group: str) -> str:
+    """Say where a key belongs that its table does not know; `group` is the usual group's place."""
+    if owner and issubclass(owner, DeviceSettings) and key in GroupSettings.model_fields:
+        return f"it belongs in [{group}]"
+    return meant(key, tuple(owner.model_fields) if owner else ())
+
+
+def _header(where: Where, path: Callable[[Where], str]) -> str:
+    """Say how the table at `where` begins."""
+    *outer, last = where or ("",)
+    if any(isinstance(part, int) for part in outer):
+        return "write { key = value, ... }"
+    written = f"[[{path(tuple(outer))}]]" if isinstance(last, int) else f"[{path(where)}]"
+    return f"begin it with {written} on a line of its own"
 
 
 def _value_sentence(detail: ErrorDetails, field: FieldInfo | None, but: str) -> tuple[str, str]:
@@ -238,7 +276,7 @@ def _value_sentence(detail: ErrorDetails, field: FieldInfo | None, but: str) -> 
     code, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
     if code in ("enum", "literal_error"):
         choices = choices_of(field.annotation) if field else ()
-        hint = meant(str(value), choices) if choices else f"write {context['expected']}"
+        hint = _choice(str(value), choices) if choices else f"write {context['expected']}"
         return f"must be one of {', '.join(choices) or context['expected']}{but}", hint
     if "than" in code:
         allowed = bounds(field) if field else ""
@@ -247,6 +285,11 @@ def _value_sentence(detail: ErrorDetails, field: FieldInfo | None, but: str) -> 
     if code == "finite_number":
         return f"must be a finite number{but}", "write an ordinary number such as 1.0"
     return _shape_sentence(detail, field, but)
+
+
+def _choice(word: str, choices: Sequence[str]) -> str:
+    other = _OTHER_TYPES.get(word.casefold()) if "float32" in choices else None
+    return other or meant(word, choices)
 
 
 def _shape_sentence(detail: ErrorDetails, field: FieldInfo | None, but: str) -> tuple[str, str]:
@@ -261,8 +304,6 @@ def _shape_sentence(detail: ErrorDetails, field: FieldInfo | None, but: str) -> 
         example = "250 ms" if wanted == "duration" else "64 MiB"
         return f"must be a {wanted}{but}", f"write a number and a unit, such as {example!r}"
     plain = _WANTED.get(code.split("_")[0])
-    if plain == "a table":
-        return f"must be a table{but}", "begin it with its name in brackets"
     message = f"must be {plain}{but}" if plain else _upright(detail["msg"])
     return message, f"correct it: {_about(field)}"
 

@@ -65,7 +65,7 @@ def load(path: Path, registry: Registry, environ: Mapping[str, str]) -> LoadedCo
     """
     base = path.absolute().parent
     state = places.state_directory(environ)
-    sources = read_sources(path.absolute())
+    sources = read_sources(path)
     faults = sources.faults
     if faults and not sources.tables:
         raise ConfigError(faults)

@@ -27,10 +27,11 @@ _TOO_DEEP = re.compile(rf"(?:^|[\[{{,])[ \t]*(?:{_KEY_PART}){{{MAX_DEPTH}}}", re
 """A dotted key with more parts than tables may have levels. tomllib's time grows with their square,
 so that a file within its size could hold the start up for hours."""
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
-_NOT_UTF8 = (
-    "is not UTF-8 text",
-    "save it again as UTF-8; a spreadsheet calls it 'CSV UTF-8'",
-)
+_UNQUOTED = re.compile(r"""^\s*([\w.-]+)\s*=\s*([^"'\[{#\s][^#]*?)\s*(?:#.*)?$""")
+_LOOKED_AT = 200
+"""Characters of a line that are searched for a hint: its time grows with their square."""
+_PLAINLY_TEXT = re.compile(r"[A-Za-z:/\\]|\..*\.")
+_SWITCHES = {"true", "false", "yes", "no", "on", "off"}
 
 
 class Sources:
@@ -70,23 +71,32 @@ class Sources:
                 self.add(value, file, here)
 
 
-def read_text(path: Path, name: str, limit_bytes: int) -> str | Fault:
+def read_text(
+    path: Path,
+    name: str,
+    limit_bytes: int,
+    *,
+    if_large: str = "split it into several smaller files",
+    if_not_utf8: str = "save it as UTF-8 in your editor",
+) -> str | Fault:
     """Give a file's text, or the fault (at `name`) for which it cannot be had.
 
     Only regular files of at most `limit_bytes` are read; a byte order mark is dropped. The text
-    must be UTF-8.
+    must be UTF-8. `if_large` and `if_not_utf8` are the hints for those faults.
     """
-    data = read_bytes(path, name, limit_bytes)
+    data = read_bytes(path, name, limit_bytes, if_large)
     if isinstance(data, Fault):
         return data
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        return Fault(f"{name}:{line}", *_NOT_UTF8)
+        return Fault(f"{name}:{line}", "is not UTF-8 text", if_not_utf8)
 
 
-def read_bytes(path: Path, name: str, limit_bytes: int) -> bytes | Fault:
+def read_bytes(
+    path: Path, name: str, limit_bytes: int, if_large: str = "name another file"
+) -> bytes | Fault:
     """Give a regular file's bytes, or the fault (at `name`) for which they cannot be had."""
     try:
         status = path.stat()
@@ -98,9 +108,7 @@ def read_bytes(path: Path, name: str, limit_bytes: int) -> bytes | Fault:
     except (OSError, ValueError) as error:
         return unreadable(error, name)
     if len(data) > limit_bytes:
-        return Fault(
-            name, f"is larger than {limit_bytes >> 20} MiB", "split it into several smaller files"
-        )
+        return Fault(name, f"is larger than {limit_bytes >> 20} MiB", if_large)
     return data
 
 
@@ -129,7 +137,8 @@ def _parse(text: str, name: str) -> dict[str, Any] | Fault:
         at = _AT_LINE.search(message)
         path = f"{name}:{at[1]}" if at else name
         reason = _AT_LINE.sub("", message)
-        return Fault(path, f"is not valid TOML: {reason}", "correct this line or the one before it")
+        line = text.split("\n")[int(at[1]) - 1] if at else ""
+        return Fault(path, f"is not valid TOML: {reason}", _toml_hint(line))
     except ValueError:
         # The one other thing that tomllib lets through: int() refuses more than 4300 digits.
         return Fault(name, "holds a number with thousands of digits", "write a shorter number")
@@ -137,8 +146,24 @@ def _parse(text: str, name: str) -> dict[str, Any] | Fault:
         return too_deep
 
 
+def _toml_hint(line: str) -> str:
+    """Give the next step for a line that is not TOML. Never repeats a value: it may be a secret."""
+    unquoted = _UNQUOTED.match(line[:_LOOKED_AT])
+    if unquoted is None:
+        return "correct this line or the one before it"
+    key, value = unquoted[1], unquoted[2]
+    if value.casefold() in _SWITCHES:
+        return "write true or false, in small letters"
+    if _PLAINLY_TEXT.search(value):
+        return f'text needs quotes: {key} = "..."'
+    return "correct this line or the one before it"
+
+
 def read_sources(path: Path) -> Sources:
-    """Read the main file and every `conf.d/*.toml` beside it, in name order."""
+    """Read the main file and every `conf.d/*.toml` beside it, in name order.
+
+    What is wrong with the main file as a whole is told at `path` as it was given.
+    """
     sources = Sources()
     folder = path.parent / "conf.d"
     files = [(path, path.name)]
@@ -153,7 +178,8 @@ def read_sources(path: Path) -> Sources:
         )
     files += [(f, printable(f"conf.d/{f.name}")) for f in fragments[:MAX_FRAGMENTS]]
     for file, name in files:
-        text = read_text(file, name, MAX_TOML_BYTES)
+        place = printable(str(path)) if file is path else name
+        text = read_text(file, place, MAX_TOML_BYTES, if_large="move devices to files in conf.d")
         tables = text if isinstance(text, Fault) else _parse(text, name)
         if isinstance(tables, Fault):
             sources.faults.append(tables)

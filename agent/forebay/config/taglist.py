@@ -91,7 +91,13 @@ def read_csv(path: Path, name: str, tag_class: type[TagSettings]) -> TagList:
 
     `name` is how faults call the file: `press.csv:7 address`.
     """
-    text = read_text(path, name, MAX_CSV_BYTES)
+    text = read_text(
+        path,
+        name,
+        MAX_CSV_BYTES,
+        if_large="give some of the tags to a second device table",
+        if_not_utf8="save it again as UTF-8; a spreadsheet calls it 'CSV UTF-8'",
+    )
     if isinstance(text, Fault):
         return TagList(" ", faults=[text])
     return parse_csv(text, name, tag_class)
@@ -160,6 +166,11 @@ def _columns(
     if not any(columns):
         columns_hint = f"begin it with a header line such as {','.join(known[:4])}"
         faults.append(_no_tags(place.rpartition(":")[0], columns_hint))
+        return columns
+    if not set(columns) & set(known):
+        required = [name for name, f in tag_class.model_fields.items() if f.is_required()]
+        hint = f"begin with {','.join(required)}"
+        faults.append(Fault(place, "the first line names no columns", hint))
         return columns
     for number, column in enumerate(columns):
         if column and column not in known:

@@ -161,6 +161,7 @@ def folder(case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(case, copy)
     for path in copy.rglob("*.key"):
         path.chmod(0o600)
+    monkeypatch.chdir(copy)
     if case.name in PREPARE:
         PREPARE[case.name](copy, monkeypatch)
     return copy
@@ -175,7 +176,7 @@ def _golden(case: Path, found: str) -> None:
 
 @pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.name)
 def test_a_wrong_configuration_is_refused(case: Path, folder: Path) -> None:
-    result = CliRunner().invoke(build(["check"]), ["check", str(folder / "forebay.toml")])
+    result = CliRunner().invoke(build(["check"]), ["check", "forebay.toml"])
     assert result.exit_code == 2, result.output
     _golden(case, result.stdout)
 

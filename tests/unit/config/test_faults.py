@@ -50,7 +50,10 @@ def faults_of(data: dict[str, Any]) -> list[str]:
             {"ratio": "car"},
             "ratio: must be a number or one of auto, not 'car' (correct it: Its ratio)",
         ),
-        ({"login": 3}, "login: must be a table, not 3 (begin it with its name in brackets)"),
+        (
+            {"login": 3},
+            "login: must be a table, not 3 (begin it with [login] on a line of its own)",
+        ),
         ({"login": {"user": ""}}, "login.user: must not be empty (correct it: Who)"),
         (
             {"login": {"user": "far too long"}},
@@ -65,7 +68,11 @@ def faults_of(data: dict[str, Any]) -> list[str]:
             {"groups": {"fast": {"perod": 1}}},
             "groups.fast.perod: is unknown (did you mean 'period'?)",
         ),
-        ({"tags": [{}, 4]}, "tags[1]: must be a table, not 4 (begin it with its name in brackets)"),
+        (
+            {"tags": [{}, 4]},
+            "tags[1]: must be a table, not 4 (begin it with [[tags]] on a line of its own)",
+        ),
+        ({"period": "1 s"}, "period: is unknown (it belongs in [groups.default])"),
         ({"trusted": [5]}, "trusted[0]: must be a path in quotes, not 5 (correct it: see {ref})"),
     ],
 )
