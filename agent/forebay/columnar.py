@@ -126,6 +126,15 @@ def peek_schema_id(payload: bytes) -> int:
     return schema_id
 
 
+def peek_schema(payload: bytes) -> tuple[str, str, int]:
+    """Give source, group and number of tags of a SCHEMA payload; JournalCorrupt if it is none.
+
+    Whether the content gives its id is left to `decode_schema`, which takes fifty times as long.
+    """
+    message = _parse(pb.Schema, payload)
+    return message.source, message.group, len(message.tags)
+
+
 def decode_batch(payload: bytes, schema: Schema) -> Batch:
     """Decode a BATCH payload. JournalCorrupt if the bytes do not fit themselves or `schema`."""
     message = _parse(pb.Batch, payload)

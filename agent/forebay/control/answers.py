@@ -12,13 +12,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from forebay import __version__
-from forebay.columnar import decode_anchor, decode_gap, decode_schema, peek_schema_id
 from forebay.control import problems
+from forebay.control.summaries import Summaries
 from forebay.control.view import (
     DeviceStatus,
     JournalStatusReply,
     LedgerLine,
-    RecordSummary,
     SegmentStatus,
     StatusReply,
     StreamStatus,
@@ -27,17 +26,17 @@ from forebay.control.view import (
     UplinkStatus,
 )
 from forebay.forwarding.status import backlog
-from forebay.model import Position, RecordKind, Stream
+from forebay.model import Position, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from forebay.acquisition.session import Session
     from forebay.config.load import LoadedConfig
+    from forebay.control.view import RecordSummary
     from forebay.forwarding.forwarder import Forwarder
     from forebay.interfaces import Seams
     from forebay.journal.journal import Journal
-    from forebay.model import Record
     from forebay.pipeline.intake import Pipeline
     from forebay.pipeline.shadow import Shadow
 
@@ -65,6 +64,9 @@ class Answers:
         self._forwarders = {forwarder.name: forwarder for forwarder in forwarders}
         self._keys = tuple(
             TagKey(schema.source, schema.tags[column].name) for schema, column in shadow.walk()
+        )
+        self._summaries = Summaries(
+            (schema for device in loaded.devices for schema in device.spec.schemas), journal.schema
         )
         self._began_s = seams.clock.monotonic_s()
         self._rates: deque[tuple[float, int]] = deque([(self._began_s, 0)], maxlen=64)
@@ -282,49 +284,15 @@ class Answers:
         newest = heads[-1]
         first = seq_from or max(newest.first_seq, newest.next_seq - limit)
         after = Position(newest.stream, newest.epoch, first - 1)
-        found: list[Record] = []
+        found: list[RecordSummary] = []
         while len(found) < limit and after.seq < newest.next_seq - 1:
             records = await self._journal.read(after, SHOW_BYTES)
             if not records:
                 break
-            found += records
             after = records[-1].position
-        return [self._summary(record) for record in found[:limit]]
-
-    def _summary(self, record: Record) -> RecordSummary:
-        position = record.position
-        return RecordSummary(
-            stream=position.stream.value,
-            epoch=position.epoch,
-            seq=position.seq,
-            kind=record.kind.name.lower(),
-            samples=record.samples,
-            bytes=len(record.payload),
-            time_min_ns=record.time_min_ns,
-            time_max_ns=record.time_max_ns,
-            text=self._text(record),
-        )
-
-    def _text(self, record: Record) -> str:
-        match record.kind:
-            case RecordKind.BATCH:
-                try:
-                    schema = self._journal.schema(peek_schema_id(record.payload))
-                except KeyError:
-                    return "of an unknown schema"
-                return f"{schema.source} {schema.group}"
-            case RecordKind.SCHEMA:
-                schema = decode_schema(record.payload)
-                return f"{schema.source} {schema.group}: {len(schema.tags)} tags"
-            case RecordKind.GAP:
-                gap = decode_gap(record.payload)
-                count = "an unknown number of" if gap.samples is None else str(gap.samples)
-                return f"{gap.cause.name.lower()}: {count} samples {gap.source}".rstrip()
-            case RecordKind.ANCHOR:
-                anchor = decode_anchor(record.payload)
-                return (
-                    f"boot {anchor.boot_id[:8]}, clock {'synced' if anchor.synced else 'unsynced'}"
-                )
+            found += await self._summaries.of(records[: limit - len(found)])
+            del records  # before the next ones come: each may hold 16 MiB
+        return found
 
 
 def _rss_bytes() -> int:
