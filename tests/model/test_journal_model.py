@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from forebay.columnar import decode_gap
@@ -104,6 +104,7 @@ class Model:
         assert list(there) == list(range(len(self.samples) - len(there), len(self.samples)))
         assert all(self.samples[name] == samples for name, samples in there.items())
         account = journal.ledger(T, cursor)
+        assert account.balanced
         quarantined = {n: s for n, s in self.refused.items() if n in self.taken}
         assert account.produced == sum(self.samples)
         assert account.pending == sum(s for n, s in there.items() if n not in self.taken)
@@ -147,3 +148,31 @@ async def test_roomy(actions: list[tuple[str, object]]) -> None:
 @given(st.lists(ACTIONS, min_size=15, max_size=50))
 async def test_tight(actions: list[tuple[str, object]]) -> None:
     await Model(JournalLimits(24 << 10, 1e9, 4096, 1 << 20)).run(actions)
+
+
+@settings(max_examples=60)
+@given(st.lists(ACTIONS, min_size=15, max_size=50), st.data())
+async def test_a_loss_that_nobody_names_shows(
+    actions: list[tuple[str, object]], data: st.DataObject
+) -> None:
+    """After any history, a segment that goes without a gap is missing from the account."""
+    model = Model(JournalLimits(24 << 10, 1e9, 4096, 1 << 20))
+    await model.run(actions)
+    async with Journal(DIRECTORY, model.limits, seams(model.disk)) as journal:
+        cursor = journal.cursor("cloud")
+        await _quiet(journal)
+        catalog = journal._catalog  # noqa: SLF001 - behind the journal's back is the point
+        unread = [
+            segment
+            for segment in catalog.segments(T)[:-1]
+            if segment.first > cursor.get(T) and segment.summary.samples
+        ]
+        assume(unread)
+        assert journal.ledger(T, cursor).balanced
+        segment = data.draw(st.sampled_from(unread))
+        model.disk.unlink(segment.path)
+        catalog.drop(segment)
+        account = journal.ledger(T, cursor)
+        parts = account.delivered + account.pending + account.gapped + account.quarantined
+        assert not account.balanced
+        assert account.produced - parts == segment.summary.samples

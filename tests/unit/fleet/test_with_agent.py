@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from forebay.columnar import encode_batch, encode_schema
 from forebay.forwarding.forwarder import Forwarder
 from forebay.interfaces import Head, Offer
-from forebay.journal.journal import Entry, Journal, JournalLimits
+from forebay.journal.journal import Account, Entry, Journal, JournalLimits
 from forebay.journal.record import NO_CHAIN, next_chain
 from forebay.model import Batch, Position, RecordKind, Schema, Stream, Tag, ValueType
 from forebay.testing.records import make_record
@@ -144,3 +148,41 @@ async def test_journal_and_server_chain_alike(tmp_path: Path) -> None:
         for record in records:
             chain = next_chain(chain, record.hash)
         assert server.read_json("ledger")["lines"][0]["chain"] == chain.hex()
+
+
+@pytest.mark.parametrize("more", [2, 12])
+async def test_a_journal_that_went_back_in_time_is_refused(tmp_path: Path, more: int) -> None:
+    """Even once it has more records than the server, nothing of it passes for what the server has.
+
+    `more` records are written after the copy is put back; the server has seen ten by then.
+    """
+    directory, copy = tmp_path / "journal", tmp_path / "copy"
+
+    async def forward(begin: int, count: int, *, seed: int = 1, refused: bool = False) -> Account:
+        seams = replace(make_seams(), rng=random.Random(seed))
+        async with Journal(directory, LIMITS, seams) as journal:
+            settings = settings_for(server)
+            uplink = SPEC.build("cloud", settings, make_seams())
+            forwarder = Forwarder("cloud", uplink, settings, journal, GATEWAY, make_seams())
+            await journal.submit([entry(begin + n) for n in range(count)])
+            async with running(forwarder):
+                if refused:
+                    await until(lambda: "restored" in forwarder.status().last_hint)
+                    assert forwarder.status().records_sent == 0
+                else:
+                    assert await forwarder.drain(600)
+            return journal.ledger(Stream.TELEMETRY, journal.cursor("cloud"))
+
+    with FleetServer(tmp_path) as server:
+        await forward(0, 3)
+        await asyncio.to_thread(shutil.copytree, directory, copy)
+        before = await forward(3, 10)
+        assert before.delivered == before.produced == 13_000
+        await asyncio.to_thread(shutil.rmtree, directory)
+        await asyncio.to_thread(copy.rename, directory)
+        after = await forward(100, more, refused=True)
+        assert (after.delivered, after.pending) == (3_000, more * 1000)
+        assert server.read_json("ledger", "--verify")["verified"]["samples"] == 13_000
+        await asyncio.to_thread(directory.rename, copy)
+        account = await forward(200, 5, seed=2)
+        assert account.delivered == 5_000

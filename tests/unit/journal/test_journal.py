@@ -317,6 +317,36 @@ async def test_old_segments_go_by_age() -> None:
         assert account.produced == 29 == account.pending + account.gapped
 
 
+class BootClock(FakeClock):
+    """Starts in 1970, as a box without a battery does; a test sets and disciplines it."""
+
+    disciplined = False
+
+    def synced(self) -> bool:
+        return self.disciplined
+
+
+async def test_a_clock_that_is_set_after_boot_makes_nothing_old() -> None:
+    clock = BootClock(wall_ns=0)
+    async with journal(FaultyDisk(), SMALL, clock=clock) as log:
+        cursor = log.cursor("cloud")
+        await log.submit([entry(n, size=1000, samples=1) for n in range(1, 30)])
+        before = [s.file for s in log.segments() if s.sealed]
+        clock.step_wall(1.7e9)
+        await clock.advance(130)
+        clock.disciplined = True
+        await clock.advance(130)
+        await log.submit([entry(n, size=1000, samples=1) for n in range(30, 50)])
+        assert [s.file for s in log.segments() if s.sealed][: len(before)] == before
+        assert log.ledger(T, cursor) == Account(49, 0, 49, 0, 0)
+        assert len([s for s in log.segments() if s.sealed]) > len(before)
+        await clock.advance(300)
+        await log.wait_beyond(Position(T, log.heads()[-1].epoch, 49))
+        account = log.ledger(T, cursor)
+        assert account.balanced
+        assert account.gapped, "what came behind was sealed under a good clock and is old now"
+
+
 def test_the_directory_is_readable_by_its_group_only(tmp_path: Path) -> None:
     from forebay.files import SystemDisk
 

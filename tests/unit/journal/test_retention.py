@@ -77,6 +77,24 @@ def test_a_clock_that_went_back_never_drops_the_younger_first() -> None:
     assert drops[0][:2] == ("telemetry", 0)
 
 
+def test_nothing_grows_old_by_a_clock_that_may_be_wrong() -> None:
+    assert plan({E: held(E, 1, 1, 1, age_s=200)}, LIMITS, None) == ()
+    over = plan({T: held(T, 300, 300, 300, 300, age_s=200)}, LIMITS, None)
+    assert [d.cause for d in over] == [GapCause.RETENTION_BYTES] * 2
+
+
+def test_what_was_sealed_by_an_undisciplined_clock_ages_with_the_next_that_was_not() -> None:
+    one, two, three, active = held(E, 1, 1, 1, 1, age_s=200)
+    fake = [replace(h, sealed_ns=1, synced=False) for h in (one, two, three)]
+    assert dropped(events=[*fake, active]) == []
+    assert dropped(events=[fake[0], two, fake[2], active]) == [
+        ("events", 0, "RETENTION_AGE"),
+        ("events", 1, "RETENTION_AGE"),
+    ]
+    young = replace(two, sealed_ns=NOW_NS)
+    assert dropped(events=[fake[0], young, fake[2], active]) == []
+
+
 @given(
     st.lists(st.integers(1, 400), min_size=1, max_size=12),
     st.lists(st.integers(1, 400), min_size=1, max_size=12),
