@@ -186,3 +186,39 @@ async def test_a_journal_that_went_back_in_time_is_refused(tmp_path: Path, more:
         await asyncio.to_thread(directory.rename, copy)
         account = await forward(200, 5, seed=2)
         assert account.delivered == 5_000
+
+
+async def test_losses_and_new_servers_are_no_journal_that_went_back(tmp_path: Path) -> None:
+    """Server and gateway rightly chain differently over what retention dropped: never refused."""
+    limits = replace(LIMITS, max_bytes=64 << 10, segment_bytes=8 << 10)
+    settings_of: list[GrpcSettings] = []
+    told: list[str] = []
+
+    async def life(begin: int, count: int, *, drain: bool = True) -> Account:
+        async with Journal(tmp_path / "journal", limits, make_seams()) as journal:
+            uplink = SPEC.build("cloud", settings_of[-1], make_seams())
+            forwarder = Forwarder("cloud", uplink, settings_of[-1], journal, GATEWAY, make_seams())
+            for n in range(begin, begin + count):
+                await journal.submit([entry(n)])
+            async with running(forwarder):
+                if drain:
+                    assert await forwarder.drain(600)
+                told.append(forwarder.status().last_hint)
+            return journal.ledger(Stream.TELEMETRY, journal.cursor("cloud"))
+
+    for begin, name in enumerate(("first", "second")):
+        (tmp_path / name).mkdir()
+        with FleetServer(tmp_path / name) as server:
+            settings_of.append(settings_for(server))
+            await life(begin * 1000, 20)
+            server.kill()
+            away = await life(begin * 1000 + 20, 150, drain=False)
+            assert away.gapped > 0
+            await asyncio.to_thread(server.start)
+            for again in (200, 210, 220):
+                account = await life(begin * 1000 + again, 5)
+                assert account.balanced
+                assert account.pending == 0
+            lines = server.read_json("ledger")["lines"]
+            assert sum(line["gapped"] for line in lines) > 0
+    assert not [hint for hint in told if "restored" in hint]

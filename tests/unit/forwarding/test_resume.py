@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from forebay.errors import UplinkMisbehaved
 from forebay.forwarding import resume
-from forebay.interfaces import Head, Resume
+from forebay.interfaces import Head, Resume, Terms
 from forebay.model import Position, Stream
+from forebay.testing.records import make_record
+from support.memory_journal import MemoryJournal
+
+if TYPE_CHECKING:
+    from forebay.model import Record
 
 T = Stream.TELEMETRY
 
@@ -68,3 +76,52 @@ def test_a_tail_that_the_disk_has_lost_of_an_older_epoch_holds_nothing_up() -> N
     heads = [Head(Stream.TELEMETRY, 1, 1, 10), Head(Stream.TELEMETRY, 2, 1, 4)]
     start = resume.plan(heads, [Resume(Stream.TELEMETRY, 1, 12), Resume(Stream.TELEMETRY, 2, 1)])
     assert start.after[Stream.TELEMETRY] == Position(Stream.TELEMETRY, 2, 1)
+
+
+def chain_of(*records: Record) -> bytes:
+    chain = bytes(32)
+    for record in records:
+        chain = hashlib.sha256(chain + record.hash).digest()
+    return chain
+
+
+RECORDS = [make_record(seq, bytes([seq])) for seq in range(1, 10)]
+OTHERS = [make_record(seq, bytes([seq, seq])) for seq in range(1, 10)]
+E = RECORDS[0].position.epoch
+
+
+def terms(seq: int, chain: bytes, incarnation: str = "one") -> Terms:
+    return Terms(incarnation, (Resume(T, E, seq, chain),), 1, 1)
+
+
+async def test_a_chain_that_differs_is_refused() -> None:
+    journal = MemoryJournal(*RECORDS)
+    cursor = journal.cursor("cloud")
+    for seq in (1, 5, 9):
+        await resume.verify(terms(seq, chain_of(*RECORDS[:seq])), journal, cursor)
+        with pytest.raises(UplinkMisbehaved, match="other records") as caught:
+            await resume.verify(terms(seq, chain_of(*OTHERS[:seq])), journal, cursor)
+        assert "restored from an older copy" in caught.value.hint
+
+
+async def test_what_cannot_be_reckoned_is_not_compared() -> None:
+    journal = MemoryJournal(*RECORDS)
+    cursor = journal.cursor("cloud")
+    await resume.verify(terms(5, b""), journal, cursor)
+    await resume.verify(terms(0, bytes(32)), journal, cursor)
+    journal.drop(T, 3)
+    await resume.verify(terms(5, chain_of(*OTHERS[:5])), journal, cursor)
+
+
+async def test_the_destinations_last_word_is_where_reckoning_begins() -> None:
+    """What it has before that it may have got without the records that this journal dropped."""
+    journal = MemoryJournal(*RECORDS)
+    cursor = journal.cursor("cloud")
+    theirs = chain_of(RECORDS[3])
+    resume.testify(terms(4, theirs).resume, "one", cursor)
+    journal.drop(T, 3)
+    await resume.verify(terms(6, chain_of(*RECORDS[3:6])), journal, cursor)
+    with pytest.raises(UplinkMisbehaved):
+        await resume.verify(terms(6, chain_of(RECORDS[3], *OTHERS[4:6])), journal, cursor)
+    await resume.verify(terms(6, chain_of(*OTHERS[:6]), "two"), journal, cursor)
+    await resume.verify(terms(3, chain_of(*OTHERS[:3])), journal, cursor)

@@ -97,21 +97,30 @@ def test_welcome() -> None:
         incarnation="a",
         committed=[
             pb.Committed(stream=pb.AUDIT, epoch=5, committed_seq=6),
+            pb.Committed(stream=pb.BULK, epoch=5, committed_seq=6, chain=bytes(range(32))),
+            pb.Committed(stream=pb.EVENTS, epoch=5, committed_seq=6, chain=b"short"),
             pb.Committed(stream=9, epoch=5, committed_seq=6),  # type: ignore[arg-type]
         ],
         credit_bytes=10,
     )
     terms = codec.terms(welcome)
-    assert terms.resume == (Resume(Stream.AUDIT, 5, 6),)
+    assert terms.resume == (
+        Resume(Stream.AUDIT, 5, 6),
+        Resume(Stream.BULK, 5, 6, bytes(range(32))),
+        Resume(Stream.EVENTS, 5, 6),
+    )
     assert (terms.incarnation, terms.credit_bytes) == ("a", 10)
     assert terms.max_record_bytes == codec.DEFAULT_MAX_RECORD_BYTES
 
 
 def test_ack_with_a_record_refused_for_good() -> None:
-    ack = pb.Ack(committed=pb.Committed(stream=pb.BULK, epoch=5, committed_seq=6), credit_bytes=1)
+    committed = pb.Committed(stream=pb.BULK, epoch=5, committed_seq=6, chain=bytes(32))
+    ack = pb.Ack(committed=committed, credit_bytes=1)
     ack.rejected.add(seq=4, code="BadDecodingError", permanent=True)
     expected = Receipt(
-        Resume(Stream.BULK, 5, 6), 1, ((Position(Stream.BULK, 5, 4), "BadDecodingError"),)
+        Resume(Stream.BULK, 5, 6, bytes(32)),
+        1,
+        ((Position(Stream.BULK, 5, 4), "BadDecodingError"),),
     )
     assert codec.receipt(ack) == expected
 
