@@ -2,7 +2,7 @@
 #   make demo                     the main job, live, with an outage in the middle (DEMO_SECONDS=20 ends by itself)
 #   make test [ARGS="-k journal"] all tests, after setting up the foreign servers they talk to
 #   make check                    lint, format, types, import contracts, generated code fresh
-#   make bench [ONLY=prefix]      measurements as a table and bench/results/latest.json
+#   make bench [ONLY=prefix]      measurements as a table and bench/results/latest.json (latest-PREFIX.json)
 #   make fuzz [N=2000] [ARGS=..]  every property test with N examples each
 #   make crash [N=2000]           modelled power cuts over everything the journal does, one seed each
 #   make proto                    generated code from proto/
@@ -45,7 +45,7 @@ lock:
 	@scripts/lock
 
 clean:
-	@rm -rf .venv .cache .hypothesis build dist tests/testbeds/node_modules
+	@rm -rf .venv .cache .hypothesis .ruff_cache .import_linter_cache .coverage build dist tests/testbeds/node_modules bench/results/latest-*.json
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.made:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import textwrap
 from functools import cache
@@ -103,6 +105,34 @@ def test_python_keeps_the_rules() -> None:
     assert not broken, "\n".join(broken)
     unused = ALLOWED.keys() - {(f.path, f.rule, f.where) for f in found}
     assert not unused, f"nothing needs these any more: {unused}"
+
+
+def test_links_lead_somewhere() -> None:
+    """Relative links of every page, and every folder or file that they may lead to."""
+    places = {str(place) for path in tracked() for place in (Path(path), *Path(path).parents)}
+    found = [(path, link) for path, text in texts().items() for link in links_in(path, text)]
+    broken = [
+        f"{path}: {link}"
+        for path, link in found
+        if os.path.normpath(Path(path).parent / link) not in places
+    ]
+    assert not broken, "\n".join(broken)
+    assert ("README.md", "docs/guides/first-cloud.md") in found
+
+
+def links_in(path: str, text: str) -> list[str]:
+    """The relative links of a Markdown page, without what follows `#`."""
+    if not path.endswith(".md"):
+        return []
+    prose = re.sub(r"^```.*?^```|`[^`\n]*`", "", text, flags=re.DOTALL | re.MULTILINE)
+    targets = re.findall(r"\]\(([^)\s#]+)[^)]*\)", prose)
+    return [target for target in targets if "://" not in target and target[:7] != "mailto:"]
+
+
+def test_links_are_found() -> None:
+    page = "[a](x.md) ![b](../y.svg) [c](z.md#top) [d](https://e.org) [e](#f)\n```\n[g](h)\n```\n"
+    assert links_in("docs/a.md", page) == ["x.md", "../y.svg", "z.md"]
+    assert links_in("docs/a.py", page) == []
 
 
 def test_the_tree_is_seen() -> None:

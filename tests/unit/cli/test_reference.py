@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from contextlib import redirect_stdout, suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from typer.main import get_command
 
+from forebay.cli.demo import main as demo
 from forebay.cli.main import COMMANDS, build
+from forebay_fleet.cli import app as fleet
 
+README = Path(__file__).resolve().parents[3] / "README.md"
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "cli.md"
 SHARED = {"--json", "--socket", "--help"}
 
@@ -28,7 +33,15 @@ def offered() -> dict[str, set[str]]:
         found[name] = words - SHARED
 
     walk(get_command(build(COMMANDS)), "forebay")
+    found["forebay demo"] = demo_options()
     return found
+
+
+def demo_options() -> set[str]:
+    """The options of the demo, which reads its words by itself."""
+    with redirect_stdout(StringIO()) as help_text, suppress(SystemExit):
+        demo(["--help"])
+    return set(re.findall(r"--[a-z]+", help_text.getvalue())) - SHARED
 
 
 def documented() -> dict[str, set[str]]:
@@ -63,3 +76,25 @@ def test_every_command_takes_json() -> None:
                 leaves += inner.values()
             else:
                 assert "--json" in {word for option in leaf.params for word in option.opts}, name
+
+
+def test_the_readme_names_commands_that_exist_and_take_json_as_it_says() -> None:
+    text = README.read_text(encoding="utf-8")
+    programs: dict[str, Any] = {
+        "forebay": get_command(build(COMMANDS)),
+        "forebay-fleet": get_command(fleet),
+    }
+    named = []
+    for row in re.findall(r"^\| (`forebay.*?) \|", text, re.MULTILINE):
+        program = row[1:].split()[0]
+        phrases = [phrase.removeprefix(program).split() for phrase in re.findall(r"`(.*?)`", row)]
+        for words in phrases:
+            leaf = programs[program].commands[words[0]]
+            for word in words[1:] if hasattr(leaf, "commands") else ():
+                leaf = leaf.commands[word]
+            named.append(f"{program} {words[0]}")
+            options = {word for option in leaf.params for word in option.opts}
+            exempt = named[-1] in {"forebay-fleet serve", "forebay-fleet ca"}
+            assert exempt != ("--json" in options), named[-1]
+    assert "All but `forebay-fleet serve` and `ca` take `--json`" in text
+    assert len(named) >= 15

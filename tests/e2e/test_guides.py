@@ -1,0 +1,143 @@
+"""The guides, followed word for word: every command that they show is run, in their order.
+
+Only three things differ from a reader's table: where the meter is, the server's port, and that
+commands which run until Ctrl-C run beside the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import pytest
+
+from forebay.control.address import Answer, knock
+from forebay.testing.modbus_server import ModbusServer
+from support.processes import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+
+GUIDES = Path(__file__).resolve().parents[2] / "docs/guides"
+LASTING = ("forebay-fleet serve", "forebay run")
+
+
+class Shell:
+    """A reader's terminal in one directory; what lasts ends with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._stack = folder, AsyncExitStack()
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("FOREBAY_")}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        self._environ = clean | {"PATH": path, "PWD": str(folder), "COLUMNS": "200"}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def type(self, line: str) -> tuple[int, str]:
+        """Run one line; give its exit code and output, or 0 and nothing for what lasts."""
+        if line.startswith("export "):
+            for name, value in re.findall(r"(\w+)=(\S+)", line):
+                self._environ[name] = value.replace("$PWD", str(self.folder))
+            return 0, ""
+        if line.startswith(LASTING):
+            await self._start(line)
+            return 0, ""
+        process = await self._spawn(line, asyncio.subprocess.PIPE)
+        out, _ = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, out.decode()
+
+    async def until(self, line: str, good: Callable[[str], object]) -> str:
+        """Run one line again and again until it succeeds with an output that is good."""
+        seen = ""
+        try:
+            async with asyncio.timeout(40):
+                while True:
+                    code, seen = await self.type(line)
+                    if code == 0 and good(seen):
+                        return seen
+        except TimeoutError:
+            pytest.fail(f"{line}: never good; last seen:\n{seen}")
+
+    async def _start(self, line: str) -> None:
+        process = await self._spawn(line, asyncio.subprocess.DEVNULL)
+
+        async def end() -> None:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+        self._stack.push_async_callback(end)
+
+    async def _spawn(self, line: str, out: int) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *line.split(),
+            cwd=self.folder,
+            env=self._environ,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=out,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+
+
+def blocks(guide: str, kind: str) -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", guide, re.DOTALL)
+
+
+def watts(area: str, address: int) -> int:
+    """Give the halves of the float32 12345.0, the high one at even addresses."""
+    del area
+    return 0xE400 if address % 2 else 0x4640
+
+
+async def test_from_the_first_plc_to_the_cloud(tmp_path: Path) -> None:
+    first, second = ((GUIDES / f"first-{name}.md").read_text("utf-8") for name in ("plc", "cloud"))
+    port = str(free_port())
+    async with ModbusServer(watts) as meter, Shell(tmp_path) as shell:
+        (toml,), (csv,), (uplink,) = (
+            blocks(first, "toml"),
+            blocks(first, "csv"),
+            blocks(second, "toml"),
+        )
+        toml = toml.replace('"192.0.2.20"', f'"127.0.0.1"\nport = {meter.port}')
+        (tmp_path / "forebay.toml").write_text(toml + uplink.replace("7443", port), "utf-8")
+        (tmp_path / "meter.csv").write_text(csv, "utf-8")
+        lines = "".join(blocks(second, "console")).splitlines()
+        typed = [line[2:].replace("7443", port) for line in lines if line.startswith("$ ")]
+        done = await follow(shell, typed)
+    assert [line.split()[:2] for line in typed].count(["forebay-fleet", "ca"]) == 3
+    assert done["forebay check"] in second
+    assert "connected" in done["forebay uplinks"]
+    assert "telemetry" in done["forebay ledger"]
+    assert len(done["forebay-fleet query"].splitlines()) == 4
+    assert done["forebay-fleet query"].count(" 12.345  kW ") == 3
+
+
+async def follow(shell: Shell, typed: list[str]) -> dict[str, str]:
+    """Type the lines; give what each command said at last, by its first two words."""
+    good: dict[str, Callable[[str], object]] = {
+        "forebay uplinks": lambda text: "connected" in text,
+        "forebay ledger": lambda text: "balances" in text,
+        "forebay-fleet query": lambda text: text.count(" Good ") == 3,
+    }
+    done = {}
+    for line in typed:
+        command = " ".join(line.split()[:2])
+        if command in good:
+            done[command] = await shell.until(line, good[command])
+            continue
+        code, done[command] = await shell.type(line)
+        assert code == 0, f"{line}\n{done[command]}"
+    assert knock(shell.folder / "control.sock") is Answer.LIVE
+    return done
