@@ -216,6 +216,8 @@ async def test_losses_and_new_servers_are_no_journal_that_went_back(tmp_path: Pa
             assert away.gapped > 0
             await asyncio.to_thread(server.start)
             for again in (200, 210, 220):
+                if again == 220:
+                    (tmp_path / "journal" / "cursors" / "cloud.json").unlink()
                 account = await life(begin * 1000 + again, 5)
                 assert account.balanced
                 assert account.pending == 0

@@ -134,6 +134,8 @@ async def test_who_comes_later_was_never_given_what_is_gone() -> None:
             await log.submit([entry(n, size=1000, samples=n)])
             first.advance((await log.read(first.get(T), 1 << 20))[-1].position)
             log._cursors.save()  # noqa: SLF001 - the save that happens each second
+        for _ in range(3):
+            await log.submit([])  # retention, which follows each commit, has come to its end
         produced = log.ledger(T, first).delivered
         late = log.ledger(T, log.cursor("late"))
         there = sum(s.samples for s in log.segments())
