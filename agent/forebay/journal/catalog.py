@@ -28,7 +28,7 @@ from forebay.journal.segment import (
 from forebay.model import Position, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Callable, Container, Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -235,6 +235,20 @@ class Catalog:
     def is_damaged(self, position: Position) -> bool:
         """Whether the record is known to be damaged."""
         return (position.epoch, position.seq) in self._damaged[position.stream]
+
+    def picture(self, stream: Stream) -> tuple[View, Callable[[Position], int]]:
+        """Give the stream as it is now, and what counts damaged samples in just that picture.
+
+        Retention may go on meanwhile: damage in segments that are not in the view does not count.
+        """
+        marks = self._damaged[stream]
+        view = self.view(stream)
+        there = {at: n for at, n in marks.items() if view.find(Position(stream, *at))}
+
+        def damaged(after: Position) -> int:
+            return sum(n for place, n in there.items() if place > after[1:])
+
+        return view, damaged
 
     def damaged_samples(self, after: Position) -> int:
         """Count the samples of damaged batches behind `after`."""

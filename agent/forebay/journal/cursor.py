@@ -131,14 +131,14 @@ class Cursor:
             place, target = self._places[stream], self._targets[stream]
             if place.position == target:
                 return None
-            view = catalog.view(stream)
+            view, damaged = catalog.picture(stream)
             segment = view.find(target)
             rows = None
             if segment is not None and segment.last != target:
                 rows = cache.peek(segment)
                 if rows is None and not blind:
                     return segment
-            moved = ledger.move(view, place, target, rows, catalog.damaged_samples)
+            moved = ledger.move(view, place, target, rows, damaged)
             self._places[stream] = self._quarantine(moved, view)
             return None
 
@@ -149,7 +149,10 @@ class Cursor:
     def account(self, stream: Stream, catalog: Catalog, cache: IndexCache) -> Account:
         """Give the account of `stream`, as of the last place that could be settled."""
         self.settle(stream, catalog, cache)
-        return ledger.account(catalog.view(stream), self._places[stream], catalog.damaged_samples)
+        with self._lock:  # retention drops silently only what lies before the place of this moment
+            place = self._places[stream]
+            view, damaged = catalog.picture(stream)
+        return ledger.account(view, place, damaged)
 
     def unsaved(self) -> Unsaved | None:
         """Give what to write, or None if nothing changed since the last save."""
