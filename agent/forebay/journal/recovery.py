@@ -226,6 +226,9 @@ class Recovery:
         records: its numbers are not used again.
         """
         if blank and newest:
+            before = self._catalog.segments(state.stream)[-1:]
+            if before and before[0].header.epoch != header.epoch:
+                self._tail(before[0], header.before)
             state.end = End(header.epoch, header.first_seq, header.before, header.chain)
             state.last_written_ns = max(state.last_written_ns, header.created_ns)
             return
@@ -297,6 +300,8 @@ class Recovery:
             if before is not None and before.header.epoch == head.epoch:
                 last, after = before.summary.last_seq, before.summary.after
                 self._hole(segment, last + 1, head.first_seq, head.before.counted - after.counted)
+            elif before is not None:
+                self._tail(before, head.before)
             if summary.last_seq - head.first_seq + 1 > summary.count:
                 due, counted = head.first_seq, head.before.counted
                 for row in self._cache.load(segment):
@@ -305,6 +310,18 @@ class Recovery:
                     own = int(row["samples"]) if row["kind"] == RecordKind.BATCH else 0
                     due, counted = seq + 1, until + own
             before = segment
+
+    def _tail(self, last: Segment, totals: Totals) -> None:
+        """Account for the torn end of an epoch, where `totals` stand before the next one's records.
+
+        The start that found it began the new epoch, but the power went before its gap was durable.
+        """
+        head, summary = last.header, last.summary
+        samples = totals.counted - summary.after.counted
+        if samples > 0:
+            seq, times = summary.last_seq + 1, (summary.time_min_ns, summary.time_max_ns)
+            damage = Damage(last.stream, head.epoch, seq, seq, samples, *times)
+            self._gap(damage, GapCause.UNCLEAN_SHUTDOWN)
 
     def _hole(self, segment: Segment, due: int, seq: int, samples: int) -> None:
         """Account for the seqs from `due` up to the one before `seq`, if there are any."""

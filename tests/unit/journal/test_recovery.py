@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -131,6 +133,24 @@ async def test_a_torn_record_with_a_whole_header_is_named_and_counted() -> None:
         (GapCause.UNCLEAN_SHUTDOWN, 3, 3, 3)
     ]
     assert (account.produced, account.pending, account.gapped) == (6, 3, 3)
+
+
+async def test_a_start_that_dies_before_its_gap_is_durable_leaves_it_to_the_next() -> None:
+    """At every change of the disk that the second start makes: the torn record stays accounted."""
+    for changes in range(1, 40):
+        disk = FaultyDisk()
+        await crashed(disk, 3)
+        disk.flip(segment_paths(disk)[0], (HEADER_BYTES + 2 * RECORD + RECORD_HEADER_BYTES) * 8)
+        disk.cut_after(changes)
+        with contextlib.suppress(JournalFailed):
+            async with journal(disk):
+                pass
+        disk = disk.reboot(random.Random(changes))
+        for _ in range(2):
+            async with journal(disk) as log:
+                account = log.ledger(T, log.cursor("cloud"))
+                assert account.balanced, (changes, account)
+                assert account.pending == 3, changes
 
 
 @pytest.mark.parametrize("where", [0, 9, 50, RECORD_HEADER_BYTES, RECORD_HEADER_BYTES + 63])
