@@ -20,7 +20,14 @@ from forebay.columnar import encode_anchor
 from forebay.control.answers import Answers
 from forebay.control.server import ControlServer
 from forebay.errors import JournalFailed
-from forebay.events import AGENT_STARTED, AGENT_STOPPED, AGENT_STOPPING, JOURNAL_FAILED, Events
+from forebay.events import (
+    AGENT_STARTED,
+    AGENT_STOPPED,
+    AGENT_STOPPING,
+    CONFIG_WARNED,
+    JOURNAL_FAILED,
+    Events,
+)
 from forebay.files import SystemDisk
 from forebay.forwarding.forwarder import Forwarder
 from forebay.interfaces import Seams
@@ -103,6 +110,8 @@ async def serve(loaded: LoadedConfig, seams: Seams, stop: asyncio.Event) -> None
         segment_bytes=config.journal.segment_size,
         ring_bytes=config.journal.memory,
     )
+    for fault in loaded.warnings:
+        seams.events.emit(CONFIG_WARNED, path=fault.path, error=fault.message, hint=fault.hint)
     async with Journal(config.journal.directory, limits, seams) as journal:
         await journal.submit([anchor(seams.clock)])
         enabled = [device for device in loaded.devices if device.spec.settings.enabled]

@@ -114,6 +114,9 @@ UPLINK_FAILED = Event(
     "uplink_failures",
     ("uplink",),
 )
+CONFIG_WARNED = Event(
+    "config_warned", "warning", "Faults that did not forbid a start.", "config_warnings"
+)
 AGENT_STARTED = Event("agent_started", "info", "Starts of the agent.", "agent_starts")
 AGENT_STOPPING = Event("agent_stopping", "info", "Orderly stops begun.", "agent_stops_begun")
 AGENT_STOPPED = Event("agent_stopped", "info", "Orderly stops of the agent.", "agent_stops")
