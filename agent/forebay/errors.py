@@ -13,7 +13,6 @@
     │   └── JournalLocked      another process owns the directory
     ├── UplinkError
     │   ├── UplinkUnavailable  retry after `wait_s`
-    │   ├── UplinkRejected     quarantine these positions, go on
     │   └── UplinkMisbehaved   the peer broke the ack protocol: drop the session, say Hello again
     └── ControlError
         ├── ControlSocketUnusable  the control socket cannot be made: refuse to start
@@ -23,7 +22,7 @@
         └── RequestFailed          the agent could not answer: status 1
 
 The type decides what the program does; `hint` tells a person the next step. This module knows no
-other part of Forebay but the model's `Position`.
+other part of Forebay.
 """
 
 from __future__ import annotations
@@ -33,8 +32,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from forebay.model import Position
 
 
 class ForebayError(Exception):
@@ -143,15 +140,6 @@ class UplinkUnavailable(UplinkError):
         """Keep `wait_s` in seconds, or None if the destination asked for nothing."""
         super().__init__(message, hint=hint)
         self.wait_s = wait_s
-
-
-class UplinkRejected(UplinkError):
-    """The destination refused these records for good."""
-
-    def __init__(self, message: str, *, hint: str, positions: Sequence[Position]) -> None:
-        """Keep the refused `positions`."""
-        super().__init__(message, hint=hint)
-        self.positions = tuple(positions)
 
 
 class UplinkMisbehaved(UplinkError):

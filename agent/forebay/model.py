@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-MAX_TAGS_PER_SCHEMA = 100_000
 MAX_STRING_BYTES = 65_535
 
 
@@ -168,11 +167,6 @@ class Schema:
     def scales(self) -> NDArray[np.float64]:
         """Each column's scale, shape (n,)."""
         return np.array([t.scale for t in self.tags], np.float64)
-
-    @cached_property
-    def offsets(self) -> NDArray[np.float64]:
-        """Each column's offset, shape (n,)."""
-        return np.array([t.offset for t in self.tags], np.float64)
 
 
 class Sample(NamedTuple):

@@ -71,7 +71,6 @@ class _Samples:
     def __init__(self) -> None:
         self._rows: list[NDArray[np.int64]] = []
         self._tags: dict[str, int] = {}
-        self._widths: dict[tuple[int, int], int] = {}
 
     def add(self, batch: BatchView) -> None:
         """Keep (tag or -1 for a row of all, source time, receipt time, tags in it) of each row."""

@@ -1,6 +1,9 @@
-"""When to try again: pure arithmetic over back-off settings, failures so far and one random draw.
+"""When to try again.
 
-Owns the curve. Must not know clocks, sessions or why something failed.
+Pure arithmetic over back-off settings, failures so far and one random draw.
+
+Owns what a forwarder makes of the back-off curve of `settings`. Must not know clocks, sessions or
+why something failed.
 """
 
 from __future__ import annotations

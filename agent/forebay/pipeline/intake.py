@@ -106,20 +106,25 @@ class Pipeline:
         if out is None or not out.rows:
             return
         self.accepted_samples += out.samples
-        for part in split(out):
-            await self._take(part)
+        closed = [self._take(part) for part in split(out)]
+        if any(closed):
+            await self._hand_over()
 
-    async def _take(self, batch: Batch) -> None:
-        """Put a batch with its like, and hand them over if they are enough for a record."""
+    def _take(self, batch: Batch) -> bool:
+        """Put a batch with its like, and close them if they are enough for a record.
+
+        Gives whether they were closed. Never waits, so that what is accepted is taken whole.
+        """
         key = (batch.schema.id, batch.index is not None)
         waiting = self._open.get(key)
         if waiting is None:
             waiting = self._open[key] = _Open()
         waiting.batches.append(batch)
         waiting.nbytes += batch.nbytes
-        if waiting.nbytes >= BATCH_BYTES:
-            self._close_batch(key)
-            await self._hand_over()
+        if waiting.nbytes < BATCH_BYTES:
+            return False
+        self._close_batch(key)
+        return True
 
     def _staged(self, batch: Batch) -> Batch | None:
         out = batch

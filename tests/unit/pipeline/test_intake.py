@@ -20,6 +20,7 @@ from forebay.model import Batch, GapCause, RecordKind, Schema, Tag, ValueType
 from forebay.net import SystemNetwork
 from forebay.pipeline.intake import BATCH_BYTES, COMMIT_BYTES, ROOM_WAIT_S, Pipeline
 from forebay.pipeline.shadow import Shadow
+from forebay.pipeline.split import MAX_BATCH_BYTES
 from forebay.testing.clock import FakeClock
 
 if TYPE_CHECKING:
@@ -169,6 +170,20 @@ async def test_a_stop_in_the_middle_of_a_shortage_loses_nothing() -> None:
     await closing
     assert {e.kind for e in world.journal.entries} == {RecordKind.BATCH}
     assert sum(e.samples for e in world.journal.entries) == world.pipeline.accepted_samples
+
+
+async def test_a_batch_that_is_cut_is_taken_whole_even_if_a_stop_interrupts_it() -> None:
+    world = World()
+    world.journal.full = True
+    rows = 2 * MAX_BATCH_BYTES // 40
+    accepting = asyncio.create_task(world.pipeline.accept(scan(0, rows)), name="accept")
+    await world.clock.advance(0.1)
+    accepting.cancel()
+    await asyncio.wait([accepting])
+    assert world.pipeline.pending_samples() == rows * 10
+    world.journal.full = False
+    await world.pipeline.close()
+    assert sum(e.samples for e in world.journal.entries) == rows * 10
 
 
 async def test_what_is_submitted_at_once_stays_below_the_least_memory() -> None:

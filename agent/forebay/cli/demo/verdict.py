@@ -54,7 +54,7 @@ def judge(agent: dict[str, Any], server: dict[str, Any]) -> Verdict:
     return Verdict(
         produced=agent["produced"],
         delivered=server["samples"],
-        pending=agent["pending"] + abs(agent["delivered"] - server["samples"]),
+        pending=agent["pending"],
         gapped=agent["gapped"],
         quarantined=agent["quarantined"],
         duplicates=server["duplicates"],
