@@ -32,7 +32,7 @@ from forebay.files import SystemDisk
 from forebay.forwarding.forwarder import Forwarder
 from forebay.interfaces import Seams
 from forebay.journal.journal import Entry, Journal, JournalLimits
-from forebay.model import Anchor, RecordKind, Stream
+from forebay.model import Anchor, ClockState, RecordKind, Stream
 from forebay.net import SystemNetwork
 from forebay.pipeline.intake import Pipeline
 from forebay.pipeline.shadow import Shadow
@@ -143,7 +143,8 @@ async def serve(loaded: LoadedConfig, seams: Seams, stop: asyncio.Event) -> None
 
 def anchor(clock: Clock) -> Entry:
     """Give the record that ties this boot's monotonic clock to the wall clock as it is now."""
-    now = Anchor(clock.boot_id, clock.now_ns(), clock.boottime_ns(), clock.synced())
+    state = ClockState.SYNCED if clock.synced() else ClockState.UNSYNCED
+    now = Anchor(clock.boot_id, clock.now_ns(), clock.boottime_ns(), state)
     return Entry(
         stream=Stream.TELEMETRY,
         kind=RecordKind.ANCHOR,

@@ -17,7 +17,7 @@ import zstandard
 
 from forebay._proto import batch_pb2 as pb
 from forebay.errors import JournalCorrupt
-from forebay.model import Anchor, Batch, Gap, GapCause, Schema, Tag, ValueType
+from forebay.model import Anchor, Batch, ClockState, Gap, GapCause, Schema, Tag, ValueType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -249,14 +249,19 @@ def encode_anchor(anchor: Anchor) -> bytes:
         boot_id=anchor.boot_id,
         wall_ns=anchor.wall_ns,
         monotonic_ns=anchor.monotonic_ns,
-        synced=anchor.synced,
+        state=pb.ClockState.Name(anchor.state.value),
+        error_ns=anchor.error_ns,
     ).SerializeToString()
 
 
 def decode_anchor(payload: bytes) -> Anchor:
     """Decode an ANCHOR payload; JournalCorrupt if it is none."""
     m = _parse(pb.Anchor, payload)
-    return Anchor(m.boot_id, m.wall_ns, m.monotonic_ns, m.synced)
+    try:
+        state = ClockState(m.state)
+    except ValueError:
+        raise _corrupt("an anchor has an unknown state of the clock") from None
+    return Anchor(m.boot_id, m.wall_ns, m.monotonic_ns, state, m.error_ns)
 
 
 # --- columns --------------------------------------------------------------------------------------

@@ -280,26 +280,33 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the gateway says of itself when a session opens."""
+    """What the gateway says of itself when a session opens.
+
+    `delivered` is how far its own cursor is, one entry a stream that has begun: a destination that
+    keeps no account of its own gives it back as its `Terms.resume`.
+    """
 
     gateway: str
     boot_id: str
     session: int
     heads: tuple[Head, ...]
+    delivered: tuple[Resume, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
     """How far the destination has one stream's epoch.
 
-    Everything up to `committed_seq`, which is 0 for nothing. `chain` is its hash chain there (32
-    bytes, as `Journal.chain`), empty if it keeps none.
+    Everything up to `committed_seq`, which is 0 for nothing, and beyond it the `islands`: runs of
+    seqs, both ends inclusive, ascending. `chain` is its hash chain at `committed_seq` (32 bytes, as
+    `Journal.chain`), empty if it keeps none.
     """
 
     stream: Stream
     epoch: int
     committed_seq: int
     chain: bytes = b""
+    islands: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,10 +351,12 @@ class Uplink(Protocol):
         """
         ...
 
-    async def send(self, records: Sequence[Record]) -> None:
-        """Send durable records in order.
+    async def send(self, records: Sequence[Record], *, historical: bool) -> None:
+        """Send durable records of one stream, in order.
 
-        Returns when the transport has taken them, which promises nothing. Raises as `connect`.
+        `historical` says that they come from the backlog, behind newer ones that may be sent
+        already. Returns when the transport has taken them, which promises nothing. Raises as
+        `connect`.
         """
         ...
 

@@ -320,6 +320,20 @@ class GapCause(Enum):
     RETENTION_AGE = 4
     CORRUPT = 5
     NOT_POLLED = 6
+    STREAM_FULL = 7
+    QUARANTINED = 8
+
+
+class ClockState(Enum):
+    """What is known of the wall clock.
+
+    `UNSYNCED`: nothing has disciplined it since boot, it may be wrong by years. `HOLDOVER`: it was
+    disciplined in this boot and runs on by itself.
+    """
+
+    UNSYNCED = 1
+    SYNCED = 2
+    HOLDOVER = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,16 +364,18 @@ class Gap:
 class Anchor:
     """Ties the wall clock to the monotonic clock at one moment of one boot.
 
-    Readers mend times by it after a step.
+    Readers mend times by it: the records from here to the next anchor were stamped by the clock
+    that it describes.
 
-    `monotonic_ns` is CLOCK_BOOTTIME; `synced` says whether the kernel believed its clock to be
-    disciplined.
+    `monotonic_ns` is CLOCK_BOOTTIME; `error_ns` is the most that `wall_ns` may be off as the kernel
+    estimates it, 0 where nobody can know.
     """
 
     boot_id: str
     wall_ns: int
     monotonic_ns: int
-    synced: bool
+    state: ClockState
+    error_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,7 +386,8 @@ class Record:
 
     `samples` counts the samples of a BATCH, or those that a GAP accounts for and that no earlier
     record counted. `hash` is the SHA-256 of the payload as first written; `crc` is the CRC32C of
-    `payload` (RFC 3720, appendix B.4).
+    `payload` (RFC 3720, appendix B.4). A `revision` above 0 was thinned: `thinned` samples of its
+    first revision are gone, and `samples` are left.
     """
 
     position: Position
@@ -382,3 +399,4 @@ class Record:
     hash: bytes
     crc: int
     payload: bytes
+    thinned: int = 0

@@ -24,7 +24,7 @@ from forebay.columnar import (
     peek_schema_id,
 )
 from forebay.errors import JournalCorrupt
-from forebay.model import Anchor, Batch, Gap, GapCause, Schema, Tag, ValueType
+from forebay.model import Anchor, Batch, ClockState, Gap, GapCause, Schema, Tag, ValueType
 
 TYPES = list(ValueType)
 
@@ -176,7 +176,7 @@ def test_schema_gap_and_anchor_round_trip() -> None:
         Gap(GapCause.RETENTION_AGE, -5, 9, 0, "", 77, 3, 8),
     ):
         assert decode_gap(encode_gap(gap)) == gap
-    anchor = Anchor("boot", 1, 2, synced=True)
+    anchor = Anchor("boot", 1, 2, ClockState.SYNCED, 1500)
     assert decode_anchor(encode_anchor(anchor)) == anchor
 
 

@@ -31,6 +31,7 @@ class Transform(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DELTA: _ClassVar[Transform]
     XOR: _ClassVar[Transform]
     STRINGS: _ClassVar[Transform]
+    DECIMAL: _ClassVar[Transform]
 
 class ColumnRole(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -56,6 +57,15 @@ class GapCause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RETENTION_AGE: _ClassVar[GapCause]
     CORRUPT: _ClassVar[GapCause]
     NOT_POLLED: _ClassVar[GapCause]
+    STREAM_FULL: _ClassVar[GapCause]
+    QUARANTINED: _ClassVar[GapCause]
+
+class ClockState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CLOCK_STATE_UNSPECIFIED: _ClassVar[ClockState]
+    UNSYNCED: _ClassVar[ClockState]
+    SYNCED: _ClassVar[ClockState]
+    HOLDOVER: _ClassVar[ClockState]
 VALUE_TYPE_UNSPECIFIED: ValueType
 BOOL: ValueType
 INT8: ValueType
@@ -75,6 +85,7 @@ SHUFFLE: Transform
 DELTA: Transform
 XOR: Transform
 STRINGS: Transform
+DECIMAL: Transform
 COLUMN_ROLE_UNSPECIFIED: ColumnRole
 TIME: ColumnRole
 RECEIVED: ColumnRole
@@ -91,6 +102,12 @@ RETENTION_BYTES: GapCause
 RETENTION_AGE: GapCause
 CORRUPT: GapCause
 NOT_POLLED: GapCause
+STREAM_FULL: GapCause
+QUARANTINED: GapCause
+CLOCK_STATE_UNSPECIFIED: ClockState
+UNSYNCED: ClockState
+SYNCED: ClockState
+HOLDOVER: ClockState
 
 class Tag(_message.Message):
     __slots__ = ("name", "address", "type", "unit", "scale", "offset")
@@ -121,16 +138,18 @@ class Schema(_message.Message):
     def __init__(self, id: _Optional[int] = ..., source: _Optional[str] = ..., group: _Optional[str] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ...) -> None: ...
 
 class Column(_message.Message):
-    __slots__ = ("role", "type", "transform", "bytes")
+    __slots__ = ("role", "type", "transform", "bytes", "exponent")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     TRANSFORM_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
+    EXPONENT_FIELD_NUMBER: _ClassVar[int]
     role: ColumnRole
     type: ValueType
     transform: Transform
     bytes: int
-    def __init__(self, role: _Optional[_Union[ColumnRole, str]] = ..., type: _Optional[_Union[ValueType, str]] = ..., transform: _Optional[_Union[Transform, str]] = ..., bytes: _Optional[int] = ...) -> None: ...
+    exponent: int
+    def __init__(self, role: _Optional[_Union[ColumnRole, str]] = ..., type: _Optional[_Union[ValueType, str]] = ..., transform: _Optional[_Union[Transform, str]] = ..., bytes: _Optional[int] = ..., exponent: _Optional[int] = ...) -> None: ...
 
 class Batch(_message.Message):
     __slots__ = ("schema_id", "rows", "base_time_ns", "columns", "compression", "raw_bytes", "data")
@@ -171,13 +190,15 @@ class Gap(_message.Message):
     def __init__(self, cause: _Optional[_Union[GapCause, str]] = ..., time_from_ns: _Optional[int] = ..., time_to_ns: _Optional[int] = ..., samples: _Optional[int] = ..., source: _Optional[str] = ..., epoch: _Optional[int] = ..., seq_from: _Optional[int] = ..., seq_to: _Optional[int] = ...) -> None: ...
 
 class Anchor(_message.Message):
-    __slots__ = ("boot_id", "wall_ns", "monotonic_ns", "synced")
+    __slots__ = ("boot_id", "wall_ns", "monotonic_ns", "state", "error_ns")
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     WALL_NS_FIELD_NUMBER: _ClassVar[int]
     MONOTONIC_NS_FIELD_NUMBER: _ClassVar[int]
-    SYNCED_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_NS_FIELD_NUMBER: _ClassVar[int]
     boot_id: str
     wall_ns: int
     monotonic_ns: int
-    synced: bool
-    def __init__(self, boot_id: _Optional[str] = ..., wall_ns: _Optional[int] = ..., monotonic_ns: _Optional[int] = ..., synced: _Optional[bool] = ...) -> None: ...
+    state: ClockState
+    error_ns: int
+    def __init__(self, boot_id: _Optional[str] = ..., wall_ns: _Optional[int] = ..., monotonic_ns: _Optional[int] = ..., state: _Optional[_Union[ClockState, str]] = ..., error_ns: _Optional[int] = ...) -> None: ...

@@ -187,7 +187,7 @@ class UplinksRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class UplinkStatus(_message.Message):
-    __slots__ = ("name", "kind", "state", "records_sent", "records_acked", "bytes_sent", "pending_records", "pending_bytes", "unacked_bytes", "credit_bytes", "oldest_pending_s", "last_ack_s", "sessions", "last_error", "last_hint")
+    __slots__ = ("name", "kind", "state", "records_sent", "records_acked", "bytes_sent", "pending_records", "pending_bytes", "unacked_bytes", "credit_bytes", "oldest_pending_s", "last_ack_s", "sessions", "last_error", "last_hint", "live_records", "backfill_records", "held", "sent_today_bytes", "quarantined_records")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -203,6 +203,11 @@ class UplinkStatus(_message.Message):
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
     LAST_HINT_FIELD_NUMBER: _ClassVar[int]
+    LIVE_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    BACKFILL_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    SENT_TODAY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINED_RECORDS_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: str
     state: str
@@ -218,7 +223,12 @@ class UplinkStatus(_message.Message):
     sessions: int
     last_error: str
     last_hint: str
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., records_sent: _Optional[int] = ..., records_acked: _Optional[int] = ..., bytes_sent: _Optional[int] = ..., pending_records: _Optional[int] = ..., pending_bytes: _Optional[int] = ..., unacked_bytes: _Optional[int] = ..., credit_bytes: _Optional[int] = ..., oldest_pending_s: _Optional[float] = ..., last_ack_s: _Optional[float] = ..., sessions: _Optional[int] = ..., last_error: _Optional[str] = ..., last_hint: _Optional[str] = ...) -> None: ...
+    live_records: int
+    backfill_records: int
+    held: str
+    sent_today_bytes: int
+    quarantined_records: int
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., records_sent: _Optional[int] = ..., records_acked: _Optional[int] = ..., bytes_sent: _Optional[int] = ..., pending_records: _Optional[int] = ..., pending_bytes: _Optional[int] = ..., unacked_bytes: _Optional[int] = ..., credit_bytes: _Optional[int] = ..., oldest_pending_s: _Optional[float] = ..., last_ack_s: _Optional[float] = ..., sessions: _Optional[int] = ..., last_error: _Optional[str] = ..., last_hint: _Optional[str] = ..., live_records: _Optional[int] = ..., backfill_records: _Optional[int] = ..., held: _Optional[str] = ..., sent_today_bytes: _Optional[int] = ..., quarantined_records: _Optional[int] = ...) -> None: ...
 
 class UplinksReply(_message.Message):
     __slots__ = ("uplinks",)
@@ -255,7 +265,7 @@ class StreamStatus(_message.Message):
     def __init__(self, stream: _Optional[str] = ..., epoch: _Optional[int] = ..., first_seq: _Optional[int] = ..., next_seq: _Optional[int] = ..., bytes: _Optional[int] = ..., max_bytes: _Optional[int] = ..., segments: _Optional[int] = ..., samples: _Optional[int] = ..., oldest_ns: _Optional[int] = ..., newest_ns: _Optional[int] = ...) -> None: ...
 
 class JournalStatusReply(_message.Message):
-    __slots__ = ("directory", "streams", "commit_p50_ms", "commit_p99_ms", "commits", "ring_bytes", "ring_max_bytes", "disk_free_bytes")
+    __slots__ = ("directory", "streams", "commit_p50_ms", "commit_p99_ms", "commits", "ring_bytes", "ring_max_bytes", "disk_free_bytes", "max_bytes", "bytes_written", "bytes_written_s", "wear_bytes_per_day", "trouble", "thinned_samples", "quarantined_records")
     DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     STREAMS_FIELD_NUMBER: _ClassVar[int]
     COMMIT_P50_MS_FIELD_NUMBER: _ClassVar[int]
@@ -264,6 +274,13 @@ class JournalStatusReply(_message.Message):
     RING_BYTES_FIELD_NUMBER: _ClassVar[int]
     RING_MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
     DISK_FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
+    BYTES_WRITTEN_FIELD_NUMBER: _ClassVar[int]
+    BYTES_WRITTEN_S_FIELD_NUMBER: _ClassVar[int]
+    WEAR_BYTES_PER_DAY_FIELD_NUMBER: _ClassVar[int]
+    TROUBLE_FIELD_NUMBER: _ClassVar[int]
+    THINNED_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINED_RECORDS_FIELD_NUMBER: _ClassVar[int]
     directory: str
     streams: _containers.RepeatedCompositeFieldContainer[StreamStatus]
     commit_p50_ms: float
@@ -272,7 +289,14 @@ class JournalStatusReply(_message.Message):
     ring_bytes: int
     ring_max_bytes: int
     disk_free_bytes: int
-    def __init__(self, directory: _Optional[str] = ..., streams: _Optional[_Iterable[_Union[StreamStatus, _Mapping]]] = ..., commit_p50_ms: _Optional[float] = ..., commit_p99_ms: _Optional[float] = ..., commits: _Optional[int] = ..., ring_bytes: _Optional[int] = ..., ring_max_bytes: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ...) -> None: ...
+    max_bytes: int
+    bytes_written: int
+    bytes_written_s: float
+    wear_bytes_per_day: int
+    trouble: str
+    thinned_samples: int
+    quarantined_records: int
+    def __init__(self, directory: _Optional[str] = ..., streams: _Optional[_Iterable[_Union[StreamStatus, _Mapping]]] = ..., commit_p50_ms: _Optional[float] = ..., commit_p99_ms: _Optional[float] = ..., commits: _Optional[int] = ..., ring_bytes: _Optional[int] = ..., ring_max_bytes: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ..., max_bytes: _Optional[int] = ..., bytes_written: _Optional[int] = ..., bytes_written_s: _Optional[float] = ..., wear_bytes_per_day: _Optional[int] = ..., trouble: _Optional[str] = ..., thinned_samples: _Optional[int] = ..., quarantined_records: _Optional[int] = ...) -> None: ...
 
 class SegmentsRequest(_message.Message):
     __slots__ = ("stream",)
@@ -347,3 +371,55 @@ class ShowReply(_message.Message):
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     records: _containers.RepeatedCompositeFieldContainer[RecordSummary]
     def __init__(self, records: _Optional[_Iterable[_Union[RecordSummary, _Mapping]]] = ...) -> None: ...
+
+class QuarantineRequest(_message.Message):
+    __slots__ = ("uplink",)
+    UPLINK_FIELD_NUMBER: _ClassVar[int]
+    uplink: str
+    def __init__(self, uplink: _Optional[str] = ...) -> None: ...
+
+class QuarantinedRecord(_message.Message):
+    __slots__ = ("id", "uplink", "stream", "epoch", "seq", "kind", "samples", "bytes", "at_ns", "code", "reason")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    UPLINK_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    AT_NS_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    uplink: str
+    stream: str
+    epoch: int
+    seq: int
+    kind: str
+    samples: int
+    bytes: int
+    at_ns: int
+    code: str
+    reason: str
+    def __init__(self, id: _Optional[str] = ..., uplink: _Optional[str] = ..., stream: _Optional[str] = ..., epoch: _Optional[int] = ..., seq: _Optional[int] = ..., kind: _Optional[str] = ..., samples: _Optional[int] = ..., bytes: _Optional[int] = ..., at_ns: _Optional[int] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class QuarantineReply(_message.Message):
+    __slots__ = ("records",)
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    records: _containers.RepeatedCompositeFieldContainer[QuarantinedRecord]
+    def __init__(self, records: _Optional[_Iterable[_Union[QuarantinedRecord, _Mapping]]] = ...) -> None: ...
+
+class QuarantineChoice(_message.Message):
+    __slots__ = ("ids",)
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class QuarantineDone(_message.Message):
+    __slots__ = ("done", "failed")
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    done: _containers.RepeatedScalarFieldContainer[str]
+    failed: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, done: _Optional[_Iterable[str]] = ..., failed: _Optional[_Iterable[str]] = ...) -> None: ...

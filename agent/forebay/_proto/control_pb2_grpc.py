@@ -79,6 +79,21 @@ class ControlStub:
                 request_serializer=forebay_dot_v1_dot_control__pb2.ShowRequest.SerializeToString,
                 response_deserializer=forebay_dot_v1_dot_control__pb2.ShowReply.FromString,
                 _registered_method=True)
+        self.ListQuarantine = channel.unary_unary(
+                '/forebay.v1.Control/ListQuarantine',
+                request_serializer=forebay_dot_v1_dot_control__pb2.QuarantineRequest.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.QuarantineReply.FromString,
+                _registered_method=True)
+        self.RetryQuarantined = channel.unary_unary(
+                '/forebay.v1.Control/RetryQuarantined',
+                request_serializer=forebay_dot_v1_dot_control__pb2.QuarantineChoice.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.QuarantineDone.FromString,
+                _registered_method=True)
+        self.DropQuarantined = channel.unary_unary(
+                '/forebay.v1.Control/DropQuarantined',
+                request_serializer=forebay_dot_v1_dot_control__pb2.QuarantineChoice.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.QuarantineDone.FromString,
+                _registered_method=True)
 
 
 class ControlServicer:
@@ -138,6 +153,24 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListQuarantine(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryQuarantined(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DropQuarantined(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -185,6 +218,21 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.ShowRecords,
                     request_deserializer=forebay_dot_v1_dot_control__pb2.ShowRequest.FromString,
                     response_serializer=forebay_dot_v1_dot_control__pb2.ShowReply.SerializeToString,
+            ),
+            'ListQuarantine': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQuarantine,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.QuarantineRequest.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.QuarantineReply.SerializeToString,
+            ),
+            'RetryQuarantined': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryQuarantined,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.QuarantineChoice.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.QuarantineDone.SerializeToString,
+            ),
+            'DropQuarantined': grpc.unary_unary_rpc_method_handler(
+                    servicer.DropQuarantined,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.QuarantineChoice.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.QuarantineDone.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -430,6 +478,87 @@ class Control:
             '/forebay.v1.Control/ShowRecords',
             forebay_dot_v1_dot_control__pb2.ShowRequest.SerializeToString,
             forebay_dot_v1_dot_control__pb2.ShowReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQuarantine(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/forebay.v1.Control/ListQuarantine',
+            forebay_dot_v1_dot_control__pb2.QuarantineRequest.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.QuarantineReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryQuarantined(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/forebay.v1.Control/RetryQuarantined',
+            forebay_dot_v1_dot_control__pb2.QuarantineChoice.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.QuarantineDone.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DropQuarantined(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/forebay.v1.Control/DropQuarantined',
+            forebay_dot_v1_dot_control__pb2.QuarantineChoice.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.QuarantineDone.FromString,
             options,
             channel_credentials,
             insecure,

@@ -112,7 +112,7 @@ class Welcome(_message.Message):
     def __init__(self, incarnation: _Optional[str] = ..., committed: _Optional[_Iterable[_Union[Committed, _Mapping]]] = ..., credit_bytes: _Optional[int] = ..., max_record_bytes: _Optional[int] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ("stream", "epoch", "seq", "kind", "revision", "samples", "time_min_ns", "time_max_ns", "crc", "hash", "payload", "historical", "absent_from")
+    __slots__ = ("stream", "epoch", "seq", "kind", "revision", "samples", "time_min_ns", "time_max_ns", "crc", "hash", "payload", "historical", "absent_from", "thinned")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
@@ -126,6 +126,7 @@ class Record(_message.Message):
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     HISTORICAL_FIELD_NUMBER: _ClassVar[int]
     ABSENT_FROM_FIELD_NUMBER: _ClassVar[int]
+    THINNED_FIELD_NUMBER: _ClassVar[int]
     stream: Stream
     epoch: int
     seq: int
@@ -139,7 +140,8 @@ class Record(_message.Message):
     payload: bytes
     historical: bool
     absent_from: int
-    def __init__(self, stream: _Optional[_Union[Stream, str]] = ..., epoch: _Optional[int] = ..., seq: _Optional[int] = ..., kind: _Optional[_Union[RecordKind, str]] = ..., revision: _Optional[int] = ..., samples: _Optional[int] = ..., time_min_ns: _Optional[int] = ..., time_max_ns: _Optional[int] = ..., crc: _Optional[int] = ..., hash: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., historical: _Optional[bool] = ..., absent_from: _Optional[int] = ...) -> None: ...
+    thinned: int
+    def __init__(self, stream: _Optional[_Union[Stream, str]] = ..., epoch: _Optional[int] = ..., seq: _Optional[int] = ..., kind: _Optional[_Union[RecordKind, str]] = ..., revision: _Optional[int] = ..., samples: _Optional[int] = ..., time_min_ns: _Optional[int] = ..., time_max_ns: _Optional[int] = ..., crc: _Optional[int] = ..., hash: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., historical: _Optional[bool] = ..., absent_from: _Optional[int] = ..., thinned: _Optional[int] = ...) -> None: ...
 
 class RecordGroup(_message.Message):
     __slots__ = ("records",)

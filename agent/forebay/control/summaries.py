@@ -81,8 +81,7 @@ class Summaries:
                 return f"{gap.cause.name.lower()}: {count} samples {gap.source}".rstrip()
             case RecordKind.ANCHOR:
                 anchor = decode_anchor(record.payload)
-                synced = "synced" if anchor.synced else "unsynced"
-                return f"boot {anchor.boot_id[:8]}, clock {synced}"
+                return f"boot {anchor.boot_id[:8]}, clock {anchor.state.name.lower()}"
 
     def _batch(self, schema_id: int) -> str:
         name = self._names.get(schema_id)

@@ -83,7 +83,7 @@ class Session:
                 continue
             size = self._note(group)
             self._lanes.served(stream, ready, size)
-            await self._uplink.send(group)
+            await self._uplink.send(group, historical=False)
             self._tally.records_sent += len(group)
             self._tally.bytes_sent += size
 

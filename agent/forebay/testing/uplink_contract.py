@@ -63,8 +63,8 @@ class UplinkContract:
         sent = [make_record(seq, bytes(range(256)) * seq) for seq in range(1, 21)]
         uplink = destination.uplink()
         await uplink.connect(_offer(sent))
-        await uplink.send(sent[:7])
-        await uplink.send(sent[7:])
+        await uplink.send(sent[:7], historical=False)
+        await uplink.send(sent[7:], historical=False)
         covered = await _covered(uplink, 20)
         await uplink.close()
         assert covered == sorted(covered), "receipts went back"
@@ -82,7 +82,7 @@ class UplinkContract:
         uplink = destination.uplink()
         await uplink.connect(_offer(sent))
         for record in sent:
-            await uplink.send([record])
+            await uplink.send([record], historical=False)
         seen: set[tuple[Stream, int]] = set()
         async with asyncio.timeout(PATIENCE_S):
             async for receipt in uplink.receipts():
@@ -109,7 +109,7 @@ class UplinkContract:
         sent = [make_record(seq) for seq in range(1, 4)]
         uplink = destination.uplink()
         await uplink.connect(_offer(sent))
-        await uplink.send(sent[:1])
+        await uplink.send(sent[:1], historical=False)
         await _covered(uplink, 1)
         await destination.stop()
         assert (await _receipts_error(uplink)).hint
@@ -117,7 +117,7 @@ class UplinkContract:
         await uplink.close()
         await destination.start()
         terms = await uplink.connect(_offer(sent))
-        await uplink.send(_left(terms, sent))
+        await uplink.send(_left(terms, sent), historical=False)
         await _covered(uplink, 3)
         await uplink.close()
         assert list(destination.stored().values()) == [r.payload for r in sent]
@@ -129,13 +129,13 @@ class UplinkContract:
         destination.accept(2)
         uplink = destination.uplink()
         await uplink.connect(_offer(sent))
-        await uplink.send(sent)
+        await uplink.send(sent, historical=False)
         assert (await _covered(uplink, 2))[-1] == 2, "a receipt covers what is not stored"
         assert [p.seq for p in destination.stored()] == [1, 2]
         await uplink.close()
         destination.accept(None)
         terms = await uplink.connect(_offer(sent))
-        await uplink.send(_left(terms, sent))
+        await uplink.send(_left(terms, sent), historical=False)
         await _covered(uplink, 5)
         await uplink.close()
         assert [p.seq for p in destination.stored()] == [1, 2, 3, 4, 5]
@@ -147,8 +147,8 @@ class UplinkContract:
         for _ in range(2):
             uplink = destination.uplink()
             await uplink.connect(_offer(sent))
-            await uplink.send(sent)
-            await uplink.send(sent)
+            await uplink.send(sent, historical=False)
+            await uplink.send(sent, historical=False)
             assert (await _covered(uplink, 3))[-1] == 3
             await uplink.close()
         assert list(destination.stored().values()) == [r.payload for r in sent]
@@ -218,7 +218,7 @@ async def _send_error(uplink: Uplink, records: Sequence[Record]) -> UplinkError:
     async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
-                await uplink.send(records)
+                await uplink.send(records, historical=False)
             except UplinkError as error:
                 return error
 

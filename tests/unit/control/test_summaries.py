@@ -18,6 +18,7 @@ from forebay.control.summaries import Summaries
 from forebay.model import (
     Anchor,
     Batch,
+    ClockState,
     Gap,
     GapCause,
     Position,
@@ -70,7 +71,7 @@ async def test_each_kind_says_what_it_is_about() -> None:
         record(RecordKind.SCHEMA, encode_schema(USED)),
         record(RecordKind.GAP, encode_gap(gap)),
         record(RecordKind.GAP, encode_gap(unknown)),
-        record(RecordKind.ANCHOR, encode_anchor(Anchor("0123456789", 1, 2, synced=False))),
+        record(RecordKind.ANCHOR, encode_anchor(Anchor("0123456789", 1, 2, ClockState.UNSYNCED))),
     ]
     assert await texts(Summaries([USED], no_schema), *records) == [
         "press fast",

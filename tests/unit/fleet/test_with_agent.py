@@ -107,8 +107,8 @@ async def test_a_hole_in_the_journal_does_not_stop_the_acks(tmp_path: Path) -> N
         anchors = [
             make_record(seq, b"\x0a\x01b", kind=RecordKind.ANCHOR) for seq in (5, 6, 9, 10, 20)
         ]
-        await uplink.send(anchors[:3])
-        await uplink.send(anchors[3:])
+        await uplink.send(anchors[:3], historical=False)
+        await uplink.send(anchors[3:], historical=False)
         async for receipt in uplink.receipts():
             assert receipt.rejected == ()
             if receipt.resume.committed_seq == 20:
@@ -122,7 +122,7 @@ async def test_rejections_reach_the_agent(tmp_path: Path) -> None:
     with FleetServer(tmp_path) as server:
         uplink = uplink_to(server)
         await uplink.connect(Offer(GATEWAY, "boot", 1, (Head(Stream.TELEMETRY, EPOCH, 1, 2),)))
-        await uplink.send([make_record(1, b"\xff")])
+        await uplink.send([make_record(1, b"\xff")], historical=False)
         async for receipt in uplink.receipts():
             assert receipt.resume.committed_seq == 1
             position = Position(Stream.TELEMETRY, EPOCH, 1)
@@ -140,7 +140,7 @@ async def test_journal_and_server_chain_alike(tmp_path: Path) -> None:
             make_record(seq, b"\x0a\x01" + bytes([65 + seq]), kind=RecordKind.ANCHOR)
             for seq in range(1, 6)
         ]
-        await uplink.send(records)
+        await uplink.send(records, historical=False)
         async for receipt in uplink.receipts():
             if receipt.resume.committed_seq == 5:
                 break

@@ -52,7 +52,7 @@ class ScriptedUplink:
             raise self.connect_error
         return TERMS
 
-    async def send(self, records: Sequence[Record]) -> None:
+    async def send(self, records: Sequence[Record], *, historical: bool) -> None:
         await self._clock.sleep(self.send_s)
         if self.send_error is not None:
             raise self.send_error

@@ -72,7 +72,7 @@ class Sequel:
         return last + 1 if position.seq > last + 1 else 0
 
 
-def group(records: Sequence[Record], sequel: Sequel) -> pb.FromGateway:
+def group(records: Sequence[Record], sequel: Sequel, *, historical: bool) -> pb.FromGateway:
     """Give the message that carries `records`, in order; `sequel` is that of the session."""
     message = pb.FromGateway()
     add = message.records.records.add
@@ -90,6 +90,8 @@ def group(records: Sequence[Record], sequel: Sequel) -> pb.FromGateway:
             crc=record.crc,
             hash=record.hash,
             payload=record.payload,
+            historical=historical,
+            thinned=record.thinned,
             absent_from=sequel.absent_from(record.position),
         )
     return message
@@ -100,7 +102,7 @@ def terms(welcome: pb.Welcome) -> Terms:
     return Terms(
         incarnation=welcome.incarnation,
         resume=tuple(
-            Resume(_STREAMS[c.stream], c.epoch, c.committed_seq, _chain(c))
+            Resume(_STREAMS[c.stream], c.epoch, c.committed_seq, _chain(c), _islands(c))
             for c in welcome.committed
             if c.stream in _STREAMS
         ),
@@ -112,6 +114,20 @@ def terms(welcome: pb.Welcome) -> Terms:
 def _chain(committed: pb.Committed) -> bytes:
     """Give the chain of a Committed; empty if the server tells none that can be one."""
     return committed.chain if len(committed.chain) == _CHAIN_BYTES else b""
+
+
+def _islands(committed: pb.Committed) -> tuple[tuple[int, int], ...]:
+    """Give what the server has beyond what it has whole; UplinkMisbehaved if that makes no sense."""
+    islands = tuple((island.first_seq, island.last_seq) for island in committed.islands)
+    due = committed.committed_seq + 1
+    for first, last in islands:
+        if not due < first <= last:
+            raise UplinkMisbehaved(
+                f"the server names impossible islands behind {committed.committed_seq}",
+                hint="server and gateway speak different versions: upgrade the older one",
+            )
+        due = last + 1
+    return islands
 
 
 def receipt(ack: pb.Ack) -> Receipt:
@@ -134,7 +150,9 @@ def receipt(ack: pb.Ack) -> Receipt:
                 hint="it is sent again by itself; if this goes on, look at the server's log",
             )
     return Receipt(
-        resume=Resume(stream, committed.epoch, committed.committed_seq, _chain(committed)),
+        resume=Resume(
+            stream, committed.epoch, committed.committed_seq, _chain(committed), _islands(committed)
+        ),
         credit_bytes=ack.credit_bytes,
         rejected=tuple(
             (Position(stream, committed.epoch, r.seq), r.code[:128]) for r in ack.rejected

@@ -84,11 +84,11 @@ class GrpcUplink:
         self._sequel = codec.Sequel(offer, terms)
         return terms
 
-    async def send(self, records: Sequence[Record]) -> None:
+    async def send(self, records: Sequence[Record], *, historical: bool) -> None:
         """See `Uplink.send`; one message, and flow control may hold the return."""
         if self._sequel is None:
             raise self._closed()
-        await self._write(codec.group(records, self._sequel))
+        await self._write(codec.group(records, self._sequel, historical=historical))
 
     async def receipts(self) -> AsyncIterator[Receipt]:
         """See `Uplink.receipts`.

@@ -35,7 +35,9 @@ records = st.builds(
 @given(st.lists(records, max_size=5))
 def test_records_cross_the_wire_unchanged(sent: list[Record]) -> None:
     sequel = codec.Sequel(Offer("", "", 1, ()), codec.terms(pb.Welcome()))
-    message = pb.FromGateway.FromString(codec.group(sent, sequel).SerializeToString())
+    message = pb.FromGateway.FromString(
+        codec.group(sent, sequel, historical=True).SerializeToString()
+    )
     got = [
         Record(
             position=Position(Stream.of(r.stream), r.epoch, r.seq),
@@ -47,6 +49,7 @@ def test_records_cross_the_wire_unchanged(sent: list[Record]) -> None:
             hash=r.hash,
             crc=r.crc,
             payload=r.payload,
+            thinned=r.thinned,
         )
         for r in message.records.records
     ]
@@ -71,7 +74,9 @@ def test_holes_are_told_from_what_is_committed_offered_or_sent() -> None:
     told = [
         r.absent_from
         for r in codec.group(
-            [make_record(seq, stream=Stream.BULK, epoch=epoch) for epoch, seq in sent], sequel
+            [make_record(seq, stream=Stream.BULK, epoch=epoch) for epoch, seq in sent],
+            sequel,
+            historical=False,
         ).records.records
     ]
     assert told == [0, 5, 0, 0, 11, 0, 0, 1, 0, 0]

@@ -250,7 +250,7 @@ async def test_a_record_refused_for_now_comes_again(plain: UplinkServer) -> None
     sent = [make_record(1), make_record(2)]
     uplink = make_uplink(address=plain.address, plaintext=True)
     await uplink.connect(OFFER)
-    await uplink.send(sent)
+    await uplink.send(sent, historical=False)
     with pytest.raises(UplinkUnavailable, match="telemetry 2 now"):
         await anext(aiter(uplink.receipts()))
     await uplink.close()
@@ -273,7 +273,7 @@ async def test_a_closed_session_ends_its_reader(plain: UplinkServer) -> None:
     with pytest.raises(UplinkUnavailable):
         await reader
     with pytest.raises(UplinkUnavailable, match="closed"):
-        await uplink.send([make_record(1)])
+        await uplink.send([make_record(1)], historical=False)
 
 
 async def test_renewed_files_count_in_the_next_session(authority: Authority) -> None:
