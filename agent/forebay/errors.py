@@ -11,6 +11,7 @@
     │   ├── JournalCorrupt     quarantine what is damaged, report the loss
     │   ├── JournalFailed      the disk refused a write or a flush: stop, exit 74, recover from disk
     │   └── JournalLocked      another process owns the directory
+    ├── QuarantineError        the record stays where it is; the session ends and is tried again
     ├── UplinkError
     │   ├── UplinkUnavailable  retry after `wait_s`
     │   └── UplinkMisbehaved   the peer broke the ack protocol: drop the session, say Hello again
@@ -124,6 +125,10 @@ class JournalFailed(JournalError):
 
 class JournalLocked(JournalError):
     """Another process holds the journal directory."""
+
+
+class QuarantineError(ForebayError):
+    """A record could not be set aside, or what was set aside cannot be had."""
 
 
 class UplinkError(ForebayError):

@@ -86,6 +86,13 @@ SEGMENT_DROPPED = Event(
 DATA_LOST = Event(
     "data_lost", "error", "Gaps written for data that is not there.", "gaps", ("cause",)
 )
+QUARANTINE_DROPPED = Event(
+    "quarantine_dropped",
+    "warning",
+    "Copies that left quarantine because of its bounds.",
+    "quarantine_drops",
+    ("cause",),
+)
 UPLINK_CONNECTED = Event(
     "uplink_connected",
     "info",

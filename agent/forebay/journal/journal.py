@@ -7,18 +7,20 @@ not know who calls.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from forebay.columnar import decode_schema
-from forebay.errors import JournalFailed, JournalLocked
+from forebay.errors import JournalFailed, JournalLocked, QuarantineError
 from forebay.events import JOURNAL_OPENED
 from forebay.journal import retention
 from forebay.journal.catalog import Catalog, IndexCache
 from forebay.journal.cursor import Cursor, CursorStore
 from forebay.journal.entry import Entry, JournalLimits
 from forebay.journal.ledger import Account
+from forebay.journal.quarantine import Quarantine
 from forebay.journal.reader import Reader
 from forebay.journal.recovery import Recovered, Recovery
 from forebay.journal.segment import HEADER_BYTES
@@ -101,6 +103,9 @@ class Journal:
         self._catalog = Catalog()
         self._cache = cache = IndexCache(seams.disk)
         self._cursors = CursorStore(directory / "cursors", seams.disk, self._catalog, cache)
+        share = round(limits.max_bytes * retention.QUARANTINE_SHARE)
+        self.quarantine = Quarantine(directory / "quarantine", share, seams)
+        """Copies of records that a destination refused for good."""
         self._reader = Reader(seams.disk, self._catalog, cache)
         parts = (self._catalog, cache, self._cursors)
         self._waiting = Waiting(self._catalog, seams.events)
@@ -305,6 +310,7 @@ class Journal:
             known_epoch=self._cursors.newest_epoch(),
         ).run()
         self._cursors.load()
+        self.quarantine.load()
         return recovered
 
     async def _close(self) -> None:
@@ -333,6 +339,12 @@ class Journal:
                 self._asked = True
                 due_s = self._seams.clock.monotonic_s() + RETAIN_EVERY_S
                 self._writer.retain()
+                await self._prune_quarantine()
+
+    async def _prune_quarantine(self) -> None:
+        clock = self._seams.clock
+        with contextlib.suppress(QuarantineError):  # what is too old may stay a minute longer
+            await self.quarantine.prune(clock.now_ns() if clock.synced() else None)
 
     async def _save_cursors(self) -> None:
         assert self._loop is not None

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 POOLS: tuple[tuple[frozenset[Stream], float], ...] = (
     (frozenset({Stream.AUDIT}), 0.05),
     (frozenset({Stream.EVENTS}), 0.15),
-    (frozenset({Stream.TELEMETRY, Stream.BULK}), 0.80),
+    (frozenset({Stream.TELEMETRY, Stream.BULK}), 0.75),
 )
 """Streams that share a part of the disk, so that readings never push out what was done to the
 plant."""
+
+QUARANTINE_SHARE = 0.05
+"""The part of `max_size` that copies in quarantine may take, beside the pools."""
 
 _SEGMENTS_PER_POOL_LEAST = 8
 _SEGMENT_BYTES_LEAST = 4096

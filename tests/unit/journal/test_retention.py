@@ -36,7 +36,7 @@ def dropped(**streams: list[Held]) -> list[tuple[str, int, str]]:
 
 
 def test_quotas_add_up() -> None:
-    assert quotas(1000) == {A: 50, E: 150, T: 800, B: 800}
+    assert quotas(1000) == {A: 50, E: 150, T: 750, B: 750}
 
 
 def test_nothing_goes_while_there_is_room() -> None:
