@@ -93,11 +93,11 @@ class Quarantine:
         return tuple(damaged)
 
     @property
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """What all copies take on disk."""
         return sum(one.file_bytes for one in self._kept.values())
 
-    def list(self, uplink: str = "") -> tuple[Quarantined, ...]:
+    def copies(self, uplink: str = "") -> tuple[Quarantined, ...]:
         """Give the copies of one uplink, or of all, oldest first."""
         return tuple(one for one in self._kept.values() if uplink in ("", one.uplink))
 
@@ -145,13 +145,13 @@ class Quarantine:
         if now_ns is None:
             return
         async with self._changing:
-            for one in self.list():
+            for one in self.copies():
                 if one.at_ns < now_ns - MAX_AGE_S * 1e9:
                     await self._drop_for(one, "age")
 
     async def _make_room(self, size: int) -> None:
         while self._kept and (
-            self.bytes + size > self._max_bytes or len(self._kept) >= MAX_RECORDS
+            self.size_bytes + size > self._max_bytes or len(self._kept) >= MAX_RECORDS
         ):
             await self._drop_for(next(iter(self._kept.values())), "space")
 
@@ -206,9 +206,7 @@ class Quarantine:
         path = self._directory / uplink / name
         try:
             size = self._disk.size(path)
-            one = _parse_head(
-                uplink, name, self._disk.read_bytes(path, _PREFIX.size + MAX_HEAD_BYTES)
-            )
+            begin = self._disk.read_bytes(path, _PREFIX.size + MAX_HEAD_BYTES)
         except OSError as error:
             if error.errno not in (errno.EIO, errno.ENOENT):
                 raise

@@ -38,7 +38,7 @@ async def test_a_copy_survives_a_power_cut_whole() -> None:
     copy_id = await put(store, 7, payload=b"reading")
     after, _ = quarantine(disk.reboot(random.Random(1)))
     assert after.load() == ()
-    (one,) = after.list()
+    (one,) = after.copies()
     assert (one.id, one.uplink, one.code, one.reason) == (
         copy_id,
         "cloud",
@@ -53,16 +53,16 @@ async def test_the_same_record_again_changes_nothing() -> None:
     await put(store, 1)
     await put(store, 1)
     await put(store, 1, uplink="second")
-    assert [one.uplink for one in store.list()] == ["cloud", "second"]
-    assert [one.uplink for one in store.list("second")] == ["second"]
+    assert [one.uplink for one in store.copies()] == ["cloud", "second"]
+    assert [one.uplink for one in store.copies("second")] == ["second"]
 
 
 async def test_the_oldest_go_for_space_and_it_is_told() -> None:
     store, events = quarantine(FaultyDisk(), max_bytes=3_000)
     ids = [await put(store, seq, payload=bytes(700)) for seq in range(1, 6)]
-    kept = [one.id for one in store.list()]
+    kept = [one.id for one in store.copies()]
     assert kept == ids[-len(kept) :]
-    assert store.bytes <= 3_000
+    assert store.size_bytes <= 3_000
     assert events.count(QUARANTINE_DROPPED, cause="space") == 5 - len(kept) > 0
 
 
@@ -74,9 +74,9 @@ async def test_copies_grow_old_only_by_a_disciplined_clock() -> None:
     await put(store, 2)
     await clock.advance(2 * DAY_S)
     await store.prune(None)
-    assert len(store.list()) == 2
+    assert len(store.copies()) == 2
     await store.prune(clock.now_ns())
-    assert [one.position.seq for one in store.list()] == [2]
+    assert [one.position.seq for one in store.copies()] == [2]
     assert events.count(QUARANTINE_DROPPED, cause="age") == 1
 
 
@@ -87,7 +87,7 @@ async def test_dropped_stays_dropped() -> None:
     await store.drop(copy_id)
     after, _ = quarantine(disk.reboot(random.Random(1)))
     after.load()
-    assert after.list() == ()
+    assert after.copies() == ()
     with pytest.raises(QuarantineError, match="nothing in quarantine"):
         await store.read(copy_id)
 
@@ -101,7 +101,7 @@ async def test_any_flipped_bit_is_seen(at: int, bit: int) -> None:
     disk.flip(path, (at * 8 + bit) % (disk.size(path) * 8))
     after, _ = quarantine(disk)
     if after.load():
-        assert after.list() == ()
+        assert after.copies() == ()
         return
     with pytest.raises(QuarantineError, match="damaged"):
         await after.read(copy_id)
