@@ -108,6 +108,10 @@ class Disk(Protocol):
         """Read a small file whole, at most `limit` bytes."""
         ...
 
+    def drop_cache(self, path: Path) -> None:
+        """Have the next read of this file's flushed content come from the medium."""
+        ...
+
     def free_bytes(self, path: Path) -> int:
         """Give the bytes that an unprivileged process may still use on this file system."""
         ...
@@ -235,6 +239,14 @@ class SystemDisk:
         """See `Disk.read_bytes`."""
         with path.open("rb") as file:
             return file.read(limit)
+
+    def drop_cache(self, path: Path) -> None:
+        """See `Disk.drop_cache`; posix_fadvise(2), POSIX_FADV_DONTNEED."""
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(fd)
 
     def free_bytes(self, path: Path) -> int:
         """See `Disk.free_bytes`."""

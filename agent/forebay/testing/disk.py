@@ -340,6 +340,10 @@ class FaultyDisk(Medium):
         """See `Disk.read_bytes`."""
         return self.open(path).pread(limit, 0)
 
+    def drop_cache(self, path: Path) -> None:
+        """See `forebay.files.Disk.drop_cache`: nothing is cached here."""
+        self.open(path).close()
+
     def free_bytes(self, path: Path) -> int:
         """See `Disk.free_bytes`."""
         with self.guarded("free_bytes", path):
