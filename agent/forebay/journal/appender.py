@@ -228,6 +228,7 @@ class Appender:
             epoch=end.epoch,
             seq=end.next_seq,
             samples=samples,
+            thinned=0,
             counted=end.totals.counted,
             missing=end.totals.missing,
             time_min_ns=entry.time_min_ns,

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from forebay.journal.segment import JournaledGap, SegmentHeader
 
 CACHED_INDEXES = 32
-"""Indexes of sealed segments kept in memory; each has 48 bytes a record."""
+"""Indexes of sealed segments kept in memory; each has 56 bytes a record."""
 
 
 class Segment:

@@ -22,6 +22,7 @@ from forebay.journal.record import (
     record_bytes,
     to_record,
 )
+from forebay.journal.segment import own_counts
 from forebay.model import Position, Record, RecordKind
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Reader:
     def _report_holes(self, segment: Segment, rows: NDArray[Any], found: Found) -> None:
         """Note what a rebuilt index lacks: records damaged since the segment was sealed."""
         head, summary = segment.header, segment.summary
-        own = np.where(rows["kind"] == RecordKind.BATCH, rows["samples"], 0) + rows["counted"]
+        own = rows["counted"].astype(np.int64) + own_counts(rows)
         begins = [*rows["step"].tolist(), summary.last_seq - head.first_seq + 1]
         ends = [-1, *rows["step"].tolist()]
         counted = [*rows["counted"].tolist(), summary.after.counted]

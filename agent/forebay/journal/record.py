@@ -13,8 +13,8 @@ import google_crc32c
 
 from forebay.model import Position, Record, RecordKind, Stream
 
-MAGIC = b"FbR1"
-_HEADER = struct.Struct("<4sIBBHIQQQQQqqII32s")
+MAGIC = b"FbR2"
+_HEADER = struct.Struct("<4sIBBHIQQQQQQqqII32s")
 HEADER_BYTES = _HEADER.size
 ALIGNMENT = 8
 MAX_PAYLOAD_BYTES = 16 << 20
@@ -30,10 +30,12 @@ class RecordHeader(NamedTuple):
     """The header's fields, in the order in which they lie on disk behind magic and CRC.
 
     `stream` is `Stream.number`. `offset` is the header's own place in its file, so that a copy
-    anywhere else, such as inside a payload, is no header. `counted` and `missing` are the stream's
-    running totals before this record: samples in batches, and samples in gaps that never had a
-    position. With them the size of any hole is known from its two edges. `crc` is the CRC32C and
-    `hash` the SHA-256 of the payload, which has `length` bytes.
+    anywhere else, such as inside a payload, is no header. `samples` are those in the payload, and
+    `thinned` those that thinning took from it, `revision` times. `counted` and `missing` are the
+    stream's running totals before this record: samples in batches as first written, and samples in
+    gaps that never had a position. With them the size of any hole is known from its two edges.
+    `crc` is the CRC32C of the payload, which has `length` bytes, and `hash` the SHA-256 of the
+    payload as first written.
     """
 
     kind: int
@@ -43,6 +45,7 @@ class RecordHeader(NamedTuple):
     epoch: int
     seq: int
     samples: int
+    thinned: int
     counted: int
     missing: int
     time_min_ns: int
@@ -55,6 +58,11 @@ class RecordHeader(NamedTuple):
     def size(self) -> int:
         """Bytes that the whole record takes in its file."""
         return record_bytes(self.length)
+
+    @property
+    def own(self) -> int:
+        """What it adds to the stream's `counted`: a batch's samples as first written, else 0."""
+        return self.samples + self.thinned if self.kind == RecordKind.BATCH else 0
 
 
 def crc32c(data: bytes) -> int:
@@ -118,4 +126,5 @@ def to_record(header: RecordHeader, payload: bytes) -> Record:
         hash=header.hash,
         crc=header.crc,
         payload=payload,
+        thinned=header.thinned,
     )

@@ -31,6 +31,7 @@ from forebay.journal.segment import (
     decode_index,
     decode_sections,
     decode_trailer,
+    own_counts,
     parse_name,
 )
 from forebay.model import Gap, GapCause, Position, RecordKind, Stream
@@ -166,7 +167,7 @@ class Recovery:
             if error.errno != errno.EIO:
                 raise
             return None
-        named = parse_name(path.name) == (header.epoch, header.first_seq)
+        named = parse_name(path.name) == (header.epoch, header.first_seq, header.revision)
         return Segment(path, header, summary) if summary and summary.count and named else None
 
     def _finish_seal(self, path: Path, data: bytes) -> Segment | None:
@@ -215,7 +216,15 @@ class Recovery:
         place = parse_name(path.name)
         assert place is not None
         before = state.end or End(0, 0)
-        return SegmentHeader(state.stream, *place, 0, before.totals, before.chain)
+        return SegmentHeader(
+            state.stream,
+            place.epoch,
+            place.first_seq,
+            0,
+            before.totals,
+            before.chain,
+            revision=place.revision,
+        )
 
     def _set_aside(
         self, state: _StreamState, path: Path, header: SegmentHeader, *, blank: bool, newest: bool
@@ -247,9 +256,9 @@ class Recovery:
         torn, end = found.torn, state.end
         if torn is None or end is None:
             return
-        is_batch, is_gap = torn.kind == RecordKind.BATCH, torn.kind == RecordKind.GAP
+        is_gap = torn.kind == RecordKind.GAP
         totals = end.totals._replace(
-            counted=torn.counted + (torn.samples if is_batch else 0),
+            counted=torn.counted + torn.own,
             missing=torn.missing + (torn.samples if is_gap else 0),
         )
         damage = Damage(
@@ -304,10 +313,10 @@ class Recovery:
                 self._tail(before, head.before)
             if summary.last_seq - head.first_seq + 1 > summary.count:
                 due, counted = head.first_seq, head.before.counted
-                for row in self._cache.load(segment):
+                rows = self._cache.load(segment)
+                for row, own in zip(rows, own_counts(rows).tolist(), strict=True):
                     seq, until = head.first_seq + int(row["step"]), int(row["counted"])
                     self._hole(segment, due, seq, until - counted)
-                    own = int(row["samples"]) if row["kind"] == RecordKind.BATCH else 0
                     due, counted = seq + 1, until + own
             before = segment
 

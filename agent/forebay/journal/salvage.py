@@ -141,9 +141,8 @@ class _Walk:
         start = found.offset + RECORD_HEADER_BYTES
         counted, missing = found.counted, found.missing
         gaps, schemas = self.summary.gaps, self.summary.schemas
-        if found.kind == RecordKind.BATCH:
-            counted += found.samples
-        elif found.kind == RecordKind.GAP:
+        counted += found.own
+        if found.kind == RecordKind.GAP:
             gap = decode_gap(self._data[start : start + found.length])
             missing += found.samples
             if gap.journaled:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAGIC = b"FbSEGMNT"
 SEAL_MAGIC = b"FbSEALED"
-VERSION = 1
+VERSION = 2
 HEADER_BYTES = 128
 MAX_RECORDS = 65_536
 """Records in one segment; bounds the index in memory."""
@@ -38,6 +38,7 @@ INDEX = np.dtype(
         ("kind", "<u4"),
         ("counted", "<u8"),
         ("samples", "<u8"),
+        ("thinned", "<u8"),
         ("time_min_ns", "<i8"),
         ("time_max_ns", "<i8"),
     ]
@@ -45,21 +46,21 @@ INDEX = np.dtype(
 """One row a record: `step` is seq minus the segment's first seq, `length` the payload's; the rest
 is the record header's."""
 
-_HEADER = struct.Struct("<8sIIB7xQQqQQQ32s")
+_HEADER = struct.Struct("<8sIIB7xQQqQQQ32sII")
 _SCHEMA = struct.Struct("<QII")
 _GAP = struct.Struct("<QQQQQqqI4x")
 _UNKNOWN = (1 << 64) - 1
-_TRAILER = struct.Struct("<IIIIIIIIQQQQQqqq32sI4x8s")
+_TRAILER = struct.Struct("<IIIIIIIIQQQQQQqqq32sI4x8s")
 TRAILER_BYTES = _TRAILER.size
 _CLEAN, _SYNCED = 1, 2
-_NAME = re.compile(r"^([0-9a-f]{16})-([0-9a-f]{16})\.seg$")
+_NAME = re.compile(r"^([0-9a-f]{16})-([0-9a-f]{16})(?:\.([1-9][0-9]{0,4}))?\.seg$")
 
 
 class Totals(NamedTuple):
     """A stream's running account, from the journal's creation on, over all epochs.
 
-    `counted`: samples in batches, which all got a position. `missing`: samples that never had one
-    and that a gap accounts for. `records`: all.
+    `counted`: samples in batches as first written, which all got a position. `missing`: samples
+    that never had one and that a gap accounts for. `records`: all.
     """
 
     counted: int = 0
@@ -83,7 +84,9 @@ class JournaledGap(NamedTuple):
 class SegmentHeader:
     """What stands at the start of each segment: which records follow, and the account before them.
 
-    `first_seq` is the seq of the first record that was, or would have been, written here.
+    `first_seq` is the seq of the first record that was, or would have been, written here. A segment
+    that was thinned has a `revision` above 0, and `level_s` is the bucket, in seconds, of which few
+    samples a tag are left; 0 for all.
     """
 
     stream: Stream
@@ -92,6 +95,8 @@ class SegmentHeader:
     created_ns: int
     before: Totals = field(default_factory=Totals)
     chain: bytes = NO_CHAIN
+    level_s: int = 0
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +104,8 @@ class Summary:
     """What is known of a segment without its index; replaced whole as the segment grows.
 
     `last_seq` is below the header's `first_seq` while there is no record. `samples` counts those of
-    the batches that are in the index. `end` is the offset behind the last record, `file_bytes` what
-    the file takes. `after` and `chain` hold behind the last record. `sealed_ns` is the wall time of
+    the batches that are in the index, `thinned` what thinning took from these batches. `end` is the
+    offset behind the last record, `file_bytes` what the file takes. `after` and `chain` hold behind the last record. `sealed_ns` is the wall time of
     sealing, 0 for the segment that is being written; `synced`: a disciplined clock told it.
     `clean`: an orderly stop sealed it. `time_min_ns` and `time_max_ns` span the batches; both are 0
     if there is none.
@@ -120,6 +125,7 @@ class Summary:
     synced: bool = False
     schemas: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     gaps: tuple[JournaledGap, ...] = ()
+    thinned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +155,24 @@ class Tail:
         return self.schema_count * _SCHEMA.size + self.gap_count * _GAP.size
 
 
-def file_name(epoch: int, first_seq: int) -> str:
+class SegmentName(NamedTuple):
+    """What a segment's file name says; names sort by age."""
+
+    epoch: int
+    first_seq: int
+    revision: int = 0
+
+
+def file_name(epoch: int, first_seq: int, revision: int = 0) -> str:
     """Give the name of a segment; names sort by (epoch, first seq)."""
-    return f"{epoch:016x}-{first_seq:016x}.seg"
+    thinned = f".{revision}" if revision else ""
+    return f"{epoch:016x}-{first_seq:016x}{thinned}.seg"
 
 
-def parse_name(name: str) -> tuple[int, int] | None:
-    """Give (epoch, first seq), or None for any other file."""
+def parse_name(name: str) -> SegmentName | None:
+    """Give what the name of a segment says, or None for any other file."""
     match = _NAME.match(name)
-    return (int(match[1], 16), int(match[2], 16)) if match else None
+    return SegmentName(int(match[1], 16), int(match[2], 16), int(match[3] or 0)) if match else None
 
 
 def encode_header(header: SegmentHeader) -> bytes:
@@ -172,6 +187,8 @@ def encode_header(header: SegmentHeader) -> bytes:
         header.created_ns,
         *header.before,
         header.chain,
+        header.level_s,
+        header.revision,
     ).ljust(HEADER_BYTES, b"\0")
     return body[:12] + crc32c(body[16:]).to_bytes(4, "little") + body[16:]
 
@@ -185,7 +202,7 @@ def decode_header(data: bytes) -> SegmentHeader | None:
     if version != VERSION or crc != crc32c(body[16:]) or not 1 <= stream <= len(Stream):
         return None
     return SegmentHeader(
-        Stream.of(stream), epoch, first_seq, created_ns, Totals(*rest[:3]), rest[3]
+        Stream.of(stream), epoch, first_seq, created_ns, Totals(*rest[:3]), *rest[3:]
     )
 
 
@@ -211,6 +228,7 @@ def encode_footer(index: NDArray[Any], summary: Summary, at: int) -> bytes:
         summary.end,
         summary.last_seq,
         summary.samples,
+        summary.thinned,
         *summary.after,
         summary.time_min_ns,
         summary.time_max_ns,
@@ -242,6 +260,7 @@ def decode_trailer(data: bytes, file_bytes: int) -> Tail | None:
         end,
         last_seq,
         samples,
+        thinned,
         *totals,
         time_min_ns,
         time_max_ns,
@@ -254,6 +273,7 @@ def decode_trailer(data: bytes, file_bytes: int) -> Tail | None:
         last_seq=last_seq,
         count=count,
         samples=samples,
+        thinned=thinned,
         end=end,
         file_bytes=file_bytes,
         after=Totals(*totals),
@@ -323,6 +343,17 @@ def batch_samples(rows: NDArray[Any]) -> int:
     return int(rows["samples"][rows["kind"] == RecordKind.BATCH].sum())
 
 
+def batch_thinned(rows: NDArray[Any]) -> int:
+    """Count what thinning took from the batches among these index rows."""
+    return int(rows["thinned"][rows["kind"] == RecordKind.BATCH].sum())
+
+
+def own_counts(rows: NDArray[Any]) -> NDArray[np.int64]:
+    """Give for each index row what it adds to `counted`; see `RecordHeader.own`."""
+    first = (rows["samples"] + rows["thinned"]).astype(np.int64)
+    return np.where(rows["kind"] == RecordKind.BATCH, first, 0)
+
+
 def index_row(header: RecordHeader, first_seq: int) -> tuple[Any, ...]:
     """Give a record's row in its segment's index."""
     return (
@@ -332,6 +363,7 @@ def index_row(header: RecordHeader, first_seq: int) -> tuple[Any, ...]:
         header.kind,
         header.counted,
         header.samples,
+        header.thinned,
         header.time_min_ns,
         header.time_max_ns,
     )
@@ -348,6 +380,7 @@ def extended(state: Summary, header: RecordHeader, after: Totals, chain: bytes) 
         last_seq=header.seq,
         count=state.count + 1,
         samples=state.samples + (header.samples if is_batch else 0),
+        thinned=state.thinned + (header.thinned if is_batch else 0),
         end=header.offset + header.size,
         after=after,
         chain=chain,

@@ -92,6 +92,6 @@ async def test_a_damaged_record_leaves_it_open() -> None:
         await log.submit([entry(n) for n in range(1, 9)])
         records = await read_all(log)
         size = RECORD_HEADER_BYTES + 64
-        disk.flip(segment_paths(disk)[0], (HEADER_BYTES + 3 * size + 90) * 8)
+        disk.flip(segment_paths(disk)[0], (HEADER_BYTES + 3 * size + 98) * 8)
         assert await log.chain(records[2].position) == chained(records[:3])
         assert await log.chain(records[7].position) is None

@@ -22,6 +22,7 @@ class Raw(NamedTuple):
     seq: int
     kind: int
     samples: int
+    thinned: int
     counted: int
     missing: int
     times: tuple[int, int]
@@ -43,49 +44,50 @@ def crc(data: bytes) -> int:
 
 
 def record(data: bytes, at: int) -> Raw:
-    head = data[at : at + 112]
-    assert head[:4] == b"FbR1"
+    head = data[at : at + 120]
+    assert head[:4] == b"FbR2"
     assert u32(head, 4) == crc(head[8:])
     assert u32(head, 12) == at
-    payload = data[at + 112 : at + 112 + u32(head, 72)]
-    assert u32(head, 76) == crc(payload)
-    assert head[80:] == hashlib.sha256(payload).digest()
-    numbers = (head[8], u64(head, 32), u64(head, 40), u64(head, 48))
-    times = struct.unpack("<qq", head[56:72])
-    return Raw(u64(head, 16), u64(head, 24), *numbers, times, head[80:], payload)
+    payload = data[at + 120 : at + 120 + u32(head, 80)]
+    assert u32(head, 84) == crc(payload)
+    assert head[88:] == hashlib.sha256(payload).digest()
+    numbers = (head[8], u64(head, 32), u64(head, 40), u64(head, 48), u64(head, 56))
+    times = struct.unpack("<qq", head[64:80])
+    return Raw(u64(head, 16), u64(head, 24), *numbers, times, head[88:], payload)
 
 
 def segment(data: bytes) -> list[Raw]:
     """Every record, with every total, CRC and chain on the way checked."""
-    assert (data[:8], u32(data, 8)) == (b"FbSEGMNT", 1)
+    assert (data[:8], u32(data, 8)) == (b"FbSEGMNT", 2)
     assert u32(data, 12) == crc(data[16:128])
     assert data[16] == 3
-    trailer = data[-144:]
-    assert trailer[136:] == b"FbSEALED"
-    assert u32(trailer, 128) == crc(trailer[:128])
+    trailer = data[-152:]
+    assert trailer[144:] == b"FbSEALED"
+    assert u32(trailer, 136) == crc(trailer[:136])
     index_at, count = u32(trailer, 0), u32(trailer, 8)
-    index = data[index_at : index_at + 48 * count]
-    sections = data[index_at + 48 * count : -144]
+    index = data[index_at : index_at + 56 * count]
+    sections = data[index_at + 56 * count : -152]
     assert (u32(trailer, 4), u32(trailer, 20)) == (crc(index), crc(sections))
     assert len(sections) == 16 * u32(trailer, 12) + 64 * u32(trailer, 16)
     chain, found, at = data[72:104], [], 128
     counted, missing = u64(data, 48), u64(data, 56)
     for row in range(count):
         one = record(data, at)
-        entry_ = index[48 * row : 48 * row + 48]
+        entry_ = index[56 * row : 56 * row + 56]
         assert (u32(entry_, 0), u32(entry_, 4), u32(entry_, 12)) == (at, len(one.payload), one.kind)
         assert u32(entry_, 8) == one.seq - u64(data, 32)
         assert (u64(entry_, 16), u64(entry_, 24)) == (one.counted, one.samples)
-        assert struct.unpack("<qq", entry_[32:]) == one.times
+        assert u64(entry_, 32) == one.thinned
+        assert struct.unpack("<qq", entry_[40:]) == one.times
         assert (one.counted, one.missing) == (counted, missing)
-        counted += one.samples if one.kind == 1 else 0
+        counted += one.samples + one.thinned if one.kind == 1 else 0
         missing += one.samples if one.kind == 3 else 0
         chain = hashlib.sha256(chain + one.hash).digest()
-        at += 112 + -(-len(one.payload) // 8) * 8
+        at += 120 + -(-len(one.payload) // 8) * 8
         found.append(one)
     assert (u32(trailer, 28), u64(trailer, 32)) == (at, found[-1].seq)
-    assert (u64(trailer, 48), u64(trailer, 56)) == (counted, missing)
-    assert trailer[96:128] == chain
+    assert (u64(trailer, 56), u64(trailer, 64)) == (counted, missing)
+    assert trailer[104:136] == chain
     return found
 
 
@@ -108,8 +110,8 @@ async def test_a_reader_made_from_the_tables_reads_the_same() -> None:
         (*r.position[1:], r.kind.value, r.samples, r.hash, r.payload) for r in records
     ]
     for before, after in pairwise(files):
-        assert after[72:104] == before[-144:][96:128], "the chain goes on"
-        assert after[48:72] == before[-144:][48:72], "the account goes on"
+        assert after[72:104] == before[-152:][104:136], "the chain goes on"
+        assert after[48:72] == before[-152:][56:80], "the account goes on"
     for path, data in zip(segment_paths(disk), files, strict=True):
         assert path.name == f"{u64(data, 24):016x}-{u64(data, 32):016x}.seg"
 
@@ -118,13 +120,13 @@ async def test_schemas_and_gaps_stand_behind_the_index() -> None:
     disk = FaultyDisk()
     await filled(disk)
     data = disk.read_bytes(segment_paths(disk)[-1], 1 << 30)
-    trailer = data[-144:]
+    trailer = data[-152:]
     assert u32(trailer, 24) == 1 | 2, "sealed by an orderly stop, under a disciplined clock"
-    at = u32(trailer, 0) + 48 * u32(trailer, 8)
+    at = u32(trailer, 0) + 56 * u32(trailer, 8)
     assert u32(trailer, 12) == 1
     schema_id, offset, length = struct.unpack("<QII", data[at : at + 16])
     assert schema_id == SCHEMA.id
-    assert data[offset + 112 : offset + 112 + length] == ENCODED_SCHEMA[1]
+    assert data[offset + 120 : offset + 120 + length] == ENCODED_SCHEMA[1]
     assert u32(trailer, 16) == 1
     gap = struct.unpack("<QQQQQqqI4x", data[at + 16 : at + 80])
     assert gap == (u64(trailer, 32), 1, 2, 3, (1 << 64) - 1, 5, 6, GapCause.CORRUPT.value)

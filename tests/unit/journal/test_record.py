@@ -33,6 +33,7 @@ HEADERS = st.builds(
     epoch=U64,
     seq=st.integers(1, (1 << 64) - 1),
     samples=U64,
+    thinned=U64,
     counted=U64,
     missing=U64,
     time_min_ns=I64,
@@ -79,7 +80,7 @@ def test_a_header_holds_only_where_it_was_written(header: RecordHeader, offset: 
     ],
 )
 def test_values_that_no_writer_writes_are_refused(wrong: dict[str, int]) -> None:
-    good = RecordHeader(1, 3, 0, 128, 7, 1, 10, 0, 0, 1, 2, 5, 0, bytes(32))
+    good = RecordHeader(1, 3, 0, 128, 7, 1, 10, 0, 0, 0, 1, 2, 5, 0, bytes(32))
     assert decode_header(encode_header(good), 0, 128) == good
     bad = good._replace(**wrong)  # type: ignore[arg-type]
     assert decode_header(encode_header(bad), 0, 128) is None
@@ -103,10 +104,10 @@ def test_records_are_aligned(length: int) -> None:
 
 
 def test_to_record() -> None:
-    header = RecordHeader(3, 2, 4, 128, 9, 8, 7, 70, 60, 1, 2, 5, 11, b"h" * 32)
+    header = RecordHeader(3, 2, 4, 128, 9, 8, 7, 5, 70, 60, 1, 2, 5, 11, b"h" * 32)
     record = to_record(header, b"bytes")
     assert record.position == Position(Stream.EVENTS, 9, 8)
     assert record.kind is RecordKind.GAP
-    assert (record.samples, record.revision, record.crc) == (7, 4, 11)
+    assert (record.samples, record.thinned, record.revision, record.crc) == (7, 5, 4, 11)
     assert (record.time_min_ns, record.time_max_ns) == (1, 2)
     assert (record.hash, record.payload) == (b"h" * 32, b"bytes")

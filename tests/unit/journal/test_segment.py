@@ -36,12 +36,15 @@ HEADERS = st.builds(
     created_ns=U63,
     before=st.builds(Totals, U63, U63, U63),
     chain=st.binary(min_size=32, max_size=32),
+    level_s=st.sampled_from((0, 10, 600)),
+    revision=st.integers(0, 99),
 )
 GAP = Gap(GapCause.RETENTION_BYTES, -5, 6, 70, "", 3, 1, 9)
 SUMMARY = Summary(
     last_seq=42,
     count=3,
     samples=30,
+    thinned=70,
     end=1000,
     file_bytes=0,
     after=Totals(130, 7, 45),
@@ -53,7 +56,7 @@ SUMMARY = Summary(
     schemas={17: (128, 50), 18: (300, 60)},
     gaps=(JournaledGap(41, GAP), JournaledGap(42, Gap(GapCause.CORRUPT, 0, 0, None, "", 3, 4, 4))),
 )
-ROWS = np.array([(128, 50, 0, 2, 100, 0, 1, 2), (300, 60, 1, 2, 100, 0, 1, 2)] * 2, INDEX)[:3]
+ROWS = np.array([(128, 50, 0, 2, 100, 0, 5, 1, 2), (300, 60, 1, 2, 100, 0, 0, 1, 2)] * 2, INDEX)[:3]
 
 
 def sealed() -> bytes:
@@ -79,10 +82,14 @@ def test_any_flipped_bit_of_a_header_is_seen(header: SegmentHeader, bit: int) ->
 def test_names_sort_by_epoch_and_seq(epoch: int, seq: int, epoch2: int, seq2: int) -> None:
     one, two = file_name(epoch, seq), file_name(epoch2, seq2)
     assert (one < two) == ((epoch, seq) < (epoch2, seq2))
-    assert parse_name(one) == (epoch, seq)
+    assert parse_name(one) == (epoch, seq, 0)
+    assert parse_name(file_name(epoch, seq, 3)) == (epoch, seq, 3)
 
 
-@pytest.mark.parametrize("name", ["x.seg", "0-1.seg", file_name(1, 2) + ".new", "lock"])
+@pytest.mark.parametrize(
+    "name",
+    ["x.seg", file_name(1, 2).replace(".", ".0."), "0-1.seg", file_name(1, 2) + ".new", "lock"],
+)
 def test_other_files_are_no_segments(name: str) -> None:
     assert parse_name(name) is None
 
@@ -96,7 +103,17 @@ def test_footer_round_trip() -> None:
     summary = decode_sections(tail, sections)
     assert summary is not None
     assert summary.file_bytes == len(data)
-    for name in ("last_seq", "samples", "after", "chain", "schemas", "gaps", "clean", "end"):
+    for name in (
+        "last_seq",
+        "samples",
+        "thinned",
+        "after",
+        "chain",
+        "schemas",
+        "gaps",
+        "clean",
+        "end",
+    ):
         assert getattr(summary, name) == getattr(SUMMARY, name)
     rows = decode_index(tail, data[tail.index_offset :][: tail.index_bytes])
     assert rows is not None
