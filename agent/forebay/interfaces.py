@@ -6,7 +6,7 @@ by `tests/contracts`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -278,12 +278,19 @@ class Head:
     next_seq: int
 
 
+def no_schema(schema_id: int) -> Schema:
+    """Find no schema: that of a gateway whose journal is not at hand."""
+    raise KeyError(schema_id)
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """What the gateway says of itself when a session opens.
 
     `delivered` is how far its own cursor is, one entry a stream that has begun: a destination that
-    keeps no account of its own gives it back as its `Terms.resume`.
+    keeps no account of its own gives it back as its `Terms.resume`. `schema` gives a schema that a
+    BATCH in the journal needs, by its id, and raises KeyError if there is none: an uplink that
+    reads payloads may begin behind the record that brought it. It may take long; any thread may ask.
     """
 
     gateway: str
@@ -291,6 +298,7 @@ class Offer:
     session: int
     heads: tuple[Head, ...]
     delivered: tuple[Resume, ...] = ()
+    schema: Callable[[int], Schema] = field(default=no_schema, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ import hashlib
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
+from forebay.columnar import decode_schema
 from forebay.interfaces import Head
-from forebay.model import Position, Record, Stream
+from forebay.model import Position, Record, RecordKind, Schema, Stream
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,15 @@ class MemoryJournal:
 
     def heads(self) -> tuple[Head, ...]:
         return tuple(Head(s.stream, s.epoch, s.first_seq, s.last_seq + 1) for s in self.segments())
+
+    def schema(self, schema_id: int) -> Schema:
+        for records in self._records.values():
+            for record in records:
+                if record.kind is RecordKind.SCHEMA:
+                    schema = decode_schema(record.payload)
+                    if schema.id == schema_id:
+                        return schema
+        raise KeyError(schema_id)
 
     def cursor(self, name: str) -> MemoryCursor:
         return self.cursors.setdefault(name, MemoryCursor())

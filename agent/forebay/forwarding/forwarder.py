@@ -161,7 +161,13 @@ class Forwarder:
     async def _connect_and_forward(self) -> NoReturn:
         heads = tuple(self._journal.heads())
         self._tally.sessions += 1
-        offer = Offer(self._gateway, self._seams.clock.boot_id, self._tally.sessions, heads)
+        offer = Offer(
+            self._gateway,
+            self._seams.clock.boot_id,
+            self._tally.sessions,
+            heads,
+            schema=self._journal.schema,
+        )
         deadline_s = self._settings.ack_deadline
         try:
             terms = await _within(self._seams.clock, deadline_s, self._uplink.connect(offer))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from forebay.interfaces import Head
-    from forebay.model import Position, Record, Stream
+    from forebay.model import Position, Record, Schema, Stream
 
 
 class WitnessView(Protocol):
@@ -125,6 +125,10 @@ class JournalView(Protocol):
 
     def heads(self) -> Sequence[Head]:
         """Give what there is of each stream's epochs, oldest first."""
+        ...
+
+    def schema(self, schema_id: int) -> Schema:
+        """Give a schema that some live segment holds; KeyError if none does. Any thread may ask."""
         ...
 
     def cursor(self, name: str) -> CursorView:
