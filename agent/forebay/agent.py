@@ -38,7 +38,9 @@ from forebay.pipeline.intake import Pipeline
 from forebay.pipeline.shadow import Shadow
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
 
     from forebay.clock import Clock
     from forebay.config.load import LoadedConfig
@@ -98,10 +100,16 @@ def leaves(group: BaseExceptionGroup[JournalFailed]) -> list[JournalFailed]:
     return found
 
 
-async def serve(loaded: LoadedConfig, seams: Seams, stop: asyncio.Event) -> None:
+async def serve(
+    loaded: LoadedConfig,
+    seams: Seams,
+    stop: asyncio.Event,
+    control: Callable[[Path, Answers], AbstractAsyncContextManager[object]] = ControlServer,
+) -> None:
     """Run the agent until `stop` is set, then stop it in order.
 
-    Raises JournalFailed, in a group, if the disk fails.
+    `control` is what answers local commands; a simulation has none. Raises JournalFailed, in a
+    group, if the disk fails.
     """
     config = loaded.config
     limits = JournalLimits(
@@ -136,7 +144,7 @@ async def serve(loaded: LoadedConfig, seams: Seams, stop: asyncio.Event) -> None
         for name, _, _ in loaded.uplinks:
             journal.cursor(name)  # a disabled uplink keeps its claim on what it has not got
         answers = Answers(loaded, seams, journal, pipeline, shadow, sessions, forwarders)
-        async with ControlServer(config.control.socket, answers), asyncio.TaskGroup() as tasks:
+        async with control(config.control.socket, answers), asyncio.TaskGroup() as tasks:
             await _serve(tasks, stop, seams, (answers, pipeline, sessions, forwarders))
             _tell_ledger(journal, forwarders, seams)
 
