@@ -59,7 +59,11 @@ class JournalLimits:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Records that had a position and cannot be read; `samples` is None where nobody knows."""
+    """Records that had a position and cannot be read.
+
+    `samples` are those that were in them, None where nobody knows, and `thinned` those that
+    thinning had taken from them before.
+    """
 
     stream: Stream
     epoch: int
@@ -68,6 +72,7 @@ class Damage:
     samples: int | None
     time_min_ns: int
     time_max_ns: int
+    thinned: int = 0
 
     def gap(self, cause: GapCause) -> Gap:
         """Give the gap that accounts for it."""
@@ -75,7 +80,7 @@ class Damage:
             cause=cause,
             time_from_ns=self.time_min_ns,
             time_to_ns=self.time_max_ns,
-            samples=self.samples,
+            samples=None if self.samples is None else self.samples + self.thinned,
             epoch=self.epoch,
             seq_from=self.seq_from,
             seq_to=self.seq_to,

@@ -7,12 +7,12 @@ a cursor keeps. Must not know files or threads.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from forebay.journal.segment import batch_samples
-from forebay.model import Position, RecordKind
+from forebay.journal.segment import batch_samples, batch_thinned, own_counts
+from forebay.model import Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,13 +26,24 @@ if TYPE_CHECKING:
     """Counts the samples of damaged records behind a position."""
 
 
+class Counts(NamedTuple):
+    """Samples that are in batches, and those that thinning took from the same batches."""
+
+    samples: int = 0
+    thinned: int = 0
+
+
+NOTHING = Counts()
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """Where a stream's samples are, for one consumer.
 
     `produced` are all that the journal has ever answered for. `delivered`: the consumer passed
     them. `pending`: on disk behind the cursor. `gapped`: gone or never journaled, and a gap record
-    says so, or gone before the consumer came. `quarantined`: passed, but refused by the destination
+    says so, or the record that they were thinned from; or gone before the consumer came.
+    `quarantined`: passed, but refused by the destination
     for good. Each is counted for itself, so a sample that is lost and named nowhere is in none of
     them.
     """
@@ -60,7 +71,7 @@ class Place:
 
     `reached` counts the samples of all batches up to the position, of which this consumer never got
     `gapped` and had `quarantined` refused; `lost` were gone and no gap named them. `passed` counts
-    those up to the position in the one segment that holds it. `reached` may go further than the
+    what is up to the position in the one segment that holds it. `reached` may go further than the
     position, up to `edge`: what was gone when the consumer came.
     """
 
@@ -68,7 +79,7 @@ class Place:
     reached: int
     gapped: int = 0
     quarantined: int = 0
-    passed: int = 0
+    passed: Counts = NOTHING
     lost: int = 0
     edge: Position | None = None
 
@@ -94,25 +105,26 @@ def arrived(view: View, place: Place) -> Place:
     return replace(place, reached=place.reached + gone, gapped=place.gapped + gone, edge=before)
 
 
-def remaining(view: View, place: Place, damaged: Damaged) -> int:
-    """Count the samples that can still be read behind `place`."""
-    total = 0
+def remaining(view: View, place: Place, damaged: Damaged) -> Counts:
+    """Count the samples that can still be read behind `place`, and what thinning took there."""
+    samples = thinned = 0
     position = place.position
     for segment, summary in view.segments:
         if segment.first > position:
-            total += summary.samples
-        elif segment.header.epoch == position.epoch and position.seq <= summary.last_seq:
-            total += summary.samples - place.passed
-    return total - damaged(position)
+            samples += summary.samples
+            thinned += summary.thinned
+        elif segment.header.epoch == position.epoch and position.seq < summary.last_seq:
+            samples += summary.samples - place.passed.samples
+            thinned += summary.thinned - place.passed.thinned
+    return Counts(samples - damaged(position), thinned)
 
 
-def at(view: View, position: Position, rows: NDArray[Any] | None) -> tuple[int, int]:
+def at(view: View, position: Position, rows: NDArray[Any] | None) -> tuple[int, Counts]:
     """Give (`reached`, `passed`) at `position`.
 
     `rows` is the index of the segment that holds the position, None if none does or if its last
     record is meant.
     """
-    reached = passed = 0
     for segment, summary in reversed(view.segments):
         if segment.first > position:
             continue
@@ -121,19 +133,19 @@ def at(view: View, position: Position, rows: NDArray[Any] | None) -> tuple[int, 
                 rows, position.seq - segment.header.first_seq, segment.header.before.counted
             )
         inside = segment.last == position
-        return summary.after.counted, summary.samples if inside else 0
-    return reached, passed
+        whole = Counts(summary.samples, summary.thinned)
+        return summary.after.counted, whole if inside else NOTHING
+    return 0, NOTHING
 
 
-def _inside(rows: NDArray[Any] | None, step: int, before: int) -> tuple[int, int]:
+def _inside(rows: NDArray[Any] | None, step: int, before: int) -> tuple[int, Counts]:
     if rows is None:
-        return before, 0
-    count = int(np.searchsorted(rows["step"], step, side="right"))
-    if not count:
-        return before, 0
-    last = rows[count - 1]
-    own = int(last["samples"]) if last["kind"] == RecordKind.BATCH else 0
-    return int(last["counted"]) + own, batch_samples(rows[:count])
+        return before, NOTHING
+    passed = rows[: int(np.searchsorted(rows["step"], step, side="right"))]
+    if not len(passed):
+        return before, NOTHING
+    reached = int(passed["counted"][-1]) + int(own_counts(passed[-1:])[0])
+    return reached, Counts(batch_samples(passed), batch_thinned(passed))
 
 
 def named(view: View, place: Place, damaged: Damaged) -> int:
@@ -150,13 +162,13 @@ def named(view: View, place: Place, damaged: Damaged) -> int:
         last = Position(head.stream, head.epoch, summary.last_seq)
         if last <= edge:
             continue
-        readable = summary.samples
+        known = summary.samples + summary.thinned
         if segment.first > edge:
             total += _of_hole(gaps, edge, segment.first, head.before.counted - counted)
             counted = head.before.counted
         else:
-            readable -= place.passed
-        total += _inside_segment(gaps, edge, last, summary.after.counted - counted - readable)
+            known -= sum(place.passed)
+        total += _inside_segment(gaps, edge, last, summary.after.counted - counted - known)
         edge, counted = last, summary.after.counted
     return total
 
@@ -210,16 +222,18 @@ def move(
 ) -> Place:
     """Move forward to `target`: what could be read in between is delivered.
 
-    Holes are gapped as far as gaps name them, else lost.
+    What thinning took from it is gapped, and so are holes as far as gaps name them; else they are
+    lost.
     """
     reached, passed = at(view, target, rows)
     reached = max(place.reached, reached)
     moved = replace(place, position=target, reached=reached, passed=passed)
-    read = remaining(view, place, damaged) - remaining(view, moved, damaged)
-    hole = max(0, reached - place.reached - read)
+    before, behind = remaining(view, place, damaged), remaining(view, moved, damaged)
+    read, thinned = before.samples - behind.samples, before.thinned - behind.thinned
+    hole = max(0, reached - place.reached - read - thinned)
     told = max(0, named(view, place, damaged) - named(view, moved, damaged))
     gapped = min(hole, told)
-    return replace(moved, gapped=place.gapped + gapped, lost=place.lost + hole - gapped)
+    return replace(moved, gapped=place.gapped + thinned + gapped, lost=place.lost + hole - gapped)
 
 
 def settled(view: View, place: Place, rows: NDArray[Any] | None) -> Place:
@@ -239,10 +253,11 @@ def settled(view: View, place: Place, rows: NDArray[Any] | None) -> Place:
 
 def account(view: View, place: Place, damaged: Damaged) -> Account:
     """Give the account of a stream for a consumer at `place`."""
+    pending, thinned = remaining(view, place, damaged)
     return Account(
         produced=view.totals.counted + view.totals.missing,
         delivered=place.reached - place.gapped - place.quarantined - place.lost,
-        pending=remaining(view, place, damaged),
-        gapped=view.totals.missing + place.gapped + named(view, place, damaged),
+        pending=pending,
+        gapped=view.totals.missing + place.gapped + thinned + named(view, place, damaged),
         quarantined=place.quarantined,
     )

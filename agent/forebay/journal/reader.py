@@ -22,7 +22,7 @@ from forebay.journal.record import (
     record_bytes,
     to_record,
 )
-from forebay.journal.segment import own_counts
+from forebay.journal.segment import batch_samples, own_counts
 from forebay.model import Position, Record, RecordKind
 
 if TYPE_CHECKING:
@@ -130,12 +130,16 @@ class Reader:
         seq = head.first_seq + int(row["step"])
         if self._catalog.is_damaged(Position(head.stream, head.epoch, seq)):
             return
-        samples = int(row["samples"]) if row["kind"] == RecordKind.BATCH else 0
+        is_batch = row["kind"] == RecordKind.BATCH
+        samples, thinned = (int(row["samples"]), int(row["thinned"])) if is_batch else (0, 0)
         times = int(row["time_min_ns"]), int(row["time_max_ns"])
-        found.damage.append(Damage(head.stream, head.epoch, seq, seq, samples, *times))
+        found.damage.append(Damage(head.stream, head.epoch, seq, seq, samples, *times, thinned))
 
     def _report_holes(self, segment: Segment, rows: NDArray[Any], found: Found) -> None:
-        """Note what a rebuilt index lacks: records damaged since the segment was sealed."""
+        """Note what a rebuilt index lacks: records damaged since the segment was sealed.
+
+        How many samples of a hole thinning had taken before is known for all holes together only.
+        """
         head, summary = segment.header, segment.summary
         own = rows["counted"].astype(np.int64) + own_counts(rows)
         begins = [*rows["step"].tolist(), summary.last_seq - head.first_seq + 1]
@@ -143,10 +147,17 @@ class Reader:
         counted = [*rows["counted"].tolist(), summary.after.counted]
         reached = [head.before.counted, *own.tolist()]
         times = summary.time_min_ns, summary.time_max_ns
+        left = summary.samples - batch_samples(rows)
         for before, after, low, high in zip(ends, begins, reached, counted, strict=True):
             place = (head.epoch, head.first_seq + before + 1, head.first_seq + after - 1)
-            if after - before > 1 and not self._catalog.covered(head.stream, *place):
-                found.damage.append(Damage(head.stream, *place, max(0, high - low), *times))
+            if after - before <= 1:
+                continue
+            first = max(0, high - low)
+            samples = min(left, first)
+            left -= samples
+            if not self._catalog.covered(head.stream, *place):
+                thinned = first - samples
+                found.damage.append(Damage(head.stream, *place, samples, *times, thinned))
 
     def _report_gone(self, segment: Segment, found: Found) -> None:
         """Note a sealed segment whose file somebody took away."""
@@ -154,7 +165,8 @@ class Reader:
         place = (head.epoch, head.first_seq, summary.last_seq)
         if not self._catalog.covered(head.stream, *place):
             times = summary.time_min_ns, summary.time_max_ns
-            found.damage.append(Damage(head.stream, *place, summary.samples, *times))
+            counts = (summary.samples, *times, summary.thinned)
+            found.damage.append(Damage(head.stream, *place, *counts))
 
     def chain(self, position: Position, since: tuple[Position, bytes] | None) -> bytes | None:
         """Give the hash chain at `position`; see `Journal.chain`. Blocks. OSError as `read`."""

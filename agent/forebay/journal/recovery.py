@@ -27,6 +27,7 @@ from forebay.journal.segment import (
     SegmentHeader,
     Summary,
     Totals,
+    batch_samples,
     decode_header,
     decode_index,
     decode_sections,
@@ -362,6 +363,7 @@ class Recovery:
     def _known_damage(self, stream: Stream) -> None:
         """Remember which indexed records an earlier run has found damaged and accounted for."""
         corrupt = [g.gap for g in self._catalog.gaps(stream) if g.gap.cause is GapCause.CORRUPT]
+        unread: dict[Segment, int] = {}
         for gap in corrupt:
             for segment in self._catalog.segments(stream):
                 first = segment.header.first_seq
@@ -377,7 +379,10 @@ class Recovery:
                 if len(rows) < segment.summary.count and gap.seq_from not in steps:
                     # Sealed with it, but since then neither the index nor the record can be read.
                     position = Position(stream, gap.epoch, gap.seq_from)
-                    self._catalog.mark_damaged(position, gap.samples or 0)
+                    left = unread.setdefault(segment, segment.summary.samples - batch_samples(rows))
+                    samples = min(left, gap.samples or 0)
+                    unread[segment] -= samples
+                    self._catalog.mark_damaged(position, samples)
 
     def _load_schemas(self) -> None:
         """Read each live schema once, from the newest segment that still gives it back."""

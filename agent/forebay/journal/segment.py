@@ -105,10 +105,10 @@ class Summary:
 
     `last_seq` is below the header's `first_seq` while there is no record. `samples` counts those of
     the batches that are in the index, `thinned` what thinning took from these batches. `end` is the
-    offset behind the last record, `file_bytes` what the file takes. `after` and `chain` hold behind the last record. `sealed_ns` is the wall time of
-    sealing, 0 for the segment that is being written; `synced`: a disciplined clock told it.
-    `clean`: an orderly stop sealed it. `time_min_ns` and `time_max_ns` span the batches; both are 0
-    if there is none.
+    offset behind the last record, `file_bytes` what the file takes. `after` and `chain` hold behind
+    the last record. `sealed_ns` is the wall time of sealing, 0 for the segment that is being
+    written; `synced`: a disciplined clock told it. `clean`: an orderly stop sealed it.
+    `time_min_ns` and `time_max_ns` span the batches; both are 0 if there is none.
     """
 
     last_seq: int

@@ -315,8 +315,12 @@ class Writer:
         """
         head, summary = segment.header, segment.summary
         rows = self._cache.load(segment)
-        steps = rows["step"].astype(np.int64)
-        samples = int(rows["samples"][steps > behind - head.first_seq].sum())
+        rows = rows[rows["step"].astype(np.int64) > behind - head.first_seq]
+        samples = int((rows["samples"] + rows["thinned"]).sum())
+        for row in rows[rows["thinned"] > 0]:
+            seq = head.first_seq + int(row["step"])
+            if self._catalog.is_damaged(Position(head.stream, head.epoch, seq)):
+                samples -= int(row["thinned"])
         passed = Position(head.stream, head.epoch, behind)
         damaged = self._catalog.damaged_samples
         return Gap(
