@@ -18,6 +18,8 @@ from forebay.control.view import (
     DeviceStatus,
     JournalStatusReply,
     LedgerLine,
+    QuarantineDone,
+    QuarantinedRecord,
     RecordSummary,
     SegmentStatus,
     StatusReply,
@@ -29,12 +31,12 @@ from forebay.control.view import (
 from forebay.model import Quality
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 SECOND = 1_000_000_000
 NOW = 1_795_000_000 * SECOND
 """The moment at which the scripted agent lives, ns."""
-EPOCH = (7 << 48) | 0xBEEF
+EPOCH = (7 << 32) | 0xBEEF
 
 
 def tag(device: str, name: str, value: float | str | None = 1.5) -> TagValue:
@@ -202,6 +204,27 @@ class ScriptedAgent:
             )
         ]
     )
+    aside: list[QuarantinedRecord] = field(
+        default_factory=lambda: [
+            QuarantinedRecord(
+                id=f"cloud/telemetry-{EPOCH:016x}-{seq:016x}",
+                uplink="cloud",
+                stream="telemetry",
+                epoch=EPOCH,
+                seq=seq,
+                kind="batch",
+                samples=5_000,
+                bytes=64 << 10,
+                at_ns=NOW - 7_200 * SECOND,
+                code=code,
+                reason=reason,
+            )
+            for seq, code, reason in (
+                (101, "SchemaUnknown", "no schema 1f00 was ever sent"),
+                (117, "Suspect", "five sessions broke with it"),
+            )
+        ]
+    )
     shown: list[tuple[str, int, int]] = field(default_factory=list)
     """What ShowRecords was asked for."""
 
@@ -233,6 +256,23 @@ class ScriptedAgent:
     async def show_records(self, stream: str, seq_from: int, limit: int) -> Iterable[RecordSummary]:
         self.shown.append((stream, seq_from, limit))
         return self.records
+
+    def quarantine(self, uplink: str) -> Iterable[QuarantinedRecord]:
+        return [one for one in self.aside if uplink in ("", one.uplink)]
+
+    async def retry_quarantined(self, ids: Sequence[str]) -> QuarantineDone:
+        return self._take(ids, lambda one: one.code == "Suspect")
+
+    async def drop_quarantined(self, ids: Sequence[str]) -> QuarantineDone:
+        return self._take(ids, lambda _: True)
+
+    def _take(
+        self, ids: Sequence[str], goes: Callable[[QuarantinedRecord], bool]
+    ) -> QuarantineDone:
+        done = [one.id for one in self.aside if one.id in ids and goes(one)]
+        self.aside = [one for one in self.aside if one.id not in done]
+        failed = [f"{one}: the destination refused it again" for one in ids if one not in done]
+        return QuarantineDone(tuple(done), tuple(failed))
 
 
 @asynccontextmanager

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from forebay.cli import call, output
+from forebay.cli import call, journal_quarantine, output
 from forebay.clock import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import RenderableType
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
         SegmentStatus,
         StreamStatus,
     )
+
+LEAST_WEAR_S = 600.0
+"""How long must have been written before a day's worth is reckoned from it."""
 
 Stream = Annotated[
     str, typer.Option("--stream", help="audit, events, telemetry or bulk.", show_default=False)
@@ -34,10 +37,13 @@ Limit = Annotated[int, typer.Option("--limit", min=1, max=1_000, help="Most reco
 
 def add(app: typer.Typer, name: str) -> None:
     """Add the group of commands to `app`."""
-    group = typer.Typer(no_args_is_help=True, help="Look at what rests on disk.")
+    group = typer.Typer(
+        no_args_is_help=True, help="Look at what rests on disk, and at what is set aside."
+    )
     group.command("status")(status)
     group.command("ls")(ls)
     group.command("show")(show)
+    journal_quarantine.add(group)
     app.add_typer(group, name=name)
 
 
@@ -81,36 +87,68 @@ def show(
 
 
 def status_parts(reply: JournalStatusReply, now_ns: int) -> Iterator[RenderableType]:
-    """Give what a person sees of the journal as a whole."""
+    """Give what a person sees of the journal as a whole, what is wrong first."""
+    if reply.trouble:
+        yield output.fault("nothing is written", reply.trouble, "")
     yield Text(f"journal  {reply.directory}, {output.size(reply.disk_free_bytes)} free on its disk")
     yield Text(
         f"commits  {output.count(reply.commits)}, "
         f"p50 {reply.commit_p50_ms:.1f} ms, p99 {reply.commit_p99_ms:.1f} ms"
     )
+    yield from _wear(reply)
     held, room = reply.ring_bytes, reply.ring_max_bytes
     yield Text(
         f"memory   {output.size(held)} of {output.size(room)} wait for the disk",
         output.ODD if held * 2 > room else "",
     )
-    if reply.streams:
-        yield output.table(
-            ("STREAM", ">EPOCH", ">RECORDS", ">SAMPLES", ">SIZE", ">OF", "OLDEST", "NEWEST"),
-            [_stream_row(stream, now_ns) for stream in reply.streams],
+    if reply.thinned_samples:
+        yield Text(
+            f"thinned  {output.count(reply.thinned_samples)} samples were taken out to make room",
+            output.ODD,
         )
-    else:
+    if reply.quarantined_records:
+        yield Text(
+            f"aside    {output.count(reply.quarantined_records)} records are in quarantine "
+            "(forebay journal quarantine ls)",
+            output.ODD,
+        )
+    if not reply.streams:
         yield Text("nothing is journaled yet")
+        return
+    names = dict.fromkeys(stream.stream for stream in reply.streams)
+    yield output.table(
+        ("STREAM", ">EPOCH", ">RECORDS", ">SAMPLES", ">SIZE", ">OF", "OLDEST", "NEWEST"),
+        [_stream_row([s for s in reply.streams if s.stream == name], now_ns) for name in names],
+    )
 
 
-def _stream_row(stream: StreamStatus, now_ns: int) -> tuple[str, ...]:
+def _wear(reply: JournalStatusReply) -> Iterator[Text]:
+    """Say how much is written to the disk, and what that is a day."""
+    if not reply.bytes_written:
+        return
+    said = (
+        f"written  {output.size(reply.bytes_written)} in {output.duration(reply.bytes_written_s)}"
+    )
+    budget = reply.wear_bytes_per_day
+    a_day = reply.bytes_written / max(reply.bytes_written_s, 1.0) * 86_400
+    if reply.bytes_written_s < LEAST_WEAR_S:
+        yield Text(said)
+        return
+    said += f", {output.size(a_day)} a day" + (f" of {output.size(budget)}" if budget else "")
+    yield Text(said, output.ODD if budget and a_day > budget else "")
+
+
+def _stream_row(epochs: Sequence[StreamStatus], now_ns: int) -> tuple[str, ...]:
+    """Give the row of one stream, all its epochs together; the number is that of the newest."""
     return (
-        stream.stream,
-        number(stream.epoch),
-        output.count(stream.next_seq - stream.first_seq),
-        output.count(stream.samples),
-        output.size(stream.bytes),
-        output.size(stream.max_bytes),
-        output.age(stream.oldest_ns, now_ns),
-        output.age(stream.newest_ns, now_ns),
+        epochs[-1].stream,
+        number(epochs[-1].epoch),
+        output.count(sum(one.next_seq - one.first_seq for one in epochs)),
+        output.count(sum(one.samples for one in epochs)),
+        output.size(sum(one.bytes for one in epochs)),
+        output.size(epochs[-1].max_bytes),
+        output.age(min((one.oldest_ns for one in epochs if one.oldest_ns), default=0), now_ns),
+        output.age(max(one.newest_ns for one in epochs), now_ns),
     )
 
 
@@ -156,5 +194,7 @@ def record_parts(found: Iterable[RecordSummary]) -> Iterator[RenderableType]:
 
 
 def number(epoch: int) -> str:
-    """Give an epoch's number, which is in its upper bits: the higher, the newer."""
-    return str(epoch >> 48)
+    """Give an epoch's number: the higher, the newer."""
+    from forebay.model import epoch_number
+
+    return str(epoch_number(epoch))

@@ -58,3 +58,19 @@ def parts(found: Iterable[UplinkStatus]) -> Iterator[RenderableType]:
     for uplink in ranked:
         if uplink.last_error and uplink.state != "connected":
             yield output.fault(uplink.name, uplink.last_error, uplink.last_hint)
+        elif uplink.held:
+            yield Text.assemble((f"{uplink.name}: ", output.ODD), output.clean(uplink.held))
+        if remarks := ", ".join(_remarks(uplink)):
+            yield Text(f"{uplink.name}: {remarks}", output.QUIET)
+
+
+def _remarks(uplink: UplinkStatus) -> Iterator[str]:
+    if uplink.backfill_records:
+        yield (
+            f"of what is pending {output.count(uplink.backfill_records)} are backfill "
+            f"and {output.count(uplink.live_records)} live"
+        )
+    if uplink.sent_today_bytes:
+        yield f"{output.size(uplink.sent_today_bytes)} sent today"
+    if uplink.quarantined_records:
+        yield f"{output.count(uplink.quarantined_records)} in quarantine"

@@ -90,6 +90,18 @@ class JournalSettings(Settings):
         ),
     ] = 32 * _MIB
 
+    wear_budget: Annotated[
+        Bytes,
+        Field(
+            ge=0,
+            le=16_384 * _GIB,
+            description=(
+                "How much may be written to the disk in a day, 0 for any amount. Nothing is held "
+                "back: `forebay status` and `forebay journal forecast` say when it is exceeded."
+            ),
+        ),
+    ] = 20 * _GIB
+
     @model_validator(mode="after")
     def _room_for_segments(self) -> JournalSettings:
         if self.max_size < 4 * self.segment_size:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import resource
 from collections import deque
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from forebay import __version__
 from forebay.control import problems
+from forebay.control.setaside import SetAside
 from forebay.control.summaries import Summaries
 from forebay.control.view import (
     DeviceStatus,
@@ -33,10 +34,10 @@ if TYPE_CHECKING:
 
     from forebay.acquisition.session import Session
     from forebay.config.load import LoadedConfig
-    from forebay.control.view import RecordSummary
+    from forebay.control.view import QuarantineDone, QuarantinedRecord, RecordSummary
     from forebay.forwarding.forwarder import Forwarder
     from forebay.interfaces import Seams
-    from forebay.journal.journal import Journal
+    from forebay.journal.journal import Journal, SegmentInfo
     from forebay.pipeline.intake import Pipeline
     from forebay.pipeline.shadow import Shadow
 
@@ -68,6 +69,7 @@ class Answers:
         self._summaries = Summaries(
             (schema for device in loaded.devices for schema in device.spec.schemas), journal.schema
         )
+        self._set_aside = SetAside(journal.quarantine, self._forwarders)
         self._began_s = seams.clock.monotonic_s()
         self._rates: deque[tuple[float, int]] = deque([(self._began_s, 0)], maxlen=64)
         self.state = "starting"
@@ -100,6 +102,11 @@ class Answers:
             samples_per_s=(self._pipeline.accepted_samples - then) / span_s if span_s > 0 else 0.0,
             rss_bytes=_rss_bytes(),
             problems=(
+                *problems.of_journal(
+                    self._journal.stats(),
+                    self._set_aside.count(),
+                    self._loaded.config.journal.wear_budget,
+                ),
                 *problems.of_data(
                     self._pipeline, self._seams.events, self._free_bytes(), self._growth_bytes()
                 ),
@@ -180,7 +187,8 @@ class Answers:
             if forwarder is None:
                 yield self._disabled(name, settings.kind)
             else:
-                yield UplinkStatus(**asdict(forwarder.status()))
+                status = UplinkStatus(**asdict(forwarder.status()))
+                yield replace(status, quarantined_records=self._set_aside.count(name))
 
     def _disabled(self, name: str, kind: str) -> UplinkStatus:
         """Give what waits for an uplink that is switched off."""
@@ -195,6 +203,7 @@ class Answers:
             pending_records=pending.records,
             pending_bytes=pending.size_bytes,
             oldest_pending_s=max(age_ns, 0) / 1e9,
+            quarantined_records=self._set_aside.count(name),
         )
 
     async def ledger(self) -> Iterable[LedgerLine]:
@@ -228,11 +237,12 @@ class Answers:
     async def journal_status(self) -> JournalStatusReply:
         """See `AgentView.journal_status`."""
         stats = self._journal.stats()
+        of_head: dict[tuple[Stream, int], list[SegmentInfo]] = {}
+        for segment in self._journal.segments():
+            of_head.setdefault((segment.stream, segment.epoch), []).append(segment)
         streams = []
-        segments = self._journal.segments()
         for head in self._journal.heads():
-            mine = [s for s in segments if s.stream is head.stream and s.epoch == head.epoch]
-            filled = [s for s in mine if s.last_seq]
+            mine = of_head.get((head.stream, head.epoch), [])
             streams.append(
                 StreamStatus(
                     stream=head.stream.value,
@@ -243,8 +253,8 @@ class Answers:
                     max_bytes=stats.max_bytes[head.stream],
                     segments=len(mine),
                     samples=sum(s.samples for s in mine),
-                    oldest_ns=min((s.time_min_ns for s in filled), default=0),
-                    newest_ns=max((s.time_max_ns for s in filled), default=0),
+                    oldest_ns=min((s.time_min_ns for s in mine if s.samples), default=0),
+                    newest_ns=max((s.time_max_ns for s in mine if s.samples), default=0),
                 )
             )
         return JournalStatusReply(
@@ -256,6 +266,13 @@ class Answers:
             ring_bytes=self._journal.queued_bytes,
             ring_max_bytes=stats.ring_max_bytes,
             disk_free_bytes=self._free_bytes(),
+            max_bytes=self._loaded.config.journal.max_size,
+            bytes_written=stats.bytes_written,
+            bytes_written_s=stats.bytes_written_s,
+            wear_bytes_per_day=self._loaded.config.journal.wear_budget,
+            trouble=stats.trouble,
+            thinned_samples=stats.thinned_samples,
+            quarantined_records=self._set_aside.count(),
         )
 
     async def segments(self) -> Iterable[SegmentStatus]:
@@ -293,6 +310,18 @@ class Answers:
             found += await self._summaries.of(records[: limit - len(found)])
             del records  # before the next ones come: each may hold 16 MiB
         return found
+
+    def quarantine(self, uplink: str) -> Iterable[QuarantinedRecord]:
+        """See `AgentView.quarantine`."""
+        return self._set_aside.list(uplink)
+
+    async def retry_quarantined(self, ids: Sequence[str]) -> QuarantineDone:
+        """See `AgentView.retry_quarantined`."""
+        return await self._set_aside.retry(ids)
+
+    async def drop_quarantined(self, ids: Sequence[str]) -> QuarantineDone:
+        """See `AgentView.drop_quarantined`."""
+        return await self._set_aside.drop(ids)
 
 
 def _rss_bytes() -> int:

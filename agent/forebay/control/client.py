@@ -12,7 +12,14 @@ import grpc
 
 from forebay._proto import control_pb2 as pb
 from forebay.control.address import check
-from forebay.control.limits import HINT_KEY, MAX_REPLY_BYTES, PAGE_TAGS, READ_TAGS, SERVICE
+from forebay.control.limits import (
+    HINT_KEY,
+    MAX_REPLY_BYTES,
+    PAGE_TAGS,
+    QUARANTINE_IDS,
+    READ_TAGS,
+    SERVICE,
+)
 from forebay.errors import AgentUnreachable, ControlError, RequestFailed, RequestInvalid
 
 if TYPE_CHECKING:
@@ -26,6 +33,8 @@ R = TypeVar("R", bound="Message")
 
 DEADLINE_S = 5.0
 """Longest wait for one answer."""
+RETRY_DEADLINE_S = 60.0
+"""Longest wait for a destination to say whether it takes one quarantined record."""
 
 
 class AgentClient:
@@ -114,7 +123,36 @@ class AgentClient:
         request = pb.ShowRequest(stream=stream, seq_from=seq_from, limit=limit)
         return self._ask("ShowRecords", request, pb.ShowReply.FromString)
 
-    def _ask(self, method: str, request: Message, parse: Callable[[bytes], R]) -> R:
+    def quarantine(self, uplink: str = "") -> pb.QuarantineReply:
+        """Ask for what is set aside for `uplink`, for all if empty, oldest first."""
+        request = pb.QuarantineRequest(uplink=uplink)
+        return self._ask("ListQuarantine", request, pb.QuarantineReply.FromString)
+
+    def retry_quarantined(self, ids: Sequence[str]) -> Iterator[pb.QuarantineDone]:
+        """Have these sent once more, one after the other; give what became of each."""
+        for one in ids:
+            yield self._ask(
+                "RetryQuarantined",
+                pb.QuarantineChoice(ids=[one]),
+                pb.QuarantineDone.FromString,
+                deadline_s=max(self._deadline_s, RETRY_DEADLINE_S),
+            )
+
+    def drop_quarantined(self, ids: Sequence[str]) -> pb.QuarantineDone:
+        """Have these removed for good."""
+        reply = pb.QuarantineDone()
+        for start in range(0, len(ids), QUARANTINE_IDS):
+            request = pb.QuarantineChoice(ids=ids[start : start + QUARANTINE_IDS])
+            reply.MergeFrom(self._ask("DropQuarantined", request, pb.QuarantineDone.FromString))
+        return reply
+
+    def _ask(
+        self,
+        method: str,
+        request: Message,
+        parse: Callable[[bytes], R],
+        deadline_s: float | None = None,
+    ) -> R:
         if self._channel is None:
             raise RuntimeError("AgentClient is used outside of its `with` block")
         call: Any = self._channel.unary_unary(
@@ -122,20 +160,21 @@ class AgentClient:
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=parse,
         )
+        limit_s = self._deadline_s if deadline_s is None else deadline_s
         try:
-            reply: R = call(request, timeout=self._deadline_s)
+            reply: R = call(request, timeout=limit_s)
         except grpc.RpcError as error:
-            raise self._translated(error) from error
+            raise self._translated(error, limit_s) from error
         return reply
 
-    def _translated(self, error: Any) -> ControlError:  # noqa: ANN401 - RpcError and Call in one
+    def _translated(self, error: Any, limit_s: float) -> ControlError:  # noqa: ANN401 - RpcError and Call in one
         """Give the ControlError that says what `error` means to a person."""
         code: grpc.StatusCode = error.code()
         details: str = error.details() or code.name
         hint = dict(error.trailing_metadata() or ()).get(HINT_KEY, b"").decode()
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return AgentUnreachable(
-                f"the agent at {self._path} did not answer within {self._deadline_s:g} s",
+                f"the agent at {self._path} did not answer within {limit_s:g} s",
                 hint="see `systemctl status forebay`; if it hangs, restart it",
             )
         if code is grpc.StatusCode.UNAVAILABLE:

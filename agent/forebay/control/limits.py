@@ -17,6 +17,10 @@ READ_TAGS = 1_000
 """Most tags of one ReadTags."""
 SHOW_RECORDS = 1_000
 """Most records of one ShowRecords."""
+QUARANTINE_IDS = 100
+"""Most records of one RetryQuarantined or DropQuarantined."""
+LIST_BYTES = 4 << 20
+"""Encoded bytes after which ListQuarantine ends early; the oldest come first."""
 MAX_REQUEST_BYTES = 1 << 20
 MAX_REPLY_BYTES = 8 << 20
 MAX_PATTERN_CHARS = 1_024

@@ -16,10 +16,16 @@ if TYPE_CHECKING:
     from forebay.acquisition.session import Session
     from forebay.events import Events
     from forebay.forwarding.forwarder import Forwarder
+    from forebay.journal.journal import JournalStats
     from forebay.pipeline.intake import Pipeline
 
 LEAST_FREE_BYTES = 256 << 20
 """Free space below which a person is told: sixteen segments of the default size."""
+
+LEAST_WEAR_S = 3_600.0
+"""How long must have been written before a day's worth is reckoned from it."""
+DAY_S = 86_400.0
+GIB = float(1 << 30)
 
 _RETENTION = (GapCause.RETENTION_BYTES, GapCause.RETENTION_AGE)
 
@@ -45,7 +51,7 @@ def of_data(
     if free_bytes < LEAST_FREE_BYTES:
         yield (
             f"disk: only {free_bytes >> 20} MiB are free where the journal lies "
-            "(free some: when it is full, the agent ends with status 74)"
+            "(free some: when it is full, old data goes first, then what is new)"
         )
     elif growth_bytes > free_bytes:
         yield (
@@ -54,6 +60,28 @@ def of_data(
         )
     if events.lines_lost:
         yield f"log: {events.lines_lost:,} lines could not be written (is its reader gone?)"
+
+
+def of_journal(stats: JournalStats, quarantined: int, wear_bytes_per_day: int) -> Iterator[str]:
+    """Tell what keeps the journal from writing, what it has set aside, how hard the disk is worn.
+
+    `quarantined` counts records; a `wear_bytes_per_day` of 0 is no budget.
+    """
+    if stats.trouble:
+        yield f"journal: nothing is written: {stats.trouble}"
+    if quarantined:
+        yield (
+            f"journal: {quarantined:,} records are in quarantine "
+            "(forebay journal quarantine ls; mend the destination, then retry or drop them)"
+        )
+    if wear_bytes_per_day and stats.bytes_written_s >= LEAST_WEAR_S:
+        a_day = stats.bytes_written / stats.bytes_written_s * DAY_S
+        if a_day > wear_bytes_per_day:
+            yield (
+                f"disk: {a_day / GIB:,.1f} GiB are written a day, "
+                f"journal.wear_budget is {wear_bytes_per_day / GIB:,.1f} GiB "
+                "(forebay journal forecast says what takes the most)"
+            )
 
 
 def of_links(
@@ -68,6 +96,8 @@ def of_links(
         uplink = forwarder.status()
         if uplink.state != "connected" and uplink.last_error:
             yield f"uplink {name}: {uplink.last_error} ({uplink.last_hint})"
+        elif uplink.held:
+            yield f"uplink {name}: {uplink.held}"
     for name, session in sessions.items():
         if session.status.state != "connected":
             continue

@@ -24,11 +24,13 @@ from forebay.config.places import MAX_SOCKET_PATH_BYTES
 from forebay.control.address import Answer, knock, too_long
 from forebay.control.limits import (
     HINT_KEY,
+    LIST_BYTES,
     MAX_PATTERN_CHARS,
     MAX_REPLY_BYTES,
     MAX_REQUEST_BYTES,
     PAGE_BYTES,
     PAGE_TAGS,
+    QUARANTINE_IDS,
     READ_TAGS,
     SERVICE,
     SHOW_RECORDS,
@@ -215,6 +217,23 @@ class _Service:
         records = await self._view.show_records(stream, request.seq_from, limit)
         return pb.ShowReply(records=[message(pb.RecordSummary, record) for record in records])
 
+    async def quarantine(self, request: pb.QuarantineRequest) -> pb.QuarantineReply:
+        reply = pb.QuarantineReply()
+        size = 0
+        for one in self._view.quarantine(request.uplink):
+            record = message(pb.QuarantinedRecord, one)
+            size += record.ByteSize()
+            if size > LIST_BYTES:
+                break
+            reply.records.append(record)
+        return reply
+
+    async def retry_quarantined(self, request: pb.QuarantineChoice) -> pb.QuarantineDone:
+        return message(pb.QuarantineDone, await self._view.retry_quarantined(_choice(request)))
+
+    async def drop_quarantined(self, request: pb.QuarantineChoice) -> pb.QuarantineDone:
+        return message(pb.QuarantineDone, await self._view.drop_quarantined(_choice(request)))
+
     async def tags(self, request: pb.TagsRequest) -> pb.TagsReply:
         if len(request.pattern) > MAX_PATTERN_CHARS:
             raise RequestInvalid(
@@ -269,6 +288,16 @@ def _stream(text: str) -> str:
     return text
 
 
+def _choice(request: pb.QuarantineChoice) -> Sequence[str]:
+    """Give the ids, each once; RequestInvalid if there are none or too many."""
+    if not 1 <= len(request.ids) <= QUARANTINE_IDS:
+        raise RequestInvalid(
+            f"one request names 1 to {QUARANTINE_IDS} records in quarantine",
+            hint="list them: forebay journal quarantine ls",
+        )
+    return tuple(dict.fromkeys(request.ids))
+
+
 def _handlers(service: _Service) -> grpc.GenericRpcHandler:
     return grpc.method_handlers_generic_handler(
         SERVICE,
@@ -282,6 +311,9 @@ def _handlers(service: _Service) -> grpc.GenericRpcHandler:
             "GetJournalStatus": _handler(pb.JournalStatusRequest, service.journal_status),
             "ListSegments": _handler(pb.SegmentsRequest, service.segments),
             "ShowRecords": _handler(pb.ShowRequest, service.show),
+            "ListQuarantine": _handler(pb.QuarantineRequest, service.quarantine),
+            "RetryQuarantined": _handler(pb.QuarantineChoice, service.retry_quarantined),
+            "DropQuarantined": _handler(pb.QuarantineChoice, service.drop_quarantined),
         },
     )
 

@@ -121,7 +121,10 @@ class UplinkStatus:
     `state` is disabled, connecting, connected or waiting. `unacked_bytes` are sent and not
     acknowledged, `credit_bytes` is what the destination allows of them. `oldest_pending_s` is the
     age of the oldest record that waits; `last_ack_s` is the time since the last acknowledgement,
-    negative for never.
+    negative for never. Of the pending records the live lane sends `live_records` and the backfill
+    lane `backfill_records`; `held` says why nothing or only part is sent although the link is up.
+    `sent_today_bytes` counts payload since midnight local time. `quarantined_records` are set aside
+    at the gateway.
     """
 
     name: str
@@ -139,6 +142,11 @@ class UplinkStatus:
     sessions: int = 0
     last_error: str = ""
     last_hint: str = ""
+    live_records: int = 0
+    backfill_records: int = 0
+    held: str = ""
+    sent_today_bytes: int = 0
+    quarantined_records: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +170,13 @@ class StreamStatus:
 
 @dataclass(frozen=True, slots=True)
 class JournalStatusReply:
-    """The journal: its streams, how long commits take (recent ones), what waits in memory."""
+    """The journal: its streams, how long commits take (recent ones), what waits in memory.
+
+    `max_bytes` is for all streams together. This process has written `bytes_written`, whatever for,
+    in `bytes_written_s`; `wear_bytes_per_day` is what the configuration allows, 0 for no budget.
+    `trouble` says why nothing can be written now, empty if all is well. `thinned_samples` were
+    taken out of what is on disk.
+    """
 
     directory: str
     streams: tuple[StreamStatus, ...]
@@ -172,6 +186,13 @@ class JournalStatusReply:
     ring_bytes: int
     ring_max_bytes: int
     disk_free_bytes: int
+    max_bytes: int = 0
+    bytes_written: int = 0
+    bytes_written_s: float = 0.0
+    wear_bytes_per_day: int = 0
+    trouble: str = ""
+    thinned_samples: int = 0
+    quarantined_records: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +230,42 @@ class RecordSummary:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class QuarantinedRecord:
+    """One record that is set aside at the gateway because a destination failed on it.
+
+    `id` is `UPLINK/STREAM-EPOCH-SEQ`; `at_ns` is the wall time at which it was set aside; `code` is
+    the destination's word for the fault, or `Suspect`.
+    """
+
+    id: str
+    uplink: str
+    stream: str
+    epoch: int
+    seq: int
+    kind: str
+    samples: int
+    bytes: int
+    at_ns: int
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineDone:
+    """What became of a choice of quarantined records.
+
+    `done` holds the ids with which it went well, `failed` one `ID: reason` for each other one.
+    """
+
+    done: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+
+
 class AgentView(Protocol):
-    """A running agent, read-only. The composition root implements it; the control server asks.
+    """A running agent. The composition root implements it; the control server asks.
+
+    Only what is in quarantine can be changed from here.
 
     Every method is called on the agent's event loop, one call per request, by at most a few
     requests at once. What needs the disk is a coroutine. A ForebayError that a method raises
@@ -258,4 +313,16 @@ class AgentView(Protocol):
         They start at `seq_from` of the newest epoch, or at the next one there is; 0 stands for the
         newest `limit` records.
         """
+        ...
+
+    def quarantine(self, uplink: str) -> Iterable[QuarantinedRecord]:
+        """Give what is set aside for one uplink, or for all if empty, oldest first."""
+        ...
+
+    async def retry_quarantined(self, ids: Sequence[str]) -> QuarantineDone:
+        """Send these once more; what is acknowledged leaves the quarantine."""
+        ...
+
+    async def drop_quarantined(self, ids: Sequence[str]) -> QuarantineDone:
+        """Remove these for good."""
         ...

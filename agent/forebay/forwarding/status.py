@@ -26,7 +26,9 @@ class UplinkStatus:
     Counts run since the agent's start and include records sent again. `pending_*` is durable and
     not acknowledged; its bytes and `oldest_pending_s` (age by wall clock; 0: nothing pending) are
     estimated within the segment that is partly delivered. `last_ack_s` is seconds since the last
-    ack that brought progress, negative: never.
+    ack that brought progress, negative: never. Of the pending records the live lane sends
+    `live_records`, the backfill lane `backfill_records`; `held` says why nothing or only part is
+    sent although the link is up. `sent_today_bytes` counts payload since midnight local time.
     """
 
     name: str
@@ -44,6 +46,10 @@ class UplinkStatus:
     sessions: int
     last_error: str
     last_hint: str
+    live_records: int = 0
+    backfill_records: int = 0
+    held: str = ""
+    sent_today_bytes: int = 0
 
 
 @dataclass(slots=True)

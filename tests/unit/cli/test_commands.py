@@ -14,7 +14,7 @@ from forebay._proto import control_pb2 as pb
 from forebay.control.server import ControlServer
 from forebay.control.view import LedgerLine
 from forebay.errors import JournalFailed
-from support.commands import forebay
+from support.commands import Finished, forebay
 from support.scripted_agent import ScriptedAgent, spawned, tag
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ ASKING = [
     ("journal", "status"),
     ("journal", "ls"),
     ("journal", "show"),
+    ("journal", "quarantine", "ls"),
     ("ledger",),
     ("uplinks",),
 ]
@@ -184,6 +185,7 @@ async def test_an_agent_that_fails(path: Path) -> None:
         ("tags", "--limit", "0"),
         ("journal",),
         ("journal", "show", "--from", "-1"),
+        ("journal", "quarantine"),
         ("read",),
         ("check",),
     ],
@@ -242,6 +244,31 @@ async def test_ten_thousand_tags(path: Path) -> None:
     assert some.out.splitlines()[-1].startswith("1,000 of 10,000 tags")
     assert bad.document()["matched"] == 1
     assert bad.document()["tags"][0]["name"] == "hall 3/line 12/valve 7777"
+
+
+async def test_quarantine_is_retried_and_dropped_by_id_or_all_at_once(path: Path) -> None:
+    agent = ScriptedAgent()
+    refused, suspect = (one.id for one in agent.aside)
+
+    async def run(*words: str) -> Finished:
+        return await forebay("journal", "quarantine", *words, "--socket", path)
+
+    async with ControlServer(path, agent):
+        for words in ((), (refused, "--all"), (refused, "--uplink", "cloud"), ("--uplink", "x")):
+            done = await run("retry", *words)
+            assert (done.code, done.out) == (2, "")
+            assert "next: name their ids, or give --all" in done.err
+        assert len(agent.aside) == 2
+        tried = await run("retry", "--all", "--uplink", "cloud")
+        assert tried.code == 1
+        assert tried.out.splitlines()[-1] == "1 delivered, 1 stay"
+        assert [one.id for one in agent.aside] == [refused]
+        dropped = await run("drop", refused, "--json")
+        assert (dropped.code, dropped.document()) == (0, {"done": [refused], "failed": []})
+        again = await run("drop", suspect, "--json")
+        assert again.code == 1
+        assert again.document()["failed"][0].startswith(f"{suspect}: ")
+        assert (await run("ls")).out == "nothing is in quarantine\n"
 
 
 async def test_version() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from forebay._proto import control_pb2 as pb
-from forebay.cli import devices, journal, ledger, output, status, tags, uplinks
+from forebay.cli import devices, journal, journal_quarantine, ledger, output, status, tags, uplinks
 from forebay.control.view import LedgerLine, StatusReply
 from forebay.control.wire import message, tag_message
 from support.scripted_agent import NOW, ScriptedAgent
@@ -57,8 +57,33 @@ def pictures() -> Iterator[tuple[str, Iterable[RenderableType]]]:
     yield "ledger-huge", ledger_parts(HUGE)
     yield "ledger-none", ledger_parts()
     yield "uplinks", uplinks.parts([message(pb.UplinkStatus, one) for one in AGENT.uplink_list])
+    held = replace(
+        AGENT.uplink_list[0],
+        state="connected",
+        held="the budget of 200 MiB a day is spent: only live data is sent until midnight",
+        pending_records=88_400,
+        live_records=12,
+        backfill_records=88_388,
+        sent_today_bytes=200 << 20,
+        quarantined_records=2,
+    )
+    yield "uplinks-held", uplinks.parts([message(pb.UplinkStatus, held)])
     yield "uplinks-none", uplinks.parts([])
     yield "journal-status", journal.status_parts(message(pb.JournalStatusReply, AGENT.journal), NOW)
+    ill = replace(
+        AGENT.journal,
+        trouble="no space left on the disk, which others have filled; tried again each second",
+        streams=(replace(AGENT.journal.streams[0], epoch=6 << 32), *AGENT.journal.streams),
+        bytes_written=26 << 30,
+        bytes_written_s=86_400.0,
+        wear_bytes_per_day=20 << 30,
+        thinned_samples=1_234_567,
+        quarantined_records=2,
+    )
+    yield "journal-status-ill", journal.status_parts(message(pb.JournalStatusReply, ill), NOW)
+    aside = [message(pb.QuarantinedRecord, one) for one in AGENT.aside]
+    yield "quarantine-ls", journal_quarantine.parts(aside, NOW)
+    yield "quarantine-none", journal_quarantine.parts([], NOW)
     segments = [message(pb.SegmentStatus, one) for one in AGENT.segment_list]
     yield "journal-ls", journal.segment_parts(segments, NOW)
     records = [message(pb.RecordSummary, one) for one in AGENT.records]

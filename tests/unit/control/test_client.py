@@ -58,6 +58,23 @@ async def test_every_question_is_answered(path: Path) -> None:
         assert len((await ask(path, lambda c: c.read(["press/offset"]))).tags) == 1
 
 
+async def test_quarantine_is_listed_retried_and_dropped(path: Path) -> None:
+    async with ControlServer(path, ScriptedAgent()):
+        ids = [one.id for one in (await ask(path, lambda c: c.quarantine("cloud"))).records]
+        assert len(ids) == 2
+        assert not (await ask(path, lambda c: c.quarantine("other"))).records
+        tried = await ask(path, lambda c: list(c.retry_quarantined(ids)))
+        assert [list(one.done) for one in tried] == [[], [ids[1]]]
+        assert [list(one.failed) for one in tried] == [
+            [f"{ids[0]}: the destination refused it again"],
+            [],
+        ]
+        many = [ids[0], *(f"cloud/none-{n}" for n in range(250))]
+        dropped = await ask(path, lambda c: c.drop_quarantined(many))
+        assert (list(dropped.done), len(dropped.failed)) == ([ids[0]], 250)
+        assert not (await ask(path, lambda c: c.quarantine())).records
+
+
 async def test_long_lists_come_in_pages(path: Path) -> None:
     names = [f"t{n}" for n in range(12_000)]
     async with ControlServer(path, ScriptedAgent(tags=[tag("press", name) for name in names])):

@@ -20,7 +20,14 @@ from forebay._proto import control_pb2 as pb
 from forebay._proto.control_pb2_grpc import ControlStub
 from forebay.config.places import MAX_SOCKET_PATH_BYTES
 from forebay.control.address import Answer, knock
-from forebay.control.limits import HINT_KEY, MAX_REPLY_BYTES, PAGE_BYTES, PAGE_TAGS
+from forebay.control.limits import (
+    HINT_KEY,
+    LIST_BYTES,
+    MAX_REPLY_BYTES,
+    PAGE_BYTES,
+    PAGE_TAGS,
+    QUARANTINE_IDS,
+)
 from forebay.control.server import ControlServer
 from forebay.errors import ControlSocketBusy, ControlSocketUnusable, JournalFailed
 from support.scripted_agent import ScriptedAgent, spawned, tag
@@ -283,6 +290,8 @@ async def test_read_names_what_it_does_not_know(path: Path) -> None:
         ("ListTags", pb.TagsRequest(pattern="*" * 1_025)),
         ("ListSegments", pb.SegmentsRequest(stream="nonsense")),
         ("ShowRecords", pb.ShowRequest(stream="nonsense")),
+        ("RetryQuarantined", pb.QuarantineChoice()),
+        ("DropQuarantined", pb.QuarantineChoice(ids=["x"] * (QUARANTINE_IDS + 1))),
     ],
 )
 async def test_what_cannot_be_asked(path: Path, method: str, request_: Any) -> None:
@@ -307,6 +316,17 @@ async def test_a_reply_has_a_size(path: Path) -> None:
     async with ControlServer(path, agent):
         error = await refusal(path, "ListSegments", pb.SegmentsRequest())
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_a_long_quarantine_is_told_from_its_oldest_on(path: Path) -> None:
+    agent = ScriptedAgent()
+    long = replace(agent.aside[0], reason="x" * 1_000)
+    agent.aside = [replace(long, seq=n) for n in range(10_000)]
+    async with ControlServer(path, agent):
+        reply = await ask(path, "ListQuarantine", pb.QuarantineRequest())
+    assert 3_000 < len(reply.records) < 10_000
+    assert [one.seq for one in reply.records] == list(range(len(reply.records)))
+    assert reply.ByteSize() <= LIST_BYTES + 8 * len(reply.records)
 
 
 @pytest.mark.parametrize(

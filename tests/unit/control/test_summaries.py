@@ -36,7 +36,7 @@ OLD = Schema("press", "slow", (Tag("heat", "holding:1", ValueType.INT16),))
 
 def record(kind: RecordKind, payload: bytes, seq: int = 1) -> Record:
     return Record(
-        position=Position(Stream.TELEMETRY, 1 << 48, seq),
+        position=Position(Stream.TELEMETRY, 1 << 32, seq),
         kind=kind,
         samples=0,
         time_min_ns=1,
@@ -85,7 +85,7 @@ async def test_each_kind_says_what_it_is_about() -> None:
 async def test_a_summary_has_the_records_place_and_size() -> None:
     payload = encode_schema(USED)
     (summary,) = await Summaries([], no_schema).of([record(RecordKind.SCHEMA, payload, seq=7)])
-    assert (summary.stream, summary.epoch, summary.seq) == ("telemetry", 1 << 48, 7)
+    assert (summary.stream, summary.epoch, summary.seq) == ("telemetry", 1 << 32, 7)
     assert (summary.kind, summary.bytes) == ("schema", len(payload))
     assert (summary.time_min_ns, summary.time_max_ns) == (1, 2)
 

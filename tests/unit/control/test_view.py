@@ -24,6 +24,8 @@ WIRE_ONLY = {"quality_name"}
         view.JournalStatusReply,
         view.SegmentStatus,
         view.RecordSummary,
+        view.QuarantinedRecord,
+        view.QuarantineDone,
     ],
 )
 def test_every_field_has_its_name_on_the_wire(kind: type) -> None:
