@@ -151,8 +151,9 @@ async def serve(
 
 def anchor(clock: Clock) -> Entry:
     """Give the record that ties this boot's monotonic clock to the wall clock as it is now."""
-    state = ClockState.SYNCED if clock.synced() else ClockState.UNSYNCED
-    now = Anchor(clock.boot_id, clock.now_ns(), clock.boottime_ns(), state)
+    read = clock.read()
+    state = ClockState.SYNCED if read.synced else ClockState.UNSYNCED
+    now = Anchor(clock.boot_id, read.wall_ns, read.boottime_ns, state, read.error_ns)
     return Entry(
         stream=Stream.TELEMETRY,
         kind=RecordKind.ANCHOR,

@@ -130,13 +130,13 @@ class Appender:
         if self._file is None or self._segment is None:
             return
         segment, at = self._segment, self._state.end
-        rows = segment.rows[: self._state.count].copy()
+        rows, now = segment.rows[: self._state.count].copy(), self._clock.read()
         length = footer_bytes(len(rows), len(self._state.schemas), len(self._state.gaps))
         summary = replace(
             self._state,
             clean=clean,
-            synced=self._clock.synced(),
-            sealed_ns=max(1, self._clock.now_ns()),
+            synced=now.synced,
+            sealed_ns=max(1, now.wall_ns),
             file_bytes=at + length,
         )
         self._file.pwrite([encode_footer(rows, summary, at)], at)

@@ -16,6 +16,7 @@ from forebay.columnar import decode_schema
 from forebay.errors import JournalFailed, JournalLocked, QuarantineError
 from forebay.events import JOURNAL_OPENED
 from forebay.journal import retention
+from forebay.journal.age import AgeClock
 from forebay.journal.catalog import Catalog, IndexCache
 from forebay.journal.cursor import Cursor, CursorStore
 from forebay.journal.entry import Entry, JournalLimits
@@ -99,7 +100,7 @@ class Journal:
     def __init__(self, directory: Path, limits: JournalLimits, seams: Seams) -> None:
         """Name the directory, which is made if missing; nothing is touched before `async with`."""
         self.directory = directory
-        self._limits, self._seams = limits, seams
+        self._limits, self._seams, self._age = limits, seams, AgeClock()
         self._catalog = Catalog()
         self._cache = cache = IndexCache(seams.disk)
         self._cursors = CursorStore(directory / "cursors", seams.disk, self._catalog, cache)
@@ -344,7 +345,7 @@ class Journal:
     async def _prune_quarantine(self) -> None:
         clock = self._seams.clock
         with contextlib.suppress(QuarantineError):  # what is too old may stay a minute longer
-            await self.quarantine.prune(clock.now_ns() if clock.synced() else None)
+            await self.quarantine.prune(self._age.now_ns(clock.read()))
 
     async def _save_cursors(self) -> None:
         assert self._loop is not None

@@ -166,8 +166,8 @@ def reseal(disk: Disk, path: Path, found: Scan, clock: Clock) -> Summary:
     Until the footer is whole the next start scans again. The records are flushed first: a process
     that was killed may have left them in the page cache only.
     """
-    at = found.content_end
-    summary = replace(found.summary, sealed_ns=max(1, clock.now_ns()), synced=clock.synced())
+    at, now = found.content_end, clock.read()
+    summary = replace(found.summary, sealed_ns=max(1, now.wall_ns), synced=now.synced)
     footer = encode_footer(found.rows, summary, at)
     summary = replace(summary, file_bytes=at + len(footer))
     file = disk.open(path, write=True)

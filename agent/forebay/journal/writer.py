@@ -15,6 +15,7 @@ import numpy as np
 from forebay.errors import JournalFailed, JournalFull
 from forebay.events import DATA_LOST, SEGMENT_DROPPED, SEGMENT_SEALED
 from forebay.journal import retention
+from forebay.journal.age import AgeClock
 from forebay.journal.appender import Appender
 from forebay.journal.entry import Damage, gap_entry
 from forebay.model import Gap, GapCause, Position, Stream
@@ -77,7 +78,7 @@ class Writer:
     ) -> None:
         """Write under `directory`; `start` says where."""
         self._directory, self._limits = directory, limits
-        self._disk, self._clock = seams.disk, seams.clock
+        self._disk, self._clock, self._age = seams.disk, seams.clock, AgeClock()
         self._catalog, self._cache, self._cursors = parts
         self._told = told
         self._logs: dict[Stream, Appender] = {}
@@ -249,7 +250,7 @@ class Writer:
             for stream in Stream
         }
         before = {stream: self._catalog.segments(stream) for stream in Stream}
-        now_ns = self._clock.now_ns() if self._clock.synced() else None
+        now_ns = self._age.now_ns(self._clock.read())
         drops = retention.plan(held, self._limits, now_ns)
         if not drops:
             return

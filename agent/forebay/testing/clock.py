@@ -6,6 +6,8 @@ import asyncio
 import heapq
 from itertools import count
 
+from forebay.clock import Reading
+
 SETTLE_TURNS = 25
 """Turns of the event loop given to whatever a moment has woken, before time moves on."""
 
@@ -13,18 +15,20 @@ SETTLE_TURNS = 25
 class FakeClock:
     """Implements `forebay.clock.Clock`.
 
-    Wall time and monotonic time move together unless `step_wall` parts them.
+    Wall time, boot time and monotonic time move together unless `step_wall` or `suspend` part
+    them. `synced` and `error_ns` are what the kernel says of the wall clock.
     """
 
     def __init__(self, wall_ns: int = 1_700_000_000_000_000_000, boot_id: str = "boot-1") -> None:
         """Start at `wall_ns` and monotonic zero."""
-        self._wall_ns, self._now_ns, self.boot_id = wall_ns, 0, boot_id
+        self._wall_ns, self._now_ns, self._asleep_ns = wall_ns, 0, 0
+        self.boot_id, self.synced, self.error_ns = boot_id, True, 1_000_000
         self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
         self._tie = count()
 
     def now_ns(self) -> int:
         """See `Clock.now_ns`."""
-        return self._wall_ns + self._now_ns
+        return self._wall_ns + self._now_ns + self._asleep_ns
 
     def monotonic_s(self) -> float:
         """See `Clock.monotonic_s`."""
@@ -32,15 +36,20 @@ class FakeClock:
 
     def boottime_ns(self) -> int:
         """See `Clock.boottime_ns`."""
-        return self._now_ns
+        return self._now_ns + self._asleep_ns
 
-    def synced(self) -> bool:
-        """See `Clock.synced`: always."""
-        return True
+    def read(self) -> Reading:
+        """See `Clock.read`."""
+        error_ns = self.error_ns if self.synced else 0
+        return Reading(self.now_ns(), self.boottime_ns(), self.synced, error_ns)
 
     def step_wall(self, seconds: float) -> None:
         """Set the wall clock forward or back; nothing that waits is woken."""
         self._wall_ns += round(seconds * 1e9)
+
+    def suspend(self, seconds: float) -> None:
+        """Let wall and boot time pass; monotonic time stands still, as in a suspended machine."""
+        self._asleep_ns += round(seconds * 1e9)
 
     async def sleep(self, seconds: float) -> None:
         """See `Clock.sleep`: ends when `advance` has passed the moment."""

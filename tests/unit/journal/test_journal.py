@@ -317,24 +317,16 @@ async def test_old_segments_go_by_age() -> None:
         assert account.produced == 29 == account.pending + account.gapped
 
 
-class BootClock(FakeClock):
-    """Starts in 1970, as a box without a battery does; a test sets and disciplines it."""
-
-    disciplined = False
-
-    def synced(self) -> bool:
-        return self.disciplined
-
-
 async def test_a_clock_that_is_set_after_boot_makes_nothing_old() -> None:
-    clock = BootClock(wall_ns=0)
+    clock = FakeClock(wall_ns=0)
+    clock.synced = False
     async with journal(FaultyDisk(), SMALL, clock=clock) as log:
         cursor = log.cursor("cloud")
         await log.submit([entry(n, size=1000, samples=1) for n in range(1, 30)])
         before = [s.file for s in log.segments() if s.sealed]
         clock.step_wall(1.7e9)
         await clock.advance(130)
-        clock.disciplined = True
+        clock.synced = True
         await clock.advance(130)
         await log.submit([entry(n, size=1000, samples=1) for n in range(30, 50)])
         assert [s.file for s in log.segments() if s.sealed][: len(before)] == before
