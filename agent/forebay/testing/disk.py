@@ -241,6 +241,12 @@ class Medium:
 class FaultyDisk(Medium):
     """Implements `forebay.files.Disk`. Safe for all threads."""
 
+    def revive(self) -> None:
+        """Let the next process have the disk: this one was killed, and the power stayed."""
+        self.off = False
+        self._locks.clear()
+        self._failures.clear()
+
     def reboot(self, rng: random.Random) -> FaultyDisk:
         """Give the disk as it is found when the power is back; `rng` draws what survives."""
         after = FaultyDisk(capacity_bytes=self._capacity_bytes)
