@@ -54,16 +54,19 @@ SEGMENT_BYTES = 8 << 10
 
 
 class SimEvents(Events):
-    """Keeps what a stopping agent says last."""
+    """Keeps what a stopping agent says last, and the story of what it told before."""
 
-    def __init__(self, log: Any, last_words: dict[str, dict[str, object]]) -> None:  # noqa: ANN401 - as Events
+    def __init__(self, log: Any, world: World) -> None:  # noqa: ANN401 - as Events
         super().__init__(log)
-        self._last_words = last_words
+        self._world = world
 
     def emit(self, event: Event, **fields: object) -> None:
         """See `Events.emit`."""
         if event is AGENT_STOPPED and "uplink" in fields:
-            self._last_words[str(fields["uplink"])] = fields
+            self._world.last_words[str(fields["uplink"])] = fields
+        if event.level in ("warning", "error"):
+            told = ", ".join(f"{key}={value}" for key, value in fields.items() if key != "hint")
+            self._world.note(f"  {event.name}: {told}")
         super().emit(event, **fields)
 
 
@@ -131,7 +134,7 @@ class World:
         )
         rng = random.Random(self.rng.random())
         self.last_words.clear()
-        events = SimEvents(log, self.last_words)
+        events = SimEvents(log, self)
         seams = Seams(self.clock, self.disk, SystemNetwork(), rng, events)
         serving = agent.serve(self._config(), seams, self._stop, control=self._control)
         self._agent = asyncio.create_task(serving, name=f"agent {self.lives}")
