@@ -8,7 +8,7 @@ import numpy as np
 
 from forebay.errors import DeviceUnreachable
 from forebay.interfaces import Scan
-from forebay.model import Batch, Schema, Tag, ValueType
+from forebay.model import Batch, Quality, Schema, Tag, ValueType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,7 @@ class PlcDriver:
 
     def _check(self) -> None:
         if self._plc.down:
-            raise DeviceUnreachable("the PLC is off", hint="wait")
+            raise DeviceUnreachable("the PLC is off", hint="wait", status=Quality.BAD_NOT_CONNECTED)
 
 
 class _Reader:
