@@ -7,11 +7,11 @@ comes after a drawn delay, so that one seed gives one order of events.
 from __future__ import annotations
 
 import asyncio
-import random
 import selectors
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable
 
     from sim.gate import WriterGate

@@ -1,4 +1,4 @@
-"""The fleet server in a simulation: its own session, ingest and SQLite store, without its threads."""
+"""The fleet server in a simulation: its session, ingest and SQLite store, without its threads."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class _Channel:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def read(self) -> Any:  # noqa: ANN401 - a message or EOF
+    async def read(self) -> Any:
         try:
             return uplink_pb2.FromGateway.FromString(await self._connection.to_server.read())
         except Broken:

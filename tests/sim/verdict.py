@@ -1,4 +1,4 @@
-"""What must hold when the trouble is over: nothing lost in silence, nothing twice, nothing invented."""
+"""What must hold when the trouble is over: nothing lost in silence, twice or invented."""
 
 from __future__ import annotations
 

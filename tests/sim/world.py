@@ -56,7 +56,7 @@ SEGMENT_BYTES = 8 << 10
 class SimEvents(Events):
     """Keeps what a stopping agent says last, and the story of what it told before."""
 
-    def __init__(self, log: Any, world: World) -> None:  # noqa: ANN401 - as Events
+    def __init__(self, log: Any, world: World) -> None:
         super().__init__(log)
         self._world = world
 
@@ -205,7 +205,7 @@ class World:
         return LoadedConfig(config, Path("/state"), (Device(spec, driver, ()),), uplinks)
 
     def _uplink(self, name: str) -> UplinkSpec:
-        def build(_name: str, _settings: Any, seams: Seams) -> SimUplink:  # noqa: ANN401 - as UplinkSpec.build
+        def build(_name: str, _settings: Any, seams: Seams) -> SimUplink:
             return SimUplink(self.nets[name], self.servers[name], GATEWAY, seams.clock)
 
         return UplinkSpec("sim", UplinkSettings, build, {})
@@ -300,7 +300,7 @@ class World:
         self.note(f"clock {seconds:+.1f} s, {'synced' if self.clock.is_synced else 'unsynced'}")
 
     async def _rot(self, _net: Net, _server: SimServer) -> None:
-        """Turn a bit of something that rests on disk; rarely, and never in what is being written."""
+        """Turn a bit of something that rests on disk; rarely, and not in what is being written."""
         resting = [p for p in self.disk.paths() if p.suffix == ".seg"][:-4]
         if resting and self.rng.random() < 0.3:
             path = self.rng.choice(resting)
@@ -334,7 +334,7 @@ def simulate(seed: int) -> str:
     loop = SimLoop(random.Random(seed))
     gates = random.Random(seed)
 
-    def opened(*arguments: Any, **more: Any) -> Journal:  # noqa: ANN401 - as Journal
+    def opened(*arguments: Any, **more: Any) -> Journal:
         made = Journal(*arguments, **more)
         loop.gate = WriterGate(made, gates)
         return made
