@@ -4,18 +4,19 @@
 #   make check                    lint, format, types, import contracts, generated code fresh
 #   make bench [ONLY=prefix]      measurements as a table and bench/results/latest.json (latest-PREFIX.json)
 #   make fuzz [N=2000] [ARGS=..]  every property test with N examples each
-#   make crash [N=2000]           modelled power cuts over everything the journal does, one seed each
+#   make crash [N=20000]          modelled power cuts over everything the journal does, one seed each
+#   make sim [N=1000]             the whole agent and its servers, simulated, everything going wrong, one seed each
+#   make soak [N=500]             N times kill -9 of the real agent and server, and three days of outage on a simulated clock
 #   make proto                    generated code from proto/
 #   make lock                     pinned requirements from pyproject.toml
 #   make clean                    delete everything that make made
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz crash proto lock clean
+.PHONY: help demo test check bench fuzz crash sim soak proto lock clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 VENV := .venv/bin
 PIP := $(VENV)/python -m pip --quiet --disable-pip-version-check install
-N ?= 2000
 
 help:
 	@sed -n '2,/^\./{/^#/s/^# \{0,1\}//p}' Makefile
@@ -33,10 +34,16 @@ bench: .venv/.dev
 	@$(VENV)/python -m bench $(if $(ONLY),--only $(ONLY))
 
 fuzz: .venv/.dev
-	@FUZZ_EXAMPLES=$(N) $(VENV)/python -m pytest -m hypothesis --hypothesis-profile=fuzz --timeout=0 $(ARGS)
+	@FUZZ_EXAMPLES=$(or $(N),2000) $(VENV)/python -m pytest -m hypothesis --hypothesis-profile=fuzz --timeout=0 $(ARGS)
 
 crash: .venv/.dev
-	@PYTHONPATH=tests N=$(N) $(VENV)/python -m crash.run
+	@PYTHONPATH=tests N=$(or $(N),20000) $(VENV)/python -m crash.run
+
+sim: .venv/.dev
+	@PYTHONPATH=tests N=$(or $(N),1000) $(VENV)/python -m sim.run
+
+soak: .venv/.dev
+	@CRASH_KILLS=$(or $(N),500) OUTAGE_HOURS=72 $(VENV)/python -m pytest -q -s --timeout=0 tests/e2e/test_crash_kill9.py tests/sim/test_outage.py
 
 proto: .venv/.dev
 	@$(VENV)/python scripts/proto

@@ -34,10 +34,11 @@ class _Selector(selectors.SelectSelector):
         self.delay_most_s = 0.002
 
     def select(self, timeout: float | None = None) -> list[Any]:
-        due_s = self.gate and self.gate.due_s(self.now_s, self.delay_most_s)
-        if self.gate is not None and due_s is not None:
+        gate = self.gate
+        due_s = None if gate is None else gate.due_s(self.now_s, self.delay_most_s)
+        if gate is not None and due_s is not None:
             if due_s <= self.now_s:
-                self.gate.turn()
+                gate.turn()
                 return super().select(0)
             wait_s = due_s - self.now_s
             timeout = wait_s if timeout is None else min(timeout, wait_s)
@@ -82,7 +83,7 @@ class SimLoop(asyncio.SelectorEventLoop):
         """Give virtual seconds."""
         return self._time.now_s
 
-    def run_in_executor(  # type: ignore[override]
+    def run_in_executor(
         self, executor: object, func: Callable[..., Any], *args: object
     ) -> asyncio.Future[Any]:
         """Run `func` now; its result or exception comes later."""

@@ -39,6 +39,7 @@ def _values(world: World, reader: StoreReader) -> None:
         for record in reader.records(line.id):
             if record.kind != uplink_pb2.BATCH:
                 continue
+            assert record.schema_id is not None
             schema = decode_schema(reader.schema(record.gateway, record.schema_id) or b"")
             batch = decode_batch(record.payload, schema)
             for column in range(COLUMNS):

@@ -20,7 +20,7 @@ import structlog
 
 from forebay import agent
 from forebay.config.devices import Device
-from forebay.config.load import LoadedConfig
+from forebay.config.load import LoadedConfig, LoadedUplink
 from forebay.config.model import Config, ControlSettings, GatewaySettings, JournalSettings
 from forebay.events import AGENT_STOPPED, Events
 from forebay.interfaces import DeviceSpec, DriverSpec, Seams, UplinkSpec
@@ -200,7 +200,7 @@ class World:
             gateway=GatewaySettings(id=GATEWAY), journal=journal, control=ControlSettings()
         )
         uplinks = tuple(
-            (name, self._uplink(name), UplinkSettings(kind="sim")) for name in self.nets
+            LoadedUplink(name, self._uplink(name), UplinkSettings(kind="sim")) for name in self.nets
         )
         return LoadedConfig(config, Path("/state"), (Device(spec, driver, ()),), uplinks)
 

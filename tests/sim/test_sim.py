@@ -1,0 +1,25 @@
+"""A short form of `make sim`: some fresh runs, and every seed that ever broke a promise."""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+import pytest
+
+from sim.world import simulate
+
+FIRST = int(os.environ.get("SIM_FIRST", secrets.randbelow(10**9)))
+RUNS = 20
+BROKE_ONCE: tuple[int, ...] = ()
+"""Seeds that found a defect. A change of the simulation gives them another course."""
+
+
+@pytest.mark.parametrize("number", range(RUNS))
+def test_a_run_in_which_everything_goes_wrong(number: int) -> None:
+    simulate(FIRST + number)
+
+
+@pytest.mark.parametrize("seed", BROKE_ONCE)
+def test_what_broke_once_holds(seed: int) -> None:
+    simulate(seed)
