@@ -77,6 +77,12 @@ JOURNAL_RECOVERED = Event(
 JOURNAL_FAILED = Event(
     "journal_failed", "error", "Writes or flushes that the disk refused.", "journal_failures"
 )
+EPOCH_BEGUN = Event(
+    "epoch_begun",
+    "warning",
+    "Epochs begun while running: numbers of the one before were in doubt.",
+    "epochs_begun",
+)
 SEGMENT_SEALED = Event(
     "segment_sealed", "debug", "Segments closed and indexed.", "segments_sealed", ("stream",)
 )
@@ -123,6 +129,22 @@ UPLINK_FAILED = Event(
 )
 CONFIG_WARNED = Event(
     "config_warned", "warning", "Faults that did not forbid a start.", "config_warnings"
+)
+CLOCK_STATE = Event(
+    "clock_state",
+    "info",
+    "Changes of what the kernel knows of the wall clock.",
+    "clock_states",
+    ("state",),
+)
+CLOCK_STEPPED = Event(
+    "clock_stepped", "warning", "Steps of the wall clock while the agent ran.", "clock_steps"
+)
+STOOD_STILL = Event(
+    "stood_still",
+    "warning",
+    "Times in which nothing ran: the process stopped, the machine suspended, the loop blocked.",
+    "stand_stills",
 )
 AGENT_STARTED = Event("agent_started", "info", "Starts of the agent.", "agent_starts")
 AGENT_STOPPING = Event("agent_stopping", "info", "Orderly stops begun.", "agent_stops_begun")

@@ -290,11 +290,20 @@ class Stream(StrEnum):
         return tuple(Stream)[number - 1]
 
 
+EPOCH_RANDOM_BITS = 32
+
+
+def epoch_number(epoch: int) -> int:
+    """Give which run of its journal an epoch belongs to: the higher, the newer."""
+    return epoch >> EPOCH_RANDOM_BITS
+
+
 class Position(NamedTuple):
     """Where a record stands in the journal. The same position never names different bytes.
 
-    `epoch` is 63 bits: a creation counter in the upper 15, random in the lower 48, so that epochs
-    of one gateway sort by age. `seq` is dense within a stream's epoch and starts at 1.
+    `epoch` is 63 bits: the number of a run of the journal in the upper 31, random in the lower 32,
+    so that epochs of one gateway sort by age and two copies of a directory part at once. `seq` is
+    dense within a stream's epoch and starts at 1.
     """
 
     stream: Stream

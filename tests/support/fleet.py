@@ -249,7 +249,7 @@ def record(
     *,
     samples: int = 0,
     stream: uplink_pb2.Stream = uplink_pb2.TELEMETRY,
-    epoch: int = 1 << 48,
+    epoch: int = 1 << 32,
     times_ns: tuple[int, int] = (0, 0),
     revision: int = 0,
 ) -> uplink_pb2.Record:
@@ -274,7 +274,7 @@ def anchor(
     *,
     salt: int = 0,
     stream: uplink_pb2.Stream = uplink_pb2.TELEMETRY,
-    epoch: int = 1 << 48,
+    epoch: int = 1 << 32,
 ) -> uplink_pb2.Record:
     """Make a small sound record; another `salt` makes another one for the same position."""
     payload = batch_pb2.Anchor(boot_id=f"boot-{salt}", wall_ns=seq, monotonic_ns=seq)

@@ -149,6 +149,11 @@ class Appender:
         self._segment = None
         self.sealed.append(segment)
 
+    def begin(self, epoch: int) -> None:
+        """Seal, and number what comes from 1 on in `epoch`."""
+        self.seal(clean=False)
+        self._end = End(epoch, 1, self._end.totals)
+
     def close(self) -> None:
         """Let go of the file; writes nothing."""
         if self._file is not None:

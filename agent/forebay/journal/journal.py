@@ -78,7 +78,9 @@ class JournalStats:
     """Figures of this run. Latencies are those of the latest commits, from first write to flush.
 
     `stream_bytes` is what each stream takes on disk, `max_bytes` what it may take at most;
-    telemetry and bulk share theirs.
+    telemetry and bulk share theirs. `bytes_written` went to the disk, whatever for, in the
+    `bytes_written_s` since this journal was opened. `trouble` says why nothing can be written now,
+    empty if all is well. `thinned_samples` were taken out of what is on disk.
     """
 
     commits: int
@@ -88,6 +90,10 @@ class JournalStats:
     ring_max_bytes: int
     stream_bytes: Mapping[Stream, int]
     max_bytes: Mapping[Stream, int]
+    bytes_written: int = 0
+    bytes_written_s: float = 0.0
+    trouble: str = ""
+    thinned_samples: int = 0
 
 
 class Journal:
@@ -129,20 +135,22 @@ class Journal:
             recovered = await self._loop.run_in_executor(self._threads, self._open)
         except OSError as error:
             await self._release()
-            raise JournalFailed(
-                f"the journal in {self.directory} cannot be opened: {error}",
-                hint="check the directory's owner, mode and free space",
-            ) from error
+            raise _unopened(self.directory, error) from error
         except BaseException:
             await self._release()
             raise
         for event, fields in recovered.events:
             self._seams.events.emit(event, **fields)
-        self._writer.start(recovered.ends)
+        self._writer.start(recovered.ends, recovered.epochs)
         self._upkeep = asyncio.create_task(self._keep_up(), name="journal.upkeep")
         try:
             if recovered.gaps:
                 await self.submit(recovered.gaps)
+            await self._loop.run_in_executor(self._threads, self._sweep, recovered.obsolete)
+        except OSError as error:
+            self._writer.fail(error)
+            await self._close()
+            raise _unopened(self.directory, error) from error
         except BaseException:
             await self._close()
             raise
@@ -178,6 +186,17 @@ class Journal:
         nbytes = sum(len(entry.payload) for entry in entries)
         self._writer.submit(Job(future, entries=tuple(entries), nbytes=nbytes))
         return future
+
+    async def new_epoch(self, reason: str) -> None:
+        """Let everything that is submitted from now on stand in a new epoch of its stream.
+
+        For numbers that somebody else has seen under other records. `reason` is told with the
+        event. JournalFailed after a disk error.
+        """
+        assert self._loop is not None
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._writer.submit(Job(future, new_epoch=reason), bounded=False)
+        await future
 
     async def read(self, after: Position, max_bytes: int) -> list[Record]:
         """Give durable records strictly after `after`, in order, over segments and epochs.
@@ -314,6 +333,12 @@ class Journal:
         self.quarantine.load()
         return recovered
 
+    def _sweep(self, obsolete: Sequence[Path]) -> None:
+        """Remove files without a record, now that gaps account for what was to stand there."""
+        for path in obsolete:
+            self._seams.disk.unlink(path)
+            self._seams.disk.sync_dir(path.parent)
+
     async def _close(self) -> None:
         assert self._loop is not None
         if self._upkeep is not None:
@@ -353,6 +378,13 @@ class Journal:
             await self._loop.run_in_executor(self._threads, self._cursors.save)
         except OSError as error:
             self._writer.fail(error)
+
+
+def _unopened(directory: Path, error: OSError) -> JournalFailed:
+    return JournalFailed(
+        f"the journal in {directory} cannot be opened: {error}",
+        hint="check the directory's owner, mode and free space",
+    )
 
 
 def _unreadable(error: OSError) -> JournalFailed:

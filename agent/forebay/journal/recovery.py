@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forebay.events import DATA_LOST, JOURNAL_RECOVERED, SEGMENT_DROPPED
+from forebay.events import JOURNAL_RECOVERED, SEGMENT_DROPPED
 from forebay.journal.appender import FRESH_SUFFIX, End
 from forebay.journal.catalog import Segment
-from forebay.journal.entry import Damage, gap_entry
+from forebay.journal.epochs import Epochs
+from forebay.journal.losses import Losses, Place, Proof
 from forebay.journal.record import HEADER_BYTES as RECORD_HEADER_BYTES
-from forebay.journal.record import crc32c
+from forebay.journal.record import NO_CHAIN, crc32c
 from forebay.journal.record import decode_header as decode_record_header
 from forebay.journal.salvage import Scan, read_whole, reseal, scan
 from forebay.journal.segment import (
@@ -32,10 +33,9 @@ from forebay.journal.segment import (
     decode_index,
     decode_sections,
     decode_trailer,
-    own_counts,
     parse_name,
 )
-from forebay.model import Gap, GapCause, Position, RecordKind, Stream
+from forebay.model import GapCause, Position, RecordKind, Stream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,31 +45,39 @@ if TYPE_CHECKING:
     from forebay.interfaces import Seams
     from forebay.journal.catalog import Catalog, IndexCache
     from forebay.journal.entry import Entry
+    from forebay.journal.record import RecordHeader
 
 BAD_SUFFIX = ".bad"
 """A segment in which no record can be read; kept for people, never read again."""
 RETENTION_CAUSES = frozenset({GapCause.RETENTION_BYTES, GapCause.RETENTION_AGE})
-_EPOCH_COUNTER_MAX = (1 << 15) - 1
 
 
 @dataclass(slots=True)
 class Recovered:
-    """The outcome: where each stream goes on, which gaps to append first, what to tell."""
+    """The outcome: where each stream goes on, which gaps to append first, what to tell.
 
-    ends: dict[Stream, End] = field(default_factory=dict)
-    gaps: list[Entry] = field(default_factory=list)
-    events: list[tuple[Event, dict[str, object]]] = field(default_factory=list)
+    `obsolete` are files without a record that may go once the gaps are durable.
+    """
+
+    epochs: Epochs
+    ends: dict[Stream, End]
+    gaps: list[Entry]
+    events: list[tuple[Event, dict[str, object]]]
+    obsolete: list[Path]
 
 
 @dataclass(slots=True)
 class _StreamState:
-    """What the walk over one stream's files has found so far."""
+    """What the walk over one stream's files has found so far.
+
+    `last` is the last readable record; `proofs` show what may have stood behind it.
+    """
 
     stream: Stream
     unclean: bool = False
-    fresh_epoch: bool = False
     last_written_ns: int = 0
-    end: End | None = None
+    last: Place = field(default_factory=Place)
+    proofs: list[Proof] = field(default_factory=list)
 
 
 class Recovery:
@@ -90,29 +98,28 @@ class Recovery:
         """
         self._directory, self._disk, self._clock = directory, seams.disk, seams.clock
         self._rng, self._catalog, self._cache = seams.rng, catalog, cache
-        self._out = Recovered()
-        self._epoch_counter = known_epoch >> 48
+        self._losses = Losses(catalog, cache, seams.clock)
+        self._events: list[tuple[Event, dict[str, object]]] = []
+        self._obsolete: list[Path] = []
+        self._newest_epoch = known_epoch
 
     def run(self) -> Recovered:
         """Read everything, mend what can be mended, and say what is left to do."""
         states = [self._stream(stream) for stream in Stream]
+        epochs = Epochs(self._rng, self._newest_epoch)
+        epoch = epochs.next()
+        ends = {}
         for state in states:
-            if state.end is None or state.fresh_epoch:
-                totals = state.end.totals if state.end else Totals()
-                state.end = End(self._new_epoch(), 1, totals)
-            self._out.ends[state.stream] = state.end
+            totals = self._losses.behind(state.stream, state.last, state.proofs)
+            ends[state.stream] = End(epoch, 1, totals)
             if state.unclean:
-                self._unclean(state)
-            self._holes(state.stream)
+                self._losses.unclean(state.stream, state.last_written_ns)
+            self._losses.between(state.stream)
             self._finish_drops(state.stream)
             self._known_damage(state.stream)
         self._load_schemas()
-        return self._out
-
-    def _new_epoch(self) -> int:
-        """Give an epoch younger than all that were seen."""
-        self._epoch_counter = min(self._epoch_counter + 1, _EPOCH_COUNTER_MAX)
-        return (self._epoch_counter << 48) | self._rng.getrandbits(48)
+        events = [*self._events, *self._losses.events]
+        return Recovered(epochs, ends, self._losses.gaps, events, self._obsolete)
 
     def _stream(self, stream: Stream) -> _StreamState:
         """Take in all of one stream's files, oldest first."""
@@ -121,18 +128,18 @@ class Recovery:
         names = self._disk.listdir(directory) if self._disk.exists(directory) else []
         found = []
         for name in names:
-            place = parse_name(name.removesuffix(BAD_SUFFIX))
+            place = parse_name(name.removesuffix(BAD_SUFFIX).removesuffix(FRESH_SUFFIX))
             if place is not None:
-                self._epoch_counter = max(self._epoch_counter, place[0] >> 48)
+                self._newest_epoch = max(self._newest_epoch, place.epoch)
             if name.endswith(FRESH_SUFFIX):
                 self._disk.unlink(directory / name)
             elif parse_name(name) is not None:
                 found.append(name)
         for name in found:
-            self._file(state, directory / name, newest=name == found[-1])
+            self._file(state, directory / name)
         return state
 
-    def _file(self, state: _StreamState, path: Path, *, newest: bool) -> None:
+    def _file(self, state: _StreamState, path: Path) -> None:
         """Take in one segment file: by its footer if that is whole, else record by record."""
         file = self._disk.open(path)
         try:
@@ -143,17 +150,17 @@ class Recovery:
         if segment is None:
             segment = self._finish_seal(path, data)
         if segment is None:
-            self._salvage(state, path, data, newest=newest, unreadable=unreadable)
+            self._salvage(state, path, data, unreadable=unreadable)
             return
         state.unclean = not segment.summary.clean
-        state.fresh_epoch = False
         self._accept(state, segment)
 
     def _accept(self, state: _StreamState, segment: Segment) -> None:
         summary = segment.summary
         self._catalog.add(segment)
         state.last_written_ns = max(summary.time_max_ns, segment.header.created_ns)
-        state.end = End(segment.header.epoch, summary.last_seq + 1, summary.after, summary.chain)
+        state.last = Place(segment.header.epoch, summary.last_seq, summary.after)
+        state.proofs.clear()
 
     def _sealed(self, file: DiskFile, path: Path) -> Segment | None:
         """Read header, trailer, schemas and gaps; None unless all of them are whole."""
@@ -191,154 +198,71 @@ class Recovery:
             file.close()
         return Segment(path, header, summary)
 
-    def _salvage(
-        self, state: _StreamState, path: Path, data: bytes, *, newest: bool, unreadable: bool
-    ) -> None:
+    def _salvage(self, state: _StreamState, path: Path, data: bytes, *, unreadable: bool) -> None:
         """Index what records can be read; set the file aside if there is none."""
         state.unclean = True
-        header = decode_header(data) or self._header_by_neighbours(state, path)
-        found = scan(data, header)
+        header = decode_header(data)
+        found = scan(data, header or self._header_by_neighbours(state, path))
         dirty = found.dirty or unreadable
         if dirty or not found.complete:
-            self._out.events.append(
+            self._events.append(
                 (JOURNAL_RECOVERED, {"stream": state.stream.value, "segment": path.name})
             )
-        if not found.summary.count:
-            self._set_aside(state, path, header, blank=not dirty, newest=newest)
-            return
-        segment = Segment(path, header, reseal(self._disk, path, found, self._clock))
-        self._accept(state, segment)
-        if newest:
-            state.fresh_epoch = dirty
-            self._torn(state, found, segment.summary)
+        if found.summary.count:
+            self._accept(state, Segment(path, found.header, self._resealed(path, found)))
+        else:
+            self._set_aside(state, path, header, blank=not dirty)
+        if found.torn is not None:
+            self._torn(state, found.torn, found.summary)
+
+    def _resealed(self, path: Path, found: Scan) -> Summary:
+        return reseal(self._disk, path, found, self._clock)
 
     def _header_by_neighbours(self, state: _StreamState, path: Path) -> SegmentHeader:
         """Give what a destroyed header must have said: the name and the segment before tell it."""
         place = parse_name(path.name)
         assert place is not None
-        before = state.end or End(0, 0)
+        before = self._catalog.segments(state.stream)[-1:]
+        same = before and before[0].header.epoch == place.epoch
         return SegmentHeader(
             state.stream,
             place.epoch,
             place.first_seq,
             0,
-            before.totals,
-            before.chain,
+            state.last.totals,
+            before[0].summary.chain if same else NO_CHAIN,
             revision=place.revision,
         )
 
     def _set_aside(
-        self, state: _StreamState, path: Path, header: SegmentHeader, *, blank: bool, newest: bool
+        self, state: _StreamState, path: Path, header: SegmentHeader | None, *, blank: bool
     ) -> None:
-        """Handle a file without any record.
+        """Handle a file without any record: a blank one was made and never filled.
 
-        A blank one was made and never filled: the next segment takes its name. Anything else had
-        records: its numbers are not used again.
+        Anything else had records. What stood before them its header still proves.
         """
-        if blank and newest:
-            before = self._catalog.segments(state.stream)[-1:]
-            if before and before[0].header.epoch != header.epoch:
-                self._tail(before[0], header.before)
-            state.end = End(header.epoch, header.first_seq, header.before, header.chain)
+        if header is not None:
+            before = Place(header.epoch, header.first_seq - 1, header.before)
+            times = header.created_ns, header.created_ns
+            state.proofs.append(Proof(before, GapCause.CORRUPT, *times))
             state.last_written_ns = max(state.last_written_ns, header.created_ns)
-            return
-        self._disk.rename(path, path.with_name(path.name + BAD_SUFFIX))
-        self._disk.sync_dir(path.parent)
-        state.fresh_epoch = True
-        if state.end is None:
-            state.end = End(header.epoch, header.first_seq, header.before, header.chain)
+        if header is not None and blank:
+            self._obsolete.append(path)
+        else:
+            self._disk.rename(path, path.with_name(path.name + BAD_SUFFIX))
+            self._disk.sync_dir(path.parent)
 
-    def _torn(self, state: _StreamState, found: Scan, summary: Summary) -> None:
-        """Account for the last record if its header is whole and its payload is not.
+    def _torn(self, state: _StreamState, torn: RecordHeader, before: Summary) -> None:
+        """Note a last record whose header is whole and whose payload is not.
 
-        It was being written, or it was durable and is damaged since. Either way its number is
-        spent, and its samples count.
+        It was being written, or it was durable and is damaged since. Its samples count either way.
         """
-        torn, end = found.torn, state.end
-        if torn is None or end is None:
-            return
-        is_gap = torn.kind == RecordKind.GAP
-        totals = end.totals._replace(
-            counted=torn.counted + torn.own,
-            missing=torn.missing + (torn.samples if is_gap else 0),
-        )
-        damage = Damage(
-            state.stream,
-            torn.epoch,
-            summary.last_seq + 1,
-            torn.seq,
-            totals.counted - end.totals.counted,
-            torn.time_min_ns,
-            torn.time_max_ns,
-        )
-        self._gap(damage, GapCause.UNCLEAN_SHUTDOWN)
-        state.end = End(end.epoch, end.next_seq, totals)
-
-    def _unclean(self, state: _StreamState) -> None:
-        """Say that what was accepted and not yet durable is lost, nobody knows how much."""
-        now_ns = self._clock.now_ns()
-        since_ns = min(state.last_written_ns, now_ns)
-        gap = Gap(GapCause.UNCLEAN_SHUTDOWN, since_ns, now_ns, None)
-        self._out.gaps.append(gap_entry(state.stream, gap))
-        self._out.events.append(
-            (DATA_LOST, {"cause": gap.cause.name, "stream": state.stream.value})
-        )
-
-    def _gap(self, damage: Damage, cause: GapCause) -> None:
-        """Append a gap, unless one in the journal says it already."""
-        if self._catalog.covered(damage.stream, damage.epoch, damage.seq_from, damage.seq_to):
-            return
-        self._out.gaps.append(gap_entry(damage.stream, damage.gap(cause)))
-        self._out.events.append(
-            (
-                DATA_LOST,
-                {
-                    "cause": cause.name,
-                    "stream": damage.stream.value,
-                    "seq_from": damage.seq_from,
-                    "seq_to": damage.seq_to,
-                    "samples": damage.samples,
-                },
-            )
-        )
-
-    def _holes(self, stream: Stream) -> None:
-        """Account for positions that no segment has, between the segments and inside them."""
-        before: Segment | None = None
-        for segment in self._catalog.segments(stream):
-            head, summary = segment.header, segment.summary
-            if before is not None and before.header.epoch == head.epoch:
-                last, after = before.summary.last_seq, before.summary.after
-                self._hole(segment, last + 1, head.first_seq, head.before.counted - after.counted)
-            elif before is not None:
-                self._tail(before, head.before)
-            if summary.last_seq - head.first_seq + 1 > summary.count:
-                due, counted = head.first_seq, head.before.counted
-                rows = self._cache.load(segment)
-                for row, own in zip(rows, own_counts(rows).tolist(), strict=True):
-                    seq, until = head.first_seq + int(row["step"]), int(row["counted"])
-                    self._hole(segment, due, seq, until - counted)
-                    due, counted = seq + 1, until + own
-            before = segment
-
-    def _tail(self, last: Segment, totals: Totals) -> None:
-        """Account for the torn end of an epoch, where `totals` stand before the next one's records.
-
-        The start that found it began the new epoch, but the power went before its gap was durable.
-        """
-        head, summary = last.header, last.summary
-        samples = totals.counted - summary.after.counted
-        if samples > 0:
-            seq, times = summary.last_seq + 1, (summary.time_min_ns, summary.time_max_ns)
-            damage = Damage(last.stream, head.epoch, seq, seq, samples, *times)
-            self._gap(damage, GapCause.UNCLEAN_SHUTDOWN)
-
-    def _hole(self, segment: Segment, due: int, seq: int, samples: int) -> None:
-        """Account for the seqs from `due` up to the one before `seq`, if there are any."""
-        if due < seq:
-            times = segment.summary.time_min_ns, segment.summary.time_max_ns
-            place = (segment.stream, segment.header.epoch)
-            self._gap(Damage(*place, due, seq - 1, max(0, samples), *times), GapCause.CORRUPT)
+        missing = torn.samples if torn.kind == RecordKind.GAP else 0
+        records = before.after.records + torn.seq - before.last_seq
+        totals = Totals(torn.counted + torn.own, torn.missing + missing, records)
+        place = Place(torn.epoch, torn.seq, totals)
+        times = torn.time_min_ns, torn.time_max_ns
+        state.proofs.append(Proof(place, GapCause.UNCLEAN_SHUTDOWN, *times))
 
     def _finish_drops(self, stream: Stream) -> None:
         """Remove segments for which retention had written the gap when it was interrupted.
@@ -356,7 +280,7 @@ class Recovery:
             self._disk.unlink(segment.path)
             self._disk.sync_dir(segment.path.parent)
             self._catalog.drop(segment)
-            self._out.events.append(
+            self._events.append(
                 (SEGMENT_DROPPED, {"stream": stream.value, "segment": segment.path.name})
             )
 

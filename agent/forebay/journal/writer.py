@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from forebay.errors import JournalFailed, JournalFull
-from forebay.events import DATA_LOST, SEGMENT_DROPPED, SEGMENT_SEALED
+from forebay.events import DATA_LOST, EPOCH_BEGUN, SEGMENT_DROPPED, SEGMENT_SEALED
 from forebay.journal import retention
 from forebay.journal.age import AgeClock
 from forebay.journal.appender import Appender
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from forebay.journal.catalog import Catalog, IndexCache, Segment
     from forebay.journal.cursor import CursorStore
     from forebay.journal.entry import Entry, JournalLimits
+    from forebay.journal.epochs import Epochs
 
 LATENCIES_KEPT = 1024
 """Commits whose duration the statistics look at."""
@@ -40,13 +41,15 @@ LATENCIES_KEPT = 1024
 class Job:
     """What one caller wants durable: entries in order, or damage that needs a gap.
 
-    `ticket` is ended on the event loop; the writer only carries it.
+    With a `new_epoch`, the reason for it, all streams first begin one. `ticket` is ended on the
+    event loop; the writer only carries it.
     """
 
     ticket: asyncio.Future[None]
     entries: Sequence[Entry] = ()
     damage: Sequence[Damage] = ()
     nbytes: int = 0
+    new_epoch: str = ""
 
 
 class Told(Protocol):
@@ -82,6 +85,7 @@ class Writer:
         self._catalog, self._cache, self._cursors = parts
         self._told = told
         self._logs: dict[Stream, Appender] = {}
+        self._epochs: Epochs | None = None
         self._wake = threading.Condition()
         self._jobs: list[Job] = []
         self._retain_due = self._stopping = self._may_retain = False
@@ -94,8 +98,9 @@ class Writer:
         self.latencies_s: deque[float] = deque(maxlen=LATENCIES_KEPT)
         """How long the latest commits took, from the first write to the last flush."""
 
-    def start(self, ends: dict[Stream, End]) -> None:
-        """Begin to write, each stream behind its end."""
+    def start(self, ends: dict[Stream, End], epochs: Epochs) -> None:
+        """Begin to write, each stream behind its end; `epochs` gives the epochs after these."""
+        self._epochs = epochs
         parts = (self._disk, self._clock, self._catalog, self._cache)
         for stream, end in ends.items():
             self._logs[stream] = Appender(
@@ -189,6 +194,8 @@ class Writer:
         touched: dict[Stream, Appender] = {}
         fresh_damage: list[Damage] = []
         for job in jobs:
+            if job.new_epoch:
+                self._begin_epoch(job.new_epoch)
             for entry in job.entries:
                 touched[entry.stream] = log = self._logs[entry.stream]
                 log.append(entry)
@@ -206,6 +213,14 @@ class Writer:
         with self._wake:
             self.queued_bytes -= sum(job.nbytes for job in jobs)
         self._told.durable(jobs)
+
+    def _begin_epoch(self, reason: str) -> None:
+        """Let no stream go on in the epoch that it is in."""
+        assert self._epochs is not None
+        epoch = self._epochs.next()
+        for log in self._logs.values():
+            log.begin(epoch)
+        self._told.happened(EPOCH_BEGUN, {"epoch": f"{epoch:016x}", "reason": reason})
 
     def _unaccounted(self, damage: Damage) -> bool:
         place = (damage.epoch, damage.seq_from, damage.seq_to)

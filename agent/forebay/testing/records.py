@@ -17,7 +17,7 @@ def make_record(
     payload: bytes | None = None,
     *,
     stream: Stream = Stream.TELEMETRY,
-    epoch: int = 1 << 48,
+    epoch: int = 1 << 32,
     kind: RecordKind = RecordKind.BATCH,
     samples: int = 1,
 ) -> Record:

@@ -77,7 +77,7 @@ class UplinkContract:
         sent = [
             make_record(1, stream=stream, epoch=epoch)
             for stream in (Stream.EVENTS, Stream.TELEMETRY)
-            for epoch in (1 << 48, 2 << 48)
+            for epoch in (1 << 32, 2 << 32)
         ]
         uplink = destination.uplink()
         await uplink.connect(_offer(sent))

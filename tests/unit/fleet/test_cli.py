@@ -98,7 +98,7 @@ async def test_tables_of_gateways_and_ledger(tmp_path: Path) -> None:
         *("refused", "duplicates", "forks"),
     ]
     assert ledger[1].split() == [
-        *("hall-2", "telemetry", "0001000000000000", "2", "1", "3", "0", "0", "0", "1", "0")
+        *("hall-2", "telemetry", "0000000100000000", "2", "1", "3", "0", "0", "0", "1", "0")
     ]
     assert (missing.returncode, "no gateway 'nobody'" in missing.stderr) == (2, True)
 

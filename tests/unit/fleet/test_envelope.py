@@ -86,8 +86,8 @@ def gap(epoch: int = 0, seq_from: int = 0, seq_to: int = 0, samples: int = 0) ->
 @pytest.mark.parametrize(
     "payload",
     [
-        gap(epoch=1 << 48, seq_from=5, seq_to=9),  # accounts for itself: its seq is 9
-        gap(epoch=2 << 48, seq_from=1, seq_to=1),  # for an epoch that has not begun
+        gap(epoch=1 << 32, seq_from=5, seq_to=9),  # accounts for itself: its seq is 9
+        gap(epoch=2 << 32, seq_from=1, seq_to=1),  # for an epoch that has not begun
         gap(epoch=1, seq_from=2, seq_to=1),
         gap(epoch=0, seq_from=1, seq_to=1),
         gap(epoch=1, seq_to=1),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from forebay.interfaces import Uplink
 
 GATEWAY = "press-hall-1"
-EPOCH = 1 << 48
+EPOCH = 1 << 32
 LIMITS = JournalLimits(
     max_bytes=64 << 20, max_age_s=86_400, segment_bytes=1 << 20, ring_bytes=8 << 20
 )

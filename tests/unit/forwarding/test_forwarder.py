@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from forebay.model import Record
 
-T, E = Stream.TELEMETRY, 1 << 48
+T, E = Stream.TELEMETRY, 1 << 32
 QUICK: dict[str, Any] = {"backoff": {"first": 0.05, "most": 0.4}}
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import random
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from forebay.columnar import decode_gap
 from forebay.errors import JournalFailed, JournalFull, JournalLocked
-from forebay.events import JOURNAL_FAILED
+from forebay.events import EPOCH_BEGUN, JOURNAL_FAILED
 from forebay.journal.entry import gap_entry
 from forebay.journal.journal import Account, Entry, Journal, JournalLimits
 from forebay.journal.record import MAX_PAYLOAD_BYTES
-from forebay.model import Gap, GapCause, Position, RecordKind, Stream
+from forebay.model import Gap, GapCause, Position, RecordKind, Stream, epoch_number
 from forebay.testing.clock import FakeClock
 from forebay.testing.disk import FaultyDisk
 from support.journal import (
@@ -60,7 +62,64 @@ async def test_positions_and_content_outlive_a_restart() -> None:
         assert log.heads() == heads
         await log.submit([entry(400)])
         (last,) = await log.read(before[-1].position, 1)
-    assert last.position == before[-1].position._replace(seq=400)
+    assert last.position.epoch > before[-1].position.epoch
+    assert last.position.seq == 1
+
+
+async def test_a_run_has_one_epoch_for_all_streams_and_it_begins_with_a_record() -> None:
+    disk = FaultyDisk()
+    epochs = []
+    for n in range(1, 4):
+        async with journal(disk, seed=n) as log:
+            before = log.heads()
+            await log.submit([entry(n), entry(n + 10, stream=Stream.EVENTS)])
+            fresh = set(log.heads()) - set(before)
+            assert {(h.stream, h.first_seq, h.next_seq) for h in fresh} == {
+                (T, 1, 2),
+                (Stream.EVENTS, 1, 2),
+            }
+            (epoch,) = {head.epoch for head in fresh}
+            epochs.append(epoch)
+        async with journal(disk) as log:
+            assert len(log.heads()) == 2 * n, "a run that writes nothing leaves no epoch"
+    assert [epoch_number(epoch) for epoch in epochs] == [1, 2, 3]
+    assert len({epoch & 0xFFFF_FFFF for epoch in epochs}) == 3
+
+
+async def test_a_copy_of_a_directory_goes_on_in_another_epoch() -> None:
+    disk = FaultyDisk()
+    async with journal(disk) as log:
+        await log.submit([entry(1)])
+    copy = disk.reboot(random.Random(1))
+    ends = []
+    for number, one in enumerate((disk, copy)):
+        async with journal(one, seed=10 + number) as log:
+            await log.submit([entry(2 + number)])
+            ends.append((await read_all(log))[-1].position)
+    assert epoch_number(ends[0].epoch) == epoch_number(ends[1].epoch) == 2
+    assert ends[0] != ends[1]
+
+
+async def test_an_epoch_begun_while_running_parts_what_was_before_from_what_comes() -> None:
+    disk, seam = FaultyDisk(), seams()
+    async with Journal(DIRECTORY, PLENTY, replace(seam, disk=disk)) as log:
+        cursor = log.cursor("cloud")
+        earlier = log.submit([entry(n, samples=n, schema=ENCODED_SCHEMA) for n in (1, 2)])
+        await log.new_epoch("the destination has other records")
+        assert earlier.done()
+        later = [entry(3, samples=3, schema=ENCODED_SCHEMA), entry(4, stream=Stream.AUDIT)]
+        await log.submit(later)
+        records = await read_all(log)
+        assert [r.position.seq for r in records] == [1, 2, 3, 1, 2], "a schema and its batches"
+        first, second = records[0].position.epoch, records[-1].position.epoch
+        assert epoch_number(second) == epoch_number(first) + 1
+        assert {h.epoch for h in log.heads() if h.stream is Stream.AUDIT} == {second}
+        assert log.ledger(T, cursor) == Account(6, 0, 6, 0, 0)
+        assert seam.events.count(EPOCH_BEGUN) == 1
+        assert await log.chain(records[-1].position) is not None
+    async with journal(disk) as log:
+        assert await read_all(log) == records
+        assert [r.kind for r in await read_all(log)].count(RecordKind.GAP) == 0
 
 
 async def test_entries_of_one_call_are_durable_together() -> None:
@@ -271,7 +330,9 @@ async def test_retention_tells_a_slow_consumer_what_it_missed() -> None:
             await log.submit([entry(n, size=1000, samples=n)])
             produced += n
             fast.advance((await log.read(fast.get(T), 1 << 20))[-1].position)
-        assert log.stats().stream_bytes[T] <= log.stats().max_bytes[T] == SMALL.max_bytes * 0.75 // 1
+        assert (
+            log.stats().stream_bytes[T] <= log.stats().max_bytes[T] == SMALL.max_bytes * 0.75 // 1
+        )
         gaps = [decode_gap(r.payload) for r in await read_all(log) if r.kind is RecordKind.GAP]
         assert {g.cause for g in gaps} == {GapCause.RETENTION_BYTES}
         first = (await log.read(START, 1))[0].position

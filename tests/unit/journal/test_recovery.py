@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from forebay.columnar import decode_gap
 from forebay.errors import JournalFailed
 from forebay.journal.entry import gap_entry
+from forebay.journal.ledger import Account
 from forebay.journal.record import HEADER_BYTES as RECORD_HEADER_BYTES
 from forebay.journal.record import record_bytes
 from forebay.journal.segment import HEADER_BYTES, TRAILER_BYTES
@@ -77,7 +78,8 @@ async def test_a_crash_leaves_one_gap_of_unknown_size() -> None:
         (gap,) = [decode_gap(r.payload) for r in records[5:]]
         assert (gap.cause, gap.samples, gap.journaled) == (GapCause.UNCLEAN_SHUTDOWN, None, False)
         assert gap.time_from_ns <= gap.time_to_ns
-        assert records[5].position == before[-1].position._replace(seq=6)
+        assert records[5].position.epoch > before[-1].position.epoch
+        assert records[5].position.seq == 1
     assert len(await gaps(disk)) == 1, "told again after an orderly stop"
 
 
@@ -237,6 +239,39 @@ async def test_a_medium_that_fails_on_read_costs_what_it_hides(
     assert (gap.cause, gap.seq_from, gap.seq_to, gap.samples) == (GapCause.CORRUPT, 4, 4, 4)
 
 
+async def test_the_end_of_an_epoch_that_is_missing_is_named_once_the_next_one_shows_it() -> None:
+    disk = FaultyDisk()
+    before = await filled(disk, 60)
+    async with journal(disk) as log:
+        await log.submit([entry(61, samples=1)])
+    gone = segment_paths(disk)[-2]
+    disk.unlink(gone)
+    for _ in range(2):
+        (gap,) = await gaps(disk)
+        there = {r.position for r in await _all(disk)}
+        lost = [r.position for r in before if r.position not in there]
+        assert (gap.cause, gap.epoch) == (GapCause.CORRUPT, before[0].position.epoch)
+        assert (gap.seq_from, gap.seq_to) == (lost[0].seq, lost[-1].seq)
+        assert gap.samples == sum(r.samples for r in before if r.position in lost)
+        async with journal(disk) as log:
+            account = log.ledger(T, log.cursor("cloud"))
+            assert account.balanced
+            assert account.gapped == gap.samples
+
+
+async def test_an_epoch_that_is_missing_whole_is_counted_once() -> None:
+    disk = FaultyDisk()
+    for n in range(3):
+        async with journal(disk, seed=n) as log:
+            await log.submit([entry(n * 10 + m, samples=10) for m in range(4)])
+    disk.unlink(segment_paths(disk)[1])
+    for _ in range(2):
+        (gap,) = await gaps(disk)
+        assert (gap.cause, gap.seq_to - gap.seq_from + 1, gap.samples) == (GapCause.CORRUPT, 4, 40)
+        async with journal(disk) as log:
+            assert log.ledger(T, log.cursor("cloud")) == Account(120, 0, 80, 40, 0)
+
+
 async def test_a_missing_segment_is_named() -> None:
     disk = FaultyDisk()
     before = await filled(disk, 60)
@@ -298,7 +333,7 @@ async def test_an_emptied_directory_starts_an_epoch_younger_than_any_cursor() ->
     assert record.position.seq == 1
 
 
-async def test_a_segment_that_was_never_filled_is_taken_over() -> None:
+async def test_a_segment_that_was_never_filled_goes() -> None:
     disk = FaultyDisk()
     log = journal(disk)
     async with log:
@@ -310,7 +345,7 @@ async def test_a_segment_that_was_never_filled_is_taken_over() -> None:
         await again.submit([entry(2)])
         assert await names(again) == [2]
         assert (await again.read(START, 1))[0].position.seq == 1
-    assert segment_paths(disk)[0] == path
+    assert path not in segment_paths(disk)
 
 
 async def test_a_drop_that_was_interrupted_is_finished_and_told_once() -> None:
