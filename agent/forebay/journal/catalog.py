@@ -195,6 +195,13 @@ class Catalog:
         """Take a new segment, the newest of its stream."""
         self._segments[segment.stream] += (segment,)
 
+    def replace(self, segment: Segment, thinner: Segment) -> None:
+        """Let `thinner`, which holds the same positions, take the place of `segment`."""
+        stream = segment.stream
+        self._segments[stream] = tuple(
+            thinner if s is segment else s for s in self._segments[stream]
+        )
+
     def drop(self, segment: Segment) -> None:
         """Forget a segment that retention removes, and all schemas that only it knew."""
         stream = segment.stream

@@ -7,6 +7,7 @@ so retention never waits for a reader. Must not know cursors or the writer.
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from forebay.journal.segment import Summary
 
 
+Begin = Callable[["Segment"], bool]
+"""Hears that records of a segment are about to be given; False if the segment has gone."""
+
+
 @dataclass(slots=True)
 class Found:
     """What a read brought: records in order, and indexed ones that were found damaged just now."""
@@ -51,16 +56,26 @@ class Reader:
         """Read what `catalog` names from `disk`."""
         self._disk, self._catalog, self._cache = disk, catalog, cache
 
-    def read(self, after: Position, max_bytes: int) -> Found:
+    def read(self, after: Position, max_bytes: int, begin: Begin | None = None) -> Found:
         """Give durable records strictly after `after`.
 
-        Stops when the payloads reach `max_bytes`, but not before the first record. Blocks. OSError
-        if the disk refuses more than single records.
+        Stops when the payloads reach `max_bytes`, but not before the first record. `begin` is asked
+        before each segment. Blocks. OSError if the disk refuses more than single records.
         """
         found = Found()
+        while not self._walk(after, max_bytes, found, begin) and not (
+            found.records or found.damage
+        ):
+            pass  # a segment was dropped or thinned under way: the catalog names another one now
+        return found
+
+    def _walk(self, after: Position, max_bytes: int, found: Found, begin: Begin | None) -> bool:
+        """Read from segment to segment; False if one went away before it could be read."""
         for segment, summary in self._catalog.view(after.stream).segments:
             if segment.last <= after:
                 continue
+            if begin is not None and not begin(segment):
+                return False
             try:
                 rows = self._cache.load(segment)
                 if len(rows) < summary.count:
@@ -68,13 +83,13 @@ class Reader:
                 self._segment(segment, _behind(segment, rows, after), max_bytes, found)
             except FileNotFoundError:
                 if segment not in self._catalog.segments(after.stream):
-                    continue  # retention was faster; what it dropped is accounted for
+                    return False  # retention was faster; what it dropped is accounted for
                 if not segment.sealed:
                     raise
                 self._report_gone(segment, found)
             if found.payload_bytes >= max_bytes:
                 break
-        return found
+        return True
 
     def _segment(self, segment: Segment, rows: NDArray[Any], max_bytes: int, found: Found) -> None:
         """Read from one segment until the budget is spent or `rows` are."""
@@ -170,6 +185,14 @@ class Reader:
 
     def chain(self, position: Position, since: tuple[Position, bytes] | None) -> bytes | None:
         """Give the hash chain at `position`; see `Journal.chain`. Blocks. OSError as `read`."""
+        while True:
+            before = self._catalog.segments(position.stream)
+            chain = self._chain(position, since)
+            if chain is not None or self._catalog.segments(position.stream) == before:
+                return chain
+
+    def _chain(self, position: Position, since: tuple[Position, bytes] | None) -> bytes | None:
+        """Give the chain; None too if a segment went away under way."""
         segments = [
             (segment, summary)
             for segment, summary in self._catalog.view(position.stream).segments
