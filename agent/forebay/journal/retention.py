@@ -27,6 +27,9 @@ plant."""
 QUARANTINE_SHARE = 0.05
 """The part of `max_size` that copies in quarantine may take, beside the pools."""
 
+SEGMENTS_MOST = 8_192
+"""Segments of one stream: each start of the agent begins one, and a start looks at all of them."""
+
 _SEGMENTS_PER_POOL_LEAST = 8
 _SEGMENT_BYTES_LEAST = 4096
 
@@ -70,9 +73,9 @@ def plan(
 ) -> tuple[Drop, ...]:
     """Give what must go so that each pool has room for one more segment of each of its streams.
 
-    Oldest first. The newest segment of a stream and what is not sealed always stay. Age counts from
-    the wall time of sealing, not from source times: a device with a wrong clock must not make its
-    own readings look old. `now_ns` is what `AgeClock` believes, None while it believes nothing.
+    No stream keeps more than SEGMENTS_MOST either. Oldest first. The newest segment of a stream and
+    what is not sealed always stay. Age counts from the wall time of sealing, not from source times:
+    a device with a wrong clock must not make its own readings look old. `now_ns` is what `AgeClock` believes, None while it believes nothing.
     """
     drops: list[Drop] = []
     oldest_ns = 0 if now_ns is None else now_ns - round(limits.max_age_s * 1e9)
@@ -85,12 +88,30 @@ def plan(
         aged_ns = {h: at_ns for segments in streams for h, at_ns in _known(segments)}
         for candidate in _oldest_first(streams):
             aged = aged_ns.get(candidate, oldest_ns) < oldest_ns
-            if not aged and used <= room:
+            many = candidate.number < len(held[candidate.stream]) - SEGMENTS_MOST
+            if not aged and not many and used <= room:
                 continue  # nor is anything younger of its stream aged
             drops.append(
                 Drop(candidate, GapCause.RETENTION_AGE if aged else GapCause.RETENTION_BYTES)
             )
             used -= candidate.file_bytes
+    return tuple(drops)
+
+
+def relief(held: Mapping[Stream, Sequence[Held]], need_bytes: int) -> tuple[Drop, ...]:
+    """Give what must go so that a full disk gets `need_bytes` back, or all that may go.
+
+    Readings first, then events, then the audit; in each pool the oldest first. The newest segment
+    of a stream and what is not sealed always stay.
+    """
+    drops: list[Drop] = []
+    for pool, _ in reversed(POOLS):
+        streams = [held[stream] for stream in Stream if stream in pool and held.get(stream)]
+        for candidate in _oldest_first(streams):
+            if need_bytes <= 0:
+                break
+            drops.append(Drop(candidate, GapCause.RETENTION_BYTES))
+            need_bytes -= candidate.file_bytes
     return tuple(drops)
 
 

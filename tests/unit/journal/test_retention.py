@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forebay.journal.entry import JournalLimits
-from forebay.journal.retention import Held, merged, plan, quotas, segment_bytes
+from forebay.journal.retention import SEGMENTS_MOST, Held, merged, plan, quotas, relief, segment_bytes
 from forebay.model import Gap, GapCause, Stream
 
 LIMITS = JournalLimits(max_bytes=1_000_000, max_age_s=100.0, segment_bytes=4096, ring_bytes=0)
@@ -53,6 +53,26 @@ def test_the_oldest_goes_first_and_only_as_many_as_must() -> None:
 def test_readings_never_push_out_events() -> None:
     drops = dropped(telemetry=held(T, 900, 900, 900), events=held(E, 70, 10))
     assert {stream for stream, *_ in drops} == {"telemetry"}
+
+
+def test_a_box_that_starts_again_and_again_does_not_pile_up_segments() -> None:
+    many = held(E, *([1] * (SEGMENTS_MOST + 3)))
+    tiny = [replace(h, file_bytes=1, sealed_ns=min(h.sealed_ns, 1) * NOW_NS) for h in many]
+    assert dropped(events=tiny) == [("events", n, "RETENTION_BYTES") for n in range(3)]
+
+
+def test_a_full_disk_takes_readings_first_and_no_more_than_it_needs() -> None:
+    there = {T: held(T, 3, 3, 3), E: held(E, 2, 2, 2), A: held(A, 1, 1)}
+
+    def freed(need_bytes: int) -> list[tuple[str, int]]:
+        return [(d.held.stream.value, d.held.number) for d in relief(there, need_bytes)]
+
+    assert freed(0) == []
+    assert freed(1) == [("telemetry", 0)]
+    assert freed(3001) == [("telemetry", 0), ("telemetry", 1)]
+    readings = [("telemetry", 0), ("telemetry", 1)]
+    assert freed(6001) == [*readings, ("events", 0)]
+    assert freed(10**9) == [*readings, ("events", 0), ("events", 1), ("audit", 0)]
 
 
 def test_telemetry_and_bulk_share_oldest_first() -> None:
