@@ -54,33 +54,56 @@ class Destination(Protocol):
 
 
 class UplinkContract:
-    """The suite. Every test opens its sessions as the forwarder does."""
+    """The suite. Every test opens its sessions as the forwarder does.
+
+    An uplink that reads payloads needs records that make sense: it overrides `record`, `shown` and
+    `offer`.
+    """
+
+    def record(
+        self,
+        seq: int,
+        payload: bytes | None = None,
+        *,
+        stream: Stream = Stream.TELEMETRY,
+        epoch: int = 1 << 32,
+    ) -> Record:
+        """Make the record to be sent as `seq`; one with a `payload` differs from all others."""
+        return make_record(seq, payload, stream=stream, epoch=epoch)
+
+    def shown(self, record: Record) -> bytes:
+        """Give what `Destination.stored` must show of a record."""
+        return record.payload
+
+    def offer(self, records: Sequence[Record]) -> Offer:
+        """Give the offer of a gateway whose journal holds `records`."""
+        return _offer(records)
 
     async def test_records_arrive_in_order_and_byte_for_byte(
         self, destination: Destination
     ) -> None:
         """Receipts come for what is sent, in order, and never beyond it."""
-        sent = [make_record(seq, bytes(range(256)) * seq) for seq in range(1, 21)]
+        sent = [self.record(seq, bytes(range(256)) * seq) for seq in range(1, 21)]
         uplink = destination.uplink()
-        await uplink.connect(_offer(sent))
+        await uplink.connect(self.offer(sent))
         await uplink.send(sent[:7], historical=False)
         await uplink.send(sent[7:], historical=False)
         covered = await _covered(uplink, 20)
         await uplink.close()
         assert covered == sorted(covered), "receipts went back"
         assert covered[-1] == 20, "a receipt covers what was never sent"
-        assert destination.stored() == {r.position: r.payload for r in sent}
+        assert destination.stored() == {r.position: self.shown(r) for r in sent}
         assert [p.seq for p in destination.stored()] == list(range(1, 21)), "out of order"
 
     async def test_streams_do_not_mix(self, destination: Destination) -> None:
         """The same seq in two streams and two epochs names four records."""
         sent = [
-            make_record(1, stream=stream, epoch=epoch)
+            self.record(1, stream=stream, epoch=epoch)
             for stream in (Stream.EVENTS, Stream.TELEMETRY)
             for epoch in (1 << 32, 2 << 32)
         ]
         uplink = destination.uplink()
-        await uplink.connect(_offer(sent))
+        await uplink.connect(self.offer(sent))
         for record in sent:
             await uplink.send([record], historical=False)
         seen: set[tuple[Stream, int]] = set()
@@ -90,25 +113,25 @@ class UplinkContract:
                 if len(seen) == 4:
                     break
         await uplink.close()
-        assert destination.stored() == {r.position: r.payload for r in sent}
+        assert destination.stored() == {r.position: self.shown(r) for r in sent}
 
     async def test_outage_before_the_session(self, destination: Destination) -> None:
         """A destination that is not there is UplinkUnavailable with a hint, and can come back."""
         await destination.stop()
         uplink = destination.uplink()
-        refused = await _connect_error(uplink, _offer([]))
+        refused = await _connect_error(uplink, self.offer([]))
         assert isinstance(refused, UplinkUnavailable)
         assert refused.hint
         await uplink.close()
         await destination.start()
-        await uplink.connect(_offer([]))
+        await uplink.connect(self.offer([]))
         await uplink.close()
 
     async def test_outage_within_the_session(self, destination: Destination) -> None:
         """Reader and sender both learn it as UplinkError, and the next session resumes."""
-        sent = [make_record(seq) for seq in range(1, 4)]
+        sent = [self.record(seq) for seq in range(1, 4)]
         uplink = destination.uplink()
-        await uplink.connect(_offer(sent))
+        await uplink.connect(self.offer(sent))
         await uplink.send(sent[:1], historical=False)
         await _covered(uplink, 1)
         await destination.stop()
@@ -116,25 +139,25 @@ class UplinkContract:
         assert (await _send_error(uplink, sent[1:])).hint
         await uplink.close()
         await destination.start()
-        terms = await uplink.connect(_offer(sent))
+        terms = await uplink.connect(self.offer(sent))
         await uplink.send(_left(terms, sent), historical=False)
         await _covered(uplink, 3)
         await uplink.close()
-        assert list(destination.stored().values()) == [r.payload for r in sent]
+        assert list(destination.stored().values()) == [self.shown(r) for r in sent]
         assert destination.stored_twice() == 0
 
     async def test_partial_accept(self, destination: Destination) -> None:
         """What the destination did not store has no receipt, and is stored when sent again."""
-        sent = [make_record(seq) for seq in range(1, 6)]
+        sent = [self.record(seq) for seq in range(1, 6)]
         destination.accept(2)
         uplink = destination.uplink()
-        await uplink.connect(_offer(sent))
+        await uplink.connect(self.offer(sent))
         await uplink.send(sent, historical=False)
         assert (await _covered(uplink, 2))[-1] == 2, "a receipt covers what is not stored"
         assert [p.seq for p in destination.stored()] == [1, 2]
         await uplink.close()
         destination.accept(None)
-        terms = await uplink.connect(_offer(sent))
+        terms = await uplink.connect(self.offer(sent))
         await uplink.send(_left(terms, sent), historical=False)
         await _covered(uplink, 5)
         await uplink.close()
@@ -143,15 +166,15 @@ class UplinkContract:
 
     async def test_duplicate_send(self, destination: Destination) -> None:
         """Records sent again, in one session and in the next, are stored once and acknowledged."""
-        sent = [make_record(seq) for seq in range(1, 4)]
+        sent = [self.record(seq) for seq in range(1, 4)]
         for _ in range(2):
             uplink = destination.uplink()
-            await uplink.connect(_offer(sent))
+            await uplink.connect(self.offer(sent))
             await uplink.send(sent, historical=False)
             await uplink.send(sent, historical=False)
             assert (await _covered(uplink, 3))[-1] == 3
             await uplink.close()
-        assert list(destination.stored().values()) == [r.payload for r in sent]
+        assert list(destination.stored().values()) == [self.shown(r) for r in sent]
         assert destination.stored_twice() == 0
 
     async def test_close_never_raises(self, destination: Destination) -> None:
@@ -159,7 +182,7 @@ class UplinkContract:
         uplink = destination.uplink()
         async with asyncio.timeout(PATIENCE_S):
             await uplink.close()
-            await uplink.connect(_offer([]))
+            await uplink.connect(self.offer([]))
             await destination.stop()
             await uplink.close()
             await uplink.close()
@@ -167,14 +190,14 @@ class UplinkContract:
     async def test_cancelled_reader(self, destination: Destination) -> None:
         """The forwarder ends a session by cancelling its reader; the next one must open."""
         uplink = destination.uplink()
-        await uplink.connect(_offer([]))
+        await uplink.connect(self.offer([]))
         reader = asyncio.create_task(_receipts_error(uplink), name="reader")
         await asyncio.sleep(0)
         reader.cancel()
         await asyncio.wait({reader})
         assert reader.cancelled()
         await uplink.close()
-        await uplink.connect(_offer([]))
+        await uplink.connect(self.offer([]))
         await uplink.close()
 
 
