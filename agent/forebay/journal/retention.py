@@ -75,7 +75,8 @@ def plan(
 
     No stream keeps more than SEGMENTS_MOST either. Oldest first. The newest segment of a stream and
     what is not sealed always stay. Age counts from the wall time of sealing, not from source times:
-    a device with a wrong clock must not make its own readings look old. `now_ns` is what `AgeClock` believes, None while it believes nothing.
+    a device with a wrong clock must not make its own readings look old. `now_ns` is what `AgeClock`
+    believes, None while it believes nothing.
     """
     drops: list[Drop] = []
     oldest_ns = 0 if now_ns is None else now_ns - round(limits.max_age_s * 1e9)

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forebay.journal.entry import JournalLimits
-from forebay.journal.retention import SEGMENTS_MOST, Held, merged, plan, quotas, relief, segment_bytes
+from forebay.journal.retention import (
+    SEGMENTS_MOST,
+    Held,
+    merged,
+    plan,
+    quotas,
+    relief,
+    segment_bytes,
+)
 from forebay.model import Gap, GapCause, Stream
 
 LIMITS = JournalLimits(max_bytes=1_000_000, max_age_s=100.0, segment_bytes=4096, ring_bytes=0)
@@ -57,7 +65,7 @@ def test_readings_never_push_out_events() -> None:
 
 def test_a_box_that_starts_again_and_again_does_not_pile_up_segments() -> None:
     many = held(E, *([1] * (SEGMENTS_MOST + 3)))
-    tiny = [replace(h, file_bytes=1, sealed_ns=min(h.sealed_ns, 1) * NOW_NS) for h in many]
+    tiny = [replace(h, file_bytes=1, sealed_ns=h.sealed_ns and NOW_NS) for h in many]
     assert dropped(events=tiny) == [("events", n, "RETENTION_BYTES") for n in range(3)]
 
 
