@@ -3,9 +3,8 @@
 Owns the encoding of a record's payload. Pure. Must not know where the bytes rest or who sends them:
 they are made here once, and journal, uplinks and server carry them unchanged.
 
-Numbers are kept raw and in columns; rows of one column are close to each other, so each row is
-stored as its difference to the row before (`DELTA`, `XOR`), the bytes of equal weight are put side
-by side (`SHUFFLE`), and zstd level 1 does the rest.
+Numbers are kept raw and in columns, each in the transform that `forebay.transforms` chooses for it;
+zstd level 1 goes over all of them.
 """
 
 from __future__ import annotations
@@ -16,34 +15,18 @@ import numpy as np
 import zstandard
 
 from forebay._proto import batch_pb2 as pb
-from forebay.errors import JournalCorrupt
 from forebay.model import Anchor, Batch, ClockState, Gap, GapCause, Schema, Tag, ValueType
+from forebay.transforms import MAX_RAW_BYTES, backward, corrupt, forward
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-MAX_RAW_BYTES = 16 << 20
-"""The most that one batch may decompress to; more is refused before anything is allocated."""
-
 _LEVEL = 1  # level 3 costs 1.1-1.6 times as much for 6-8 % less (bench/encode)
 _WORTH_COMPRESSING_BYTES = 96
-_UNSIGNED: dict[int, np.dtype[Any]] = {
-    1: np.dtype("<u1"),
-    2: np.dtype("<u2"),
-    4: np.dtype("<u4"),
-    8: np.dtype("<u8"),
-}
-_SIGNED: dict[int, np.dtype[Any]] = {
-    1: np.dtype("<i1"),
-    2: np.dtype("<i2"),
-    4: np.dtype("<i4"),
-    8: np.dtype("<i8"),
-}
 _NUMBER = {value_type: number for number, value_type in enumerate(ValueType, start=1)}
 _TYPE = dict(enumerate(ValueType, start=1))
-_FLOATS = frozenset({ValueType.FLOAT32, ValueType.FLOAT64})
 
 
 class BatchEncoder:
@@ -73,15 +56,21 @@ class BatchEncoder:
         def put(
             role: pb.ColumnRole, kind: ValueType, array: NDArray[Any], *, rows_alike: bool
         ) -> None:
-            transform, data = _forward(array, kind, rows_alike=rows_alike)
-            message.columns.add(role=role, type=_NUMBER[kind], transform=transform, bytes=len(data))
-            parts.append(data)
+            coded = forward(array, kind, rows_alike=rows_alike)
+            message.columns.add(
+                role=role,
+                type=_NUMBER[kind],
+                transform=coded.transform,
+                bytes=len(coded.data),
+                decimal=coded.decimal,
+            )
+            parts.append(coded.data)
 
         put(pb.TIME, ValueType.INT64, times - base, rows_alike=True)
         put(
             pb.RECEIVED,
             ValueType.INT64,
-            _joined([b.received_ns for b in batches]) - times,
+            _joined([b.received_ns for b in batches]) - base,
             rows_alike=True,
         )
         if sparse:
@@ -139,10 +128,10 @@ def decode_batch(payload: bytes, schema: Schema) -> Batch:
     """Decode a BATCH payload. JournalCorrupt if the bytes do not fit themselves or `schema`."""
     message = _parse(pb.Batch, payload)
     if message.schema_id != schema.id:
-        raise _corrupt(f"it needs schema {message.schema_id:016x}, not {schema.id:016x}")
+        raise corrupt(f"it needs schema {message.schema_id:016x}, not {schema.id:016x}")
     data, rows = _unpack(message), message.rows
     if sum(column.bytes for column in message.columns) != len(data):
-        raise _corrupt("its columns do not add up to its data")
+        raise corrupt("its columns do not add up to its data")
     sparse = any(column.role == pb.INDEX for column in message.columns)
     found: dict[int, NDArray[Any]] = {}
     values: list[NDArray[Any]] = []
@@ -152,32 +141,30 @@ def decode_batch(payload: bytes, schema: Schema) -> Batch:
         offset += column.bytes
         if column.role == pb.VALUES:
             if len(values) == len(schema.lanes):
-                raise _corrupt("it has more value columns than its schema has lanes")
+                raise corrupt("it has more value columns than its schema has lanes")
             lane = schema.lanes[len(values)]
             if _TYPE.get(column.type) is not lane.type:
-                raise _corrupt("a value column has another type than its lane")
+                raise corrupt("a value column has another type than its lane")
             shape = (
                 (_lane_rows(found, schema, len(values), rows),)
                 if sparse
                 else (rows, len(lane.columns))
             )
-            values.append(_backward(part, lane.type, column.transform, shape))
+            values.append(backward(part, lane.type, column, shape))
         else:
             kind = ValueType.INT64 if column.role in (pb.TIME, pb.RECEIVED) else ValueType.UINT32
             wide = column.role == pb.QUALITY and not sparse
-            array = _backward(
-                part, kind, column.transform, (rows, len(schema.tags)) if wide else (rows,)
-            )
+            array = backward(part, kind, column, (rows, len(schema.tags)) if wide else (rows,))
             if column.role == pb.INDEX and rows and int(array.max()) >= len(schema.tags):
-                raise _corrupt("a row names a column that its schema has not")
+                raise corrupt("a row names a column that its schema has not")
             found[column.role] = array
     if pb.TIME not in found or pb.RECEIVED not in found or len(values) != len(schema.lanes):
-        raise _corrupt("a column is missing")
-    times = found[pb.TIME] + np.int64(message.base_time_ns)
+        raise corrupt("a column is missing")
+    base = np.int64(message.base_time_ns)
     return Batch(
         schema,
-        times,
-        found[pb.RECEIVED] + times,
+        found[pb.TIME] + base,
+        found[pb.RECEIVED] + base,
         tuple(values),
         found.get(pb.QUALITY),
         found.get(pb.INDEX),
@@ -207,10 +194,10 @@ def decode_schema(payload: bytes) -> Schema:
             Tag(t.name, t.address, _TYPE[t.type], t.unit, t.scale, t.offset) for t in message.tags
         )
     except KeyError:
-        raise _corrupt("a tag has an unknown type") from None
+        raise corrupt("a tag has an unknown type") from None
     schema = Schema(message.source, message.group, tags)
     if schema.id != message.id:
-        raise _corrupt("a schema's content does not give its id")
+        raise corrupt("a schema's content does not give its id")
     return schema
 
 
@@ -236,7 +223,7 @@ def decode_gap(payload: bytes) -> Gap:
     try:
         cause = GapCause(m.cause)
     except ValueError:
-        raise _corrupt("a gap has an unknown cause") from None
+        raise corrupt("a gap has an unknown cause") from None
     samples = m.samples if m.HasField("samples") else None
     return Gap(
         cause, m.time_from_ns, m.time_to_ns, samples, m.source, m.epoch, m.seq_from, m.seq_to
@@ -260,7 +247,7 @@ def decode_anchor(payload: bytes) -> Anchor:
     try:
         state = ClockState(m.state)
     except ValueError:
-        raise _corrupt("an anchor has an unknown state of the clock") from None
+        raise corrupt("an anchor has an unknown state of the clock") from None
     return Anchor(m.boot_id, m.wall_ns, m.monotonic_ns, state, m.error_ns)
 
 
@@ -281,87 +268,17 @@ def _quality(batch: Batch) -> NDArray[np.uint32]:
     return np.zeros(shape, np.uint32)
 
 
-def _forward(
-    array: NDArray[Any], kind: ValueType, *, rows_alike: bool
-) -> tuple[pb.Transform, bytes]:
-    """Choose a transform and apply it.
-
-    Differences only where successive rows belong to the same tag.
-    """
-    if kind is ValueType.STRING:
-        texts = [str(text).encode() for text in array.flat]
-        return pb.STRINGS, np.array([len(t) for t in texts], "<u4").tobytes() + b"".join(texts)
-    width = kind.dtype.itemsize
-    bits = np.ascontiguousarray(array, kind.dtype.newbyteorder("<")).view(_UNSIGNED[width])
-    differ = rows_alike and len(bits) > 1
-    if differ and kind in _FLOATS:
-        out = bits.copy()
-        out[1:] ^= bits[:-1]
-        return pb.XOR, _shuffle(out, width)
-    if differ and kind is not ValueType.BOOL:
-        out = bits.copy()
-        out[1:] -= bits[:-1]
-        signed = out.view(_SIGNED[width])
-        return pb.DELTA, _shuffle((signed << 1) ^ (signed >> (8 * width - 1)), width)
-    return (pb.SHUFFLE, _shuffle(bits, width)) if width > 1 else (pb.PLAIN, bits.tobytes())
-
-
-def _backward(data: bytes, kind: ValueType, transform: int, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Undo `_forward`; JournalCorrupt if the bytes do not fill `shape`."""
-    count = int(np.prod(shape))
-    if transform == pb.STRINGS:
-        return _backward_strings(data, count).reshape(shape)
-    if kind is ValueType.STRING or not pb.PLAIN <= transform <= pb.XOR:
-        raise _corrupt("a column has a transform that its type cannot have")
-    width = kind.dtype.itemsize
-    if len(data) != count * width:
-        raise _corrupt("a column has another length than its rows need")
-    raw: NDArray[Any] = np.frombuffer(data, np.uint8)
-    if transform != pb.PLAIN and width > 1:
-        raw = np.ascontiguousarray(raw.reshape(width, count).T)
-    bits: NDArray[Any] = raw.view(_UNSIGNED[width]).reshape(shape)
-    if transform == pb.DELTA:
-        bits = (bits >> np.uint8(1)) ^ (~(bits & np.uint8(1)) + np.uint8(1)).astype(bits.dtype)
-        bits = np.cumsum(bits, axis=0, dtype=bits.dtype)
-    elif transform == pb.XOR:
-        bits = np.bitwise_xor.accumulate(bits, axis=0) if count else bits
-    return bits.view(kind.dtype.newbyteorder("<"))
-
-
-def _shuffle(array: NDArray[Any], width: int) -> bytes:
-    """Put the bytes of equal weight side by side."""
-    if width == 1:
-        return array.tobytes()
-    return np.ascontiguousarray(array.reshape(-1).view(np.uint8).reshape(-1, width).T).tobytes()
-
-
-def _backward_strings(data: bytes, count: int) -> NDArray[np.object_]:
-    if len(data) < 4 * count:
-        raise _corrupt("a text column is too short")
-    lengths = np.frombuffer(data, "<u4", count).tolist()
-    if sum(lengths) != len(data) - 4 * count:
-        raise _corrupt("a text column has another length than its values need")
-    out, offset = np.empty(count, object), 4 * count
-    try:
-        for position, length in enumerate(lengths):
-            out[position] = data[offset : offset + length].decode()
-            offset += length
-    except UnicodeDecodeError:
-        raise _corrupt("a text is not UTF-8") from None
-    return out
-
-
 def _lane_rows(found: dict[int, NDArray[Any]], schema: Schema, lane: int, rows: int) -> int:
     """Count the sparse rows whose column lies in `lane`."""
     index = found.get(pb.INDEX)
     if index is None or len(index) != rows:
-        raise _corrupt("a sparse batch has its values before its index")
+        raise corrupt("a sparse batch has its values before its index")
     return int(np.count_nonzero(schema.lane_of[index] == lane))
 
 
 def _unpack(message: pb.Batch) -> bytes:
     if message.raw_bytes > MAX_RAW_BYTES:
-        raise _corrupt(f"it would decompress to {message.raw_bytes} bytes")
+        raise corrupt(f"it would decompress to {message.raw_bytes} bytes")
     if message.compression == pb.NONE:
         data = message.data
     elif message.compression == pb.ZSTD:
@@ -369,14 +286,14 @@ def _unpack(message: pb.Batch) -> bytes:
             # The frame's own header is believed before it is unpacked, so it must say the same as
             # ours.
             if zstandard.frame_content_size(message.data) != message.raw_bytes:
-                raise _corrupt("its frame has another length than it says")
+                raise corrupt("its frame has another length than it says")
             data = zstandard.ZstdDecompressor().decompress(message.data)
         except zstandard.ZstdError as error:
-            raise _corrupt(str(error)) from None
+            raise corrupt(str(error)) from None
     else:
-        raise _corrupt("it has an unknown compression")
+        raise corrupt("it has an unknown compression")
     if len(data) != message.raw_bytes:
-        raise _corrupt("it decompresses to another length than it says")
+        raise corrupt("it decompresses to another length than it says")
     return data
 
 
@@ -386,11 +303,4 @@ def _parse(kind: Any, payload: bytes) -> Any:  # noqa: ANN401 - a generated mess
     try:
         return kind.FromString(payload)
     except DecodeError:
-        raise _corrupt(f"it is no {kind.DESCRIPTOR.name} message") from None
-
-
-def _corrupt(what: str) -> JournalCorrupt:
-    return JournalCorrupt(
-        f"a payload is damaged: {what}",
-        hint="run `forebay journal status`; the record is set aside",
-    )
+        raise corrupt(f"it is no {kind.DESCRIPTOR.name} message") from None

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from forebay_fleet import columns
 from forebay_fleet._proto import batch_pb2 as pb
+from forebay_fleet.columns import MAX_RAW_BYTES
 from forebay_fleet.errors import DecodingError
 
 if TYPE_CHECKING:
@@ -23,25 +25,10 @@ if TYPE_CHECKING:
 
     M = TypeVar("M", bound=Message)
 
-MAX_RAW_BYTES = 16 << 20
-"""The most that one batch may decompress to."""
 MAX_TAGS = 100_000
 MAX_COLUMNS = 64
 """Columns of one batch: four roles and a lane for each type are 16."""
 
-DTYPES: dict[int, np.dtype[Any]] = {
-    pb.BOOL: np.dtype("<u1"),
-    pb.INT8: np.dtype("<i1"),
-    pb.UINT8: np.dtype("<u1"),
-    pb.INT16: np.dtype("<i2"),
-    pb.UINT16: np.dtype("<u2"),
-    pb.INT32: np.dtype("<i4"),
-    pb.UINT32: np.dtype("<u4"),
-    pb.INT64: np.dtype("<i8"),
-    pb.UINT64: np.dtype("<u8"),
-    pb.FLOAT32: np.dtype("<f4"),
-    pb.FLOAT64: np.dtype("<f8"),
-}
 _ROLE_TYPES: dict[int, int] = {
     pb.TIME: pb.INT64,
     pb.RECEIVED: pb.INT64,
@@ -141,24 +128,28 @@ def decode_batch(payload: bytes, schema: SchemaView) -> BatchView:
     rows = message.rows
     index = None
     if pb.INDEX in pieces:
-        index = _numbers(*pieces.pop(pb.INDEX), (rows,)).astype(np.uint32, copy=False)
+        index = columns.numbers(*pieces.pop(pb.INDEX), (rows,)).astype(np.uint32, copy=False)
         if int(index.max()) >= schema.tags:
             raise DecodingError("a sample of a column that its schema has not")
     try:
-        times = _numbers(*pieces.pop(pb.TIME), (rows,)) + np.int64(message.base_time_ns)
-        received = _numbers(*pieces.pop(pb.RECEIVED), (rows,)) + times
+        base = np.int64(message.base_time_ns)
+        times = columns.numbers(*pieces.pop(pb.TIME), (rows,)) + base
+        received = columns.numbers(*pieces.pop(pb.RECEIVED), (rows,)) + base
     except KeyError:
         raise DecodingError("a batch without its times") from None
     quality = None
     if pb.QUALITY in pieces:
         shape = (rows, schema.tags) if index is None else (rows,)
-        quality = _numbers(*pieces.pop(pb.QUALITY), shape)
+        quality = columns.numbers(*pieces.pop(pb.QUALITY), shape)
     values: dict[int, NDArray[Any]] = {}
-    for lane, columns in schema.lanes.items():
-        shape = (rows, len(columns))
+    for lane, members in schema.lanes.items():
+        shape = (rows, len(members))
         if index is not None:
             shape = (int(np.count_nonzero(schema.types[index] == lane)),)
-        values[lane] = _values(pieces.pop(_lane_key(lane), None), lane, shape)
+        piece = pieces.pop(_lane_key(lane), None)
+        if piece is None:
+            raise DecodingError("a batch without one of its lanes")
+        values[lane] = columns.values(*piece, shape)
     if pieces:
         raise DecodingError("a column that its schema has not")
     return BatchView(schema, times, received, values, quality, index)
@@ -208,8 +199,8 @@ def _lane_key(value_type: int) -> int:
     return 1000 + value_type
 
 
-def _pieces(message: pb.Batch) -> Iterator[tuple[int, tuple[memoryview, int, int]]]:
-    """Cut the data into columns: role, or lane key -> (bytes, type, transform)."""
+def _pieces(message: pb.Batch) -> Iterator[tuple[int, tuple[memoryview, pb.Column]]]:
+    """Cut the data into columns: role, or lane key -> (bytes, what the message says of them)."""
     data = memoryview(_unpacked(message))
     seen: set[int] = set()
     offset = 0
@@ -218,7 +209,7 @@ def _pieces(message: pb.Batch) -> Iterator[tuple[int, tuple[memoryview, int, int
         if key in seen or (column.role != pb.VALUES and _ROLE_TYPES.get(key) != column.type):
             raise DecodingError("a column that is there twice, or has an unknown role or type")
         seen.add(key)
-        yield key, (data[offset : offset + column.bytes], column.type, column.transform)
+        yield key, (data[offset : offset + column.bytes], column)
         offset += column.bytes
 
 
@@ -236,60 +227,3 @@ def _unpacked(message: pb.Batch) -> bytes:
     if len(data) != message.raw_bytes:
         raise DecodingError("data of another size than it says")
     return data
-
-
-def _values(
-    piece: tuple[memoryview, int, int] | None, lane: int, shape: tuple[int, ...]
-) -> NDArray[Any]:
-    if piece is None:
-        raise DecodingError("a batch without one of its lanes")
-    data, value_type, transform = piece
-    if lane == pb.STRING:
-        if transform != pb.STRINGS:
-            raise DecodingError("texts in a transform for numbers")
-        return _texts(data, int(np.prod(shape))).reshape(shape)
-    array = _numbers(data, value_type, transform, shape)
-    return array.astype(np.bool_) if lane == pb.BOOL else array
-
-
-def _numbers(
-    data: memoryview, value_type: int, transform: int, shape: tuple[int, ...]
-) -> NDArray[Any]:
-    """Undo a transform of numbers; the result has the column's own type."""
-    dtype = DTYPES.get(value_type)
-    count = int(np.prod(shape))
-    if dtype is None or len(data) != count * dtype.itemsize:
-        raise DecodingError("a column of another size than its rows need")
-    width = dtype.itemsize
-    octets = np.frombuffer(data, np.uint8)
-    if transform in (pb.SHUFFLE, pb.DELTA, pb.XOR):
-        octets = octets.reshape(width, count).transpose().ravel()
-    elif transform != pb.PLAIN:
-        raise DecodingError("an unknown transform", code="BadDataEncodingUnsupported")
-    words = octets.view(np.dtype(f"<u{width}")).reshape(shape)
-    if transform == pb.DELTA:
-        # Zigzag folds the sign into the lowest bit: even numbers are positive, odd ones negative.
-        folded = words >> words.dtype.type(1)
-        differences = np.where(words & words.dtype.type(1), ~folded, folded)
-        words = np.add.accumulate(differences, axis=0, dtype=words.dtype)
-    elif transform == pb.XOR:
-        words = np.bitwise_xor.accumulate(words, axis=0)
-    return words.view(dtype)
-
-
-def _texts(data: memoryview, count: int) -> NDArray[Any]:
-    if len(data) < 4 * count:
-        raise DecodingError("a text column that is too short")
-    ends = np.cumsum(np.frombuffer(data, "<u4", count), dtype=np.uint64)
-    body = bytes(data[4 * count :])
-    if (int(ends[-1]) if count else 0) != len(body):
-        raise DecodingError("a text column of another size than its texts need")
-    out = np.empty(count, object)
-    start = 0
-    try:
-        for position, end in enumerate(ends.tolist()):
-            out[position] = body[start:end].decode()
-            start = end
-    except UnicodeDecodeError:
-        raise DecodingError("a text that is not UTF-8") from None
-    return out

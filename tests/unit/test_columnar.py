@@ -12,7 +12,6 @@ from hypothesis.extra import numpy as hnp
 
 from forebay._proto import batch_pb2 as pb
 from forebay.columnar import (
-    MAX_RAW_BYTES,
     decode_anchor,
     decode_batch,
     decode_gap,
@@ -25,6 +24,7 @@ from forebay.columnar import (
 )
 from forebay.errors import JournalCorrupt
 from forebay.model import Anchor, Batch, ClockState, Gap, GapCause, Schema, Tag, ValueType
+from forebay.transforms import MAX_RAW_BYTES
 
 TYPES = list(ValueType)
 

@@ -29,9 +29,8 @@ class Transform(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PLAIN: _ClassVar[Transform]
     SHUFFLE: _ClassVar[Transform]
     DELTA: _ClassVar[Transform]
-    XOR: _ClassVar[Transform]
-    STRINGS: _ClassVar[Transform]
     DECIMAL: _ClassVar[Transform]
+    STRINGS: _ClassVar[Transform]
 
 class ColumnRole(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -83,9 +82,8 @@ TRANSFORM_UNSPECIFIED: Transform
 PLAIN: Transform
 SHUFFLE: Transform
 DELTA: Transform
-XOR: Transform
-STRINGS: Transform
 DECIMAL: Transform
+STRINGS: Transform
 COLUMN_ROLE_UNSPECIFIED: ColumnRole
 TIME: ColumnRole
 RECEIVED: ColumnRole
@@ -137,19 +135,29 @@ class Schema(_message.Message):
     tags: _containers.RepeatedCompositeFieldContainer[Tag]
     def __init__(self, id: _Optional[int] = ..., source: _Optional[str] = ..., group: _Optional[str] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ...) -> None: ...
 
+class Decimal(_message.Message):
+    __slots__ = ("exponent", "product", "width")
+    EXPONENT_FIELD_NUMBER: _ClassVar[int]
+    PRODUCT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    exponent: int
+    product: bool
+    width: int
+    def __init__(self, exponent: _Optional[int] = ..., product: _Optional[bool] = ..., width: _Optional[int] = ...) -> None: ...
+
 class Column(_message.Message):
-    __slots__ = ("role", "type", "transform", "bytes", "exponent")
+    __slots__ = ("role", "type", "transform", "bytes", "decimal")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     TRANSFORM_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
-    EXPONENT_FIELD_NUMBER: _ClassVar[int]
+    DECIMAL_FIELD_NUMBER: _ClassVar[int]
     role: ColumnRole
     type: ValueType
     transform: Transform
     bytes: int
-    exponent: int
-    def __init__(self, role: _Optional[_Union[ColumnRole, str]] = ..., type: _Optional[_Union[ValueType, str]] = ..., transform: _Optional[_Union[Transform, str]] = ..., bytes: _Optional[int] = ..., exponent: _Optional[int] = ...) -> None: ...
+    decimal: Decimal
+    def __init__(self, role: _Optional[_Union[ColumnRole, str]] = ..., type: _Optional[_Union[ValueType, str]] = ..., transform: _Optional[_Union[Transform, str]] = ..., bytes: _Optional[int] = ..., decimal: _Optional[_Union[Decimal, _Mapping]] = ...) -> None: ...
 
 class Batch(_message.Message):
     __slots__ = ("schema_id", "rows", "base_time_ns", "columns", "compression", "raw_bytes", "data")

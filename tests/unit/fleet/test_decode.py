@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from forebay import columnar, model
 from forebay.model import Batch, Schema, Tag, ValueType
 from forebay_fleet._proto import batch_pb2 as pb
+from forebay_fleet.columns import MAX_RAW_BYTES
 from forebay_fleet.decode import (
-    MAX_RAW_BYTES,
     Series,
     check_batch,
     decode_batch,
@@ -150,7 +150,6 @@ def one_tag(value_type: int) -> Any:
         (pb.DELTA, pb.INT16, "0a0102 000000", [5, 4, 5]),
         # Modulo 2^8: 250 as signed is -6, zigzag 11; +10 is zigzag 20.
         (pb.DELTA, pb.UINT8, "0b14", [250, 4]),
-        (pb.XOR, pb.UINT16, "0100 0201", [0x201, 0x301]),
         (pb.STRINGS, pb.STRING, "02000000 00000000 c3a4", ["ä", ""]),
         (pb.PLAIN, pb.BOOL, "0100", [True, False]),
     ],
@@ -165,11 +164,66 @@ def test_transforms_byte_by_byte(
 
 
 @pytest.mark.parametrize(
+    ("value_type", "exponent", "product", "width", "data", "values"),
+    [
+        # 5, then 4, then -1: zigzag of 5, -1, -5 behind the mark of the only column.
+        (pb.FLOAT64, 1, False, 1, "01 0a0109", [0.5, 0.4, -0.1]),
+        (pb.FLOAT64, 1, True, 1, "01 06", [3 * 0.1]),
+        (pb.FLOAT32, 2, False, 2, "01 0002 0200", [2.56, 2.57]),
+        # The mark says bits: those of 1.0, then of the next float64, as DELTA of 8 bytes.
+        (
+            pb.FLOAT64,
+            0,
+            False,
+            1,
+            "00 0002 0000 0000 0000 0000 0000 e000 7f00",
+            [1.0, 1.0 + 2**-52],
+        ),
+    ],
+)
+def test_decimals_byte_by_byte(
+    value_type: int,
+    exponent: int,
+    product: bool,  # noqa: FBT001 - a word of the format
+    width: int,
+    data: str,
+    values: list[float],
+) -> None:
+    message = plain(pb.DECIMAL, value_type, bytes.fromhex(data), len(values))
+    decimal = pb.Decimal(exponent=exponent, product=product, width=width)
+    message.columns[2].decimal.CopyFrom(decimal)
+    view = decode_batch(message.SerializeToString(), one_tag(value_type))
+    wanted = np.array(values, view.series(0).values.dtype)
+    assert view.series(0).values.tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize(
+    ("decimal", "data"),
+    [
+        (pb.Decimal(width=1), "01 00"),
+        (pb.Decimal(width=1), "02 0000"),
+        (pb.Decimal(width=1), ""),
+        (pb.Decimal(width=3), "01 000000 000000"),
+        (pb.Decimal(width=0), "01"),
+        (pb.Decimal(width=8), "01 0000000000000000 0000000000000000"),
+        (pb.Decimal(width=1, exponent=10), "01 0000"),
+        (pb.Decimal(width=1), "00 0000"),
+    ],
+)
+def test_decimals_that_cannot_be(decimal: pb.Decimal, data: str) -> None:
+    message = plain(pb.DECIMAL, pb.FLOAT32, bytes.fromhex(data), 2)
+    message.columns[2].decimal.CopyFrom(decimal)
+    with pytest.raises(DecodingError):
+        decode_batch(message.SerializeToString(), one_tag(pb.FLOAT32))
+
+
+@pytest.mark.parametrize(
     ("transform", "value_type", "data"),
     [
         (pb.PLAIN, pb.INT16, "010000"),
         (pb.STRINGS, pb.INT16, "01000000"),
         (99, pb.INT16, "01000000"),
+        (pb.DECIMAL, pb.INT16, "01000000"),
         (pb.PLAIN, pb.STRING, "00000000"),
         (pb.STRINGS, pb.STRING, "0000"),
         (pb.STRINGS, pb.STRING, "01000000 ffffffff 00"),
