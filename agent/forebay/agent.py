@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from forebay import __version__
 from forebay.acquisition.session import Session
 from forebay.clock import SystemClock
-from forebay.columnar import encode_anchor
 from forebay.control.answers import Answers
 from forebay.control.server import ControlServer
 from forebay.errors import JournalFailed
@@ -31,8 +30,8 @@ from forebay.events import (
 from forebay.files import SystemDisk
 from forebay.forwarding.forwarder import Forwarder
 from forebay.interfaces import Seams
-from forebay.journal.journal import Entry, Journal, JournalLimits
-from forebay.model import Anchor, ClockState, RecordKind, Stream
+from forebay.journal.journal import Journal, JournalLimits
+from forebay.model import Stream
 from forebay.net import SystemNetwork
 from forebay.pipeline.intake import Pipeline
 from forebay.pipeline.shadow import Shadow
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from forebay.clock import Clock
     from forebay.config.load import LoadedConfig
 
 DRAIN_S = 10.0
@@ -121,7 +119,6 @@ async def serve(
     for fault in loaded.warnings:
         seams.events.emit(CONFIG_WARNED, path=fault.path, error=fault.message, hint=fault.hint)
     async with Journal(config.journal.directory, limits, seams) as journal:
-        await journal.submit([anchor(seams.clock)])
         enabled = [device for device in loaded.devices if device.spec.settings.enabled]
         shadow = Shadow(schema for device in enabled for schema in device.spec.schemas)
         stages = {
@@ -149,21 +146,6 @@ async def serve(
             _tell_ledger(journal, forwarders, seams)
 
 
-def anchor(clock: Clock) -> Entry:
-    """Give the record that ties this boot's monotonic clock to the wall clock as it is now."""
-    read = clock.read()
-    state = ClockState.SYNCED if read.synced else ClockState.UNSYNCED
-    now = Anchor(clock.boot_id, read.wall_ns, read.boottime_ns, state, read.error_ns)
-    return Entry(
-        stream=Stream.TELEMETRY,
-        kind=RecordKind.ANCHOR,
-        payload=encode_anchor(now),
-        samples=0,
-        time_min_ns=now.wall_ns,
-        time_max_ns=now.wall_ns,
-    )
-
-
 async def _serve(
     tasks: asyncio.TaskGroup,
     stop: asyncio.Event,
@@ -180,7 +162,7 @@ async def _serve(
         return tasks.create_task(work, name=name)
 
     sending = [start(f"forwarder[{f.name}]", f.run()) for f in forwarders]
-    flushing = start("pipeline", pipeline.run())
+    flushing = [start("pipeline", pipeline.run()), start("clock", pipeline.watch_clock())]
     observing = start("observer", _observe(answers, seams))
     polling = [start(f"session[{s.name}]", s.run()) for s in sessions]
     answers.state = "running"
@@ -189,7 +171,7 @@ async def _serve(
     )
     await stop.wait()
     answers.state = "draining"
-    await _cancel([*polling, flushing])
+    await _cancel([*polling, *flushing])
     await pipeline.close()
     reachable = [forwarder for forwarder in forwarders if forwarder.status().state == "connected"]
     await asyncio.gather(*(forwarder.drain(DRAIN_S) for forwarder in reachable))

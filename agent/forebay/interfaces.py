@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from forebay.errors import Fault
     from forebay.events import Events
     from forebay.files import Disk
-    from forebay.model import Batch, Position, Record, Schema, Stream
+    from forebay.model import Batch, Gap, Position, Record, Schema, Stream
     from forebay.net import Network
     from forebay.settings import DeviceSettings, StageSettings, TagSettings, UplinkSettings
 
@@ -52,6 +52,13 @@ class Intake(Protocol):
         Returns only when this part answers for it: it will be journaled, or a Gap will account for
         it. May wait a bounded moment for room; never raises for a full journal. The caller may
         forget the batch, and may acknowledge it to a device, only after the return.
+        """
+        ...
+
+    def account(self, gap: Gap) -> None:
+        """Take over a gap for what `gap.source` was never asked for.
+
+        It comes behind the batches accepted from that source before. Never waits.
         """
         ...
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from forebay.model import Batch, Sample
+    from forebay.model import Batch, Gap, Sample
 
 pytestmark = pytest.mark.e2e
 
@@ -62,6 +62,9 @@ class Collector:
         for sample in batch.iter_samples():
             self.newest[batch.schema.source, sample.tag.name] = sample
         self.news.set()
+
+    def account(self, gap: Gap) -> None:
+        """Nothing here reads gaps."""
 
 
 async def _silent(port: int) -> bool:

@@ -54,16 +54,21 @@ def test_the_kernel_says_whether_the_clock_is_disciplined() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "maxerror_us", "synced", "error_ns"),
-    [(0, 2500, True, 2_500_000), (1, 7, True, 7_000), (5, 16_000_000, False, 0), (-1, 0, False, 0)],
+    ("state", "maxerror_us", "expected"),
+    [
+        (0, 2500, (True, 2_500_000)),
+        (1, 7, (True, 7_000)),
+        (5, 16_000_000, (False, 0)),
+        (-1, 0, (False, 0)),
+    ],
 )
 def test_states_of_the_kernel(
-    state: int, maxerror_us: int, synced: bool, error_ns: int, monkeypatch: pytest.MonkeyPatch
+    state: int, maxerror_us: int, expected: tuple[bool, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Libc:
         @staticmethod
         def adjtimex(timex: object) -> int:
-            asked = timex._obj  # type: ignore[attr-defined]
+            asked = timex._obj  # type: ignore[attr-defined]  # noqa: SLF001 - what byref refers to
             assert asked.modes == 0, "a reading must change nothing"
             asked.maxerror = maxerror_us
             return state
@@ -71,7 +76,7 @@ def test_states_of_the_kernel(
     clock = SystemClock()
     monkeypatch.setattr(clock, "_libc", Libc())
     reading = clock.read()
-    assert (reading.synced, reading.error_ns) == (synced, error_ns)
+    assert (reading.synced, reading.error_ns) == expected
 
 
 def test_a_thread_that_was_held_up_between_the_clocks_looks_again(

@@ -1,9 +1,14 @@
 """The way into the journal.
 
-Stages, shadow, batches closed by size or age, and the account of what found no room.
+Stages, shadow, batches closed by size or age, anchors where the wall clock was set, and the account
+of what found no room.
 
 Owns samples from `accept` until the journal has made them durable. Must not know protocols, files
 or destinations.
+
+What is journaled is never restamped. So an anchor must lie in the stream exactly where the clock
+changed: each batch is looked at for a step of the wall clock since the one before it, and an anchor
+closes every batch that is open.
 """
 
 from __future__ import annotations
@@ -13,18 +18,20 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from forebay.columnar import BatchEncoder, encode_gap, encode_schema
+from forebay.columnar import BatchEncoder, encode_anchor, encode_schema
 from forebay.errors import JournalFull
 from forebay.events import DATA_LOST, RING_OVERFLOW
+from forebay.journal.entry import gap_entry
 from forebay.journal.journal import Entry
 from forebay.model import Gap, GapCause, RecordKind, Stream
+from forebay.pipeline.anchors import Anchors
 from forebay.pipeline.split import split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from forebay.interfaces import Seams, Stage
-    from forebay.model import Batch, Schema
+    from forebay.model import Anchor, Batch, Schema
     from forebay.pipeline.shadow import Shadow
 
 BATCH_BYTES = 256 << 10
@@ -36,6 +43,8 @@ ROOM_WAIT_S = 1.0
 """How long `accept` waits for room before a Gap takes the batch's place."""
 ROOM_LOOK_S = 0.05
 """How often it looks for room while nothing of its own is on the way to the disk."""
+LOOK_AT_CLOCK_S = 1.0
+"""How often the wall clock is looked at beside the looks for each batch."""
 COMMIT_BYTES = 1 << 20
 """The most that is submitted at once, beyond a single entry: well below the least `memory`."""
 
@@ -58,15 +67,19 @@ class _Open:
 
 @dataclass(slots=True)
 class _Ready:
-    """An encoded batch that waits for room before the journal."""
+    """An entry that waits for room before the journal, and what becomes of it if none comes.
+
+    `cause` is that of the gap in its place; None for an anchor, which waits on.
+    """
 
     entry: Entry
     source: str
+    cause: GapCause | None
 
 
 @dataclass(slots=True)
 class _Lost:
-    """Samples of one source for which there was no room."""
+    """What there was no room for, of one source and for one cause."""
 
     samples: int
     time_from_ns: int
@@ -93,7 +106,10 @@ class Pipeline:
         self._schemas: dict[int, tuple[int, bytes]] = {}
         self._ready: deque[_Ready] = deque()
         self._submitted: deque[tuple[asyncio.Future[None], int]] = deque()
-        self._lost: dict[str, _Lost] = {}
+        self._lost: dict[tuple[str, GapCause], _Lost] = {}
+        self.anchors = Anchors(seams)
+        """What is known of the wall clock."""
+        self._put_anchor(self.anchors.first)
         self.accepted_samples = 0
         """Samples taken over since the start, lost ones included."""
         self.lost_samples = 0
@@ -105,10 +121,45 @@ class Pipeline:
         out = self._staged(batch)
         if out is None or not out.rows:
             return
+        anchor = self.anchors.look() if self.anchors.stepped() else None
+        if anchor is not None and not self.anchors.was_before(int(out.received_ns[0]), anchor):
+            self._put_anchor(anchor)
+            anchor = None
         self.accepted_samples += out.samples
         closed = [self._take(part) for part in split(out)]
+        if anchor is not None:
+            self._put_anchor(anchor)
         if any(closed):
             await self._hand_over()
+
+    def account(self, gap: Gap) -> None:
+        """See `forebay.interfaces.Intake.account`."""
+        for key, waiting in tuple(self._open.items()):
+            if waiting.batches[0].schema.source == gap.source:
+                self._close_batch(key)
+        self._ready.append(_Ready(gap_entry(Stream.TELEMETRY, gap), gap.source, gap.cause))
+
+    async def watch_clock(self) -> None:
+        """Look at the wall clock every second, until cancelled."""
+        while True:
+            await self._seams.clock.sleep(LOOK_AT_CLOCK_S)
+            anchor = self.anchors.look()
+            if anchor is not None:
+                self._put_anchor(anchor)
+
+    def _put_anchor(self, anchor: Anchor) -> None:
+        """Put `anchor` behind all that was accepted."""
+        for key in tuple(self._open):
+            self._close_batch(key)
+        entry = Entry(
+            stream=Stream.TELEMETRY,
+            kind=RecordKind.ANCHOR,
+            payload=encode_anchor(anchor),
+            samples=0,
+            time_min_ns=anchor.wall_ns,
+            time_max_ns=anchor.wall_ns,
+        )
+        self._ready.append(_Ready(entry, "", None))
 
     def _take(self, batch: Batch) -> bool:
         """Put a batch with its like, and close them if they are enough for a record.
@@ -169,12 +220,13 @@ class Pipeline:
 
     def _close_batch(self, key: tuple[int, bool]) -> None:
         batches = self._open.pop(key).batches
-        self._ready.append(_Ready(self._entry(batches), batches[0].schema.source))
+        source = batches[0].schema.source
+        self._ready.append(_Ready(self._entry(batches), source, GapCause.RING_OVERFLOW))
 
     async def _hand_over(self) -> None:
         """Submit what is ready; where there is no room for long, keep its account instead.
 
-        Nothing leaves `_ready` but into the journal or into `_lost`, so a cancellation loses
+        No sample leaves `_ready` but into the journal or into `_lost`, so a cancellation loses
         nothing.
         """
         deadline = self._seams.clock.monotonic_s() + ROOM_WAIT_S
@@ -193,11 +245,19 @@ class Pipeline:
         False if there is no room.
         """
         if self._lost:
-            gaps = [self._gap_entry(source, lost) for source, lost in self._lost.items()]
+            gaps = [
+                gap_entry(
+                    Stream.TELEMETRY,
+                    Gap(cause, lost.time_from_ns, lost.time_to_ns, lost.samples, source),
+                )
+                for (source, cause), lost in self._lost.items()
+            ]
             samples = sum(lost.samples for lost in self._lost.values())
             if not self._submit(gaps, samples):
                 return False
-            self._seams.events.emit(DATA_LOST, cause=GapCause.RING_OVERFLOW.name, samples=samples)
+            cause = GapCause.RING_OVERFLOW
+            if any(of is cause for _, of in self._lost):
+                self._seams.events.emit(DATA_LOST, cause=cause.name, samples=samples)
             self._lost.clear()
             return True
         run: list[Entry] = []
@@ -249,31 +309,27 @@ class Pipeline:
             encoded = self._schemas[schema.id] = (schema.id, encode_schema(schema))
         return encoded
 
-    def _gap_entry(self, source: str, lost: _Lost) -> Entry:
-        gap = Gap(GapCause.RING_OVERFLOW, lost.time_from_ns, lost.time_to_ns, lost.samples, source)
-        return Entry(
-            stream=Stream.TELEMETRY,
-            kind=RecordKind.GAP,
-            payload=encode_gap(gap),
-            samples=lost.samples,
-            time_min_ns=lost.time_from_ns,
-            time_max_ns=lost.time_to_ns,
-            schema=None,
-        )
-
     def _lose(self) -> None:
-        """Turn what is ready into an account of it, one a source."""
+        """Turn what is ready into an account of it, one a source and cause.
+
+        Of anchors the last stays: nothing is left between it and those before.
+        """
         if not self._lost:
             self._seams.events.emit(RING_OVERFLOW, hint="see `forebay journal status`: the disk")
+        anchors = [ready for ready in self._ready if ready.cause is None]
         while self._ready:
             ready = self._ready.popleft()
             entry = ready.entry
+            if ready.cause is None:
+                continue
             self.lost_samples += entry.samples
             begin, end = entry.time_min_ns, entry.time_max_ns
-            lost = self._lost.setdefault(ready.source, _Lost(0, begin, end))
+            key = (ready.source, ready.cause)
+            lost = self._lost.setdefault(key, _Lost(0, begin, end))
             lost.samples += entry.samples
             lost.time_from_ns = min(lost.time_from_ns, begin)
             lost.time_to_ns = max(lost.time_to_ns, end)
+        self._ready.extend(anchors[-1:])
 
     def _reap(self) -> None:
         """Forget what is durable; raise JournalFailed if the writer has failed."""

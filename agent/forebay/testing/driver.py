@@ -15,19 +15,24 @@ if TYPE_CHECKING:
 
     from forebay.clock import Clock
     from forebay.interfaces import Block
-    from forebay.model import Schema
+    from forebay.model import Gap, Schema
 
 
 class CollectingIntake:
-    """Implements `forebay.interfaces.Intake` by keeping every batch."""
+    """Implements `forebay.interfaces.Intake` by keeping every batch and every gap."""
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self.batches: list[Batch] = []
+        self.gaps: list[Gap] = []
 
     async def accept(self, batch: Batch) -> None:
         """See `Intake.accept`."""
         self.batches.append(batch)
+
+    def account(self, gap: Gap) -> None:
+        """See `Intake.account`."""
+        self.gaps.append(gap)
 
 
 class ScriptedDriver:

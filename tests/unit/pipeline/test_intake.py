@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 import string
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import structlog
 
-from forebay.columnar import decode_batch, decode_gap, decode_schema
+from forebay.columnar import decode_anchor, decode_batch, decode_gap, decode_schema
 from forebay.errors import JournalFailed, JournalFull
-from forebay.events import DATA_LOST, RING_OVERFLOW, Events
+from forebay.events import CLOCK_STEPPED, DATA_LOST, RING_OVERFLOW, Events
 from forebay.files import SystemDisk
 from forebay.interfaces import Seams
-from forebay.model import Batch, GapCause, RecordKind, Schema, Tag, ValueType
+from forebay.model import Batch, ClockState, Gap, GapCause, RecordKind, Schema, Tag, ValueType
 from forebay.net import SystemNetwork
 from forebay.pipeline.intake import BATCH_BYTES, COMMIT_BYTES, ROOM_WAIT_S, Pipeline
 from forebay.pipeline.shadow import Shadow
@@ -74,12 +75,23 @@ class World:
             self.journal, Shadow([SCHEMA]), stages or {}, seams, commit_interval_s=0.25
         )
 
+    def kept(self) -> list[Entry]:
+        """What the journal has beside anchors."""
+        return [e for e in self.journal.entries if e.kind is not RecordKind.ANCHOR]
+
     def batches(self) -> list[Batch]:
         return [
             decode_batch(e.payload, SCHEMA)
             for e in self.journal.entries
             if e.kind is RecordKind.BATCH
         ]
+
+
+def samples(entries: Sequence[Entry]) -> int:
+    return sum(
+        (decode_gap(e.payload).samples or 0) if e.kind is RecordKind.GAP else e.samples
+        for e in entries
+    )
 
 
 def scan(number: int, rows: int = 1) -> Batch:
@@ -99,7 +111,7 @@ async def test_scans_of_one_interval_become_one_batch_and_one_commit() -> None:
     (batch,) = world.batches()
     assert batch.times_ns.tolist() == [0, 1, 2, 3, 4]
     assert world.pipeline.pending_samples() == 0
-    entry = world.journal.entries[0]
+    (entry,) = world.kept()
     assert (entry.samples, entry.time_min_ns, entry.time_max_ns) == (50, 0, 4)
     assert entry.schema is not None
     assert decode_schema(entry.schema[1]) == SCHEMA
@@ -127,15 +139,15 @@ async def test_without_room_the_samples_become_a_gap_that_counts_them() -> None:
     world.journal.full = False
     await world.pipeline.accept(scan(900_000))
     await world.pipeline.close()
-    first, second = world.journal.entries
-    assert (first.kind, first.samples) == (RecordKind.GAP, MANY * 10)
+    first, second = world.kept()
+    assert first.kind is RecordKind.GAP
     gap = decode_gap(first.payload)
     assert (gap.cause, gap.samples, gap.source) == (GapCause.RING_OVERFLOW, MANY * 10, "press")
     assert (gap.time_from_ns, gap.time_to_ns) == (100, 100 + MANY - 1)
     assert not gap.journaled
     assert second.kind is RecordKind.BATCH
     assert world.events.count(DATA_LOST, cause="RING_OVERFLOW") == 1
-    assert world.pipeline.accepted_samples == sum(e.samples for e in world.journal.entries)
+    assert world.pipeline.accepted_samples == samples(world.journal.entries)
 
 
 async def test_a_long_shortage_is_told_once_and_its_gap_grows() -> None:
@@ -148,8 +160,8 @@ async def test_a_long_shortage_is_told_once_and_its_gap_grows() -> None:
     assert world.events.count(RING_OVERFLOW) == 1
     world.journal.full = False
     await world.pipeline.close()
-    (gap,) = world.journal.entries
-    assert gap.samples == 3 * MANY * 10
+    assert [e.kind for e in world.journal.entries] == [RecordKind.GAP, RecordKind.ANCHOR]
+    assert samples(world.journal.entries) == 3 * MANY * 10
 
 
 async def test_a_stop_in_the_middle_of_a_shortage_loses_nothing() -> None:
@@ -168,7 +180,7 @@ async def test_a_stop_in_the_middle_of_a_shortage_loses_nothing() -> None:
     world.journal.full = False
     await world.clock.advance(1)
     await closing
-    assert {e.kind for e in world.journal.entries} == {RecordKind.BATCH}
+    assert {e.kind for e in world.kept()} == {RecordKind.BATCH}
     assert sum(e.samples for e in world.journal.entries) == world.pipeline.accepted_samples
 
 
@@ -194,7 +206,7 @@ async def test_what_is_submitted_at_once_stays_below_the_least_memory() -> None:
     for schema in schemas:
         await world.pipeline.accept(Batch(schema, times, times, (text,)))
     await world.pipeline.close()
-    assert len(world.journal.entries) == 40
+    assert len(world.kept()) == 40
     assert world.journal.commits > 1
     assert world.journal.largest <= COMMIT_BYTES
 
@@ -210,7 +222,7 @@ async def test_a_short_shortage_of_room_delays_and_loses_nothing() -> None:
     world.journal.full = world.journal.hold = False
     world.journal.held[0].set_result(None)
     await waiting
-    assert [e.kind for e in world.journal.entries] == [RecordKind.BATCH] * 2
+    assert [e.kind for e in world.kept()] == [RecordKind.BATCH] * 2
 
 
 async def test_a_failed_disk_ends_the_pipeline() -> None:
@@ -244,3 +256,118 @@ async def test_close_waits_until_everything_is_durable() -> None:
     world.journal.held[0].set_result(None)
     await closing
     assert world.pipeline.pending_samples() == 0
+
+
+YEARS_NS = 10 * 365 * 86_400 * 1_000_000_000
+NOT_POLLED = Gap(GapCause.NOT_POLLED, 5, 9, 0, "press")
+
+
+def stamped(clock: FakeClock) -> Batch:
+    """One scan, stamped now."""
+    now = np.array([clock.now_ns()], np.int64)
+    return Batch(SCHEMA, now, now.copy(), (np.zeros((1, 10), np.int32),))
+
+
+def explained(entries: Sequence[Entry]) -> list[tuple[int, int]]:
+    """Give each row's time, and the boot time that the anchor before it makes of it."""
+    found, offset_ns = [], 0
+    for entry in entries:
+        if entry.kind is RecordKind.ANCHOR:
+            anchor = decode_anchor(entry.payload)
+            offset_ns = anchor.wall_ns - anchor.monotonic_ns
+        else:
+            times = decode_batch(entry.payload, SCHEMA).times_ns.tolist()
+            found += [(time_ns, time_ns - offset_ns) for time_ns in times]
+    return found
+
+
+@pytest.mark.parametrize("step_s", [3600, -3600, YEARS_NS / 1e9, -YEARS_NS / 1e9, 0.02, -0.02])
+async def test_an_anchor_stands_exactly_where_the_wall_clock_was_set(step_s: float) -> None:
+    world = World()
+    for _ in range(3):
+        await world.pipeline.accept(stamped(world.clock))
+        await world.clock.advance(0.01)
+    in_flight = stamped(world.clock)
+    world.clock.step_wall(step_s)
+    await world.clock.advance(0.001)
+    await world.pipeline.accept(in_flight)
+    for _ in range(3):
+        await world.clock.advance(0.01)
+        await world.pipeline.accept(stamped(world.clock))
+    await world.pipeline.close()
+    kinds = [e.kind for e in world.journal.entries]
+    assert kinds == [RecordKind.ANCHOR, RecordKind.BATCH] * 2
+    rows = explained(world.journal.entries)
+    assert [boot for _, boot in rows] == [
+        0,
+        10**7,
+        2 * 10**7,
+        3 * 10**7,
+        41_000_000,
+        51_000_000,
+        61_000_000,
+    ]
+    assert abs(rows[-1][0] - rows[0][0] - 61_000_000 - step_s * 1e9) < 1000
+    assert world.events.count(CLOCK_STEPPED) == 1
+
+
+async def test_a_clock_that_nobody_reads_is_looked_at_every_second() -> None:
+    world = World()
+    world.clock.synced = False
+    watching = asyncio.create_task(world.pipeline.watch_clock(), name="clock")
+    await world.clock.advance(5)
+    world.clock.synced = True
+    await world.clock.advance(1)
+    watching.cancel()
+    await world.pipeline.close()
+    states = [decode_anchor(e.payload).state for e in world.journal.entries]
+    assert states == [ClockState.SYNCED, ClockState.HOLDOVER, ClockState.SYNCED]
+    assert world.pipeline.anchors.state is ClockState.SYNCED
+
+
+async def test_anchors_do_not_pile_up_while_there_is_no_room() -> None:
+    world = World()
+    world.journal.full = True
+    running = asyncio.create_task(world.pipeline.run(), name="pipeline")
+    for _ in range(20):
+        await world.pipeline.accept(stamped(world.clock))
+        await world.clock.advance(ROOM_WAIT_S + 0.5)
+        world.clock.step_wall(60)
+    world.journal.full = False
+    await world.clock.advance(1)
+    running.cancel()
+    await asyncio.wait([running])
+    await world.pipeline.close()
+    kinds = [e.kind for e in world.journal.entries]
+    assert kinds[0] is RecordKind.GAP
+    assert kinds.count(RecordKind.ANCHOR) <= 3
+    assert samples(world.journal.entries) == world.pipeline.accepted_samples
+
+
+async def test_what_was_not_polled_stands_behind_what_was() -> None:
+    world = World()
+    await world.pipeline.accept(scan(0))
+    world.pipeline.account(NOT_POLLED)
+    await world.pipeline.accept(scan(1))
+    await world.pipeline.close()
+    kinds = [e.kind for e in world.kept()]
+    assert kinds == [RecordKind.BATCH, RecordKind.GAP, RecordKind.BATCH]
+    assert decode_gap(world.kept()[1].payload) == NOT_POLLED
+    assert world.events.count(DATA_LOST) == 0
+    assert samples(world.kept()) == world.pipeline.accepted_samples
+
+
+async def test_what_was_not_polled_is_told_although_there_was_no_room_for_it() -> None:
+    world = World()
+    world.journal.full = True
+    running = asyncio.create_task(world.pipeline.run(), name="pipeline")
+    for number in range(5):
+        world.pipeline.account(replace(NOT_POLLED, time_to_ns=10 + number))
+        await world.clock.advance(2 * ROOM_WAIT_S)
+    world.journal.full = False
+    await world.clock.advance(1)
+    running.cancel()
+    await asyncio.wait([running])
+    (gap,) = [decode_gap(e.payload) for e in world.kept()]
+    assert gap == replace(NOT_POLLED, time_to_ns=14)
+    assert world.events.count(DATA_LOST) == 0
