@@ -10,7 +10,8 @@
     │   ├── JournalFull        retention decides; the caller accounts for what was not taken
     │   ├── JournalCorrupt     quarantine what is damaged, report the loss
     │   ├── JournalFailed      the disk refused a write or a flush: stop, exit 74, recover from disk
-    │   └── JournalLocked      another process owns the directory
+    │   ├── JournalLocked      another process owns the directory
+    │   └── JournalMissing     a command was pointed at what is no journal: it ends with status 2
     ├── QuarantineError        the record stays where it is; the session ends and is tried again
     ├── UplinkError
     │   ├── UplinkUnavailable  retry after `wait_s`
@@ -112,6 +113,10 @@ class JournalFull(JournalError):
     """The memory in front of the journal's writer is full; the entry was not taken."""
 
 
+class StreamFull(JournalFull):
+    """A stream that drops its newest is full of undelivered data; the entry was not taken."""
+
+
 class JournalCorrupt(JournalError):
     """Bytes on disk that do not match their checksum."""
 
@@ -125,6 +130,10 @@ class JournalFailed(JournalError):
 
 class JournalLocked(JournalError):
     """Another process holds the journal directory."""
+
+
+class JournalMissing(JournalError):
+    """There is no journal where one was to be looked at, or this user may not look."""
 
 
 class QuarantineError(ForebayError):

@@ -15,7 +15,7 @@ import typer
 from forebay.cli import output
 from forebay.config import places
 from forebay.control import address
-from forebay.errors import AgentUnreachable, ConfigError, ForebayError, RequestInvalid
+from forebay.errors import AgentUnreachable, ConfigError, ForebayError, JournalMissing, RequestInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ def exit_code(error: ForebayError) -> int:
     match error:
         case AgentUnreachable():
             return EXIT_UNREACHABLE
-        case RequestInvalid() | ConfigError():
+        case RequestInvalid() | ConfigError() | JournalMissing():
             return EXIT_INVALID
         case _:
             return EXIT_FAILURE

@@ -170,8 +170,7 @@ class Cursor:
                 or stream in self._witnesses
             }
             changes = self._changes if settled == self._targets else self._saved
-        text = {"format": _FORMAT, "crc32c": _check(streams), "streams": streams}
-        return Unsaved((json.dumps(text, indent=2) + "\n").encode(), settled, changes)
+        return Unsaved(_file_text(streams), settled, changes)
 
     def saved(self, what: Unsaved) -> None:
         """Note that `what` is on disk."""
@@ -235,6 +234,22 @@ def _from_json(stream: Stream, data: dict[str, Any]) -> _Remembered:
 def _check(streams: dict[str, Any]) -> str:
     """Give the CRC32C of the content, whatever its white space."""
     return f"{crc32c(json.dumps(streams, sort_keys=True).encode()):08x}"
+
+
+def _file_text(streams: dict[str, Any]) -> bytes:
+    text = {"format": _FORMAT, "crc32c": _check(streams), "streams": streams}
+    return (json.dumps(text, indent=2) + "\n").encode()
+
+
+def intact(data: bytes) -> bool:
+    """Whether `data` is a cursor file, byte for byte as a save leaves it."""
+    try:
+        streams = json.loads(data)["streams"]
+        for stream, values in streams.items():
+            _from_json(Stream(stream), values)
+        return _file_text(streams) == data
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
 
 
 class _Remembered(NamedTuple):

@@ -128,7 +128,7 @@ class Quarantine:
         """
         one = self._find(copy_id)
         data = await self._guard(self._disk.read_bytes, self._path(one), MAX_FILE_BYTES)
-        found = _decode(data)
+        found = decode(data)
         if found is None:
             raise QuarantineError(
                 f"{copy_id} is damaged on disk", hint="drop it: it can be neither read nor sent"
@@ -279,7 +279,8 @@ def _parse_head(uplink: str, name: str, data: bytes) -> Quarantined | None:
     )
 
 
-def _decode(data: bytes) -> tuple[Record, bytes] | None:
+def decode(data: bytes) -> tuple[Record, bytes] | None:
+    """Give the record in a file and the encoded schema kept with it; None if it is damaged."""
     found = _split(data)
     if found is None:
         return None

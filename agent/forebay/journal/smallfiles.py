@@ -1,0 +1,98 @@
+"""What `verify` looks at beside the segments: tip, cursors, quarantine, and what does not belong.
+
+Owns the list of names that a journal directory may hold. Must not know segments.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from forebay.journal import cursor, quarantine, tip
+from forebay.journal.record import sha256
+from forebay.journal.segment import parse_name
+from forebay.model import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from forebay.journal.offline import OfflineJournal
+
+KNOWN = frozenset({"lock", tip.NAME, "cursors", "quarantine", "scrub.json", *Stream})
+SCRUB_BYTES_MAX = 4096
+
+
+def tips(journal: OfflineJournal) -> tuple[Mapping[Stream, tip.Tip], str]:
+    """Give the last position of each stream as the tip file has it, and what is wrong with it.
+
+    Nothing for both if there is no such file.
+    """
+    if tip.NAME not in journal.names(""):
+        return {}, ""
+    data = journal.read_bytes(journal.directory / tip.NAME, tip.FILE_BYTES + 1) or b""
+    slots = [data[at : at + tip.SLOT_BYTES] for at in tip.SLOT_OFFSETS]
+    found = [tip.decode(slot) for slot in slots]
+    newest = max((one for one in found if one), key=lambda one: one.number, default=None)
+    written = any(one is None and slot.strip(b"\0") for one, slot in zip(found, slots, strict=True))
+    between = bytearray(data)
+    for at in tip.SLOT_OFFSETS:
+        between[at : at + tip.SLOT_BYTES] = bytes(tip.SLOT_BYTES)
+    wrong = written or any(between) or len(data) != tip.FILE_BYTES
+    return newest.streams if newest else {}, "one of its two copies is damaged" if wrong else ""
+
+
+def problems(journal: OfflineJournal) -> Iterator[tuple[str, str]]:
+    """Give what is damaged: a path within the directory, and what is wrong there."""
+    for name in journal.names("cursors"):
+        if name.endswith(".json"):
+            data = journal.read_bytes(journal.directory / "cursors" / name, cursor.FILE_BYTES_MAX)
+            if data is None or not cursor.intact(data):
+                yield (
+                    f"cursors/{name}",
+                    "it is damaged: this destination will be asked how far it is",
+                )
+    for uplink in journal.names("quarantine"):
+        for name in journal.names(f"quarantine/{uplink}"):
+            if name.endswith(".rec"):
+                path = f"quarantine/{uplink}/{name}"
+                data = journal.read_bytes(journal.directory / path, quarantine.MAX_FILE_BYTES)
+                if data is None or not _intact_copy(name, data):
+                    yield path, "it is damaged: it can be neither read nor sent"
+    if "scrub.json" in journal.names(""):
+        data = journal.read_bytes(journal.directory / "scrub.json", SCRUB_BYTES_MAX)
+        if data is None or not _intact_scrub(data):
+            yield "scrub.json", "it is damaged: the scrub will begin anew"
+
+
+def notes(journal: OfflineJournal) -> Iterator[tuple[str, str]]:
+    """Give what a person may want to know of."""
+    for name in journal.names(""):
+        if name not in KNOWN and not name.endswith(".new"):
+            yield name, "it does not belong to the journal"
+    for stream in Stream:
+        for name in journal.names(stream.value):
+            if name.endswith(".bad"):
+                yield f"{stream.value}/{name}", "no record in it could be read; kept for people"
+            elif parse_name(name.removesuffix(".new")) is None:
+                yield f"{stream.value}/{name}", "it does not belong to the journal"
+
+
+def _intact_copy(name: str, data: bytes) -> bool:
+    """Whether a quarantined record is there to the last byte, under its own name."""
+    found = quarantine.decode(data)
+    if found is None:
+        return False
+    record, _ = found
+    stream, epoch, seq = record.position
+    named = name == f"{stream.value}-{epoch:016x}-{seq:016x}.rec"
+    return named and (record.revision > 0 or sha256(record.payload) == record.hash)
+
+
+def _intact_scrub(data: bytes) -> bool:
+    try:
+        state = json.loads(data)
+        place = Stream(state["stream"]), int(state["epoch"], 16), int(state["seq"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+    again = {"stream": place[0].value, "epoch": f"{place[1]:016x}", "seq": place[2]}
+    return json.dumps(again).encode() == data
