@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from forebay import __version__
 from forebay.acquisition.session import Session
+from forebay.acquisition.standstill import Pulse
 from forebay.clock import SystemClock
 from forebay.control.answers import Answers
 from forebay.control.server import ControlServer
@@ -127,8 +128,9 @@ async def serve(
         pipeline = Pipeline(
             journal, shadow, stages, seams, commit_interval_s=config.journal.commit_interval
         )
+        pulse = Pulse(seams)
         sessions = [
-            Session(d.spec, d.driver.build, pipeline, seams, number=n)
+            Session(d.spec, d.driver.build, pipeline, seams, pulse, number=n)
             for n, d in enumerate(enabled)
         ]
         forwarders = [
@@ -142,7 +144,7 @@ async def serve(
             journal.cursor(name)  # a disabled uplink keeps its claim on what it has not got
         answers = Answers(loaded, seams, journal, pipeline, shadow, sessions, forwarders)
         async with control(config.control.socket, answers), asyncio.TaskGroup() as tasks:
-            await _serve(tasks, stop, seams, (answers, pipeline, sessions, forwarders))
+            await _serve(tasks, stop, seams, (answers, pipeline, pulse, sessions, forwarders))
             _tell_ledger(journal, forwarders, seams)
 
 
@@ -150,13 +152,13 @@ async def _serve(
     tasks: asyncio.TaskGroup,
     stop: asyncio.Event,
     seams: Seams,
-    parts: tuple[Answers, Pipeline, Sequence[Session], Sequence[Forwarder]],
+    parts: tuple[Answers, Pipeline, Pulse, Sequence[Session], Sequence[Forwarder]],
 ) -> None:
     """Start from the journal outwards.
 
     Stop from the devices inwards, so that nothing accepted is left behind.
     """
-    answers, pipeline, sessions, forwarders = parts
+    answers, pipeline, pulse, sessions, forwarders = parts
 
     def start(name: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         return tasks.create_task(work, name=name)
@@ -164,7 +166,8 @@ async def _serve(
     sending = [start(f"forwarder[{f.name}]", f.run()) for f in forwarders]
     flushing = [start("pipeline", pipeline.run()), start("clock", pipeline.watch_clock())]
     observing = start("observer", _observe(answers, seams))
-    polling = [start(f"session[{s.name}]", s.run()) for s in sessions]
+    polling = [start("pulse", pulse.run())]
+    polling += [start(f"session[{s.name}]", s.run()) for s in sessions]
     answers.state = "running"
     seams.events.emit(
         AGENT_STARTED, version=__version__, devices=len(sessions), uplinks=len(forwarders)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from forebay.acquisition.session import Session
+from forebay.acquisition.standstill import Pulse
 from forebay.config.load import load
 from forebay.registry import Registry
 from support.certificates import Authority
@@ -97,9 +98,11 @@ async def test_every_tag_of_the_plant_gets_good_values_that_move(tmp_path: Path)
             for tag in schema.tags
         }
         collector = Collector()
+        seams = system_seams()
+        pulse = Pulse(seams)
         tasks = [
             asyncio.create_task(
-                Session(d.spec, d.driver.build, collector, system_seams()).run(), name=d.spec.name
+                Session(d.spec, d.driver.build, collector, seams, pulse).run(), name=d.spec.name
             )
             for d in loaded.devices
         ]

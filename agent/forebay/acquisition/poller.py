@@ -8,25 +8,25 @@ quality says why, so that an outage is data and not silence.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from forebay.acquisition.plan import PROBE_EVERY, Learned, plan, probe, refine
-from forebay.acquisition.schedule import next_due_s, phase_s
+from forebay.acquisition.rows import bad_row, mark, slowed
+from forebay.acquisition.schedule import Pace, next_due_s, phase_s
 from forebay.errors import DeviceError, DeviceUnreachable
 from forebay.events import POLL_OVERRUN, TAGS_REFUSED
-from forebay.model import Batch, Quality
+from forebay.model import Gap, GapCause, Quality
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from forebay.acquisition.link import Link
     from forebay.acquisition.plan import Plan
+    from forebay.acquisition.standstill import Pulse
     from forebay.acquisition.status import SessionStatus
     from forebay.interfaces import DeviceSpec, Intake, PolledDriver, Reader, Scan, Seams
-    from forebay.model import Schema
+    from forebay.model import Batch, Schema
 
 SCANS_PER_POLL = 20
 """Most scans in one poll that is cut anew: enough to single out tags among 125 registers."""
@@ -46,6 +46,7 @@ class _Group:
     reader: Reader | None = None
     polls: int = 0
     overrunning: bool = False
+    pace: Pace = field(default_factory=Pace)
 
 
 class Poller:
@@ -62,6 +63,7 @@ class Poller:
         seams: Seams,
         status: SessionStatus,
         contained: Callable[[Exception], DeviceError],
+        pulse: Pulse,
     ) -> None:
         """Poll what `spec` polls; `contained` turns a defect of the driver into an error."""
         self._spec, self._link, self._intake, self._seams = spec, link, intake, seams
@@ -73,6 +75,7 @@ class Poller:
             if groups[schema.group].mode == "poll"
         ]
         self._driver: PolledDriver | None = None
+        self._pulse, self._still, self._stood_until_s = pulse, pulse.count, 0.0
 
     @property
     def has_work(self) -> bool:
@@ -100,12 +103,33 @@ class Poller:
         while True:
             group = min(self._groups, key=lambda g: g.due_s)
             await self._clock.sleep(group.due_s - self._clock.monotonic_s())
+            self._account_for_standstill()
             await self._intake.accept(await self._row(group))
             self._status.polls += 1
-            group.due_s, missed = next_due_s(group.due_s, group.period_s, self._clock.monotonic_s())
-            self._note_overrun(group, missed)
+            self._account_for_standstill()
+            due_s, now_s = group.due_s, self._clock.monotonic_s()
+            group.due_s, missed = next_due_s(due_s, group.period_s, now_s)
+            self._note_overrun(group, 0 if due_s < self._stood_until_s else missed)
+
+    def _account_for_standstill(self) -> None:
+        """Say what was not polled because nothing ran, if that was as long as a period.
+
+        A poll that only came late needs no account, and one that waited in the middle of a
+        standstill gave its row before the gap.
+        """
+        self._pulse.beat()
+        if self._pulse.count == self._still:
+            return
+        offset_ns = self._clock.read().offset_ns
+        for still in self._pulse.since(self._still):
+            if still.lasted_s >= min(group.period_s for group in self._groups):
+                begin_ns, end_ns = still.from_ns + offset_ns, still.to_ns + offset_ns
+                gap = Gap(GapCause.NOT_POLLED, begin_ns, end_ns, 0, self._spec.name)
+                self._intake.account(gap)
+        self._still, self._stood_until_s = self._pulse.count, self._clock.monotonic_s()
 
     def _note_overrun(self, group: _Group, missed: int) -> None:
+        group.pace.note(late=missed > 0)
         self._status.overruns += missed
         if missed and not group.overrunning:
             self._seams.events.emit(
@@ -142,7 +166,7 @@ class Poller:
             return self._broken(group, late, began_ns)
         except Exception as fault:  # noqa: BLE001 - the supervisor: a faulty driver must not stop the poller
             return self._broken(group, self._contained(fault), began_ns)
-        return batch
+        return slowed(batch) if group.pace.overloaded else batch
 
     async def _read(self, group: _Group, reader: Reader) -> Batch:
         """Read once; where the device refuses a block, cut it anew and ask again in this period."""
@@ -204,33 +228,3 @@ class Poller:
         self.disconnected()
         self._link.fail(error)
         return bad_row(group.schema, error.status, began_ns)
-
-
-def mark(batch: Batch, refused: Sequence[tuple[int, int]]) -> Batch:
-    """Give `batch`, a dense row, with the qualities of columns that were not asked for."""
-    if not refused or batch.index is not None:
-        return batch
-    quality = (
-        np.zeros((1, len(batch.schema.tags)), np.uint32)
-        if batch.quality is None
-        else batch.quality.copy()
-    )
-    for column, status in refused:
-        quality[0, column] = status
-    return replace(batch, quality=quality)
-
-
-def bad_row(schema: Schema, status: int, time_ns: int) -> Batch:
-    """Give a dense row without values, every quality `status`."""
-    return Batch(
-        schema,
-        np.array([time_ns], np.int64),
-        np.array([time_ns], np.int64),
-        tuple(
-            np.full((1, len(lane.columns)), "", object)
-            if lane.type.dtype == object
-            else np.zeros((1, len(lane.columns)), lane.type.dtype)
-            for lane in schema.lanes
-        ),
-        np.full((1, len(schema.tags)), status, np.uint32),
-    )

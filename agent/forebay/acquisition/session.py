@@ -10,7 +10,8 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from forebay.acquisition.link import Link
-from forebay.acquisition.poller import Poller, bad_row
+from forebay.acquisition.poller import Poller
+from forebay.acquisition.rows import bad_row
 from forebay.acquisition.status import SessionStatus
 from forebay.errors import DeviceError, DeviceUnreachable, JournalError, ProtocolViolation
 from forebay.events import DEVICE_CONNECTED, DEVICE_LOST, FRAME_REFUSED, SESSION_FAILED
@@ -19,6 +20,7 @@ from forebay.model import Quality
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from forebay.acquisition.standstill import Pulse
     from forebay.interfaces import (
         DeviceSpec,
         Driver,
@@ -41,15 +43,19 @@ class Session:
         build: Callable[[DeviceSpec, Seams], Driver],
         intake: Intake,
         seams: Seams,
+        pulse: Pulse,
         *,
         number: int = 0,
     ) -> None:
-        """Drive the driver that `build` makes; `number` staggers its polls against others'."""
+        """Drive the driver that `build` makes.
+
+        `pulse` is the whole process's; `number` staggers the polls against those of other devices.
+        """
         self.spec, self.status = spec, SessionStatus()
         self._build, self._intake, self._seams, self._clock = build, intake, seams, seams.clock
         self._number, self._link = number, Link(self._tell_connected)
         self._told = ""
-        self._poller = Poller(spec, self._link, intake, seams, self.status, self._contained)
+        self._poller = Poller(spec, self._link, intake, seams, self.status, self._contained, pulse)
         groups = spec.settings.groups
         self._streamed = {
             s: groups[s.group].period for s in spec.schemas if groups[s.group].mode == "subscribe"

@@ -51,6 +51,10 @@ class FakeClock:
         """Let wall and boot time pass; monotonic time stands still, as in a suspended machine."""
         self._asleep_ns += round(seconds * 1e9)
 
+    def freeze(self, seconds: float) -> None:
+        """Let time pass while nothing of the process runs; what waits is late when it wakes."""
+        self._now_ns += round(seconds * 1e9)
+
     async def sleep(self, seconds: float) -> None:
         """See `Clock.sleep`: ends when `advance` has passed the moment."""
         if seconds <= 0:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.acquisition.schedule import next_due_s, phase_s
+from forebay.acquisition.schedule import OVERLOADED_AFTER, Pace, next_due_s, phase_s
 
 
 def test_a_poll_in_time_is_followed_one_period_later() -> None:
@@ -49,3 +49,12 @@ def test_phases_spread() -> None:
     phases = sorted(phase_s(n, 1.0) for n in range(100))
     gaps = [b - a for a, b in pairwise(phases)]
     assert max(gaps) < 0.03
+
+
+def test_a_group_is_overloaded_after_some_late_polls_in_a_row_until_as_many_are_in_time() -> None:
+    pace, seen = Pace(), ""
+    for late in "1101110010001111110111000":
+        pace.note(late=late == "1")
+        seen += "1" if pace.overloaded else "0"
+    assert OVERLOADED_AFTER == 3
+    assert seen == "0000011111100011111111110"

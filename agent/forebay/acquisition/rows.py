@@ -1,0 +1,60 @@
+"""What a row says beside its values: no reading, not asked for, asked for too slowly. Pure.
+
+Owns the qualities that the poller itself gives. Must not know drivers or schedules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forebay.model import Batch, Quality
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from forebay.model import Schema
+
+
+def bad_row(schema: Schema, status: int, time_ns: int) -> Batch:
+    """Give a dense row without values, every quality `status`."""
+    return Batch(
+        schema,
+        np.array([time_ns], np.int64),
+        np.array([time_ns], np.int64),
+        tuple(
+            np.full((1, len(lane.columns)), "", object)
+            if lane.type.dtype == object
+            else np.zeros((1, len(lane.columns)), lane.type.dtype)
+            for lane in schema.lanes
+        ),
+        np.full((1, len(schema.tags)), status, np.uint32),
+    )
+
+
+def mark(batch: Batch, refused: Sequence[tuple[int, int]]) -> Batch:
+    """Give `batch`, a dense row, with the qualities of columns that were not asked for."""
+    if not refused or batch.index is not None:
+        return batch
+    quality = (
+        np.zeros((1, len(batch.schema.tags)), np.uint32)
+        if batch.quality is None
+        else batch.quality.copy()
+    )
+    for column, status in refused:
+        quality[0, column] = status
+    return replace(batch, quality=quality)
+
+
+def slowed(batch: Batch) -> Batch:
+    """Give `batch` with GoodOverload in place of Good: sampling has slowed down.
+
+    OPC UA Part 6, Annex A.2 (StatusCode.csv). Any other quality says more and stays.
+    """
+    good = np.uint32(Quality.GOOD_OVERLOAD)
+    if batch.quality is None:
+        shape = (batch.rows,) if batch.index is not None else (batch.rows, len(batch.schema.tags))
+        return replace(batch, quality=np.full(shape, good, np.uint32))
+    return replace(batch, quality=np.where(batch.quality == 0, good, batch.quality))

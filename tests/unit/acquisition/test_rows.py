@@ -1,0 +1,53 @@
+"""Qualities that the poller gives by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from forebay.acquisition.rows import bad_row, mark, slowed
+from forebay.model import Batch, Quality, Schema, Tag, ValueType
+
+SCHEMA = Schema("press", "fast", tuple(Tag(f"t{i}", f"{i}", ValueType.INT32) for i in range(4)))
+NOW = np.array([7], np.int64)
+OVERLOAD = int(Quality.GOOD_OVERLOAD)
+
+
+def dense(quality: list[int] | None = None) -> Batch:
+    array = None if quality is None else np.array([quality], np.uint32)
+    return Batch(SCHEMA, NOW, NOW, (np.ones((1, 4), np.int32),), array)
+
+
+def of(batch: Batch) -> list[int]:
+    assert batch.quality is not None
+    assert batch.quality.dtype == np.uint32
+    return list(batch.quality.ravel().tolist())
+
+
+def test_only_good_becomes_good_overload() -> None:
+    others = [Quality.UNCERTAIN, Quality.BAD_TIMEOUT, 0x0096_0000]
+    assert of(slowed(dense([0, *others]))) == [OVERLOAD, *others]
+    assert of(slowed(dense())) == [OVERLOAD] * 4
+
+
+def test_a_sparse_batch_has_one_quality_a_sample() -> None:
+    times = np.array([1, 2, 3], np.int64)
+    index = np.array([3, 0, 3], np.uint32)
+    batch = Batch(SCHEMA, times, times, (np.ones(3, np.int32),), None, index)
+    assert of(slowed(batch)) == [OVERLOAD] * 3
+
+
+def test_the_batch_given_is_not_changed() -> None:
+    batch = dense([0, 0, 0, 5])
+    slowed(batch)
+    mark(batch, [(1, Quality.BAD_OUT_OF_RANGE)])
+    assert of(batch) == [0, 0, 0, 5]
+
+
+def test_columns_that_were_not_asked_for_are_marked() -> None:
+    assert of(mark(dense(), [(1, Quality.BAD_OUT_OF_RANGE)])) == [0, Quality.BAD_OUT_OF_RANGE, 0, 0]
+
+
+def test_a_bad_row_has_no_values() -> None:
+    row = bad_row(SCHEMA, Quality.BAD_TIMEOUT, 9)
+    assert (row.rows, of(row)) == (1, [Quality.BAD_TIMEOUT] * 4)
+    assert not row.values[0].any()
