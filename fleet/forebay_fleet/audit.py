@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forebay_fleet import gaps as arithmetic
 from forebay_fleet._proto import uplink_pb2
 from forebay_fleet.decode import SchemaView, decode_batch, decode_schema
 from forebay_fleet.errors import DecodingError
 from forebay_fleet.ledger import GENESIS, MAX_GAPPED, Coverage, extend
+from forebay_fleet.store.gaps import THINNED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from forebay_fleet.decode import BatchView
-    from forebay_fleet.store.reader import LineRow, RecordRow, StoreReader
+    from forebay_fleet.store.history import RecordRow
+    from forebay_fleet.store.reader import GapRow, LineRow, StoreReader
 
 
 MAX_PROBLEMS = 100
@@ -30,15 +33,19 @@ MAX_PROBLEMS = 100
 
 @dataclass(slots=True)
 class Finding:
-    """What reading everything back found; every count but the first two is 0 in a sound store.
+    """What reading everything back found.
 
+    All counts from `duplicate_positions` to `wrong_chains` are 0 in a sound store.
     `duplicate_samples` counts samples with gateway, device, tag, source time and receipt time of
     another one. `unexplained` counts positions that the gateway said are gone and that no Gap
-    record accounts for; `missing` says where, one entry a line of the ledger.
+    record accounts for; `earlier` those of them that it had written before it first came here, or
+    came back to a restored store. `overlapping` is how many of the gapped samples may be counted
+    twice at most. `missing` and `notes` say where, one entry a line of the ledger.
     """
 
     records: int = 0
     samples: int = 0
+    thinned: int = 0
     duplicate_positions: int = 0
     duplicate_samples: int = 0
     damaged: int = 0
@@ -47,13 +54,21 @@ class Finding:
     wrong_coverage: int = 0
     wrong_chains: int = 0
     unexplained: int = 0
+    earlier: int = 0
+    overlapping: int = 0
     problems: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def fault(self, text: str) -> None:
         """Note what is wrong, one line; the counts go on when there are too many lines."""
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(text)
+
+    def miscounted(self, text: str) -> None:
+        """Note a count that is wrong."""
+        self.wrong_counts += 1
+        self.fault(text)
 
     @property
     def sound(self) -> bool:
@@ -91,6 +106,183 @@ class _Samples:
         return int(rows[again, 3].sum())
 
 
+class _Holdings:
+    """What was read back of one line, for the arithmetic of gaps."""
+
+    def __init__(self, weights: dict[int, int], positionless: dict[int, int]) -> None:
+        """`weights`: samples a position stands for; `positionless`: of Gap records among them."""
+        self._seqs = np.array(sorted(weights), np.int64)
+        of_seq = [weights[seq] + positionless.get(seq, 0) for seq in sorted(weights)]
+        self._sums = [0]
+        for weight in of_seq:
+            self._sums.append(self._sums[-1] + weight)
+
+    def positions(self, first: int, last: int) -> int:
+        low, high = self._ends(first, last)
+        return high - low
+
+    def samples(self, first: int, last: int) -> int:
+        low, high = self._ends(first, last)
+        return self._sums[high] - self._sums[low]
+
+    def _ends(self, first: int, last: int) -> tuple[int, int]:
+        low = np.searchsorted(self._seqs, first, side="left")
+        return int(low), int(np.searchsorted(self._seqs, last, side="right"))
+
+
+class _Line:
+    """Reads one line back. `groups` and `schemas` are shared by all lines."""
+
+    def __init__(
+        self,
+        reader: StoreReader,
+        row: LineRow,
+        finding: Finding,
+        schemas: dict[tuple[int, int], SchemaView],
+        groups: dict[tuple[str, str, str], _Samples],
+    ) -> None:
+        self._reader, self._row, self._finding = reader, row, finding
+        self._schemas, self._groups = schemas, groups
+        self._where = f"{row.gateway} {_stream(row)} {row.epoch:016x}"
+        self._coverage = Coverage()
+        self._chained: dict[int, bytes] = {}
+        self._weights: dict[int, int] = {}
+        self._thinned: dict[int, tuple[int, int, int]] = {}
+
+    def verify(self) -> None:
+        for seq, name, samples, late in self._reader.rejected(self._row.id):
+            self._hold(seq, name, samples, late=late)
+        records = samples = 0
+        for record in self._reader.records(self._row.id):
+            records += 1
+            weight = record.samples + record.thinned if record.kind == uplink_pb2.BATCH else 0
+            self._hold(record.seq, record.hash, weight, late=record.late)
+            if record.thinned:
+                self._thinned[record.seq] = record.thinned, record.time_min_ns, record.time_max_ns
+            if record.revision == 0 and hashlib.sha256(record.payload).digest() != record.hash:
+                self._finding.damaged += 1
+                self._finding.fault(f"{self._where} {record.seq}: the payload has another hash")
+                continue
+            if record.kind == uplink_pb2.BATCH:
+                samples += self._batch(record)
+        if (records, samples) != (self._row.records, self._row.samples):
+            self._finding.miscounted(
+                f"{self._where}: the ledger counts {self._row.records} records and"
+                f" {self._row.samples} samples, there are {records} and {samples}"
+            )
+        self._finding.records += records
+        self._finding.samples += samples
+        self._gaps()
+        self._covered()
+        self._chain()
+
+    def _hold(self, seq: int, name: bytes, weight: int, *, late: bool) -> None:
+        self._coverage.add(seq, seq)
+        self._weights[seq] = weight
+        if not late:
+            self._chained[seq] = name
+
+    def _batch(self, record: RecordRow) -> int:
+        """Decode one batch and give its samples."""
+        where = f"{self._where} {record.seq}"
+        try:
+            schema = self._schema(record)
+            batch = decode_batch(record.payload, schema)
+        except DecodingError as error:
+            self._finding.undecodable += 1
+            self._finding.fault(f"{where}: {error}")
+            return record.samples
+        if batch.samples != record.samples:
+            self._finding.miscounted(
+                f"{where}: {record.samples} samples announced, {batch.samples} there"
+            )
+        group = (self._row.gateway, schema.message.source, schema.message.group)
+        self._groups[group].add(batch)
+        return record.samples
+
+    def _schema(self, record: RecordRow) -> SchemaView:
+        key = (record.gateway, record.schema_id or 0)
+        if key not in self._schemas:
+            payload = self._reader.history.schema(*key)
+            if payload is None:
+                raise DecodingError(f"its schema {key[1]:016x} is not in the store")
+            self._schemas[key] = decode_schema(payload)
+        return self._schemas[key]
+
+    def _gaps(self) -> None:
+        """Check the rows of the table of gaps, those of this line and those that name it."""
+        row, finding = self._row, self._finding
+        rows = list(self._reader.gaps(row.id))
+        counted = min(sum(gap.counted for gap in rows), MAX_GAPPED)
+        if counted != row.gapped:
+            finding.miscounted(
+                f"{self._where}: the ledger counts {row.gapped} gapped samples, not {counted}"
+            )
+        self._thinnings([gap for gap in rows if gap.cause == THINNED])
+        positionless = {gap.seq: gap.counted for gap in rows if gap.seq and not gap.seq_to}
+        holdings = _Holdings(self._weights, positionless)
+        naming = self._reader.naming(row.id)
+        found = arithmetic.counts(naming, holdings, [gap.id for gap in naming])
+        for gap in naming:
+            if found[gap.id] != gap.counted:
+                finding.miscounted(
+                    f"{self._where}: the Gap {gap.epoch:016x} {gap.seq} counts {gap.counted}"
+                    f" samples of {gap.first}-{gap.last}, not {found[gap.id]}"
+                )
+        doubtful = arithmetic.overlaps(naming, holdings)
+        if doubtful:
+            finding.overlapping += doubtful
+            finding.notes.append(
+                f"{self._where}: Gaps overlap in part: up to {doubtful} samples may be gapped twice"
+            )
+
+    def _thinnings(self, rows: list[GapRow]) -> None:
+        told = {gap.seq: (gap.counted, gap.time_from_ns, gap.time_to_ns) for gap in rows}
+        total = sum(thinned for thinned, *_ in self._thinned.values())
+        self._finding.thinned += total
+        if told != self._thinned or len(told) != len(rows) or total != self._row.thinned:
+            self._finding.miscounted(
+                f"{self._where}: the rows of what thinning took do not match the thinned records"
+            )
+
+    def _covered(self) -> None:
+        """Rebuild what is accounted for from records, rejections and gaps."""
+        row, finding, coverage = self._row, self._finding, self._coverage
+        for gap in self._reader.naming(row.id):
+            coverage.add(gap.first, gap.last)
+        unexplained = earlier = 0
+        for first, last in self._reader.not_held(row.id):
+            for hole in coverage.holes(first, last):
+                before = max(0, min(hole.last, row.earlier - 1) - hole.first + 1)
+                earlier += before
+                unexplained += hole.last - hole.first + 1 - before
+            coverage.add(first, last)
+        if unexplained:
+            finding.unexplained += unexplained
+            finding.missing.append(
+                f"{self._where}: {unexplained} positions are not here, and no Gap says what they"
+                " held"
+            )
+        if earlier:
+            finding.earlier += earlier
+            finding.notes.append(
+                f"{self._where}: {earlier} positions are from before this server's time: the"
+                " gateway had dropped them when it first came, or came back to a restored store"
+            )
+        if (coverage.committed, coverage.islands) != (row.coverage.committed, row.coverage.islands):
+            finding.wrong_coverage += 1
+            finding.fault(f"{self._where}: the ledger covers other positions than the data")
+
+    def _chain(self) -> None:
+        chain = GENESIS
+        for seq in sorted(self._chained):
+            if seq <= self._row.coverage.committed:
+                chain = extend(chain, self._chained[seq])
+        if chain != self._row.chain:
+            self._finding.wrong_chains += 1
+            self._finding.fault(f"{self._where}: the hash chain does not match the records")
+
+
 def verify(reader: StoreReader, gateway: str | None = None) -> Finding:
     """Read back everything, of one gateway or all. Memory: 32 bytes for each row of a batch."""
     reader.snapshot()
@@ -100,7 +292,7 @@ def verify(reader: StoreReader, gateway: str | None = None) -> Finding:
     groups: dict[tuple[str, str, str], _Samples] = defaultdict(_Samples)
     schemas: dict[tuple[int, int], SchemaView] = {}
     for line in reader.lines(gateway):
-        _verify_line(reader, line, finding, schemas, groups)
+        _Line(reader, line, finding, schemas, groups).verify()
     for (name, source, group), samples in groups.items():
         repeated = samples.repeated()
         finding.duplicate_samples += repeated
@@ -109,114 +301,5 @@ def verify(reader: StoreReader, gateway: str | None = None) -> Finding:
     return finding
 
 
-def _verify_line(
-    reader: StoreReader,
-    line: LineRow,
-    finding: Finding,
-    schemas: dict[tuple[int, int], SchemaView],
-    groups: dict[tuple[str, str, str], _Samples],
-) -> None:
-    where = f"{line.gateway} {uplink_pb2.Stream.Name(line.stream).lower()} {line.epoch:016x}"
-    hashes = reader.rejected(line.id)
-    coverage = Coverage()
-    for seq in sorted(hashes):
-        coverage.add(seq, seq)
-    records = samples = 0
-    for record in reader.records(line.id):
-        records += 1
-        hashes[record.seq] = record.hash
-        coverage.add(record.seq, record.seq)
-        if record.revision == 0 and hashlib.sha256(record.payload).digest() != record.hash:
-            finding.damaged += 1
-            finding.fault(f"{where} {record.seq}: the payload has another hash")
-            continue
-        if record.kind == uplink_pb2.BATCH:
-            samples += _verify_batch(
-                reader, record, (line.gateway, where), finding, schemas, groups
-            )
-    counted = min(reader.counted(line.id), MAX_GAPPED)
-    if counted != line.gapped:
-        finding.wrong_counts += 1
-        finding.fault(f"{where}: the ledger counts {line.gapped} gapped samples, not {counted}")
-    if (records, samples) != (line.records, line.samples):
-        finding.wrong_counts += 1
-        finding.fault(
-            f"{where}: the ledger counts {line.records} records and {line.samples} samples,"
-            f" there are {records} and {samples}"
-        )
-    finding.records += records
-    finding.samples += samples
-    _verify_coverage(reader, line, finding, coverage, hashes)
-
-
-def _verify_batch(
-    reader: StoreReader,
-    record: RecordRow,
-    names: tuple[str, str],
-    finding: Finding,
-    schemas: dict[tuple[int, int], SchemaView],
-    groups: dict[tuple[str, str, str], _Samples],
-) -> int:
-    """Decode one batch and give its samples; `names` are the gateway's and the line's."""
-    gateway, where = names
-    try:
-        schema = _schema(reader, record, schemas)
-        batch = decode_batch(record.payload, schema)
-    except DecodingError as error:
-        finding.undecodable += 1
-        finding.fault(f"{where} {record.seq}: {error}")
-        return record.samples
-    if record.revision == 0 and batch.samples != record.samples:
-        finding.wrong_counts += 1
-        finding.fault(
-            f"{where} {record.seq}: {record.samples} samples announced, {batch.samples} there"
-        )
-    groups[gateway, schema.message.source, schema.message.group].add(batch)
-    return record.samples
-
-
-def _schema(
-    reader: StoreReader, record: RecordRow, schemas: dict[tuple[int, int], SchemaView]
-) -> SchemaView:
-    key = (record.gateway, record.schema_id or 0)
-    if key not in schemas:
-        payload = reader.schema(*key)
-        if payload is None:
-            raise DecodingError(f"its schema {key[1]:016x} is not in the store")
-        schemas[key] = decode_schema(payload)
-    return schemas[key]
-
-
-def _verify_coverage(
-    reader: StoreReader,
-    line: LineRow,
-    finding: Finding,
-    coverage: Coverage,
-    hashes: dict[int, bytes],
-) -> None:
-    """Rebuild what is accounted for from records, rejections and gaps, and the chain over it."""
-    where = f"{line.gateway} {uplink_pb2.Stream.Name(line.stream).lower()} {line.epoch:016x}"
-    ranges = reader.gap_ranges(line.gateway, line.stream, line.epoch)
-    for first, last, told in ranges:
-        if told:
-            coverage.add(first, last)
-    unexplained = 0
-    for first, last, told in ranges:
-        if not told:
-            unexplained += sum(b - a + 1 for a, b in coverage.holes(first, last))
-            coverage.add(first, last)
-    if unexplained:
-        finding.unexplained += unexplained
-        finding.missing.append(
-            f"{where}: {unexplained} positions are not here, and no Gap says what they held"
-        )
-    if (coverage.committed, coverage.islands) != (line.coverage.committed, line.coverage.islands):
-        finding.wrong_coverage += 1
-        finding.fault(f"{where}: the ledger covers other positions than the data")
-    chain = GENESIS
-    for seq in sorted(hashes):
-        if seq <= line.coverage.committed:
-            chain = extend(chain, hashes[seq])
-    if chain != line.chain:
-        finding.wrong_chains += 1
-        finding.fault(f"{where}: the hash chain does not match the records")
+def _stream(line: LineRow) -> str:
+    return uplink_pb2.Stream.Name(line.stream).lower()

@@ -120,14 +120,16 @@ def _content(record: uplink_pb2.Record, columns_of: Callable[[int], int | None])
 def _check_samples(record: uplink_pb2.Record, batch: batch_pb2.Batch, columns: int | None) -> None:
     """The ledger counts what the envelope says, so it has to say what the payload holds.
 
-    A thinned record keeps its first count.
+    Samples that thinning took are told by the envelope alone.
     """
     sparse = any(column.role == batch_pb2.INDEX for column in batch.columns)
     held = batch.rows if sparse else batch.rows * (columns or 0)
-    if record.revision == 0 and (sparse or columns is not None) and held != record.samples:
+    if (sparse or columns is not None) and held != record.samples:
         raise DecodingError(f"{record.samples} samples announced, {held} there")
-    if record.samples >= MAX_SAMPLES:
+    if max(record.samples, record.thinned) >= MAX_SAMPLES:
         raise DecodingError("an impossible number of samples")
+    if record.thinned and not record.revision:
+        raise DecodingError("a record of the first revision that lost samples")
 
 
 def _checked_gap(record: uplink_pb2.Record) -> batch_pb2.Gap:

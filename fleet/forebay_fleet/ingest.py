@@ -1,4 +1,4 @@
-"""What becomes of each record: stored, known already, refused, or a fork.
+"""What becomes of each record: stored, known already, or refused.
 
 Runs inside the writer's transaction. Owns the decisions. Must not know sessions, threads or gRPC.
 """
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, cast
 
 from forebay_fleet._proto import batch_pb2, uplink_pb2
 from forebay_fleet.envelope import Content, Refused, identity, judge
-from forebay_fleet.gaps import gapped_samples
-from forebay_fleet.ledger import MAX_ISLANDS, Coverage
+from forebay_fleet.gaps import counts
+from forebay_fleet.ledger import MAX_ISLANDS
 from forebay_fleet.store.writer import LineKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from forebay_fleet.limits import Limits
-    from forebay_fleet.store.writer import Line, StoreWriter
+    from forebay_fleet.store.writer import Greeted, Known, Line, StoreWriter
 
 MAX_NUMBER = 1 << 62
 """Above every seq and epoch's creation order that can occur; SQLite's integers end at 2^63."""
@@ -38,9 +38,9 @@ class SessionEnded(Exception):
 
 @dataclass(slots=True)
 class _Touched:
-    """What one parcel did to one line: its highest seq, and what was refused."""
+    """What one parcel did to one line: the seqs in it, and what was refused."""
 
-    highest: int = 0
+    seqs: list[int] = field(default_factory=list)
     rejected: list[uplink_pb2.Rejection] = field(default_factory=list)
 
 
@@ -60,31 +60,56 @@ class Ingest:
         SessionEnded.
         """
         _check_heads(hello.heads, self._limits.max_heads)
-        gateway = self._store.greet(hello, self._now_ns(), self._limits.max_gateways)
-        if gateway is None:
+        greeted = self._store.greet(hello, self._now_ns(), self._limits.max_gateways)
+        if greeted is None:
             raise SessionEnded("RESOURCE_EXHAUSTED", "this server takes no more gateways")
+        self._end_epochs(greeted, hello.heads)
         welcome = uplink_pb2.Welcome(
             incarnation=self._store.incarnation,
             credit_bytes=self._limits.credit_bytes,
             max_record_bytes=self._limits.max_record_bytes,
         )
         for head in hello.heads:
-            key = LineKey(gateway, head.stream, head.epoch)
-            line = self._store.find_line(key)
-            committed = line.coverage.committed if line else 0
-            if head.first_seq - 1 > committed:
-                line = self._store.line(key)
+            line = self._store.line(LineKey(greeted.gateway, head.stream, head.epoch))
+            line.next_seq = max(line.next_seq, head.next_seq)
+            self._first_told(greeted, line)
+            if head.first_seq - 1 > line.coverage.committed:
                 self._cover_absent(line, 1, head.first_seq - 1)
-            welcome.committed.append(_committed(key, line))
-        return gateway, welcome
+            welcome.committed.append(_committed(line))
+        return greeted.gateway, welcome
+
+    def _first_told(self, greeted: Greeted, line: Line) -> None:
+        """Remember what was written before the gateway came here: who knows where that went."""
+        if line.era == self._store.era:
+            return
+        line.era = self._store.era
+        if line.key.epoch <= greeted.horizon:
+            line.earlier = max(line.earlier, line.next_seq)
+
+    def _end_epochs(self, greeted: Greeted, heads: Iterable[uplink_pb2.Head]) -> None:
+        """Close the epochs that are older than another one of their stream.
+
+        A gateway offers all from the oldest that is not delivered on. So what is missing in an
+        older one that it does not offer will not come, if it knows what this server has: not so in
+        its first session with a restored store, when it goes by what the lost one had.
+        """
+        offered: dict[int, list[int]] = {}
+        for head in heads:
+            offered.setdefault(head.stream, []).append(head.epoch)
+        for stream, epochs in offered.items():
+            for line in self._store.unoffered(greeted.gateway, stream, max(epochs)):
+                line.ended = 1
+                line.next_seq = max(line.next_seq, line.coverage.end)
+                if greeted.again and line.key.epoch < min(epochs):
+                    self._first_told(greeted, line)
+                    self._cover_absent(line, 1, line.next_seq - 1)
 
     def take(
         self, gateway: int, records: Iterable[uplink_pb2.Record]
     ) -> Callable[[], list[uplink_pb2.Ack]]:
         """Apply records in order; the result gives the acks, and is to be called after the commit.
 
-        Raises SessionEnded for a fork or a record that no gateway may send; what was applied before
-        it stays.
+        Raises SessionEnded for a record that no gateway may send; what was applied before it stays.
         """
         now_ns = self._now_ns()
         touched: dict[LineKey, _Touched] = {}
@@ -93,7 +118,7 @@ class Ingest:
             key = LineKey(gateway, record.stream, record.epoch)
             line = self._store.line(key)
             at = touched.setdefault(key, _Touched())
-            at.highest = max(at.highest, record.seq)
+            at.seqs.append(record.seq)
             try:
                 self._take(line, record, now_ns)
             except Refused as refused:
@@ -109,39 +134,38 @@ class Ingest:
         name = identity(record)
         if 0 < record.absent_from < record.seq:
             self._cover_absent(line, record.absent_from, record.seq - 1)
-        if self._is_duplicate(line, record, name, now_ns):
+        known = self._known(line, record.seq)
+        if known is not None and known.hash != name:
+            self._store.insert_fork(line, record, name, now_ns)
+            raise Refused("Forked", "another record has this position here")
+        if known is not None and not known.rejected:
             line.duplicates += 1
             return
+        late = line.coverage.covers(record.seq) if known is None else known.late
         try:
             content = self._judge(line, record)
         except Refused as refused:
             if refused.permanent:
-                self._store.reject(line, record, name, (refused.code, str(refused)), now_ns)
+                refusal = (refused.code, str(refused))
+                self._store.reject(line, record, name, refusal, now_ns, late=late)
+                self._recount(line, record.seq, record.seq, late=late)
             raise
-        self._store.insert(line, record, content.schema_id, now_ns)
+        self._store.insert(line, record, content.schema_id, now_ns, late=late)
         if record.kind == uplink_pb2.BATCH:
             line.samples += record.samples
+            if record.thinned:
+                self._store.gaps.insert_thinned(line, record)
         if content.gap is not None:
             self._account(line, record.seq, content.gap)
+        self._recount(line, record.seq, record.seq, late=late or known is not None)
 
-    def _is_duplicate(
-        self, line: Line, record: uplink_pb2.Record, name: bytes, now_ns: int
-    ) -> bool:
-        """Whether the store has the record; not so if it was rejected: it may be sound by now.
-
-        Raises Refused if a gap accounts for the position, SessionEnded for a fork.
-        """
-        if not line.coverage.covers(record.seq):
-            if len(line.coverage.islands) >= MAX_ISLANDS:
-                raise SessionEnded("RESOURCE_EXHAUSTED", "too many holes: send records in order")
-            return False
-        known = self._store.known(line, record.seq)
-        if known is None:
-            raise Refused("AccountedFor", "a gap accounts for this position")
-        if known.hash != name:
-            self._store.insert_fork(line, record.seq, name, now_ns)
-            raise SessionEnded("FAILED_PRECONDITION", _fork(record))
-        return not known.rejected
+    def _known(self, line: Line, seq: int) -> Known | None:
+        """Give what is at a position. Raises SessionEnded for one hole too many."""
+        if line.coverage.covers(seq):
+            return self._store.known(line, seq)
+        if len(line.coverage.islands) >= MAX_ISLANDS:
+            raise SessionEnded("RESOURCE_EXHAUSTED", "too many holes: send records in order")
+        return None
 
     def _judge(self, line: Line, record: uplink_pb2.Record) -> Content:
         gateway = line.key.gateway
@@ -156,11 +180,29 @@ class Ingest:
     def _account(self, line: Line, seq: int, gap: batch_pb2.Gap) -> None:
         """Let a Gap record stand for the positions it names, which are of its own stream."""
         if not gap.seq_to:
-            self._store.gaps.insert(line, seq, gap, gap.samples)
+            self._store.gaps.insert(line, seq, gap, None)
             return
         target = self._store.line(line.key._replace(epoch=gap.epoch))
-        self._store.gaps.insert(line, seq, gap, gapped_samples(self._store.gaps, target, gap))
+        self._store.gaps.insert(line, seq, gap, target)
+        self._recount(target, gap.seq_from, gap.seq_to)
         self._store.cover(target, gap.seq_from, gap.seq_to)
+
+    def _recount(self, target: Line, first: int, last: int, *, late: bool = True) -> None:
+        """Bring up to date what the Gaps count that name any of `first..last`.
+
+        Only a position that a Gap may have named before (`late`) can change that.
+        """
+        gaps = self._store.gaps
+        named = gaps.naming(target, first, last) if late else []
+        if not named:
+            return
+        lowest, highest = min(gap.first for gap in named), max(gap.last for gap in named)
+        around = gaps.naming(target, lowest, highest)
+        found = counts(around, gaps.holdings(target), [gap.id for gap in named])
+        for gap in named:
+            if found[gap.id] != gap.counted:
+                line = self._store.line(target.key._replace(epoch=gap.epoch))
+                gaps.recount(line, gap, found[gap.id])
 
     def _cover_absent(self, line: Line, first: int, last: int) -> None:
         """Account for what the gateway says will not come: such holes must not stop the acks."""
@@ -169,22 +211,23 @@ class Ingest:
         self._store.cover(line, first, last)
 
     def _ack(self, key: LineKey, at: _Touched) -> uplink_pb2.Ack:
+        line = self._store.find_line(key)
+        assert line is not None
         return uplink_pb2.Ack(
-            committed=_committed(key, self._store.find_line(key), at.highest),
+            committed=_committed(line, at.seqs),
             rejected=at.rejected,
             credit_bytes=self._limits.credit_bytes,
         )
 
 
-def _committed(key: LineKey, line: Line | None, around: int = 0) -> uplink_pb2.Committed:
-    coverage = line.coverage if line else Coverage()
+def _committed(line: Line, touched: Sequence[int] = ()) -> uplink_pb2.Committed:
     message = uplink_pb2.Committed(
-        stream=cast("uplink_pb2.Stream", key.stream),
-        epoch=key.epoch,
-        committed_seq=coverage.committed,
-        chain=line.chain if line else b"",
+        stream=cast("uplink_pb2.Stream", line.key.stream),
+        epoch=line.key.epoch,
+        committed_seq=line.coverage.committed,
+        chain=line.chain,
     )
-    for first, last in coverage.reported(around):
+    for first, last in line.coverage.reported(touched):
         message.islands.add(first_seq=first, last_seq=last)
     return message
 
@@ -204,11 +247,3 @@ def _check_position(record: uplink_pb2.Record) -> None:
         raise SessionEnded("INVALID_ARGUMENT", "a record of no stream or epoch")
     if not 1 <= record.seq < MAX_NUMBER:
         raise SessionEnded("INVALID_ARGUMENT", "a record with an impossible number")
-
-
-def _fork(record: uplink_pb2.Record) -> str:
-    stream = uplink_pb2.Stream.Name(record.stream).lower()
-    return (
-        f"fork: {stream} {record.epoch:016x} {record.seq} is another record here;"
-        " the gateway's journal was copied or rolled back and needs a new epoch"
-    )

@@ -53,6 +53,11 @@ class Coverage:
         """How many numbers are covered."""
         return self.committed + sum(last - first + 1 for first, last in self._islands)
 
+    @property
+    def end(self) -> int:
+        """The first number behind all that are covered."""
+        return (self._islands[-1].last if self._islands else self.committed) + 1
+
     def covers(self, seq: int) -> bool:
         """Whether `seq` is in the set."""
         if seq <= self.committed:
@@ -91,12 +96,21 @@ class Coverage:
             found.append(Island(start, last))
         return found
 
-    def reported(self, around: int = 0) -> tuple[Island, ...]:
-        """At most `MAX_REPORTED_ISLANDS` islands: those nearest below `around`, else the lowest."""
+    def reported(self, touched: Iterable[int] = ()) -> tuple[Island, ...]:
+        """Give the islands that one message tells: at most `MAX_REPORTED_ISLANDS`.
+
+        Those that hold a number of `touched`, the last ones first, then the longest.
+        """
         if len(self._islands) <= MAX_REPORTED_ISLANDS:
             return self.islands
-        end = max(bisect_right(self._islands, around, key=_first), MAX_REPORTED_ISLANDS)
-        return tuple(self._islands[end - MAX_REPORTED_ISLANDS : end])
+        chosen: dict[Island, None] = {}
+        for number in reversed(list(touched)):
+            at = bisect_right(self._islands, number, key=_first) - 1
+            if at >= 0 and number <= self._islands[at].last:
+                chosen[self._islands[at]] = None
+        longest = sorted(self._islands, key=lambda island: island.first - island.last)
+        chosen |= dict.fromkeys(longest[:MAX_REPORTED_ISLANDS])
+        return tuple(sorted(list(chosen)[:MAX_REPORTED_ISLANDS]))
 
     def pack(self) -> bytes:
         """The islands as little-endian uint64 pairs, for the store."""

@@ -1,21 +1,27 @@
 """Values of one tag as a person reads them: scaled, with quality and both times.
 
-Owns the reading side of a batch. Must not know how it is shown (`cli`).
+Owns the reading side of a batch, in the order of time (`query`) and in that of positions
+(`ordered`). Must not know how it is shown (`cli`).
 """
 
 from __future__ import annotations
 
 import heapq
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from forebay_fleet.decode import decode_batch, decode_schema
+from forebay_fleet._proto import batch_pb2
+from forebay_fleet.decode import decode_batch, decode_schema, parse
 from forebay_fleet.errors import UsageError
+from forebay_fleet.mending import LAST, Stretches, Tie, mended, stretches
+from forebay_fleet.store.history import Place
+from forebay_fleet.watermark import Watermark, watermarks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from forebay_fleet._proto import batch_pb2
-    from forebay_fleet.decode import SchemaView, Series
+    from forebay_fleet.decode import SchemaView
+    from forebay_fleet.store.history import RecordRow
     from forebay_fleet.store.reader import StoreReader
 
 BAD = 0x8000_0000
@@ -46,17 +52,32 @@ _NAMES = {
 """Upper halves of StatusCodes and their names (OPC UA Part 6, annex A.2, StatusCode.csv)."""
 
 
+class Clock(StrEnum):
+    """What is known of the clock that stamped a value at the gateway.
+
+    MENDED: nothing had set it, and the times given are corrected. UNSYNCED: nothing had set it, and
+    nobody can know how wrong the times are.
+    """
+
+    RIGHT = ""
+    MENDED = "mended"
+    UNSYNCED = "unsynced"
+
+
 class Value(NamedTuple):
     """One sample.
 
     `value` is None where the quality is bad; `raw * scale + offset` if the tag is scaled, else the
-    raw value.
+    raw value. `epoch` and `seq` are the position of its record.
     """
 
     time_ns: int
     received_ns: int
     value: bool | int | float | str | None
     quality: int
+    clock: Clock
+    epoch: int
+    seq: int
 
 
 class Answer(NamedTuple):
@@ -66,61 +87,146 @@ class Answer(NamedTuple):
     unit: str
 
 
+class Page(NamedTuple):
+    """Values in the order of positions, and where to go on.
+
+    `after` is the (epoch, seq) to ask for next. `watermark` is that of the tag's stream; None if
+    nothing of the tag was ever stored.
+    """
+
+    values: list[Value]
+    unit: str
+    after: tuple[int, int]
+    watermark: Watermark | None
+
+
+class TagHistory:
+    """One tag of one gateway: where its values are, and which clocks stamped them."""
+
+    def __init__(
+        self, reader: StoreReader, gateway: str, path: str, *, raw_times: bool = False
+    ) -> None:
+        """Find the tag `path` (DEVICE/TAG); with `raw_times` no time is mended.
+
+        Raises:
+            UsageError: no such gateway or tag.
+            DecodingError: the store holds a schema or an anchor that cannot be read.
+        """
+        number = reader.gateway_id(gateway)
+        if number is None:
+            raise UsageError(f"no gateway {gateway!r}", hint="list them: forebay-fleet gateways")
+        self.device, slash, self.tag = path.partition("/")
+        self.gateway, self.gateway_id = gateway, number
+        self.reader, self.history = reader, reader.history
+        self.columns = [
+            (decode_schema(self.history.schema(number, schema_id) or b""), column)
+            for schema_id, column in self.history.columns(number, self.device, self.tag)
+        ]
+        if not self.columns:
+            hint = "names are case-sensitive" if slash else "write DEVICE/TAG"
+            raise UsageError(f"no tag {path!r} on {gateway}", hint=hint)
+        self.lines = {line.id: line for line in self.history.lines(number)}
+        self.raw_times = raw_times
+        self.clocks = Stretches(stretches(self._ties()))
+
+    def _ties(self) -> Iterator[Tie]:
+        for row in self.history.anchors(self.gateway_id):
+            anchor = parse(batch_pb2.Anchor, row.payload)
+            yield Tie(
+                *(row.line, row.seq, anchor.boot_id, anchor.wall_ns, anchor.monotonic_ns),
+                anchor.state,
+            )
+
+    def correction_ns(self, line: int, seq: int) -> int:
+        """Give what this reader adds to times that the gateway stamped at a position."""
+        return 0 if self.raw_times else self.clocks.correction_ns(line, seq)
+
+    def batches(self, schema: SchemaView, span_ns: tuple[int, int]) -> Iterator[RecordRow]:
+        """Walk a schema's batches that may hold samples of `span_ns`, the latest end first.
+
+        Ends and span are mended ones; `end_ns` gives them.
+        """
+        number, first_ns, last_ns = schema.message.id, *span_ns
+        rest = self.history.newest(self.gateway_id, number, span_ns)
+        if self.raw_times:
+            return rest
+        walks: list[Iterable[RecordRow]] = [self._right(rest)]
+        for stretch in self.clocks.mendable:
+            by_ns = stretch.correction_ns or 0
+            # A device's own times stay, so the span is that of both clocks.
+            wide = (first_ns - max(by_ns, 0), last_ns - min(by_ns, 0))
+            place = Place(stretch.line, stretch.first, stretch.last)
+            walks.append(self.history.newest(self.gateway_id, number, wide, place))
+        return heapq.merge(*walks, key=self.end_ns, reverse=True)
+
+    def _right(self, records: Iterable[RecordRow]) -> Iterator[RecordRow]:
+        """Leave out what is mended: that is walked on its own."""
+        return (record for record in records if not self.correction_ns(record.line, record.seq))
+
+    def end_ns(self, record: RecordRow) -> int:
+        """Give a time that no mended sample of a record lies behind."""
+        return record.time_max_ns + max(self.correction_ns(record.line, record.seq), 0)
+
+    def values(self, record: RecordRow, schema: SchemaView, column: int) -> Iterator[Value]:
+        """Give one column of a batch as people read it. DecodingError if it cannot be read."""
+        series = decode_batch(record.payload, schema).series(column)
+        tag = schema.message.tags[column]
+        plain = tag.scale == 1.0 and tag.offset == 0.0
+        clock, times_ns, received_ns = Clock.RIGHT, series.times_ns, series.received_ns
+        stretch = self.clocks.at(record.line, record.seq)
+        if stretch is not None:
+            clock = Clock.UNSYNCED
+            if stretch.correction_ns is not None and not self.raw_times:
+                clock = Clock.MENDED
+                times_ns, received_ns = mended(times_ns, received_ns, stretch.correction_ns)
+        at = (clock, self.lines[record.line].epoch, record.seq)
+        columns = (times_ns, received_ns, series.values, series.quality)
+        for time_ns, received, raw, quality in zip(*(c.tolist() for c in columns), strict=True):
+            if quality & BAD:
+                yield Value(time_ns, received, None, quality, *at)
+            elif plain or isinstance(raw, str):
+                yield Value(time_ns, received, raw, quality, *at)
+            else:
+                yield Value(time_ns, received, float(raw) * tag.scale + tag.offset, quality, *at)
+
+
 def quality_name(quality: int) -> str:
     """Give a StatusCode's name, its number in hexadecimal where it has none here."""
     return _NAMES.get(quality >> 16, f"0x{quality:08X}")
 
 
-def query(
-    reader: StoreReader, gateway: str, path: str, span_ns: tuple[int, int], limit: int
-) -> Answer:
-    """Give the newest `limit` values of the tag `path` (DEVICE/TAG).
+def query(history: TagHistory, span_ns: tuple[int, int], limit: int) -> Answer:
+    """Give the newest `limit` values of a tag.
 
     Source times lie in `span_ns`, both ends inclusive.
 
     Raises:
-        UsageError: no such gateway or tag.
         DecodingError: the store holds a batch that cannot be read.
     """
-    number = reader.gateway_id(gateway)
-    if number is None:
-        raise UsageError(f"no gateway {gateway!r}", hint="list them: forebay-fleet gateways")
-    device, slash, name = path.partition("/")
-    places = reader.columns(number, device, name)
-    if not places:
-        hint = "names are case-sensitive" if slash else "write DEVICE/TAG"
-        raise UsageError(f"no tag {path!r} on {gateway}", hint=hint)
     found: list[Value] = []
     unit, unit_ns = "", -1
-    for schema_id, column in places:
-        schema = decode_schema(reader.schema(number, schema_id) or b"")
-        tag = schema.message.tags[column]
-        values = list(_newest(reader, number, (schema, column), span_ns, limit))
+    for schema, column in history.columns:
+        values = list(_newest(history, (schema, column), span_ns, limit))
         if values and max(v.time_ns for v in values) > unit_ns:
-            unit, unit_ns = tag.unit, max(v.time_ns for v in values)
+            unit = schema.message.tags[column].unit
+            unit_ns = max(v.time_ns for v in values)
         found.extend(values)
     found.sort(key=lambda value: (value.time_ns, value.received_ns))
     return Answer(found[-limit:], unit)
 
 
 def _newest(
-    reader: StoreReader,
-    gateway: int,
-    place: tuple[SchemaView, int],
-    span_ns: tuple[int, int],
-    limit: int,
+    history: TagHistory, place: tuple[SchemaView, int], span_ns: tuple[int, int], limit: int
 ) -> Iterator[Value]:
     """Give at least the newest `limit` values of one column, from as few batches as that takes."""
     schema, column = place
-    tag = schema.message.tags[column]
     newest: list[int] = []  # a heap of the newest source times, at most `limit`
-    for end_ns, record in reader.newest(gateway, schema.message.id, *span_ns):
+    for record in history.batches(schema, span_ns):
         # Batches come by their ends, so once `limit` values lie beyond this one's end, no older
         # value matters.
-        if len(newest) == limit and newest[0] > end_ns:
+        if len(newest) == limit and newest[0] > history.end_ns(record):
             return
-        series = decode_batch(record.payload, schema).series(column)
-        for value in _scaled(tag, series):
+        for value in history.values(record, schema, column):
             if span_ns[0] <= value.time_ns <= span_ns[1]:
                 if len(newest) < limit:
                     heapq.heappush(newest, value.time_ns)
@@ -129,13 +235,56 @@ def _newest(
                 yield value
 
 
-def _scaled(tag: batch_pb2.Tag, series: Series) -> Iterator[Value]:
-    plain = tag.scale == 1.0 and tag.offset == 0.0
-    columns = (series.times_ns, series.received_ns, series.values, series.quality)
-    for time_ns, received_ns, raw, quality in zip(*(c.tolist() for c in columns), strict=True):
-        if quality & BAD:
-            yield Value(time_ns, received_ns, None, quality)
-        elif plain or isinstance(raw, str):
-            yield Value(time_ns, received_ns, raw, quality)
-        else:
-            yield Value(time_ns, received_ns, float(raw) * tag.scale + tag.offset, quality)
+def ordered(history: TagHistory, after: tuple[int, int], limit: int) -> Page:
+    """Give values in the order of positions (epoch, seq), behind `after` and up to the watermark.
+
+    At least `limit` of them if there are so many, always those of whole records: what follows is
+    behind `Page.after`. A record that came late, for a position that a Gap had accounted for, may
+    be behind a reader already.
+
+    Raises:
+        DecodingError: the store holds a batch that cannot be read.
+    """
+    stream = _stream(history)
+    lines = history.reader.lines(history.gateway)
+    mark = next((mark for mark in watermarks(lines) if mark.stream == stream), None)
+    values: list[Value] = []
+    unit, reached = "", after
+    for line in history.lines.values():
+        if mark is None or line.stream != stream or not after[0] <= line.epoch <= mark.epoch:
+            continue
+        first = after[1] + 1 if line.epoch == after[0] else 1
+        last = mark.seq if line.epoch == mark.epoch else LAST
+        for record, (schema, column) in _by_position(history, Place(line.id, first, last)):
+            if len(values) >= limit:
+                return Page(values, unit, reached, mark)
+            values.extend(history.values(record, schema, column))
+            unit, reached = schema.message.tags[column].unit, (line.epoch, record.seq)
+    return Page(values, unit, reached if mark is None else max(reached, mark.position), mark)
+
+
+def _stream(history: TagHistory) -> int | None:
+    """Give the stream of a tag, which is always the same; None if nothing of it was stored."""
+    for schema, _ in history.columns:
+        everything = (-LAST, LAST)
+        for record in history.history.newest(history.gateway_id, schema.message.id, everything):
+            return history.lines[record.line].stream
+    return None
+
+
+def _by_position(
+    history: TagHistory, place: Place
+) -> Iterator[tuple[RecordRow, tuple[SchemaView, int]]]:
+    """Walk all batches of a place that hold the tag, with its column in them."""
+    walks: Sequence[Iterator[tuple[RecordRow, tuple[SchemaView, int]]]] = [
+        _with(history.history.ordered(place, schema.message.id), (schema, column))
+        for schema, column in history.columns
+    ]
+    return heapq.merge(*walks, key=lambda found: found[0].seq)
+
+
+def _with(
+    records: Iterator[RecordRow], column: tuple[SchemaView, int]
+) -> Iterator[tuple[RecordRow, tuple[SchemaView, int]]]:
+    for record in records:
+        yield record, column

@@ -5,9 +5,10 @@ Owns its statements. Must not know how many of a Gap's samples count (`forebay_f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from forebay_fleet._proto import batch_pb2, uplink_pb2
+from forebay_fleet.gaps import NamedGap
 from forebay_fleet.ledger import MAX_GAPPED
 
 if TYPE_CHECKING:
@@ -17,25 +18,43 @@ if TYPE_CHECKING:
 
 NOT_HELD = "NOT_HELD"
 """Cause of a gap without a Gap record: the gateway said that its journal no longer holds it."""
+THINNED = "THINNED"
+"""Cause of a gap inside a record: thinning took samples from it, and it says so itself."""
 
 
-class Held(NamedTuple):
-    """What the store has of a run of positions: how many of them, and their samples.
+class StoredHoldings:
+    """What the store has of a line, for the arithmetic of gaps."""
 
-    Refused records are among them, and the samples of held Gap records that never had a position.
-    """
+    def __init__(self, db: apsw.Connection, line: int) -> None:
+        """Read through `db`, inside its transaction."""
+        self._db = db
+        self._line = line
 
-    positions: int
-    samples: int
+    def positions(self, first: int, last: int) -> int:
+        """See `forebay_fleet.gaps.Holdings`. Reads nothing but indexes."""
+        return self._sum(
+            "SELECT count(*) AS n FROM records WHERE line = ?1 AND seq BETWEEN ?2 AND ?3"
+            " UNION ALL"
+            " SELECT count(*) FROM rejections WHERE line = ?1 AND seq BETWEEN ?2 AND ?3",
+            (self._line, first, last),
+        )
 
+    def samples(self, first: int, last: int) -> int:
+        """See `forebay_fleet.gaps.Holdings`."""
+        return self._sum(
+            "SELECT total((samples + thinned) * (kind = ?4)) AS n FROM records"
+            " WHERE line = ?1 AND seq BETWEEN ?2 AND ?3"
+            " UNION ALL SELECT total(counted) FROM gaps"
+            " WHERE line = ?1 AND seq BETWEEN ?2 AND ?3 AND seq_to = 0"
+            " UNION ALL SELECT total(samples) FROM rejections"
+            " WHERE line = ?1 AND seq BETWEEN ?2 AND ?3",
+            (self._line, first, last, uplink_pb2.BATCH),
+        )
 
-class Named(NamedTuple):
-    """Positions that an earlier Gap record names, both ends inclusive."""
-
-    first: int
-    last: int
-    cause: str
-    counted: int
+    def _sum(self, parts: str, bindings: tuple[int, ...]) -> int:
+        # total, not sum: what a hostile gateway makes overflow would stop the server.
+        sql = f"SELECT CAST(total(n) AS INTEGER) FROM ({parts})"  # noqa: S608 - constants
+        return int(self._db.execute(sql, bindings).get)
 
 
 class GapTable:
@@ -45,54 +64,73 @@ class GapTable:
         """Use the connection; its owner closes it."""
         self._db = db
 
-    def held(self, line: Line, first: int, last: int) -> Held:
-        """Tell what is there of `first..last`, records and rejections."""
-        found = self._db.execute(
-            # total, not sum: what a hostile gateway makes overflow would stop the server.
-            "SELECT sum(positions), CAST(total(samples) AS INTEGER) FROM"
-            " (SELECT count(*) AS positions, total(samples * (kind = ?4)) AS samples FROM records"
-            " WHERE line = ?1 AND seq BETWEEN ?2 AND ?3"
-            " UNION ALL SELECT 0, total(counted) FROM gaps"
-            " WHERE line = ?1 AND seq BETWEEN ?2 AND ?3 AND seq_to = 0"
-            " UNION ALL SELECT count(*), total(samples) FROM rejections"
-            " WHERE line = ?1 AND seq BETWEEN ?2 AND ?3)",
-            (line.id, first, last, uplink_pb2.BATCH),
-        ).fetchone()
-        positions, samples = found or (0, 0)
-        return Held(positions, samples)
+    def holdings(self, line: Line) -> StoredHoldings:
+        """Give what there is of a line."""
+        return StoredHoldings(self._db, line.id)
 
-    def named(self, line: Line, first: int, last: int) -> list[Named]:
-        """Give what Gap records name so far of `first..last` of a line, in whole, oldest first."""
-        rows = self._db.execute(
-            "SELECT seq_from, seq_to, cause, counted FROM gaps JOIN lines l ON l.id = line"
-            " WHERE l.gateway = ? AND l.stream = ? AND gaps.epoch = ? AND seq IS NOT NULL"
-            " AND seq_to >= ? AND seq_from <= ? AND seq_to > 0 ORDER BY gaps.id",
-            (*line.key, first, last),
-        )
-        return [Named(*row) for row in rows]
+    def naming(self, line: Line, first: int, last: int) -> list[NamedGap]:
+        """Give the Gap records that name any of `first..last` of a line, in whole."""
+        return naming(self._db, line.id, first, last)
 
-    def insert(self, line: Line, seq: int, gap: batch_pb2.Gap, counted: int) -> None:
-        """Keep what a Gap record says, and add what of its samples counts to the line."""
+    def insert(self, line: Line, seq: int, gap: batch_pb2.Gap, target: Line | None) -> None:
+        """Keep what a Gap record says.
+
+        Its samples count at once if it names no positions, else not before `recount`.
+        """
         samples = gap.samples if gap.HasField("samples") else None
-        row = (gap.time_from_ns, gap.time_to_ns, samples, counted, gap.source, gap.epoch)
-        self._insert(line, seq, batch_pb2.GapCause.Name(gap.cause), row, gap.seq_from, gap.seq_to)
-        line.gapped = min(line.gapped + counted, MAX_GAPPED)
+        counted = gap.samples if target is None else 0
+        times = (gap.time_from_ns, gap.time_to_ns)
+        places = (None if target is None else target.id, gap.seq_from, gap.seq_to)
+        cause = batch_pb2.GapCause.Name(gap.cause)
+        self._insert(line, seq, cause, times, (samples, counted, gap.source), places)
+
+    def insert_thinned(self, line: Line, record: uplink_pb2.Record) -> None:
+        """Keep what thinning took from a record that is being stored."""
+        times = (record.time_min_ns, record.time_max_ns)
+        samples = (record.thinned, record.thinned, "")
+        self._insert(line, record.seq, THINNED, times, samples, (None, record.seq, record.seq))
+        line.thinned += record.thinned
 
     def insert_not_held(self, line: Line, first: int, last: int) -> None:
-        """Keep that a Hello said `first..last` will never come."""
-        self._insert(line, None, NOT_HELD, (0, 0, None, 0, "", line.key.epoch), first, last)
+        """Keep that a gateway said `first..last` will never come."""
+        self._insert(line, None, NOT_HELD, (0, 0), (None, 0, ""), (line.id, first, last))
+
+    def recount(self, line: Line, gap: NamedGap, counted: int) -> None:
+        """Correct how many samples count of a Gap record that stands in `line`."""
+        self._db.execute("UPDATE gaps SET counted = ? WHERE id = ?", (counted, gap.id))
+        self._credit(line, counted - gap.counted)
 
     def _insert(
         self,
         line: Line,
         seq: int | None,
         cause: str,
-        row: tuple[object, ...],
-        first: int,
-        last: int,
+        times_ns: tuple[int, int],
+        samples: tuple[int | None, int, str],
+        places: tuple[int | None, int, int],
     ) -> None:
+        """`samples`: said, counted, of which source; `places`: target, first and last seq."""
         self._db.execute(
             "INSERT INTO gaps (line, seq, cause, time_from_ns, time_to_ns, samples, counted,"
-            " source, epoch, seq_from, seq_to) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (line.id, seq, cause, *row, first, last),
+            " source, target, seq_from, seq_to) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (line.id, seq, cause, *times_ns, *samples, *places),
         )
+        self._credit(line, samples[1])
+
+    def _credit(self, line: Line, samples: int) -> None:
+        if line.gapped < MAX_GAPPED:
+            line.gapped = min(line.gapped + samples, MAX_GAPPED)
+        elif samples < 0:
+            sql = "SELECT CAST(min(total(counted), ?) AS INTEGER) FROM gaps WHERE line = ?"
+            line.gapped = int(self._db.execute(sql, (MAX_GAPPED, line.id)).get)
+
+
+def naming(db: apsw.Connection, line: int, first: int, last: int) -> list[NamedGap]:
+    """Give the Gap records that name any of `first..last` of the line with the number `line`."""
+    rows = db.execute(
+        "SELECT g.id, l.epoch, seq, cause, seq_from, seq_to, g.samples, counted"
+        " FROM gaps g JOIN lines l ON l.id = g.line"
+        " WHERE target = ? AND seq_to >= ? AND seq_from <= ? AND seq IS NOT NULL",
+        (line, first, last),
+    )
+    return [NamedGap(*row) for row in rows]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE = "fleet.db"
-VERSION = 1
+VERSION = 2
 PAGE_BYTES = 8192
 CHECKPOINT_PAGES = 2048
 """16 MiB of WAL between checkpoints."""
@@ -73,8 +73,10 @@ def failed(error: apsw.Error | OSError) -> StoreFailed:
     return StoreFailed(f"the store failed: {error}", hint="check the disk and its free space")
 
 
-def identify(connection: apsw.Connection, directory: Path) -> str:
+def identify(connection: apsw.Connection, directory: Path) -> tuple[str, int]:
     """Give the store's incarnation, a new one if the store is new or older than the last start.
+
+    With it the era: how often this store was found to be restored.
 
     The number of starts is kept both in the database and in a file beside it; a database restored
     from a backup has fewer than the file says. (After a crash between the two writes the database
@@ -94,12 +96,14 @@ def identify(connection: apsw.Connection, directory: Path) -> str:
             restored = seen is not None and (seen[0] != incarnation or seen[1] > starts)
             if not incarnation or restored:
                 incarnation = secrets.token_hex(16)
+            era = int(kept.get("era", 0)) + restored
+            _keep(connection, "era", str(era))
             _keep(connection, "incarnation", incarnation)
             _keep(connection, "starts", str(starts + 1))
         _testify(directory, incarnation, starts + 1)
     except (apsw.Error, OSError) as error:
         raise failed(error) from error
-    return incarnation
+    return incarnation, era
 
 
 def _prepare(connection: apsw.Connection) -> None:

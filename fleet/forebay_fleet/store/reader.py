@@ -1,6 +1,7 @@
 """Reading the store beside a running server, or without one. Changes nothing.
 
-Owns the reading statements. Must not know what payloads hold.
+Owns the statements about gateways, the ledger and what is behind it; `history` has those about
+values. Must not know what payloads hold.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ import apsw
 
 from forebay_fleet.errors import StoreError
 from forebay_fleet.ledger import Coverage
+from forebay_fleet.store.gaps import naming
+from forebay_fleet.store.history import RECORD, History, RecordRow
 from forebay_fleet.store.opening import FILE, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from forebay_fleet.gaps import NamedGap
 
 
 class GatewayRow(NamedTuple):
@@ -35,7 +40,11 @@ class GatewayRow(NamedTuple):
 
 
 class LineRow(NamedTuple):
-    """One line of the ledger; see schema.sql. `refused` counts samples in rejected records."""
+    """One line of the ledger; see schema.sql.
+
+    `refused` counts samples in rejected records, `forked` those in records that were refused
+    because another one has their position.
+    """
 
     id: int
     gateway: str
@@ -46,29 +55,47 @@ class LineRow(NamedTuple):
     records: int
     samples: int
     gapped: int
+    thinned: int
     bytes: int
     duplicates: int
+    late: int
+    next_seq: int
+    ended: bool
+    earlier: int
     rejections: int
     refused: int
     forks: int
+    forked: int
 
 
-class RecordRow(NamedTuple):
-    """One stored record."""
+class ForkRow(NamedTuple):
+    """A position that a second record claimed: an alarm. Times are ns since 1970 UTC."""
+
+    gateway: str
+    stream: int
+    epoch: int
+    seq: int
+    kept: bytes
+    refused: bytes
+    samples: int
+    times: int
+    first_ns: int
+    last_ns: int
+
+
+class GapRow(NamedTuple):
+    """One row of the table of what is not there; `seq` is None without a Gap record."""
 
     line: int
-    seq: int
-    kind: int
-    revision: int
-    samples: int
-    received_ns: int
-    hash: bytes
-    gateway: int
-    schema_id: int | None
-    payload: bytes
-
-
-_RECORD = "line, seq, kind, revision, samples, received_ns, hash, gateway, schema_id, payload"
+    seq: int | None
+    cause: str
+    time_from_ns: int
+    time_to_ns: int
+    samples: int | None
+    counted: int
+    source: str
+    seq_from: int
+    seq_to: int
 
 
 class StoreReader:
@@ -87,6 +114,7 @@ class StoreReader:
             self._db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             self._db.execute("PRAGMA query_only = ON")
             version = self._db.pragma("user_version")
+            self.history = History(self._db)
         except apsw.Error as error:
             raise StoreError(
                 f"the store cannot be read: {error}", hint="check who owns the files"
@@ -125,9 +153,11 @@ class StoreReader:
         """Give the ledger, of one gateway or all, in the order of names, streams and epochs."""
         rows = self._db.execute(
             "SELECT l.id, name, stream, epoch, committed, islands, chain, records, samples, gapped,"
-            " bytes, duplicates, (SELECT count(*) FROM rejections WHERE line = l.id),"
+            " thinned, bytes, duplicates, late, next_seq, ended, earlier,"
+            " (SELECT count(*) FROM rejections WHERE line = l.id),"
             " (SELECT CAST(total(samples) AS INTEGER) FROM rejections WHERE line = l.id),"
-            " (SELECT count(*) FROM forks WHERE line = l.id) FROM lines l"
+            " (SELECT count(*) FROM forks WHERE line = l.id),"
+            " (SELECT CAST(total(samples) AS INTEGER) FROM forks WHERE line = l.id) FROM lines l"
             " JOIN gateways g ON g.id = l.gateway WHERE name = ?1 OR ?1 IS NULL"
             " ORDER BY name, stream, epoch",
             (gateway,),
@@ -141,64 +171,49 @@ class StoreReader:
         found: int | None = self._value("SELECT id FROM gateways WHERE name = ?", (name,))
         return found
 
-    def columns(self, gateway: int, device: str, tag: str) -> list[tuple[int, int]]:
-        """Give every (schema id, column) that ever held a tag."""
-        rows = self._db.execute(
-            "SELECT schema_id, col FROM tags WHERE gateway = ? AND device = ? AND tag = ?",
-            (gateway, device, tag),
-        )
-        return [(schema_id, column) for schema_id, column in rows]
-
-    def schema(self, gateway: int, schema_id: int) -> bytes | None:
-        """Give a schema's payload."""
-        found: bytes | None = self._value(
-            "SELECT payload FROM schemas WHERE gateway = ? AND schema_id = ?", (gateway, schema_id)
-        )
-        return found
-
-    def newest(
-        self, gateway: int, schema_id: int, from_ns: int, to_ns: int
-    ) -> Iterator[tuple[int, RecordRow]]:
-        """Walk a schema's batches that may hold samples in `from_ns..to_ns`: (end, record).
-
-        The latest end comes first.
-        """
-        sql = (
-            f"SELECT time_max_ns, {_RECORD} FROM records"  # noqa: S608 - a constant
-            " WHERE gateway = ? AND schema_id = ? AND time_max_ns >= ? AND time_min_ns <= ?"
-            " ORDER BY time_max_ns DESC"
-        )
-        for end_ns, *row in self._db.execute(sql, (gateway, schema_id, from_ns, to_ns)):
-            yield end_ns, RecordRow(*row)
-
     def records(self, line: int) -> Iterator[RecordRow]:
         """Walk a line's records in order."""
-        sql = f"SELECT {_RECORD} FROM records WHERE line = ? ORDER BY seq"  # noqa: S608 - as above
+        sql = f"SELECT {RECORD} FROM records WHERE line = ? ORDER BY seq"  # noqa: S608 - as above
         for row in self._db.execute(sql, (line,)):
             yield RecordRow(*row)
 
-    def rejected(self, line: int) -> dict[int, bytes]:
-        """Give the rejected positions of a line and their hashes."""
-        sql = "SELECT seq, hash FROM rejections WHERE line = ?"
-        rows: list[Any] = self._db.execute(sql, (line,)).fetchall()
-        return dict(rows)
+    def forks(self, gateway: str | None = None) -> list[ForkRow]:
+        """Give the alarms, of one gateway or all, the newest last."""
+        rows = self._db.execute(
+            "SELECT name, stream, epoch, f.seq, coalesce(r.hash, j.hash, x''), f.hash, f.samples,"
+            " times, first_ns, f.last_ns FROM forks f JOIN lines l ON l.id = f.line"
+            " JOIN gateways g ON g.id = l.gateway"
+            " LEFT JOIN records r ON r.line = f.line AND r.seq = f.seq"
+            " LEFT JOIN rejections j ON j.line = f.line AND j.seq = f.seq"
+            " WHERE name = ?1 OR ?1 IS NULL ORDER BY f.last_ns, name, stream, epoch, f.seq",
+            (gateway,),
+        )
+        return [ForkRow(*row) for row in rows]
 
-    def gap_ranges(self, gateway: str, stream: int, epoch: int) -> list[tuple[int, int, bool]]:
-        """Give what gaps account for in one epoch: first, last, whether a Gap record says so."""
-        return [
-            (first, last, bool(told))
-            for first, last, told in self._db.execute(
-                "SELECT seq_from, seq_to, seq IS NOT NULL FROM gaps JOIN lines l ON l.id = line"
-                " JOIN gateways g ON g.id = l.gateway"
-                " WHERE name = ? AND stream = ? AND gaps.epoch = ? AND seq_to > 0",
-                (gateway, stream, epoch),
-            )
-        ]
+    def rejected(self, line: int) -> Iterator[tuple[int, bytes, int, bool]]:
+        """Walk the rejected positions of a line: seq, hash, samples, whether it came late."""
+        sql = "SELECT seq, hash, samples, late FROM rejections WHERE line = ? ORDER BY seq"
+        for seq, name, samples, late in self._db.execute(sql, (line,)):
+            yield seq, name, samples, bool(late)
 
-    def counted(self, line: int) -> int:
-        """Add up what the Gap records of a line were found to account for, in samples."""
-        sql = "SELECT CAST(total(counted) AS INTEGER) FROM gaps WHERE line = ?"
-        return int(self._value(sql, (line,)))
+    def gaps(self, line: int) -> Iterator[GapRow]:
+        """Walk what records of a line, and Hellos, say is not there."""
+        rows = self._db.execute(
+            "SELECT line, seq, cause, time_from_ns, time_to_ns, samples, counted, source, seq_from,"
+            " seq_to FROM gaps WHERE line = ? ORDER BY seq",
+            (line,),
+        )
+        for row in rows:
+            yield GapRow(*row)
+
+    def naming(self, line: int) -> list[NamedGap]:
+        """Give the Gap records that name positions of a line, wherever they stand."""
+        return naming(self._db, line, 1, 1 << 62)
+
+    def not_held(self, line: int) -> list[tuple[int, int]]:
+        """Give the positions, first and last, of which a Hello said that they will not come."""
+        sql = "SELECT seq_from, seq_to FROM gaps WHERE target = ? AND seq IS NULL"
+        return [(first, last) for first, last in self._db.execute(sql, (line,))]
 
     def repeated_positions(self) -> int:
         """Count the positions that hold more than one record: the server promises that none do."""

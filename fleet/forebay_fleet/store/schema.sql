@@ -1,4 +1,4 @@
--- The fleet server's store, version 1. Times are ns since 1970 UTC; streams and kinds are the numbers of uplink.proto.
+-- The fleet server's store, version 2. Times are ns since 1970 UTC; streams and kinds are the numbers of uplink.proto.
 
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
@@ -9,7 +9,9 @@ CREATE TABLE gateways (
   boot_id TEXT NOT NULL,
   sessions INTEGER NOT NULL,      -- Hellos taken
   first_seen_ns INTEGER NOT NULL,
-  last_hello_ns INTEGER NOT NULL
+  last_hello_ns INTEGER NOT NULL,
+  era INTEGER NOT NULL,           -- of its last Hello: meta's `era` counts how often this store was restored
+  horizon INTEGER NOT NULL        -- the newest epoch in its first Hello of that era
 );
 
 -- The ledger: one line per (gateway, stream, epoch), changed in the transaction that inserts the records it counts.
@@ -23,10 +25,16 @@ CREATE TABLE lines (
   chain BLOB NOT NULL,            -- at committed
   records INTEGER NOT NULL,
   samples INTEGER NOT NULL,
-  gapped INTEGER NOT NULL,        -- samples that its Gap records account for: the sum of gaps.counted
+  gapped INTEGER NOT NULL,        -- samples that its Gap records and thinned records account for: the sum of gaps.counted
+  thinned INTEGER NOT NULL,       -- of them, those that thinning took
   bytes INTEGER NOT NULL,
   duplicates INTEGER NOT NULL,    -- records that came again and were ignored
+  late INTEGER NOT NULL,          -- records that came after a gap had accounted for their positions
   last_ns INTEGER NOT NULL,       -- receipt of the newest record
+  next_seq INTEGER NOT NULL,      -- the highest that a Hello told; 0 for never
+  ended INTEGER NOT NULL,         -- 1: a Hello named a newer epoch of the stream, so nothing is written here from next_seq on
+  era INTEGER NOT NULL,           -- in which a Hello first told of it; -1 for never
+  earlier INTEGER NOT NULL,       -- positions before this one were written before the gateway came here, in this era
   UNIQUE (gateway, stream, epoch)
 );
 
@@ -38,7 +46,9 @@ CREATE TABLE records (
   kind INTEGER NOT NULL,
   revision INTEGER NOT NULL,
   historical INTEGER NOT NULL,
-  samples INTEGER NOT NULL,
+  samples INTEGER NOT NULL,       -- in the payload
+  thinned INTEGER NOT NULL,       -- samples that thinning took from it
+  late INTEGER NOT NULL,          -- 1: a gap had accounted for the position; the chain goes without it
   time_min_ns INTEGER NOT NULL,
   time_max_ns INTEGER NOT NULL,
   received_ns INTEGER NOT NULL,   -- by this server
@@ -49,6 +59,7 @@ CREATE TABLE records (
   UNIQUE (line, seq)
 );
 CREATE INDEX records_by_time ON records (gateway, schema_id, time_max_ns, time_min_ns) WHERE schema_id IS NOT NULL;
+CREATE INDEX anchors ON records (gateway, line, seq) WHERE kind = 4;
 
 CREATE TABLE schemas (
   gateway INTEGER NOT NULL REFERENCES gateways,
@@ -70,8 +81,8 @@ CREATE TABLE tags (
   PRIMARY KEY (gateway, device, tag, schema_id, col)
 ) WITHOUT ROWID;
 
--- Accounts for positions and samples that are not there. `seq` is that of the Gap record; NULL: a Hello said that the
--- journal no longer holds these positions.
+-- Accounts for positions and samples that are not there. `seq` is that of the Gap record, or, with cause THINNED, of the
+-- thinned record, which is here itself with less in it; NULL: a Hello said that the journal no longer holds these positions.
 CREATE TABLE gaps (
   id INTEGER PRIMARY KEY,
   line INTEGER NOT NULL REFERENCES lines,
@@ -80,13 +91,15 @@ CREATE TABLE gaps (
   time_from_ns INTEGER NOT NULL,
   time_to_ns INTEGER NOT NULL,
   samples INTEGER,                -- as the record says; NULL: nobody can know
-  counted INTEGER NOT NULL,       -- of them, what neither the store nor an earlier gap accounts for
+  counted INTEGER NOT NULL,       -- of them, what neither the store nor another gap accounts for
   source TEXT NOT NULL,
-  epoch INTEGER NOT NULL,
+  target INTEGER REFERENCES lines, -- whose positions are missing; NULL: it names none
   seq_from INTEGER NOT NULL,
   seq_to INTEGER NOT NULL
 );
-CREATE INDEX gaps_by_line ON gaps (line);
+CREATE INDEX gaps_by_line ON gaps (line, seq);
+CREATE INDEX gaps_told ON gaps (line) WHERE seq IS NOT NULL AND cause != 'THINNED';
+CREATE INDEX gaps_by_target ON gaps (target, seq_to) WHERE target IS NOT NULL;
 
 -- Records refused for good. The gateway keeps them in quarantine; sent again and found sound, they are stored after all.
 CREATE TABLE rejections (
@@ -95,7 +108,8 @@ CREATE TABLE rejections (
   hash BLOB NOT NULL,
   code TEXT NOT NULL,
   reason TEXT NOT NULL,
-  samples INTEGER NOT NULL,
+  samples INTEGER NOT NULL,       -- all that it stands for, with those that thinning took
+  late INTEGER NOT NULL,          -- as in records
   at_ns INTEGER NOT NULL,
   PRIMARY KEY (line, seq)
 ) WITHOUT ROWID;
@@ -105,6 +119,7 @@ CREATE TABLE forks (
   line INTEGER NOT NULL REFERENCES lines,
   seq INTEGER NOT NULL,
   hash BLOB NOT NULL,             -- of the record that was refused
+  samples INTEGER NOT NULL,       -- that it stands for
   times INTEGER NOT NULL,
   first_ns INTEGER NOT NULL,
   last_ns INTEGER NOT NULL,

@@ -46,16 +46,41 @@ class Line:
     records: int = 0
     samples: int = 0
     gapped: int = 0
+    thinned: int = 0
     bytes: int = 0
     duplicates: int = 0
+    late: int = 0
     last_ns: int = 0
+    next_seq: int = 0
+    ended: int = 0
+    era: int = -1
+    earlier: int = 0
+
+
+_SAVED = (
+    *("records", "samples", "gapped", "thinned", "bytes", "duplicates", "late", "last_ns"),
+    *("next_seq", "ended", "era", "earlier"),
+)
+"""Columns of `lines` that are attributes of `Line` as they are."""
 
 
 class Known(NamedTuple):
-    """What the store has at a position: a record, or the rejection of one."""
+    """What the store has at a position: a record, or the rejection of one.
+
+    `late` says that it came after a gap had accounted for the position.
+    """
 
     hash: bytes
     rejected: bool
+    late: bool
+
+
+class Greeted(NamedTuple):
+    """A gateway's number; whether it came before in this era, and its horizon (schema.sql)."""
+
+    gateway: int
+    again: bool
+    horizon: int
 
 
 class StoreWriter:
@@ -73,7 +98,7 @@ class StoreWriter:
         self._lock = lock(directory)
         try:
             self._db = connect(directory)
-            self.incarnation = identify(self._db, directory)
+            self.incarnation, self.era = identify(self._db, directory)
         except BaseException:
             os.close(self._lock)
             raise
@@ -111,26 +136,31 @@ class StoreWriter:
         except apsw.Error as error:
             raise failed(error) from error
 
-    def greet(self, hello: uplink_pb2.Hello, now_ns: int, max_gateways: int) -> int | None:
-        """Note a gateway's session and give its number; None if that is one gateway too many."""
-        row = self._one("SELECT id FROM gateways WHERE name = ?", (hello.gateway,))
+    def greet(self, hello: uplink_pb2.Hello, now_ns: int, max_gateways: int) -> Greeted | None:
+        """Note a gateway's session; None if that is one gateway too many."""
+        row = self._one("SELECT era, horizon FROM gateways WHERE name = ?", (hello.gateway,))
         if row is None and self._count("SELECT count(*) FROM gateways") >= max_gateways:
             return None
-        return self._count(
-            "INSERT INTO gateways (name, version, boot_id, sessions, first_seen_ns, last_hello_ns)"
-            " VALUES (?1, ?2, ?3, 1, ?4, ?4) ON CONFLICT (name) DO UPDATE SET"
+        again = row is not None and row[0] == self.era
+        horizon = row[1] if row and again else max((head.epoch for head in hello.heads), default=0)
+        number = self._count(
+            "INSERT INTO gateways"
+            " (name, version, boot_id, sessions, first_seen_ns, last_hello_ns, era, horizon)"
+            " VALUES (?1, ?2, ?3, 1, ?4, ?4, ?5, ?6) ON CONFLICT (name) DO UPDATE SET"
             " version = excluded.version, boot_id = excluded.boot_id, sessions = sessions + 1,"
-            " last_hello_ns = excluded.last_hello_ns RETURNING id",
-            (hello.gateway, hello.version[:64], hello.boot_id[:64], now_ns),
+            " last_hello_ns = excluded.last_hello_ns, era = excluded.era,"
+            " horizon = excluded.horizon RETURNING id",
+            (hello.gateway, hello.version[:64], hello.boot_id[:64], now_ns, self.era, horizon),
         )
+        return Greeted(number, again, horizon)
 
     def find_line(self, key: LineKey) -> Line | None:
         """Give a line, None if nothing of it was ever told."""
         line = self._lines.get(key)
         if line is None:
             row = self._one(
-                "SELECT id, committed, islands, chain, records, samples, gapped, bytes, duplicates,"
-                " last_ns FROM lines WHERE gateway = ? AND stream = ? AND epoch = ?",
+                f"SELECT id, committed, islands, chain, {', '.join(_SAVED)}"  # noqa: S608 - constants
+                " FROM lines WHERE gateway = ? AND stream = ? AND epoch = ?",
                 key,
             )
             if row is None:
@@ -144,10 +174,10 @@ class StoreWriter:
         line = self.find_line(key)
         if line is None:
             number = self._count(
-                "INSERT INTO lines (gateway, stream, epoch, committed, islands, chain, records,"
-                " samples, gapped, bytes, duplicates, last_ns)"
-                " VALUES (?, ?, ?, 0, x'', ?, 0, 0, 0, 0, 0, 0) RETURNING id",
-                (*key, GENESIS),
+                f"INSERT INTO lines (gateway, stream, epoch, committed, islands, chain,"  # noqa: S608 - constants
+                f" {', '.join(_SAVED)}) VALUES (?, ?, ?, 0, x'', ?{', ?' * len(_SAVED)})"
+                " RETURNING id",
+                (*key, GENESIS, *_saved(Line(0, key, Coverage()))),
             )
             line = self._lines[key] = Line(number, key, Coverage())
         self._dirty[key] = line
@@ -156,27 +186,43 @@ class StoreWriter:
     def known(self, line: Line, seq: int) -> Known | None:
         """Give what is at a covered position; None if a gap accounts for it."""
         found = self._one(
-            "SELECT hash, 0 FROM records WHERE line = ?1 AND seq = ?2"
-            " UNION ALL SELECT hash, 1 FROM rejections WHERE line = ?1 AND seq = ?2",
+            "SELECT hash, 0, late FROM records WHERE line = ?1 AND seq = ?2"
+            " UNION ALL SELECT hash, 1, late FROM rejections WHERE line = ?1 AND seq = ?2",
             (line.id, seq),
         )
-        return None if found is None else Known(found[0], bool(found[1]))
+        return None if found is None else Known(found[0], bool(found[1]), bool(found[2]))
+
+    def unoffered(self, gateway: int, stream: int, epoch: int) -> list[Line]:
+        """Give the lines of a stream with older epochs than `epoch`: those that are not whole."""
+        rows: list[Any] = self._db.execute(
+            "SELECT epoch FROM lines WHERE gateway = ? AND stream = ? AND epoch < ?"
+            " AND (ended = 0 OR islands != x'' OR committed + 1 < next_seq)",
+            (gateway, stream, epoch),
+        ).fetchall()
+        return [self.line(LineKey(gateway, stream, older)) for (older,) in rows]
 
     def insert(
-        self, line: Line, record: uplink_pb2.Record, schema_id: int | None, now_ns: int
+        self,
+        line: Line,
+        record: uplink_pb2.Record,
+        schema_id: int | None,
+        now_ns: int,
+        *,
+        late: bool,
     ) -> None:
         """Store a record's bytes and, if its position is new, advance the line."""
         self._db.execute(
-            "INSERT INTO records (line, seq, kind, revision, historical, samples, time_min_ns,"
-            " time_max_ns, received_ns, hash, gateway, schema_id, payload)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO records (line, seq, kind, revision, historical, samples, thinned, late,"
+            " time_min_ns, time_max_ns, received_ns, hash, gateway, schema_id, payload)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(line.id, record.seq, record.kind, record.revision, record.historical),
-                *(record.samples, record.time_min_ns, record.time_max_ns, now_ns),
-                *(record.hash, line.key.gateway, schema_id, record.payload),
+                *(record.samples, record.thinned, late, record.time_min_ns, record.time_max_ns),
+                *(now_ns, record.hash, line.key.gateway, schema_id, record.payload),
             ),
         )
         line.records += 1
+        line.late += late
         line.bytes += len(record.payload)
         line.last_ns = now_ns
         if line.coverage.covers(record.seq):
@@ -193,13 +239,15 @@ class StoreWriter:
         identity: bytes,
         refusal: tuple[str, str],
         now_ns: int,
+        *,
+        late: bool,
     ) -> None:
         """Note a record refused for good (`refusal`: code, reason) and account for its position."""
         self._db.execute(
-            "INSERT INTO rejections (line, seq, hash, code, reason, samples, at_ns)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET code = excluded.code,"
+            "INSERT INTO rejections (line, seq, hash, code, reason, samples, late, at_ns)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET code = excluded.code,"
             " reason = excluded.reason, at_ns = excluded.at_ns",
-            (line.id, record.seq, identity, *refusal, min(record.samples, MAX_SAMPLES), now_ns),
+            (line.id, record.seq, identity, *refusal, stands_for(record), late, now_ns),
         )
         if not line.coverage.covers(record.seq):
             self.cover(line, record.seq, record.seq, identity)
@@ -217,10 +265,9 @@ class StoreWriter:
         elif after > before:
             for (record_hash,) in self._db.execute(
                 "SELECT hash FROM"
-                " (SELECT seq, hash FROM records WHERE line = ?1 AND seq BETWEEN ?2 AND ?3"
-                " UNION ALL"
-                " SELECT seq, hash FROM rejections WHERE line = ?1 AND seq BETWEEN ?2 AND ?3)"
-                " ORDER BY seq",
+                " (SELECT seq, hash, late FROM records WHERE line = ?1 AND seq BETWEEN ?2 AND ?3"
+                " UNION ALL SELECT seq, hash, late FROM rejections"
+                " WHERE line = ?1 AND seq BETWEEN ?2 AND ?3) WHERE NOT late ORDER BY seq",
                 (line.id, before + 1, after),
             ):
                 line.chain = extend(line.chain, record_hash)
@@ -258,21 +305,23 @@ class StoreWriter:
             self._columns[key] = int(row[0])
         return self._columns[key]
 
-    def insert_fork(self, line: Line, seq: int, identity: bytes, now_ns: int) -> None:
+    def insert_fork(
+        self, line: Line, record: uplink_pb2.Record, identity: bytes, now_ns: int
+    ) -> None:
         """Keep the alarm that a position was claimed by a second record."""
         self._db.execute(
-            "INSERT INTO forks VALUES (?1, ?2, ?3, 1, ?4, ?4)"
+            "INSERT INTO forks VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5)"
             " ON CONFLICT DO UPDATE SET times = times + 1, last_ns = excluded.last_ns",
-            (line.id, seq, identity, now_ns),
+            (line.id, record.seq, identity, stands_for(record), now_ns),
         )
 
     def _save(self, line: Line) -> None:
+        columns = ", ".join(f"{name} = ?" for name in _SAVED)
         self._db.execute(
-            "UPDATE lines SET committed = ?, islands = ?, chain = ?, records = ?, samples = ?,"
-            " gapped = ?, bytes = ?, duplicates = ?, last_ns = ? WHERE id = ?",
+            f"UPDATE lines SET committed = ?, islands = ?, chain = ?, {columns} WHERE id = ?",  # noqa: S608 - constants
             (
-                *(line.coverage.committed, line.coverage.pack(), line.chain, line.records),
-                *(line.samples, line.gapped, line.bytes, line.duplicates, line.last_ns, line.id),
+                *(line.coverage.committed, line.coverage.pack(), line.chain),
+                *(*_saved(line), line.id),
             ),
         )
 
@@ -281,3 +330,15 @@ class StoreWriter:
 
     def _count(self, sql: str, bindings: tuple[object, ...] = ()) -> int:
         return int(self._db.execute(sql, bindings).get)
+
+
+def stands_for(record: uplink_pb2.Record) -> int:
+    """Count the samples that a record accounts for: those in it and those thinning took.
+
+    Bounded, because nothing else of a refused record was checked.
+    """
+    return min(record.samples, MAX_SAMPLES) + min(record.thinned, MAX_SAMPLES)
+
+
+def _saved(line: Line) -> tuple[int, ...]:
+    return tuple(getattr(line, name) for name in _SAVED)

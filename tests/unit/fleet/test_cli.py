@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.fleet import COMMAND, FleetServer, Gateway, anchor
+from forebay_fleet._proto import batch_pb2, uplink_pb2
+from support.fleet import COMMAND, FleetServer, Gateway, anchor, record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +42,7 @@ def test_help_loads_nothing_heavy() -> None:
 def test_help_names_every_command() -> None:
     done = run("--help")
     assert done.returncode == 0
-    for command in ("serve", "query", "gateways", "ledger", "ca"):
+    for command in ("serve", "query", "gateways", "ledger", "forks", "ca"):
         assert command in done.stdout
 
 
@@ -56,6 +57,7 @@ def test_help_names_every_command() -> None:
         (("serve", "--cert=a", "--key=b", "--client-ca=c"), 1, "No such file"),
         (("gateways",), 1, "no store in"),
         (("ledger",), 1, "no store in"),
+        (("forks",), 1, "no store in"),
         (("query", "--gateway", "g", "--tag", "a/b"), 1, "no store in"),
     ],
 )
@@ -90,17 +92,44 @@ async def test_tables_of_gateways_and_ledger(tmp_path: Path) -> None:
             await gateway.ack_up_to(2)
         gateways = server.command("gateways").stdout.splitlines()
         ledger = server.command("ledger", "--gateway", "hall-2").stdout.splitlines()
+        epochs = server.command("ledger", "--epochs").stdout.splitlines()
         missing = server.command("ledger", "--gateway", "nobody")
-    assert gateways[0].split()[:3] == ["gateway", "agent", "sessions"]
-    assert gateways[1].split()[:3] == ["hall-2", "test", "1"]
-    assert ledger[0].split() == [
-        *("gateway", "stream", "epoch", "committed", "islands", "records", "samples", "gapped"),
-        *("refused", "duplicates", "forks"),
+    assert gateways[0].split() == [
+        *("gateway", "agent", "hello", "record", "samples", "MiB", "open")
     ]
-    assert ledger[1].split() == [
-        *("hall-2", "telemetry", "0000000100000000", "2", "1", "3", "0", "0", "0", "1", "0")
+    assert gateways[1].split()[:2] == ["hall-2", "test"]
+    assert gateways[1].split()[-1] == "6"
+    assert [line.split() for line in ledger] == [
+        ["gateway", "stream", "watermark", "samples", "gapped", "open"],
+        ["hall-2", "telemetry", "1/2", "0", "0", "6"],
+    ]
+    assert [line.split() for line in epochs] == [
+        ["hall-2"],
+        ["stream", "epoch", "committed", "records", "samples", "gapped", "islands", "again"],
+        ["telemetry", "1", "2", "3", "0", "0", "1", "1"],
     ]
     assert (missing.returncode, "no gateway 'nobody'" in missing.stderr) == (2, True)
+
+
+async def test_forks_are_an_alarm(tmp_path: Path) -> None:
+    with FleetServer(tmp_path) as server:
+        async with Gateway(server.address, server.issue("hall-2"), "hall-2") as gateway:
+            await gateway.send(anchor(1))
+            await gateway.ack_up_to(1)
+        none = server.command("forks").stdout
+        assert "ALARM" not in server.command("gateways").stdout
+        async with Gateway(server.address, server.issue("hall-2"), "hall-2") as gateway:
+            await gateway.send(anchor(1, salt=7), anchor(2))
+            await gateway.ack_up_to(2)
+        gateways = server.command("gateways").stdout.splitlines()
+        forks = server.command("forks", "--gateway", "hall-2").stdout.splitlines()
+        (fork,) = server.read_json("forks")
+    assert none == "no position was ever claimed by two records\n"
+    assert gateways[0].split()[-1] == "forks"
+    assert gateways[2] == "ALARM    two records for one position: hall-2; see forks"
+    assert forks[1].split()[:5] == ["hall-2", "telemetry", "1/1", "0", "1"]
+    assert (fork["epoch"], fork["seq"], fork["times"]) == ("0000000100000000", 1, 1)
+    assert (fork["kept"], fork["refused"]) == (anchor(1).hash.hex(), anchor(1, salt=7).hash.hex())
 
 
 async def test_verify_does_not_call_sound_what_has_unexplained_holes(tmp_path: Path) -> None:
@@ -118,3 +147,23 @@ async def test_verify_does_not_call_sound_what_has_unexplained_holes(tmp_path: P
     assert "2 unexplained" in verdict
     verified = json.loads(as_json.stdout)["verified"]
     assert (as_json.returncode, verified["sound"], verified["problems"]) == (1, False, [])
+
+
+async def test_tables_fit_a_terminal_of_80_columns(tmp_path: Path) -> None:
+    """With numbers as a year of a gateway makes them."""
+    head = uplink_pb2.Head(stream=uplink_pb2.TELEMETRY, epoch=5 << 32, first_seq=1, next_seq=9)
+    name = "press-hall-1"
+    with FleetServer(tmp_path) as server:
+        async with Gateway(server.address, server.issue(name), name, [head]) as gateway:
+            lost = batch_pb2.Gap(cause=batch_pb2.RING_OVERFLOW, samples=123_456_789)
+            await gateway.send(
+                record(1, uplink_pb2.GAP, lost.SerializeToString(), epoch=5 << 32),
+                record(2, uplink_pb2.SCHEMA, b"\xff", samples=4321, epoch=5 << 32),
+                anchor(3, epoch=5 << 32),
+                anchor(3, salt=1, epoch=5 << 32),
+            )
+            await gateway.ack_up_to(3)
+        for words in (["gateways"], ["ledger"], ["ledger", "--epochs"], ["forks"]):
+            shown = server.command(*words).stdout
+            assert name in shown
+            assert max(map(len, shown.splitlines())) <= 80, shown

@@ -85,14 +85,19 @@ def test_huge_ranges_cost_nothing() -> None:
     assert (coverage.committed, coverage.islands) == (1 << 61, ())
 
 
-def test_reported_islands_are_few_and_near() -> None:
+def test_reported_islands_are_few_those_touched_last_and_the_longest() -> None:
     coverage = Coverage()
     for number in range(100):
         coverage.add(10 * number + 5, 10 * number + 6)
     islands = coverage.islands
-    assert coverage.reported() == islands[:MAX_REPORTED_ISLANDS]
-    assert coverage.reported(around=506) == islands[51 - MAX_REPORTED_ISLANDS : 51]
-    assert coverage.reported(around=10_000) == islands[-MAX_REPORTED_ISLANDS:]
+    coverage.add(700, 750)
+    longest = next(island for island in coverage.islands if island.last == 750)
+    told = coverage.reported([506, 7, 100_000, 506, 8])
+    assert len(told) == MAX_REPORTED_ISLANDS
+    assert told == tuple(sorted(told))
+    assert {Island(505, 506), longest} <= set(told) <= set(coverage.islands)
+    many = coverage.reported(range(5, 505, 10))
+    assert many == islands[50 - MAX_REPORTED_ISLANDS : 50]
 
 
 def test_chain_is_sha256_of_chain_and_hash() -> None:

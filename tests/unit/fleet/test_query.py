@@ -169,8 +169,8 @@ def test_people_get_a_table(server: FleetServer) -> None:
     done = server.command("query", "--gateway", GATEWAY, "--tag", "press/pressure", "--limit", "8")
     assert done.stdout.splitlines()[:3] == [
         "time                      value  unit  quality                   received",
-        "2025-10-09T08:53:22.000Z  -      bar   BadNoCommunication        2025-10-09T08:53:22.001Z",
-        "2025-10-09T08:53:23.000Z   -2.0  bar   UncertainLastUsableValue  2025-10-09T08:53:23.001Z",
+        "2025-10-09T08:53:22.000Z      -  bar   BadNoCommunication        1 ms later",
+        "2025-10-09T08:53:23.000Z   -2.0  bar   UncertainLastUsableValue  1 ms later",
     ]
 
 

@@ -1,0 +1,96 @@
+"""What commands print: tables, times, JSON; and the times that people write.
+
+Must not know what is shown.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING
+
+import typer
+
+from forebay_fleet.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_ORIGIN = dt.datetime.fromtimestamp(0, dt.UTC)
+
+
+def parse_time(text: str | None, default_ns: int) -> int:
+    """Turn ISO 8601 into ns since 1970; UTC unless it says otherwise. UsageError if it is none."""
+    if text is None:
+        return default_ns
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no time", hint="write 2026-01-31T08:00:00Z") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    return (moment - _ORIGIN) // dt.timedelta(microseconds=1) * 1000
+
+
+def time(time_ns: int) -> str:
+    """Give ns since 1970 as ISO 8601 with milliseconds, a dash for never."""
+    if time_ns == 0:
+        return "-"
+    moment = _ORIGIN + dt.timedelta(microseconds=time_ns // 1000)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def duration(ns: int) -> str:
+    """Give a duration with about two digits: `3 ms`, `1.2 s`, `5 min`, `2 d`."""
+    seconds = ns / 1e9
+    if abs(seconds) < 1:
+        return f"{seconds * 1000:.3g} ms"
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if abs(seconds) >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def epoch(number: int) -> str:
+    """Give an epoch as it stands in JSON and on the gateway's disk: 16 hex digits."""
+    return f"{number:016x}"
+
+
+def short_epoch(number: int) -> str:
+    """Give an epoch as people read it: its counter, the upper 32 bits. The rest is random."""
+    return str(number >> 32)
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document, NaN and infinities as Python writes them."""
+    typer.echo(json.dumps(value, allow_nan=True))
+
+
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[object]], *, optional: Iterable[str] = ()
+) -> None:
+    """Print aligned columns, numbers to the right; `optional` columns only if not all are 0."""
+    for line in lines(head, list(rows), optional):
+        typer.echo(line)
+
+
+def lines(
+    head: Sequence[str], rows: Sequence[Sequence[object]], optional: Iterable[str] = ()
+) -> list[str]:
+    """Give the lines of a table."""
+    hidden = {name for name in optional if not any(row[head.index(name)] for row in rows)}
+    kept = [at for at, name in enumerate(head) if name not in hidden]
+    values = [[row[at] for at in kept] for row in rows]
+    cells = [[head[at] for at in kept], *([str(cell) for cell in row] for row in values)]
+    widths = [max(len(row[at]) for row in cells) for at in range(len(kept))]
+    right = [
+        bool(values) and all(isinstance(row[at], int | float) or row[at] == "-" for row in values)
+        for at in range(len(kept))
+    ]
+    return [
+        "  ".join(
+            cell.rjust(width) if numeric else cell.ljust(width)
+            for cell, width, numeric in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
