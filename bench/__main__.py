@@ -51,7 +51,7 @@ def facts() -> dict[str, object]:
 def row(figure: Figure) -> str:
     """Give one line of the table."""
     value = f"{figure['value']:,.0f}" if figure["value"] >= 1000 else f"{figure['value']:.3g}"
-    against = f"{figure['ratio']:.2f} x {figure['against']}" if "ratio" in figure else ""
+    against = f"{figure['ratio']:.3g} x {figure['against']}" if "ratio" in figure else ""
     spread = f"±{figure['spread'] * 50:.0f} %" if "spread" in figure else ""
     return f"{figure['id']:34s} {value:>12s} {figure['unit']:10s} {spread:>8s}  {against}"
 

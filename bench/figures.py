@@ -5,9 +5,16 @@ Owns no measurement of its own.
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from typing import TYPE_CHECKING, NotRequired, TypedDict
+
+from forebay.clock import SystemClock
+from forebay.events import Events
+from forebay.files import SystemDisk
+from forebay.interfaces import Seams
+from forebay.net import SystemNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,3 +60,11 @@ def cpu_s_each(work: Callable[[], object], times: int) -> float:
     for _ in range(times):
         work()
     return (time.process_time() - begin) / times
+
+
+def seams() -> Seams:
+    """Give the real world, with a log that stays silent."""
+    import structlog
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    return Seams(SystemClock(), SystemDisk(), SystemNetwork(), random.Random(1), Events())

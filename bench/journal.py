@@ -1,81 +1,174 @@
-"""What the journal costs.
+"""What the journal costs: its durable rate over that of plain appends, and what it writes for it.
 
-Durable rows per second, held against plain append + fdatasync on the same disk in turns.
-
-One row is one record of 64 KiB, committed alone; a virtual disk has fast and slow spells, so only
-the paired ratio counts.
+A virtual disk has fast and slow spells, so ours and the plain appends are measured in short turns,
+and only the ratio of neighbours counts. README.md says what each figure means.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
-import random
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
+from typing import NamedTuple
 
-from bench.figures import Figure, figure
-from forebay.clock import SystemClock
-from forebay.events import Events
-from forebay.files import SystemDisk
-from forebay.interfaces import Seams
+from bench.figures import Figure, figure, seams
 from forebay.journal.journal import Entry, Journal, JournalLimits
-from forebay.model import RecordKind, Stream
-from forebay.net import SystemNetwork
+from forebay.model import Position, RecordKind, Stream
 
-ROW_BYTES, ROWS, ROUNDS = 64 << 10, 300, 7
+SIZES = (4 << 10, 16 << 10, 64 << 10)
+ROUNDS, TURN_BYTES, TURN_ROWS = 9, 8 << 20, 200
+OUTSTANDING = 4
+"""Commits on the way at once; the intake lets more than one wait as well."""
+SEGMENT_BYTES = 8 << 20
+KEPT_BYTES, WRITTEN_BYTES = 48 << 20, 96 << 20
+PACED_ROWS, PACED_EVERY_S = 40, 0.25
 
 
-def seams() -> Seams:
-    """Give the real world, with a log that stays silent."""
-    import structlog
+class Turn(NamedTuple):
+    """One turn of one way to write."""
 
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    return Seams(SystemClock(), SystemDisk(), SystemNetwork(), random.Random(1), Events())
+    rows_per_s: float
+    cpu_us: float
+
+
+def limits(max_bytes: int) -> JournalLimits:
+    """Give limits of a journal of this size."""
+    return JournalLimits(max_bytes, 30 * 86_400.0, SEGMENT_BYTES, 32 << 20)
+
+
+def entry(payload: bytes, number: int) -> Entry:
+    """Give a record of one sample that nobody decodes."""
+    return Entry(Stream.TELEMETRY, RecordKind.BATCH, payload, 1, number, number, None)
+
+
+def rows_of(size: int) -> int:
+    """Give how many records of `size` bytes make a turn."""
+    return min(TURN_ROWS, TURN_BYTES // size)
 
 
 def raw(directory: Path, payload: bytes) -> float:
-    """Append and flush row by row; give rows per second."""
+    """Append and flush record by record to one file; give records per second."""
+    rows = rows_of(len(payload))
     fd = os.open(directory / "raw", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
     begin = time.perf_counter()
-    for _ in range(ROWS):
+    for _ in range(rows):
         os.write(fd, payload)
         os.fdatasync(fd)
-    rate = ROWS / (time.perf_counter() - begin)
+    rate = rows / (time.perf_counter() - begin)
     os.close(fd)
     return rate
 
 
-async def journaled(journal: Journal, payload: bytes) -> tuple[float, float]:
-    """Submit row by row, each durable before the next.
-
-    Give rows and CPU seconds per second and row.
-    """
+async def journaled(journal: Journal, payload: bytes, outstanding: int) -> Turn:
+    """Submit record by record, at most so many of them not yet durable."""
+    rows = rows_of(len(payload))
+    waiting: deque[asyncio.Future[None]] = deque()
     begin, cpu = time.perf_counter(), time.process_time()
-    for number in range(ROWS):
-        entry = Entry(Stream.TELEMETRY, RecordKind.BATCH, payload, 1, number, number, None)
-        await journal.submit([entry])
-    return ROWS / (time.perf_counter() - begin), (time.process_time() - cpu) / ROWS * 1e6
+    for number in range(rows):
+        if len(waiting) == outstanding:
+            await waiting.popleft()
+        waiting.append(journal.submit([entry(payload, number)]))
+    for future in waiting:
+        await future
+    took, spent = time.perf_counter() - begin, time.process_time() - cpu
+    return Turn(rows / took, spent / rows * 1e6)
+
+
+async def rates(directory: Path) -> list[Figure]:
+    """Measure in turns, in each round all sizes, each way beside its own plain appends."""
+    found: list[Figure] = []
+    turns: dict[tuple[int, int], list[Turn]] = {}
+    raws: dict[tuple[int, int], list[float]] = {}
+    async with Journal(directory / "rates", limits(4 << 30), seams()) as journal:
+        for _ in range(ROUNDS):
+            for size in SIZES:
+                payload = os.urandom(size)
+                for outstanding in (1, OUTSTANDING):
+                    key = (size, outstanding)
+                    raws.setdefault(key, []).append(raw(directory, payload))
+                    turn = await journaled(journal, payload, outstanding)
+                    turns.setdefault(key, []).append(turn)
+    for (size, outstanding), mine in turns.items():
+        name = f"{size >> 10}k" + ("" if outstanding > 1 else "_awaited")
+        found.append(
+            figure(
+                f"journal.rate_vs_raw.{name}",
+                [turn.rows_per_s for turn in mine],
+                "rows/s",
+                against="append + fdatasync",
+                others=raws[size, outstanding],
+            )
+        )
+    least = min(
+        (one for one in found if not one["id"].endswith("_awaited")), key=lambda one: one["ratio"]
+    )
+    cpu = [turn.cpu_us for turn in turns[SIZES[-1], 1]]
+    return [
+        Figure(**(least | {"id": "journal.rate_vs_raw"})),
+        *found,
+        figure("journal.row_cpu_us", cpu, "us"),
+    ]
+
+
+def written_bytes() -> int:
+    """Give the bytes that this process has caused to be written so far, by proc(5) io."""
+    for line in Path("/proc/self/io").read_text(encoding="ascii").splitlines():
+        if line.startswith("write_bytes:"):
+            return int(line.split(":")[1])
+    raise RuntimeError("/proc/self/io tells no write_bytes")
+
+
+async def amplification(
+    directory: Path, size: int, outstanding: int, rows: int, pause_s: float = 0.0
+) -> float:
+    """Write, deliver, drop; give the bytes written over those of the payloads.
+
+    Everything counts: preallocation, headers, footers, tips, cursors, what opens and closes the
+    journal. The consumer passes all, so that retention drops what it has, and the cursor moves.
+    """
+    payload, before = os.urandom(size), written_bytes()
+    async with Journal(directory, limits(KEPT_BYTES), seams()) as journal:
+        cursor = journal.cursor("bench")
+        waiting: deque[asyncio.Future[None]] = deque()
+        for number in range(rows):
+            if len(waiting) == outstanding:
+                await waiting.popleft()
+            waiting.append(journal.submit([entry(payload, number)]))
+            if pause_s:
+                await asyncio.sleep(pause_s)  # the pace that is measured, not a wait for anything
+            if number % 64 == 0:
+                last = journal.heads()[-1]
+                cursor.advance(Position(last.stream, last.epoch, last.next_seq - 1))
+        for future in waiting:
+            await future
+    return (written_bytes() - before) / (rows * size)
+
+
+async def wear(directory: Path) -> list[Figure]:
+    """Measure flat out, one record a commit and several, and at a plant's pace."""
+    found: list[Figure] = []
+    for size in SIZES[1:]:
+        for outstanding in (1, OUTSTANDING):
+            name = f"{size >> 10}k" + ("" if outstanding > 1 else "_awaited")
+            place = directory / f"wear-{name}"
+            value = await amplification(place, size, outstanding, WRITTEN_BYTES // size)
+            found.append(figure(f"journal.write_amplification.{name}", [value], "x"))
+    paced = await amplification(directory / "paced", SIZES[1], 1, PACED_ROWS, PACED_EVERY_S)
+    worst = max(one["value"] for one in found)
+    return [
+        figure("journal.write_amplification", [worst], "x"),
+        *found,
+        figure("journal.write_amplification_paced", [paced], "x"),
+    ]
 
 
 async def measure() -> list[Figure]:
-    """Measure in turns."""
-    payload = os.urandom(ROW_BYTES)
-    rates, cpus, raws = [], [], []
+    """Measure rates, then wear."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
-        directory = Path(name)
-        limits = JournalLimits(4 << 30, 30 * 86_400.0, 16 << 20, 32 << 20)
-        async with Journal(directory / "journal", limits, seams()) as journal:
-            for _ in range(ROUNDS):
-                raws.append(raw(directory, payload))
-                rate, cpu = await journaled(journal, payload)
-                rates.append(rate)
-                cpus.append(cpu)
-    against = "append + fdatasync"
-    return [
-        figure("journal.rows_per_s", rates, "rows/s", against=against, others=raws),
-        figure("journal.row_cpu_us", cpus, "us"),
-    ]
+        return [*await rates(Path(name)), *await wear(Path(name))]
 
 
 def run() -> list[Figure]:

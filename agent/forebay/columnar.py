@@ -16,7 +16,7 @@ import zstandard
 
 from forebay._proto import batch_pb2 as pb
 from forebay.model import Anchor, Batch, ClockState, Gap, GapCause, Schema, Tag, ValueType
-from forebay.transforms import MAX_RAW_BYTES, backward, corrupt, forward
+from forebay.transforms import MAX_RAW_BYTES, Scratch, backward, corrupt, forward
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,11 +30,12 @@ _TYPE = dict(enumerate(ValueType, start=1))
 
 
 class BatchEncoder:
-    """Encodes batches; keeps zstd's working memory between calls. Not for two threads at once."""
+    """Encodes batches; keeps its working memory between calls. Not for two threads at once."""
 
     def __init__(self) -> None:
         """Make the compressor; its memory comes with first use."""
         self._zstd = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
+        self._scratch = Scratch()
 
     def encode(self, batches: Sequence[Batch]) -> bytes:
         """Encode batches of one schema and one layout, in order, as one.
@@ -56,7 +57,7 @@ class BatchEncoder:
         def put(
             role: pb.ColumnRole, kind: ValueType, array: NDArray[Any], *, rows_alike: bool
         ) -> None:
-            coded = forward(array, kind, rows_alike=rows_alike)
+            coded = forward(array, kind, self._scratch, rows_alike=rows_alike)
             message.columns.add(
                 role=role,
                 type=_NUMBER[kind],

@@ -33,6 +33,7 @@ _SPREAD = (np.arange(_PROBES) * 0.6180339887498949) % 1.0
 """Where to look: fractions that fall evenly on whatever number of columns and rows there are."""
 _LEAST_VALUES = 16  # below that, finding out costs more than it can give
 _LEAST_SCORE = _PROBES / 4  # floats of full precision come to a tenth by chance
+_MAX_SCRATCH_BYTES = 4 << 20
 _LEAST_SHARE = 8  # one column in so many must be told by numbers
 
 
@@ -61,6 +62,27 @@ _FLOATS = {
 }
 
 
+class Scratch:
+    """Memory that is used again: two arrays of the size of a column. Not for two threads at once.
+
+    Fresh ones cost more than the arithmetic: libc gives so much back to the system and takes it
+    again, page by page.
+    """
+
+    def __init__(self) -> None:
+        """Take nothing yet."""
+        self._buffers = [np.empty(0, np.uint8), np.empty(0, np.uint8)]
+
+    def like(self, array: NDArray[Any], number: int) -> NDArray[Any]:
+        """Give array `number` (0 or 1), in shape and type like another one; its content is void."""
+        size = array.nbytes
+        if size > _MAX_SCRATCH_BYTES:
+            return np.empty_like(array)
+        if size > len(self._buffers[number]):
+            self._buffers[number] = np.empty(size, np.uint8)
+        return self._buffers[number][:size].view(array.dtype).reshape(array.shape)
+
+
 class Coded(NamedTuple):
     """A column's bytes, and what its message must say of them."""
 
@@ -69,7 +91,7 @@ class Coded(NamedTuple):
     decimal: pb.Decimal | None = None
 
 
-def forward(array: NDArray[Any], kind: ValueType, *, rows_alike: bool) -> Coded:
+def forward(array: NDArray[Any], kind: ValueType, scratch: Scratch, *, rows_alike: bool) -> Coded:
     """Choose a transform and apply it.
 
     `array` has shape (rows,) or (rows, columns). Differences are taken only where successive rows
@@ -82,12 +104,12 @@ def forward(array: NDArray[Any], kind: ValueType, *, rows_alike: bool) -> Coded:
     width = kind.dtype.itemsize
     plain = np.ascontiguousarray(array, kind.dtype.newbyteorder("<"))
     if kind in _FLOATS:
-        decimal = _decimal(plain, _FLOATS[kind], rows_alike=rows_alike)
+        decimal = _decimal(plain, _FLOATS[kind], scratch, rows_alike=rows_alike)
         if decimal is not None:
             return decimal
     bits = plain.view(_UNSIGNED[width])
     if rows_alike and len(bits) > 1 and kind is not ValueType.BOOL:
-        return Coded(pb.DELTA, _shuffled(_folded(bits, differences=True)))
+        return Coded(pb.DELTA, _shuffled(_folded(bits, scratch, differences=True)))
     return Coded(pb.SHUFFLE if width > 1 else pb.PLAIN, _shuffled(bits))
 
 
@@ -125,15 +147,23 @@ def corrupt(what: str) -> JournalCorrupt:
 # --- whole numbers --------------------------------------------------------------------------------
 
 
-def _folded(bits: NDArray[Any], *, differences: bool) -> NDArray[Any]:
-    """Zigzag-map unsigned words, or their differences along rows; keeps the type."""
+def _folded(bits: NDArray[Any], scratch: Scratch, *, differences: bool) -> NDArray[Any]:
+    """Zigzag-map unsigned words, or their differences along rows.
+
+    Gives the scratch's array 1; `bits` may lie in its array 0, and is void after this.
+    """
     width = bits.dtype.itemsize
-    out = bits
-    if differences and len(bits) > 1:
-        out = bits.copy()
-        out[1:] -= bits[:-1]
+    out = scratch.like(bits, 1)
+    if differences:
+        out[:1] = bits[:1]
+        np.subtract(bits[1:], bits[:-1], out=out[1:])
+    else:
+        out[:] = bits
     signed = out.view(_SIGNED[width])
-    return ((signed << 1) ^ (signed >> (8 * width - 1))).view(bits.dtype)
+    signs = np.right_shift(signed, 8 * width - 1, out=scratch.like(signed, 0))
+    signed <<= 1
+    signed ^= signs
+    return out
 
 
 def _unfolded(words: NDArray[Any], *, differences: bool) -> NDArray[Any]:
@@ -158,7 +188,9 @@ def _unshuffled(data: bytes, width: int) -> NDArray[Any]:
 # --- decimals -------------------------------------------------------------------------------------
 
 
-def _decimal(array: NDArray[Any], form: _Float, *, rows_alike: bool) -> Coded | None:
+def _decimal(
+    array: NDArray[Any], form: _Float, scratch: Scratch, *, rows_alike: bool
+) -> Coded | None:
     """Tell floats by whole numbers, if enough of them are any; every bit is proved before."""
     if array.size < _LEAST_VALUES or array.nbytes > MAX_RAW_BYTES:
         return None
@@ -166,17 +198,17 @@ def _decimal(array: NDArray[Any], form: _Float, *, rows_alike: bool) -> Coded | 
         decimal = _probed(array, form)
         if decimal is None:
             return None
-        numbers, proved = _numbers(array, form, decimal)
+        numbers, proved = _numbers(array, form, decimal, scratch)
     told = proved.all(axis=0) if array.ndim > 1 else proved
     count = int(np.count_nonzero(told))
     if count * _LEAST_SHARE < told.size:
         return None
     rest = b""
     if count < told.size:
-        others = array.view(form.bits)[..., ~told]
-        rest = _shuffled(_folded(others, differences=rows_alike))
         numbers = numbers[..., told]
-    words = _folded(numbers.view(form.bits), differences=rows_alike)
+        others = array.view(form.bits)[..., ~told]
+        rest = _shuffled(_folded(others, scratch, differences=rows_alike))
+    words = _folded(numbers.view(form.bits), scratch, differences=rows_alike)
     top = int(words.max())
     decimal.width = next(width for width in _UNSIGNED if top < 1 << 8 * width)
     narrow = _shuffled(words.astype(_UNSIGNED[decimal.width], copy=False))
@@ -202,18 +234,20 @@ def _probed(array: NDArray[Any], form: _Float) -> pb.Decimal | None:
 
 
 def _numbers(
-    array: NDArray[Any], form: _Float, decimal: pb.Decimal
+    array: NDArray[Any], form: _Float, decimal: pb.Decimal, scratch: Scratch
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Give the nearest whole numbers, and where they give back every bit of the value.
 
+    The numbers are in the scratch's array 0.
     Float32 needs no doubles here: numbers up to `exact` are float32 themselves, and a quotient or
     product of two such is rounded to the same float32 whether or not a double lies between.
     """
-    scaled = array * form.powers[decimal.exponent]
-    np.rint(scaled, out=scaled)
-    numbers = scaled.astype(form.integer)
-    fits = np.abs(scaled, out=scaled) <= form.exact
-    back = numbers.astype(array.dtype)
+    back, numbers = scratch.like(array, 1), scratch.like(array, 0).view(form.integer)
+    np.multiply(array, form.powers[decimal.exponent], out=back)
+    np.rint(back, out=back)
+    np.copyto(numbers, back, casting="unsafe")
+    fits = np.abs(back, out=back) <= form.exact
+    np.copyto(back, numbers, casting="unsafe")
     if decimal.product:
         back *= form.factors[decimal.exponent]
     else:

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from forebay._proto import batch_pb2 as pb
 from forebay.errors import JournalCorrupt
 from forebay.model import ValueType
-from forebay.transforms import MAX_RAW_BYTES, Coded, backward, forward
+from forebay.transforms import MAX_RAW_BYTES, Coded, Scratch, backward, forward
 from forebay_fleet import columns
 from forebay_fleet._proto import batch_pb2 as fleet_pb
 from forebay_fleet.errors import DecodingError
@@ -85,7 +85,7 @@ def test_floats_come_back_bit_by_bit_from_both_readers(
     lane: tuple[ValueType, NDArray[Any]],
 ) -> None:
     kind, array = lane
-    coded = forward(array, kind, rows_alike=array.ndim > 1)
+    coded = forward(array, kind, Scratch(), rows_alike=array.ndim > 1)
     column = said(coded, kind)
     assert backward(coded.data, kind, column, array.shape).tobytes() == array.tobytes()
     assert by_the_fleet(coded.data, column, array.shape).tobytes() == array.tobytes()
@@ -96,7 +96,7 @@ def test_damage_is_a_typed_error_or_another_value(
     lane: tuple[ValueType, NDArray[Any]], data: st.DataObject
 ) -> None:
     kind, array = lane
-    coded = forward(array, kind, rows_alike=array.ndim > 1)
+    coded = forward(array, kind, Scratch(), rows_alike=array.ndim > 1)
     column, octets = said(coded, kind), bytearray(coded.data)
     for _ in range(data.draw(st.integers(1, 3))):
         octets[data.draw(st.integers(0, len(octets) - 1))] = data.draw(st.integers(0, 255))
@@ -124,7 +124,7 @@ def walk(kind: ValueType, rows: int = 8, width: int = 500) -> NDArray[Any]:
 def test_rounded_values_are_told_by_two_bytes_at_most(kind: ValueType, dense: bool) -> None:  # noqa: FBT001 - a parameter of the table
     exact = np.round(walk(ValueType.FLOAT64), 2)
     array = (exact if dense else exact.reshape(-1)).astype(kind.dtype)
-    coded = forward(array, kind, rows_alike=dense)
+    coded = forward(array, kind, Scratch(), rows_alike=dense)
     assert coded.transform == pb.DECIMAL
     assert coded.decimal == pb.Decimal(exponent=2, product=False, width=2)
     assert len(coded.data) == 2 * array.size + array.shape[-1]
@@ -135,7 +135,7 @@ def test_tenths_that_a_plc_has_multiplied_are_told_by_products(kind: ValueType) 
     tenth = kind.dtype.type(0.1)
     array = np.round(walk(ValueType.FLOAT64) * 10).astype(kind.dtype) * tenth
     assert not np.array_equal(array, np.round(array.astype(np.float64), 1).astype(kind.dtype))
-    coded = forward(array, kind, rows_alike=True)
+    coded = forward(array, kind, Scratch(), rows_alike=True)
     assert coded.decimal == pb.Decimal(exponent=1, product=True, width=2)
 
 
@@ -144,7 +144,7 @@ def test_columns_of_full_precision_beside_rounded_ones_keep_their_bits(kind: Val
     array = walk(kind)
     array[:, ::2] = np.round(walk(ValueType.FLOAT64)[:, ::2], 2)
     array[3, 4], array[3, 6] = -0.0, np.nan
-    coded = forward(array, kind, rows_alike=True)
+    coded = forward(array, kind, Scratch(), rows_alike=True)
     assert coded.transform == pb.DECIMAL
     told = np.frombuffer(coded.data, np.uint8, array.shape[1])
     odd = [4, 6, *range(1, array.shape[1], 2)]
@@ -155,7 +155,7 @@ def test_columns_of_full_precision_beside_rounded_ones_keep_their_bits(kind: Val
 
 @pytest.mark.parametrize("kind", FLOATS)
 def test_values_of_full_precision_differ_by_their_bits(kind: ValueType) -> None:
-    coded = forward(walk(kind), kind, rows_alike=True)
+    coded = forward(walk(kind), kind, Scratch(), rows_alike=True)
     assert (coded.transform, coded.decimal) == (pb.DELTA, None)
 
 
@@ -168,4 +168,4 @@ def test_a_column_may_not_unpack_to_more_than_a_batch() -> None:
     with pytest.raises(DecodingError, match="limit"):
         by_the_fleet(data, column, (count, 1))
     largest = np.full((MAX_RAW_BYTES // 8 + 1, 1), 0.5)
-    assert forward(largest, ValueType.FLOAT64, rows_alike=True).transform == pb.DELTA
+    assert forward(largest, ValueType.FLOAT64, Scratch(), rows_alike=True).transform == pb.DELTA
