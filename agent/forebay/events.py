@@ -89,6 +89,13 @@ SEGMENT_SEALED = Event(
 SEGMENT_DROPPED = Event(
     "segment_dropped", "info", "Segments removed by retention.", "segments_dropped", ("stream",)
 )
+SEGMENT_THINNED = Event(
+    "segment_thinned",
+    "info",
+    "Segments that kept few samples a bucket, for want of space.",
+    "segments_thinned",
+    ("stream",),
+)
 DATA_LOST = Event(
     "data_lost", "error", "Gaps written for data that is not there.", "gaps", ("cause",)
 )

@@ -48,6 +48,8 @@ class Segment:
         self.path, self.header, self.summary = path, header, summary
         self.rows: NDArray[Any] = np.empty(0, INDEX)
         """The growing index of the segment being written; past the count nothing is durable."""
+        self.replaced = False
+        """Whether a thinner copy has taken its place."""
 
     @property
     def stream(self) -> Stream:
@@ -197,7 +199,7 @@ class Catalog:
 
     def replace(self, segment: Segment, thinner: Segment) -> None:
         """Let `thinner`, which holds the same positions, take the place of `segment`."""
-        stream = segment.stream
+        stream, segment.replaced = segment.stream, True
         self._segments[stream] = tuple(
             thinner if s is segment else s for s in self._segments[stream]
         )
@@ -256,6 +258,10 @@ class Catalog:
             return sum(n for place, n in there.items() if place > after[1:])
 
         return view, damaged
+
+    def damaged_between(self, after: Position, last: Position) -> bool:
+        """Whether any record behind `after` up to `last` is known to be damaged."""
+        return any(after[1:] < place <= last[1:] for place in self._damaged[after.stream])
 
     def damaged_samples(self, after: Position) -> int:
         """Count the samples of damaged batches behind `after`."""

@@ -1,25 +1,34 @@
 """Cursors: how far each consumer is, kept in one readable file a consumer.
 
-Owns `cursors/NAME.json`. A cursor is a hint, since the destination is the authority on resume: a
-file that is missing or damaged means a start at the beginning, and what is no longer on disk then
-counts as gapped. Only consumers that somebody asked for in this run matter to retention; the files
-of all others stay as they are.
+Owns the places and how they move. A cursor is a hint, since the destination is the authority on
+resume: a file that is missing or damaged means a start at the beginning, and what is no longer on
+disk then counts as gapped. Only consumers that somebody asked for in this run matter to retention;
+the files of all others stay as they are.
 """
 
 from __future__ import annotations
 
-import json
+import errno
 import re
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forebay.journal import ledger
+from forebay.journal.cursor_file import (
+    FILE_BYTES_MAX,
+    Remembered,
+    Witness,
+    file_text,
+    intact,
+    parse,
+)
+from forebay.journal.given import Run, Runs, behind, bounded, joined, touches
 from forebay.journal.ledger import Place
-from forebay.journal.record import crc32c
 from forebay.model import Position, Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -28,8 +37,10 @@ if TYPE_CHECKING:
     from forebay.journal.catalog import Catalog, IndexCache, Segment, View
     from forebay.journal.ledger import Account
 
-FILE_BYTES_MAX = 1 << 20
-_FORMAT = 1
+__all__ = ["FILE_BYTES_MAX", "Cursor", "CursorStore", "Witness", "intact"]
+
+TRAIL_MOST = 32
+"""Earlier places that a cursor remembers; the older, the fewer."""
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
 
 
@@ -41,58 +52,101 @@ class Unsaved(NamedTuple):
     changes: int
 
 
-class Witness(NamedTuple):
-    """The destination's own words: the hash chain that it had at a position.
+@dataclass(slots=True)
+class _Standing:
+    """Where a consumer stands in one stream.
 
-    `incarnation` is that of the destination: another one has another history.
+    `place` is its account; `target` is how far it really is, to be settled; `durable` what the file
+    says. `rewound` is where it has to go back to first, None for nowhere.
     """
 
-    position: Position
-    chain: bytes
-    incarnation: str
+    place: Place
+    target: Position
+    durable: Position
+    rejected: dict[tuple[int, int], int]
+    witness: Witness | None
+    given: Runs
+    trail: list[Place]
+    rewound: Position | None = None
+
+    @property
+    def lowest(self) -> Position:
+        """The position whose account holds, or will when it is settled."""
+        return self.place.position if self.rewound is None else self.rewound
 
 
 class Cursor:
     """One consumer's place in each stream.
 
-    `get`, `advance` and `reject` may be called from any thread and never touch the disk.
+    All but what takes a catalog may be called from any thread and never touches the disk.
     """
 
-    def __init__(
-        self,
-        name: str,
-        places: dict[Stream, Place],
-        rejected: dict[Stream, dict[tuple[int, int], int]],
-        witnesses: dict[Stream, Witness],
-    ) -> None:
-        """Start at `places`; `rejected` is what is refused ahead of them.
+    def __init__(self, name: str, known: dict[Stream, Remembered]) -> None:
+        """Start at what is `known` of each stream.
 
         The first save writes it in any case, so that retention knows this consumer from then on.
         """
         self.name = name
         self._lock = threading.Lock()
-        self._places = places
-        self._targets = {stream: place.position for stream, place in places.items()}
-        self._durable = dict(self._targets)
-        self._rejected = rejected
-        self._witnesses = witnesses
+        self._streams = {
+            stream: _Standing(
+                place=was.place,
+                target=was.place.position,
+                durable=was.place.position,
+                rejected=dict(was.rejected),
+                witness=was.witness,
+                given=was.given,
+                trail=list(was.trail),
+            )
+            for stream, was in known.items()
+        }
         self._changes, self._saved = 1, 0
 
     def arrive(self, catalog: Catalog) -> None:
         """Come, before anybody else has this cursor: what is no longer on disk is gapped."""
-        for stream in Stream:
-            self._places[stream] = ledger.arrived(catalog.view(stream), self._places[stream])
+        for stream, mine in self._streams.items():
+            mine.place = ledger.arrived(catalog.view(stream), mine.place)
 
     def get(self, stream: Stream) -> Position:
         """Give the last position that the consumer is done with; `(stream, 0, 0)` for none."""
-        return self._targets[stream]
+        return self._streams[stream].target
 
     def advance(self, position: Position) -> None:
         """Note that the consumer is done with everything up to `position`; never goes back."""
+        mine = self._streams[position.stream]
         with self._lock:
-            if position > self._targets[position.stream]:
-                self._targets[position.stream] = position
+            if position > mine.target:
+                mine.target = position
                 self._changes += 1
+
+    def rewind(self, position: Position) -> None:
+        """Go back to `position`: the destination has lost what it had behind it.
+
+        What is still on disk there is pending again, and held until it is delivered again; what is
+        gone is gapped. The account follows within a second.
+        """
+        mine = self._streams[position.stream]
+        with self._lock:
+            if position < mine.target:
+                lowest = mine.lowest
+                mine.rewound = position if position < lowest else mine.rewound
+                mine.target, mine.given = position, ()
+                mine.durable = min(mine.durable, position)
+                self._changes += 1
+
+    def begin(
+        self, stream: Stream, position: Position, islands: Iterable[tuple[Position, Position]] = ()
+    ) -> None:
+        """Note that a session starts: the destination has everything up to `position`.
+
+        And, beyond it, the `islands` (first and last position). What it was given besides never
+        came there, and may be thinned again.
+        """
+        mine = self._streams[stream]
+        kept = bounded(tuple(Run(first[1:], last[1:]) for first, last in islands))
+        with self._lock:
+            mine.given = behind(kept, position[1:])
+            self._changes += 1
 
     def reject(self, position: Position, samples: int) -> None:
         """Note that the destination refused the record at `position` for good.
@@ -100,15 +154,15 @@ class Cursor:
         Its `samples` count as quarantined, once, when the cursor passes it. Only for records that
         are sent and not yet acknowledged, which bounds how many are kept.
         """
-        place = (position.epoch, position.seq)
+        mine = self._streams[position.stream]
         with self._lock:
-            if position > self._places[position.stream].position:
-                self._rejected[position.stream].setdefault(place, samples)
+            if position > mine.lowest:
+                mine.rejected.setdefault((position.epoch, position.seq), samples)
                 self._changes += 1
 
     def witness(self, stream: Stream) -> Witness | None:
         """Give what `testify` was last told of `stream`."""
-        return self._witnesses.get(stream)
+        return self._streams[stream].witness
 
     def testify(self, position: Position, chain: bytes, incarnation: str) -> None:
         """Note that the destination has the hash chain `chain` at `position`.
@@ -116,20 +170,63 @@ class Cursor:
         A later session tells by it whether this is still the journal that the destination knows.
         """
         with self._lock:
-            self._witnesses[position.stream] = Witness(position, chain, incarnation)
+            self._streams[position.stream].witness = Witness(position, chain, incarnation)
             self._changes += 1
 
+    def holds(self, segment: Segment) -> bool:
+        """Whether records of `segment` may have been given since the session began."""
+        given = self._streams[segment.stream].given
+        return touches(given, segment.first[1:], segment.last[1:])
+
+    def mark(self, segment: Segment, before: Segment | None) -> None:
+        """Note that records of `segment`, whose elder is `before`, are about to be given."""
+        mine = self._streams[segment.stream]
+        run = Run(segment.first[1:], segment.last[1:])
+        elder = None if before is None else Run(before.first[1:], before.last[1:])
+        with self._lock:
+            mine.given = joined(behind(mine.given, mine.durable[1:]), run, elder)
+            self._changes += 1
+
+    def may_thin(self, segment: Segment) -> bool:
+        """Whether this consumer has passed the segment for good, or has got nothing of it."""
+        mine = self._streams[segment.stream]
+        with self._lock:
+            if mine.rewound is not None:
+                return False
+            if mine.durable >= segment.last:
+                return True
+            fresh = max(mine.target, mine.durable) < segment.first
+            return fresh and not touches(mine.given, segment.first[1:], segment.last[1:])
+
+    def passed(self, stream: Stream) -> Position:
+        """Give the position that is on disk: what lies behind it may be asked for again."""
+        return self._streams[stream].durable
+
+    def rewinding(self, stream: Stream) -> bool:
+        """Whether `rewind` is still to be settled."""
+        return self._streams[stream].rewound is not None
+
     def settle(
-        self, stream: Stream, catalog: Catalog, cache: IndexCache, *, blind: bool = False
+        self,
+        stream: Stream,
+        catalog: Catalog,
+        cache: IndexCache,
+        *,
+        blind: bool = False,
+        back: bool = False,
     ) -> Segment | None:
         """Bring the account up to the position, if that needs no disk.
 
         Else give the segment whose index it needs; `blind` goes without, as if the position were
-        at that segment's beginning.
+        at that segment's beginning. `back` also goes back where `rewind` asked for it: retention
+        must not drop anything meanwhile.
         """
+        mine = self._streams[stream]
         with self._lock:
-            place, target = self._places[stream], self._targets[stream]
-            if place.position == target:
+            if mine.rewound is not None and not back:
+                return None
+            target = mine.target if mine.rewound is None else mine.rewound
+            if mine.place.position == target:
                 return None
             view, damaged = catalog.picture(stream)
             segment = view.find(target)
@@ -138,19 +235,35 @@ class Cursor:
                 rows = cache.peek(segment)
                 if rows is None and not blind:
                     return segment
-            moved = ledger.move(view, place, target, rows, damaged)
-            self._places[stream] = self._quarantine(moved, view)
+            if mine.rewound is None:
+                moved = ledger.move(view, mine.place, target, rows, damaged)
+                self._advanced(mine, _quarantined(mine, moved, view), view)
+            else:
+                mine.trail = [place for place in mine.trail if place.position <= target]
+                base = mine.trail[-1] if mine.trail else _nowhere(stream)
+                mine.place = ledger.rewound(view, mine.place, target, base, rows, damaged)
+                mine.rewound = None
             return None
 
-    def passed(self, stream: Stream) -> Position:
-        """Give the position that is on disk: what lies behind it may be asked for again."""
-        return self._durable[stream]
+    def _advanced(self, mine: _Standing, moved: Place, view: View) -> None:
+        """Take a new place, and remember the one before where a segment or a loss begins."""
+        was = mine.place
+        mine.place = moved
+        losses = (was.gapped, was.quarantined, was.lost)
+        same = (moved.gapped, moved.quarantined, moved.lost) == losses and view.find(
+            was.position
+        ) is view.find(moved.position)
+        if not same and was.counted_to == was.position and was.position.epoch:
+            mine.trail.append(was)
+            if len(mine.trail) > TRAIL_MOST:
+                half = TRAIL_MOST // 2
+                mine.trail = [*mine.trail[:half:2], *mine.trail[half:]]
 
     def account(self, stream: Stream, catalog: Catalog, cache: IndexCache) -> Account:
         """Give the account of `stream`, as of the last place that could be settled."""
         self.settle(stream, catalog, cache)
         with self._lock:  # retention drops silently only what lies before the place of this moment
-            place = self._places[stream]
+            place = self._streams[stream].place
             view, damaged = catalog.picture(stream)
         return ledger.account(view, place, damaged)
 
@@ -159,105 +272,43 @@ class Cursor:
         with self._lock:
             if self._changes == self._saved:
                 return None
-            settled = {stream: place.position for stream, place in self._places.items()}
-            streams = {
-                stream.value: _to_json(
-                    self._places[stream], self._rejected[stream], self._witnesses.get(stream)
-                )
-                for stream in Stream
-                if self._places[stream].counted_to.epoch
-                or self._rejected[stream]
-                or stream in self._witnesses
-            }
-            changes = self._changes if settled == self._targets else self._saved
-        return Unsaved(_file_text(streams), settled, changes)
+            settled = {stream: mine.place.position for stream, mine in self._streams.items()}
+            targets = {stream: mine.target for stream, mine in self._streams.items()}
+            content = file_text(
+                {
+                    stream: Remembered(
+                        mine.place, mine.rejected, mine.witness, mine.given, mine.trail
+                    )
+                    for stream, mine in self._streams.items()
+                }
+            )
+            changes = self._changes if settled == targets else self._saved
+        return Unsaved(content, settled, changes)
 
     def saved(self, what: Unsaved) -> None:
         """Note that `what` is on disk."""
-        self._durable, self._saved = what.positions, what.changes
-
-    def _quarantine(self, place: Place, view: View) -> Place:
-        """Move what was refused and is now passed from delivered to quarantined.
-
-        What retention took before it was passed is gapped already.
-        """
-        waiting = self._rejected[place.position.stream]
-        passed = [key for key in waiting if key <= place.position[1:]]
-        there = {key for key in passed if view.find(Position(place.position.stream, *key))}
-        refused = {key: waiting.pop(key) for key in passed}
-        samples = sum(samples for key, samples in refused.items() if key in there)
-        return replace(place, quarantined=place.quarantined + samples)
+        with self._lock:
+            for stream, mine in self._streams.items():
+                mine.durable = what.positions[stream]
+                if mine.rewound is not None:
+                    mine.durable = min(mine.durable, mine.rewound)
+            self._saved = what.changes
 
 
-def _to_json(
-    place: Place, rejected: dict[tuple[int, int], int], witness: Witness | None
-) -> dict[str, Any]:
-    told = witness and {
-        "epoch": f"{witness.position.epoch:016x}",
-        "seq": witness.position.seq,
-        "chain": witness.chain.hex(),
-        "incarnation": witness.incarnation,
-    }
-    return {
-        "epoch": f"{place.position.epoch:016x}",
-        "seq": place.position.seq,
-        "reached_samples": place.reached,
-        "gapped_samples": place.gapped,
-        "quarantined_samples": place.quarantined,
-        "lost_samples": place.lost,
-        "edge": place.edge and [f"{place.edge.epoch:016x}", place.edge.seq],
-        "witness": told,
-        "rejected": [[f"{epoch:016x}", seq, n] for (epoch, seq), n in sorted(rejected.items())],
-    }
+def _nowhere(stream: Stream) -> Place:
+    return Place(Position(stream, 0, 0), 0)
 
 
-def _from_json(stream: Stream, data: dict[str, Any]) -> _Remembered:
-    edge = data["edge"]
-    place = Place(
-        position=Position(stream, int(data["epoch"], 16), int(data["seq"])),
-        reached=int(data["reached_samples"]),
-        gapped=int(data["gapped_samples"]),
-        quarantined=int(data["quarantined_samples"]),
-        lost=int(data["lost_samples"]),
-        edge=edge and Position(stream, int(edge[0], 16), int(edge[1])),
-    )
-    rejected = {(int(epoch, 16), int(seq)): int(n) for epoch, seq, n in data["rejected"]}
-    told = data["witness"]
-    witness = told and Witness(
-        Position(stream, int(told["epoch"], 16), int(told["seq"])),
-        bytes.fromhex(told["chain"]),
-        str(told["incarnation"]),
-    )
-    return _Remembered(place, rejected, witness)
+def _quarantined(mine: _Standing, place: Place, view: View) -> Place:
+    """Move what was refused and is now passed from delivered to quarantined.
 
-
-def _check(streams: dict[str, Any]) -> str:
-    """Give the CRC32C of the content, whatever its white space."""
-    return f"{crc32c(json.dumps(streams, sort_keys=True).encode()):08x}"
-
-
-def _file_text(streams: dict[str, Any]) -> bytes:
-    text = {"format": _FORMAT, "crc32c": _check(streams), "streams": streams}
-    return (json.dumps(text, indent=2) + "\n").encode()
-
-
-def intact(data: bytes) -> bool:
-    """Whether `data` is a cursor file, byte for byte as a save leaves it."""
-    try:
-        streams = json.loads(data)["streams"]
-        for stream, values in streams.items():
-            _from_json(Stream(stream), values)
-        return _file_text(streams) == data
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return False
-
-
-class _Remembered(NamedTuple):
-    """What a file says of one stream."""
-
-    place: Place
-    rejected: dict[tuple[int, int], int]
-    witness: Witness | None
+    What retention took before it was passed is gapped already.
+    """
+    passed = [key for key in mine.rejected if key <= place.position[1:]]
+    there = {key for key in passed if view.find(Position(place.position.stream, *key))}
+    refused = {key: mine.rejected.pop(key) for key in passed}
+    samples = sum(samples for key, samples in refused.items() if key in there)
+    return replace(place, quarantined=place.quarantined + samples)
 
 
 class CursorStore:
@@ -271,7 +322,8 @@ class CursorStore:
         self._remembered: dict[str, Cursor] = {}
         self._saving = threading.Lock()
         self.coming = threading.Lock()
-        """Held while a consumer comes, and while retention settles what no consumer can get."""
+        """Held while a consumer comes, goes back or begins a segment, and while retention settles
+        what no consumer can get any more, or not as it was."""
 
     def load(self) -> tuple[str, ...]:
         """Read all cursor files, for the consumers that come.
@@ -305,7 +357,8 @@ class CursorStore:
                 msg = f"{name!r} cannot name a cursor: letters, digits, `_`, `.`, `-`, at most 64"
                 raise ValueError(msg)
             with self.coming:
-                cursor = self._remembered.pop(name, None) or _fresh(name)
+                fresh = Cursor(name, {stream: Remembered(_nowhere(stream)) for stream in Stream})
+                cursor = self._remembered.pop(name, fresh)
                 cursor.arrive(self._catalog)
                 self._cursors = self._cursors | {name: cursor}
         return cursor
@@ -314,13 +367,49 @@ class CursorStore:
         """Give the cursors of all consumers that have come in this run."""
         return tuple(self._cursors.values())
 
+    def begin(self, cursor: Cursor, segment: Segment) -> bool:
+        """Note for good that records of `segment` are about to be given to a consumer.
+
+        False if it has gone: then there is another one in its place, or a gap. Blocks once a
+        segment. OSError if the disk refuses.
+        """
+        if cursor.holds(segment) and not segment.replaced:
+            return True  # nothing takes its place from now on
+        with self.coming:
+            segments = self._catalog.segments(segment.stream)
+            if segment.replaced or segment not in segments:
+                return False
+            number = segments.index(segment)
+            cursor.mark(segment, segments[number - 1] if number else None)
+        try:
+            self.save()
+        except OSError as error:
+            if error.errno != errno.ENOSPC:  # without room the mark holds for this run only
+                raise
+        return True
+
+    def may_thin(self, segment: Segment) -> bool:
+        """Whether no consumer, come or still to come, has got a part of the segment.
+
+        What holds is lost with `coming`.
+        """
+        known = (*self._cursors.values(), *tuple(self._remembered.values()))
+        return all(cursor.may_thin(segment) for cursor in known)
+
     def settle(self) -> None:
         """Bring every account up to its position. Blocks: may read indexes."""
         for cursor in self.all():
             for stream in Stream:
-                while segment := cursor.settle(stream, self._catalog, self._cache):
-                    if self._index(segment) is None:
-                        cursor.settle(stream, self._catalog, self._cache, blind=True)
+                if cursor.rewinding(stream):
+                    with self.coming:
+                        self._settle(cursor, stream, back=True)
+                self._settle(cursor, stream)
+
+    def _settle(self, cursor: Cursor, stream: Stream, *, back: bool = False) -> None:
+        parts = (stream, self._catalog, self._cache)
+        while segment := cursor.settle(*parts, back=back):
+            if self._index(segment) is None:
+                cursor.settle(*parts, blind=True, back=back)
 
     def save(self) -> None:
         """Settle, and make every changed cursor durable. Blocks. OSError if the disk refuses."""
@@ -343,29 +432,18 @@ class CursorStore:
     def _read(self, name: str) -> tuple[Cursor, bool]:
         """Read one file; a damaged one gives a cursor at the beginning and False."""
         found, whole = self._parse(name)
-        places = {stream: Place(Position(stream, 0, 0), 0) for stream in Stream}
-        for stream, known in found.items():
+        known = {stream: Remembered(_nowhere(stream)) for stream in Stream}
+        for stream, was in found.items():
             view = self._catalog.view(stream)
-            segment = view.find(known.place.position)
+            segment = view.find(was.place.position)
             rows = None if segment is None else self._index(segment)
-            places[stream] = ledger.settled(view, known.place, rows)
-        rejected = {stream: found[stream].rejected if stream in found else {} for stream in Stream}
-        witnesses = {stream: known.witness for stream, known in found.items() if known.witness}
-        return Cursor(name, places, rejected, witnesses), whole
+            known[stream] = replace(was, place=ledger.settled(view, was.place, rows))
+        return Cursor(name, known), whole
 
-    def _parse(self, name: str) -> tuple[dict[Stream, _Remembered], bool]:
+    def _parse(self, name: str) -> tuple[dict[Stream, Remembered], bool]:
         """Read one file's content; nothing and False if it is damaged."""
         try:
             data = self._disk.read_bytes(self._directory / f"{name}.json", FILE_BYTES_MAX)
-            text = json.loads(data)
-            streams = text["streams"]
-            found = {Stream(s): _from_json(Stream(s), values) for s, values in streams.items()}
-            whole = (text["format"], text["crc32c"]) == (_FORMAT, _check(streams))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            found, whole = {}, False
-        return (found, True) if whole else ({}, False)
-
-
-def _fresh(name: str) -> Cursor:
-    places = {stream: Place(Position(stream, 0, 0), 0) for stream in Stream}
-    return Cursor(name, places, {stream: {} for stream in Stream}, {})
+            return parse(data), True
+        except (OSError, ValueError):
+            return {}, False

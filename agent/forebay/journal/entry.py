@@ -5,7 +5,9 @@ Owns the words that callers and the writer share. Must not know files or threads
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from forebay.columnar import decode_gap, encode_gap
@@ -13,6 +15,8 @@ from forebay.journal.record import MAX_PAYLOAD_BYTES
 from forebay.model import Gap, RecordKind, Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from forebay.model import GapCause
 
 
@@ -43,18 +47,44 @@ class Entry:
             decode_gap(self.payload)
 
 
+class Overflow(StrEnum):
+    """What a stream does when its part of the disk is full of what is not delivered.
+
+    `THIN`: old data keeps few samples a bucket, and in the end the oldest goes. `DROP_OLDEST`: the
+    oldest goes. `DROP_NEWEST`: what comes is refused, and its producer accounts for it. `BLOCK`:
+    what comes is refused and its producer waits.
+    """
+
+    THIN = "thin"
+    DROP_OLDEST = "drop_oldest"
+    DROP_NEWEST = "drop_newest"
+    BLOCK = "block"
+
+
+DEFAULT_OVERFLOW: Mapping[Stream, Overflow] = MappingProxyType(
+    {
+        Stream.AUDIT: Overflow.DROP_OLDEST,
+        Stream.EVENTS: Overflow.DROP_OLDEST,
+        Stream.TELEMETRY: Overflow.THIN,
+        Stream.BULK: Overflow.DROP_OLDEST,
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class JournalLimits:
     """How much the journal may hold.
 
     `max_bytes` of disk for all streams (`retention.quotas` shares it out), no segment sealed longer
     than `max_age_s` ago, `segment_bytes` a file, `ring_bytes` of payload waiting for the writer.
+    `overflow` has each stream.
     """
 
     max_bytes: int
     max_age_s: float
     segment_bytes: int
     ring_bytes: int
+    overflow: Mapping[Stream, Overflow] = field(default_factory=lambda: DEFAULT_OVERFLOW)
 
 
 @dataclass(frozen=True, slots=True)

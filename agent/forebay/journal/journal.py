@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from forebay.columnar import decode_schema
@@ -198,18 +199,22 @@ class Journal:
         self._writer.submit(Job(future, new_epoch=reason), bounded=False)
         await future
 
-    async def read(self, after: Position, max_bytes: int) -> list[Record]:
+    async def read(
+        self, after: Position, max_bytes: int, cursor: Cursor | None = None
+    ) -> list[Record]:
         """Give durable records strictly after `after`, in order, over segments and epochs.
 
         About `max_bytes` of payload; at least one record if there is any. A record whose CRC does
-        not hold is not given: a gap in its place is durable before this returns. JournalFailed
-        after a disk error.
+        not hold is not given: a gap in its place is durable before this returns. With the `cursor`
+        of the consumer that gets them, they stay as they are until it has passed them, or until
+        `Cursor.begin` says that they never arrived. JournalFailed after a disk error.
         """
         assert self._loop is not None
+        begin = None if cursor is None else partial(self._cursors.begin, cursor)
         while True:
             try:
                 found = await self._loop.run_in_executor(
-                    self._threads, self._reader.read, after, max_bytes
+                    self._threads, self._reader.read, after, max_bytes, begin
                 )
             except OSError as error:
                 self._writer.fail(error)
@@ -247,6 +252,10 @@ class Journal:
     def heads(self) -> tuple[Head, ...]:
         """Give one head for each stream and epoch present, oldest first within a stream."""
         return self._catalog.heads()
+
+    def newest(self, stream: Stream) -> Position:
+        """Give the position of the last durable record; `(stream, 0, 0)` if there is none."""
+        return self._catalog.newest(stream)
 
     def schema(self, schema_id: int) -> Schema:
         """Give a schema that some live segment holds; KeyError if none does."""
@@ -310,6 +319,9 @@ class Journal:
                 for stream in Stream
             },
             max_bytes=retention.quotas(self._limits.max_bytes),
+            thinned_samples=sum(
+                s.summary.thinned for stream in Stream for s in self._catalog.segments(stream)
+            ),
         )
 
     def _open(self) -> Recovered:

@@ -97,9 +97,8 @@ def arrived(view: View, place: Place) -> Place:
     """
     if not view.segments:
         return place
-    header = view.segments[0][0].header
-    before = Position(header.stream, header.epoch, header.first_seq - 1)
-    gone = header.before.counted - place.reached
+    before = _before(view)
+    gone = view.segments[0][0].header.before.counted - place.reached
     if place.counted_to >= before or gone <= 0:
         return place
     return replace(place, reached=place.reached + gone, gapped=place.gapped + gone, edge=before)
@@ -226,14 +225,62 @@ def move(
     lost.
     """
     reached, passed = at(view, target, rows)
-    reached = max(place.reached, reached)
-    moved = replace(place, position=target, reached=reached, passed=passed)
+    moved = replace(place, position=target, reached=max(place.reached, reached), passed=passed)
+    if view.segments and target < _before(view):
+        moved = _overtaken(view, moved)
+    reached = moved.reached
     before, behind = remaining(view, place, damaged), remaining(view, moved, damaged)
     read, thinned = before.samples - behind.samples, before.thinned - behind.thinned
     hole = max(0, reached - place.reached - read - thinned)
     told = max(0, named(view, place, damaged) - named(view, moved, damaged))
     gapped = min(hole, told)
     return replace(moved, gapped=place.gapped + thinned + gapped, lost=place.lost + hole - gapped)
+
+
+def rewound(
+    view: View,
+    place: Place,
+    target: Position,
+    base: Place,
+    rows: NDArray[Any] | None,
+    damaged: Damaged,
+) -> Place:
+    """Go back to `target`: the destination has lost what it had behind it.
+
+    What is on disk there was delivered and is so no more; what was gapped, lost or quarantined on
+    the way is so no more either, as far as `base`, the latest place up to `target` that is
+    remembered, shows that it came after that. What is gone, between `base` and the oldest record,
+    is gapped.
+    """
+    if not view.segments or target < _before(view):
+        return arrived(view, replace(base, position=target, passed=NOTHING, edge=None))
+    reached, passed = at(view, target, rows)
+    back = Place(target, reached, passed=passed)
+    far, near = remaining(view, back, damaged), remaining(view, place, damaged)
+    read, thinned = far.samples - near.samples, far.thinned - near.thinned
+    hole = max(0, place.reached - reached - read - thinned)
+    told = min(hole, max(0, named(view, back, damaged) - named(view, place, damaged)))
+    return replace(
+        back,
+        gapped=place.gapped - min(place.gapped - base.gapped, thinned + told),
+        quarantined=base.quarantined,
+        lost=place.lost - min(place.lost - base.lost, hole - told),
+    )
+
+
+def _before(view: View) -> Position:
+    """Give the position before the first record that may be on disk."""
+    header = view.segments[0][0].header
+    return Position(header.stream, header.epoch, header.first_seq - 1)
+
+
+def _overtaken(view: View, place: Place) -> Place:
+    """Give a place that retention has passed: `reached` holds before the oldest segment left."""
+    edge = _before(view)
+    if place.counted_to >= edge:
+        return place
+    counted = view.segments[0][0].header.before.counted
+    return replace(place, reached=max(place.reached, counted), edge=edge)
 
 
 def settled(view: View, place: Place, rows: NDArray[Any] | None) -> Place:

@@ -1,4 +1,4 @@
-"""Which segments must go, and why: shares of the disk, and age.
+"""Which segments must go or get thinner, and why: shares of the disk, and age.
 
 Owns the rule. Pure. Must not know files, cursors or gaps.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from forebay.journal.entry import Overflow
+from forebay.journal.thinning import LEVELS_S
 from forebay.model import GapCause, Stream
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ QUARANTINE_SHARE = 0.05
 SEGMENTS_MOST = 8_192
 """Segments of one stream: each start of the agent begins one, and a start looks at all of them."""
 
+_THIN_FROM = 0.9
+_NEWEST, _NEWEST_LEAST = 0.1, 2
+_KEEPING = frozenset({Overflow.DROP_NEWEST, Overflow.BLOCK})
 _SEGMENTS_PER_POOL_LEAST = 8
 _SEGMENT_BYTES_LEAST = 4096
 
@@ -39,7 +44,9 @@ class Held:
     """One segment as retention sees it. `number` is its place in its stream, oldest first.
 
     `sealed_ns` is the wall time of sealing, 0 while it is written; `synced` says whether the clock
-    that told it was disciplined. `file_bytes` is what it takes on disk.
+    that told it was disciplined. `file_bytes` is what it takes on disk. `level_s` is the bucket to
+    which it was thinned, or was tried to be in vain. `passed`: all consumers have passed it.
+    `begun`: some consumer has been given a part that it has not passed.
     """
 
     stream: Stream
@@ -47,6 +54,9 @@ class Held:
     file_bytes: int
     sealed_ns: int
     synced: bool = True
+    level_s: int = 0
+    passed: bool = False
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,26 +87,96 @@ def plan(
     what is not sealed always stay. Age counts from the wall time of sealing, not from source times:
     a device with a wrong clock must not make its own readings look old. `now_ns` is what `AgeClock`
     believes, None while it believes nothing.
+
+    Where a stream is thinned, what all consumers have passed goes before anything is thinned. What
+    a stream has not delivered that drops its newest, or blocks, goes by age only.
     """
     drops: list[Drop] = []
     oldest_ns = 0 if now_ns is None else now_ns - round(limits.max_age_s * 1e9)
     for pool, share in POOLS:
         streams = [held[stream] for stream in Stream if stream in pool and held.get(stream)]
         used = sum(h.file_bytes for segments in streams for h in segments)
-        room = int(limits.max_bytes * share) - sum(
-            segment_bytes(limits, segments[0].stream) for segments in streams
-        )
+        room = _room(streams, limits, share)
+        early = round(room * _THIN_FROM) if _thins(streams, limits) else room
         aged_ns = {h: at_ns for segments in streams for h, at_ns in _known(segments)}
         for candidate in _oldest_first(streams):
             aged = aged_ns.get(candidate, oldest_ns) < oldest_ns
             many = candidate.number < len(held[candidate.stream]) - SEGMENTS_MOST
-            if not aged and not many and used <= room:
-                continue  # nor is anything younger of its stream aged
+            over = used > (early if candidate.passed else room)
+            kept = limits.overflow[candidate.stream] in _KEEPING and not candidate.passed
+            if not aged and not many and (kept or not over):
+                continue  # nor does anything younger of its stream go
             drops.append(
                 Drop(candidate, GapCause.RETENTION_AGE if aged else GapCause.RETENTION_BYTES)
             )
             used -= candidate.file_bytes
     return tuple(drops)
+
+
+def thinnable(
+    held: Mapping[Stream, Sequence[Held]], limits: JournalLimits
+) -> tuple[Held, int] | None:
+    """Give the segment to thin next, and the bucket in seconds; None while there is room.
+
+    That is once a pool is filled to nine tenths. The fullest resolution goes first, and of that the
+    oldest: so it sinks evenly, and the newest tenth of a pool keeps all of it. What all consumers
+    have passed is not worth it, and what one of them has begun must not change.
+    """
+    for pool, share in POOLS:
+        streams = [held[stream] for stream in Stream if stream in pool and held.get(stream)]
+        used = sum(h.file_bytes for segments in streams for h in segments)
+        if used <= round(_room(streams, limits, share) * _THIN_FROM):
+            continue
+        newest = {h for segments in streams for h in _newest(segments, limits, share)}
+        due = [
+            candidate
+            for candidate in _oldest_first(streams)
+            if limits.overflow[candidate.stream] is Overflow.THIN
+            and candidate.level_s < LEVELS_S[-1]
+            and not (candidate.passed or candidate.begun or candidate in newest)
+        ]
+        if due:
+            candidate = min(due, key=lambda h: h.level_s)  # the first of them is the oldest
+            return candidate, next(level for level in LEVELS_S if level > candidate.level_s)
+    return None
+
+
+def full(held: Mapping[Stream, Sequence[Held]], limits: JournalLimits) -> frozenset[Stream]:
+    """Give the streams that take no more, because they keep what they have until it is delivered.
+
+    Such a stream gets the whole of its pool, or half of one that it shares.
+    """
+    found = set()
+    for pool, share in POOLS:
+        budget = int(limits.max_bytes * share) // len(pool)
+        for stream in pool:
+            if limits.overflow[stream] in _KEEPING:
+                kept = sum(h.file_bytes for h in held.get(stream, ()) if not h.passed)
+                if kept + segment_bytes(limits, stream) > budget:
+                    found.add(stream)
+    return frozenset(found)
+
+
+def _room(streams: Sequence[Sequence[Held]], limits: JournalLimits, share: float) -> int:
+    """Give what a pool may hold so that one more segment of each of its streams fits."""
+    return int(limits.max_bytes * share) - sum(
+        segment_bytes(limits, segments[0].stream) for segments in streams
+    )
+
+
+def _thins(streams: Sequence[Sequence[Held]], limits: JournalLimits) -> bool:
+    return any(limits.overflow[of[0].stream] is Overflow.THIN for of in streams)
+
+
+def _newest(segments: Sequence[Held], limits: JournalLimits, share: float) -> Sequence[Held]:
+    """Give the newest tenth of a pool, at least the two newest segments of a stream."""
+    kept, count = 0, 0
+    for held in reversed(segments):
+        kept += held.file_bytes
+        if count >= _NEWEST_LEAST and kept > limits.max_bytes * share * _NEWEST:
+            break
+        count += 1
+    return segments[len(segments) - count :]
 
 
 def relief(held: Mapping[Stream, Sequence[Held]], need_bytes: int) -> tuple[Drop, ...]:

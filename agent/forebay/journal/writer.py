@@ -10,28 +10,28 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
-from forebay.errors import JournalFailed, JournalFull
-from forebay.events import DATA_LOST, EPOCH_BEGUN, SEGMENT_DROPPED, SEGMENT_SEALED
+from forebay.errors import JournalFailed, JournalFull, StreamFull
+from forebay.events import DATA_LOST, EPOCH_BEGUN, SEGMENT_SEALED
 from forebay.journal import retention
-from forebay.journal.age import AgeClock
 from forebay.journal.appender import Appender
-from forebay.journal.entry import Damage, gap_entry
-from forebay.model import Gap, GapCause, Position, Stream
+from forebay.journal.entry import Damage, Overflow, gap_entry
+from forebay.journal.retainer import Retainer, lost
+from forebay.model import GapCause, Position, RecordKind, Stream
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from forebay.events import Event
     from forebay.interfaces import Seams
     from forebay.journal.appender import End
-    from forebay.journal.catalog import Catalog, IndexCache, Segment
+    from forebay.journal.catalog import Catalog, IndexCache
     from forebay.journal.cursor import CursorStore
     from forebay.journal.entry import Entry, JournalLimits
     from forebay.journal.epochs import Epochs
+    from forebay.journal.rewrite import Thinned
 
 LATENCIES_KEPT = 1024
 """Commits whose duration the statistics look at."""
@@ -81,13 +81,15 @@ class Writer:
     ) -> None:
         """Write under `directory`; `start` says where."""
         self._directory, self._limits = directory, limits
-        self._disk, self._clock, self._age = seams.disk, seams.clock, AgeClock()
+        self._disk, self._clock = seams.disk, seams.clock
         self._catalog, self._cache, self._cursors = parts
         self._told = told
         self._logs: dict[Stream, Appender] = {}
+        self._retainer = Retainer(limits, seams, parts, self._logs, told, self._copied)
         self._epochs: Epochs | None = None
         self._wake = threading.Condition()
         self._jobs: list[Job] = []
+        self._copies: list[Future[Thinned]] = []
         self._retain_due = self._stopping = self._may_retain = False
         self._failure: JournalFailed | None = None
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
@@ -117,6 +119,8 @@ class Writer:
         with self._wake:
             if self._failure is not None:
                 raise self._failure
+            if bounded:
+                self._refuse(job)
             if bounded and self.queued_bytes + job.nbytes > self._limits.ring_bytes:
                 raise JournalFull(
                     f"{self.queued_bytes} bytes wait for the disk, {job.nbytes} more do not fit",
@@ -125,6 +129,24 @@ class Writer:
             self.queued_bytes += job.nbytes
             self._jobs.append(job)
             self._wake.notify()
+
+    def _refuse(self, job: Job) -> None:
+        """Raise JournalFull if a stream that drops nothing is to take more than it has room for."""
+        full = self._retainer.full
+        for stream in {e.stream for e in job.entries if e.kind is RecordKind.BATCH} & full:
+            kind = (
+                StreamFull if self._limits.overflow[stream] is Overflow.DROP_NEWEST else JournalFull
+            )
+            raise kind(
+                f"the {stream.value} stream is full of what is not delivered",
+                hint=f"get the uplinks going, or raise [journal] max_size: {stream.value} drops "
+                "nothing by itself",
+            )
+
+    @property
+    def full(self) -> frozenset[Stream]:
+        """Streams that take no batch at present; see `Overflow`."""
+        return self._retainer.full
 
     def retain(self) -> None:
         """Have retention look at the segments soon, for those that have grown old.
@@ -136,6 +158,11 @@ class Writer:
             self._retain_due = self._may_retain = True
             self._wake.notify()
 
+    def _copied(self, copy: Future[Thinned]) -> None:
+        with self._wake:
+            self._copies.append(copy)
+            self._wake.notify()
+
     def stop(self) -> None:
         """Write what waits, seal, end the thread. Blocks until that is done. Never raises."""
         with self._wake:
@@ -143,6 +170,7 @@ class Writer:
             self._wake.notify()
         if self._thread.ident is not None:
             self._thread.join()
+        self._retainer.stop()
 
     def fail(self, error: BaseException) -> None:
         """Refuse everything from now on: another part met a disk error."""
@@ -158,17 +186,26 @@ class Writer:
         try:
             while True:
                 with self._wake:
-                    while not (self._jobs or self._retain_due or self._stopping or self._failure):
+                    while not (
+                        self._jobs
+                        or self._copies
+                        or self._retain_due
+                        or self._stopping
+                        or self._failure
+                    ):
                         self._wake.wait()
                     if self._failure is not None:
                         return
                     jobs, self._jobs = self._jobs, []
-                    retain, self._retain_due = self._retain_due, False
+                    copies, self._copies = self._copies, []
+                    retain = self._retain_due or bool(copies)
+                    self._retain_due = False
                     stopping = self._stopping and not jobs
                 if stopping:
                     break
                 self._commit(jobs)
                 jobs = []
+                self._adopt(copies)
                 self._retain(retain)
             for log in self._logs.values():
                 log.seal(clean=True)
@@ -235,14 +272,10 @@ class Writer:
             self._cache.drop(segment.path)
         else:
             self._catalog.mark_damaged(position, damage.samples or 0)
-        self._tell_lost(damage.stream, damage.gap(GapCause.CORRUPT))
+        self._told.happened(DATA_LOST, lost(damage.stream, damage.gap(GapCause.CORRUPT)))
 
     def _retain(self, asked: bool) -> None:  # noqa: FBT001 - the only caller says what it read
-        """Drop what retention names, if a segment was sealed or somebody `asked`.
-
-        For each segment: cursors durable, gap durable, then unlink, oldest first. A crash in
-        between leaves a gap whose segment the next start removes.
-        """
+        """Have retention look, if a segment was sealed or somebody `asked`."""
         sealed = [segment for log in self._logs.values() for segment in log.sealed]
         for log in self._logs.values():
             log.sealed.clear()
@@ -251,115 +284,11 @@ class Writer:
             self._told.happened(SEGMENT_SEALED, {"stream": segment.stream.value, "segment": name})
         if not (sealed or asked) or not self._may_retain:
             return
-        held = {
-            stream: [
-                retention.Held(
-                    stream,
-                    number,
-                    s.summary.file_bytes,
-                    s.summary.sealed_ns,
-                    synced=s.summary.synced,
-                )
-                for number, s in enumerate(self._catalog.segments(stream))
-            ]
-            for stream in Stream
-        }
-        before = {stream: self._catalog.segments(stream) for stream in Stream}
-        now_ns = self._age.now_ns(self._clock.read())
-        drops = retention.plan(held, self._limits, now_ns)
-        if not drops:
-            return
-        self._cursors.save()
-        dropping = [(before[d.held.stream][d.held.number], d.cause) for d in drops]
-        with self._cursors.coming:
-            self._account_for(dropping)
-            for segment, _ in dropping:
-                self._catalog.drop(segment)
-        for segment, cause in dropping:
-            self._disk.unlink(segment.path)
-            self._disk.sync_dir(segment.path.parent)
-            self._cache.drop(segment.path)
-            self._told.happened(
-                SEGMENT_DROPPED,
-                {
-                    "stream": segment.stream.value,
-                    "segment": segment.path.name,
-                    "cause": cause.name,
-                },
-            )
+        self._retainer.run()
 
-    def _account_for(self, dropping: Sequence[tuple[Segment, GapCause]]) -> None:
-        """Name by gaps what some consumer has not passed, and make that durable.
-
-        A gap that goes with its segment before everybody has read it is said again.
-        """
-        gaps: dict[Stream, list[Gap]] = {}
-        going = {segment for segment, _ in dropping}
-        for segment, cause in dropping:
-            behind = self._slowest(segment)
-            if behind is not None:
-                again = [named.gap for named in segment.summary.gaps if named.at > behind]
-                gaps.setdefault(segment.stream, []).extend(
-                    [*again, self._undelivered(segment, behind, cause)]
-                )
-        for stream, named in gaps.items():
-            for gap in retention.merged(named):
-                place = (gap.epoch, gap.seq_from, gap.seq_to)
-                if not self._catalog.covered(stream, *place, without=going):
-                    self._logs[stream].append(gap_entry(stream, gap))
-                    self._tell_lost(stream, gap)
-            self._logs[stream].sync()
-        if gaps:
-            self._told.durable(())
-
-    def _slowest(self, segment: Segment) -> int | None:
-        """Give the last seq of the segment that every consumer has passed; None if that is all.
-
-        It is below the segment's first if some consumer has not come so far, or if there is no
-        consumer yet: the first one to come is told what it missed.
-        """
-        places = [cursor.passed(segment.stream) for cursor in self._cursors.all()]
-        slowest = min(places, default=Position(segment.stream, 0, 0))
-        if slowest >= segment.last:
-            return None
-        return slowest.seq if slowest >= segment.first else segment.header.first_seq - 1
-
-    def _undelivered(self, segment: Segment, behind: int, cause: GapCause) -> Gap:
-        """Give the gap for a segment's records behind the seq `behind`.
-
-        It takes over the samples of gap records among them that never had a position.
-        """
-        head, summary = segment.header, segment.summary
-        rows = self._cache.load(segment)
-        rows = rows[rows["step"].astype(np.int64) > behind - head.first_seq]
-        samples = int((rows["samples"] + rows["thinned"]).sum())
-        for row in rows[rows["thinned"] > 0]:
-            seq = head.first_seq + int(row["step"])
-            if self._catalog.is_damaged(Position(head.stream, head.epoch, seq)):
-                samples -= int(row["thinned"])
-        passed = Position(head.stream, head.epoch, behind)
-        damaged = self._catalog.damaged_samples
-        return Gap(
-            cause=cause,
-            time_from_ns=summary.time_min_ns,
-            time_to_ns=summary.time_max_ns,
-            samples=samples - damaged(passed) + damaged(segment.last),
-            epoch=head.epoch,
-            seq_from=behind + 1,
-            seq_to=summary.last_seq,
-        )
-
-    def _tell_lost(self, stream: Stream, gap: Gap) -> None:
-        self._told.happened(
-            DATA_LOST,
-            {
-                "cause": gap.cause.name,
-                "stream": stream.value,
-                "seq_from": gap.seq_from,
-                "seq_to": gap.seq_to,
-                "samples": gap.samples,
-            },
-        )
+    def _adopt(self, copies: Sequence[Future[Thinned]]) -> None:
+        for copy in copies:
+            self._retainer.adopt(copy.result())
 
 
 def _failed(error: BaseException) -> JournalFailed:

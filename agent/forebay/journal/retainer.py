@@ -1,0 +1,254 @@
+"""Retention at work: drops and thins what `retention` names, in an order that a cut survives.
+
+Owns the steps on disk: cursors, gaps, then unlink; the thinner copy, then the swap, then unlink.
+Runs on the writer thread. Must not know queues or futures.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forebay.events import DATA_LOST, SEGMENT_DROPPED, SEGMENT_THINNED
+from forebay.journal import retention
+from forebay.journal.age import AgeClock
+from forebay.journal.appender import FRESH_SUFFIX
+from forebay.journal.entry import gap_entry
+from forebay.journal.rewrite import Thinner
+from forebay.model import Gap, Position, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from forebay.interfaces import Seams
+    from forebay.journal.appender import Appender
+    from forebay.journal.catalog import Catalog, IndexCache, Segment
+    from forebay.journal.cursor import CursorStore
+    from forebay.journal.entry import JournalLimits
+    from forebay.journal.rewrite import Thinned
+    from forebay.journal.writer import Told
+    from forebay.model import GapCause
+
+
+class Retainer:
+    """Retention of all streams."""
+
+    def __init__(
+        self,
+        limits: JournalLimits,
+        seams: Seams,
+        parts: tuple[Catalog, IndexCache, CursorStore],
+        logs: Mapping[Stream, Appender],
+        told: Told,
+        ended: Callable[[Future[Thinned]], None],
+    ) -> None:
+        """Write gaps to `logs`; `ended` is called on another thread when a copy is made."""
+        self._limits, self._disk, self._clock = limits, seams.disk, seams.clock
+        self._catalog, self._cache, self._cursors = parts
+        self._logs, self._told = logs, told
+        self._age = AgeClock()
+        self._thinner = Thinner(seams.disk, ended)
+        self._thinning = False
+        self._tried: dict[Path, int] = {}
+        self.full: frozenset[Stream] = frozenset()
+        """Streams that take no more batches until consumers have passed some."""
+
+    def stop(self) -> None:
+        """End the thread that makes copies. Blocks until then."""
+        self._thinner.stop()
+
+    def run(self) -> None:
+        """Drop what must go, have one segment thinned if that is due, see which streams are full.
+
+        OSError if the disk refuses.
+        """
+        now_ns = self._age.now_ns(self._clock.read())
+        self.drop(retention.plan(self.held(), self._limits, now_ns))
+        held = self.held()
+        self.full = retention.full(held, self._limits)
+        due = None if self._thinning else retention.thinnable(held, self._limits)
+        if due is not None:
+            self._thinning = True
+            candidate, level_s = due
+            self._thinner.begin(self._segment(candidate), level_s)
+
+    def relieve(self, need_bytes: int) -> None:
+        """Drop what a full disk needs to get `need_bytes` back. OSError if the disk refuses."""
+        self.drop(retention.relief(self.held(), need_bytes))
+
+    def held(self) -> dict[Stream, list[retention.Held]]:
+        """Give all segments as retention sees them."""
+        segments = {stream: self._catalog.segments(stream) for stream in Stream}
+        there = {s.path for of in segments.values() for s in of}
+        self._tried = {path: level for path, level in self._tried.items() if path in there}
+        return {
+            stream: [self._held(number, segment) for number, segment in enumerate(of)]
+            for stream, of in segments.items()
+        }
+
+    def _held(self, number: int, segment: Segment) -> retention.Held:
+        summary = segment.summary
+        return retention.Held(
+            segment.stream,
+            number,
+            summary.file_bytes,
+            summary.sealed_ns,
+            synced=summary.synced,
+            level_s=max(segment.header.level_s, self._tried.get(segment.path, 0)),
+            passed=self._slowest(segment) is None,
+            begun=not self._cursors.may_thin(segment),
+        )
+
+    def _segment(self, held: retention.Held) -> Segment:
+        return self._catalog.segments(held.stream)[held.number]
+
+    # --- thinning ---------------------------------------------------------------------------------
+
+    def adopt(self, made: Thinned) -> None:
+        """Let a copy take its segment's place, unless somebody has begun to read that meanwhile.
+
+        A crash in between leaves both, of which the next start takes the copy. OSError if the disk
+        refuses.
+        """
+        self._thinning = False
+        if made.error is not None:
+            raise made.error
+        segment, copy = made.segment, made.copy
+        if copy is None:
+            if not made.full:
+                self._tried[segment.path] = made.level_s
+            return
+        fresh = copy.path.with_name(copy.path.name + FRESH_SUFFIX)
+        with self._cursors.coming:
+            free = self._untouched(segment) and self._cursors.may_thin(segment)
+            if free:
+                self._disk.rename(fresh, copy.path)
+                self._disk.sync_dir(copy.path.parent)
+                self._catalog.replace(segment, copy)
+        self._disk.unlink(segment.path if free else fresh)
+        self._disk.sync_dir(copy.path.parent)
+        if free:
+            self._cache.drop(segment.path)
+            self._told.happened(
+                SEGMENT_THINNED,
+                {
+                    "stream": segment.stream.value,
+                    "segment": copy.path.name,
+                    "bucket_s": made.level_s,
+                    "samples": copy.summary.thinned - segment.summary.thinned,
+                },
+            )
+
+    def _untouched(self, segment: Segment) -> bool:
+        """Whether the segment is still there, and nobody has found damage in it."""
+        there = segment in self._catalog.segments(segment.stream)
+        head = segment.header
+        before = Position(head.stream, head.epoch, head.first_seq - 1)
+        return there and not self._catalog.damaged_between(before, segment.last)
+
+    # --- dropping ---------------------------------------------------------------------------------
+
+    def drop(self, drops: Sequence[retention.Drop]) -> None:
+        """Remove segments, oldest first. OSError if the disk refuses.
+
+        For each segment: cursors durable, gap durable, then unlink. A crash in between leaves a gap
+        whose segment the next start removes.
+        """
+        if not drops:
+            return
+        dropping = [(self._segment(d.held), d.cause) for d in drops]
+        self._cursors.save()
+        with self._cursors.coming:
+            self._account_for(dropping)
+            for segment, _ in dropping:
+                self._catalog.drop(segment)
+        for segment, cause in dropping:
+            self._disk.unlink(segment.path)
+            self._disk.sync_dir(segment.path.parent)
+            self._cache.drop(segment.path)
+            self._told.happened(
+                SEGMENT_DROPPED,
+                {
+                    "stream": segment.stream.value,
+                    "segment": segment.path.name,
+                    "cause": cause.name,
+                },
+            )
+
+    def _account_for(self, dropping: Sequence[tuple[Segment, GapCause]]) -> None:
+        """Name by gaps what some consumer has not passed, and make that durable.
+
+        A gap that goes with its segment before everybody has read it is said again.
+        """
+        gaps: dict[Stream, list[Gap]] = {}
+        going = {segment for segment, _ in dropping}
+        for segment, cause in dropping:
+            behind = self._slowest(segment)
+            if behind is not None:
+                again = [named.gap for named in segment.summary.gaps if named.at > behind]
+                gaps.setdefault(segment.stream, []).extend(
+                    [*again, self._undelivered(segment, behind, cause)]
+                )
+        for stream, named in gaps.items():
+            for gap in retention.merged(named):
+                place = (gap.epoch, gap.seq_from, gap.seq_to)
+                if not self._catalog.covered(stream, *place, without=going):
+                    self._logs[stream].append(gap_entry(stream, gap))
+                    self._tell_lost(stream, gap)
+            self._logs[stream].sync()
+        if gaps:
+            self._told.durable(())
+
+    def _slowest(self, segment: Segment) -> int | None:
+        """Give the last seq of the segment that every consumer has passed; None if that is all.
+
+        It is below the segment's first if some consumer has not come so far, or if there is no
+        consumer yet: the first one to come is told what it missed.
+        """
+        places = [cursor.passed(segment.stream) for cursor in self._cursors.all()]
+        slowest = min(places, default=Position(segment.stream, 0, 0))
+        if slowest >= segment.last:
+            return None
+        return slowest.seq if slowest >= segment.first else segment.header.first_seq - 1
+
+    def _undelivered(self, segment: Segment, behind: int, cause: GapCause) -> Gap:
+        """Give the gap for a segment's records behind the seq `behind`.
+
+        It takes over the samples of gap records among them that never had a position.
+        """
+        head, summary = segment.header, segment.summary
+        rows = self._cache.load(segment)
+        rows = rows[rows["step"].astype(np.int64) > behind - head.first_seq]
+        samples = int((rows["samples"] + rows["thinned"]).sum())
+        for row in rows[rows["thinned"] > 0]:
+            seq = head.first_seq + int(row["step"])
+            if self._catalog.is_damaged(Position(head.stream, head.epoch, seq)):
+                samples -= int(row["thinned"])
+        passed = Position(head.stream, head.epoch, behind)
+        damaged = self._catalog.damaged_samples
+        return Gap(
+            cause=cause,
+            time_from_ns=summary.time_min_ns,
+            time_to_ns=summary.time_max_ns,
+            samples=samples - damaged(passed) + damaged(segment.last),
+            epoch=head.epoch,
+            seq_from=behind + 1,
+            seq_to=summary.last_seq,
+        )
+
+    def _tell_lost(self, stream: Stream, gap: Gap) -> None:
+        self._told.happened(DATA_LOST, lost(stream, gap))
+
+
+def lost(stream: Stream, gap: Gap) -> dict[str, object]:
+    """Give what is told of a gap that names positions."""
+    return {
+        "cause": gap.cause.name,
+        "stream": stream.value,
+        "seq_from": gap.seq_from,
+        "seq_to": gap.seq_to,
+        "samples": gap.samples,
+    }
