@@ -165,6 +165,7 @@ async def _judge(disk: FaultyDisk, oracle: Oracle, *, roomy: bool) -> None:
             _judge_order(records, oracle, stream)
             _judge_holes(records, journal.cursor("cloud").get(stream), roomy=roomy)
             _judge_ledger(journal, records, oracle, stream, roomy=roomy)
+            _judge_damage(records, oracle, stream)
             if roomy:
                 there = {record.position for record in records}
                 missing = [p for p in oracle.seen if p.stream is stream and p not in there]
@@ -194,6 +195,15 @@ def _judge_holes(records: list[Record], cursor: Position, *, roomy: bool) -> Non
         holes = {(position.epoch, seq) for seq in range(first, position.seq)}
         assert holes <= named, f"nobody accounts for {holes - named}"
         last = position
+
+
+def _judge_damage(records: list[Record], oracle: Oracle, stream: Stream) -> None:
+    """Nothing rots here: what anybody has ever read is not said to be damaged."""
+    gaps = [decode_gap(r.payload) for r in records if r.kind is RecordKind.GAP]
+    for gap in gaps:
+        if gap.cause is GapCause.CORRUPT:
+            named = [Position(stream, gap.epoch, n) for n in range(gap.seq_from, gap.seq_to + 1)]
+            assert not oracle.seen.keys() & set(named), gap
 
 
 def _judge_ledger(

@@ -25,6 +25,7 @@ from forebay.journal.segment import (
     decode_index,
     decode_trailer,
 )
+from forebay.journal.tip import Tip
 from forebay.model import Position, Stream
 
 if TYPE_CHECKING:
@@ -182,6 +183,18 @@ class Catalog:
             if segment.summary.count:
                 return segment.last
         return Position(stream, 0, 0)
+
+    def tips(self) -> dict[Stream, Tip]:
+        """Give for each stream that has begun its last durable record."""
+        found = {}
+        for stream in Stream:
+            for segment in reversed(self._segments[stream]):
+                summary = segment.summary
+                if summary.count:
+                    place = (segment.header.epoch, summary.last_seq)
+                    found[stream] = Tip(*place, *summary.after, summary.chain)
+                    break
+        return found
 
     def heads(self) -> tuple[Head, ...]:
         """Give one head for each epoch of each stream, oldest first within a stream."""

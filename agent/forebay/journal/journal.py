@@ -26,6 +26,7 @@ from forebay.journal.quarantine import Quarantine
 from forebay.journal.reader import Reader
 from forebay.journal.recovery import Recovered, Recovery
 from forebay.journal.segment import HEADER_BYTES
+from forebay.journal.tip import TipFile
 from forebay.journal.waiting import Waiting
 from forebay.journal.writer import Job, Writer
 from forebay.model import Stream
@@ -49,7 +50,7 @@ __all__ = [
     "SegmentInfo",
 ]
 
-SAVE_CURSORS_EVERY_S = 1.0
+SAVE_EVERY_S = 1.0
 RETAIN_EVERY_S = 60.0
 _READERS = 2
 
@@ -114,6 +115,7 @@ class Journal:
         share = round(limits.max_bytes * retention.QUARANTINE_SHARE)
         self.quarantine = Quarantine(directory / "quarantine", share, seams)
         """Copies of records that a destination refused for good."""
+        self._tip = TipFile(directory, seams.disk)
         self._reader = Reader(seams.disk, self._catalog, cache)
         parts = (self._catalog, cache, self._cursors)
         self._waiting = Waiting(self._catalog, seams.events)
@@ -340,6 +342,7 @@ class Journal:
             self._catalog,
             self._cache,
             known_epoch=self._cursors.newest_epoch(),
+            tips=self._tip.load(),
         ).run()
         self._cursors.load()
         self.quarantine.load()
@@ -358,11 +361,12 @@ class Journal:
             await asyncio.wait([self._upkeep])
         await self._loop.run_in_executor(self._threads, self._writer.stop)
         if self._waiting.failure is None:
-            await self._save_cursors()
+            await self._save(orderly=True)
         await self._release()
 
     async def _release(self) -> None:
         await asyncio.to_thread(self._threads.shutdown)
+        self._tip.close()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -371,8 +375,8 @@ class Journal:
         """Save cursors and look after the age of segments, until cancelled."""
         due_s = self._seams.clock.monotonic_s() + RETAIN_EVERY_S
         while self._waiting.failure is None:
-            await self._seams.clock.sleep(SAVE_CURSORS_EVERY_S)
-            await self._save_cursors()
+            await self._seams.clock.sleep(SAVE_EVERY_S)
+            await self._save()
             if self._seams.clock.monotonic_s() >= due_s or not self._asked:
                 self._asked = True
                 due_s = self._seams.clock.monotonic_s() + RETAIN_EVERY_S
@@ -384,12 +388,17 @@ class Journal:
         with contextlib.suppress(QuarantineError):  # what is too old may stay a minute longer
             await self.quarantine.prune(self._age.now_ns(clock.read()))
 
-    async def _save_cursors(self) -> None:
+    async def _save(self, *, orderly: bool = False) -> None:
+        """Make cursors and tip durable; a disk without room for them is no failure."""
         assert self._loop is not None
         try:
-            await self._loop.run_in_executor(self._threads, self._cursors.save)
+            await self._loop.run_in_executor(self._threads, self._save_now, orderly)
         except OSError as error:
             self._writer.fail(error)
+
+    def _save_now(self, orderly: bool) -> None:  # noqa: FBT001 - through an executor
+        self._cursors.save()
+        self._tip.save(self._catalog.tips(), self._seams.clock.now_ns(), orderly=orderly)
 
 
 def _unopened(directory: Path, error: OSError) -> JournalFailed:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from forebay.journal.catalog import Catalog, IndexCache
     from forebay.journal.entry import Entry
     from forebay.journal.record import RecordHeader
+    from forebay.journal.tip import Tips
 
 BAD_SUFFIX = ".bad"
 """A segment in which no record can be read; kept for people, never read again."""
@@ -91,17 +92,22 @@ class Recovery:
         cache: IndexCache,
         *,
         known_epoch: int,
+        tips: Tips | None,
     ) -> None:
         """Fill `catalog`, still empty, from `directory`.
 
-        `known_epoch` is the newest that anything else remembers: new ones will be younger.
+        `known_epoch` is the newest that cursors remember: new ones will be younger. `tips` say how
+        far each stream was on disk.
         """
         self._directory, self._disk, self._clock = directory, seams.disk, seams.clock
         self._rng, self._catalog, self._cache = seams.rng, catalog, cache
         self._losses = Losses(catalog, cache, seams.clock)
         self._events: list[tuple[Event, dict[str, object]]] = []
         self._obsolete: list[Path] = []
-        self._newest_epoch = known_epoch
+        self._tips = tips
+        self._newest_epoch = max(
+            [known_epoch, *(tip.epoch for tip in tips.streams.values())] if tips else [known_epoch]
+        )
 
     def run(self) -> Recovered:
         """Read everything, mend what can be mended, and say what is left to do."""
@@ -110,6 +116,7 @@ class Recovery:
         epoch = epochs.next()
         ends = {}
         for state in states:
+            self._witness(state)
             totals = self._losses.behind(state.stream, state.last, state.proofs)
             ends[state.stream] = End(epoch, 1, totals)
             if state.unclean:
@@ -120,6 +127,22 @@ class Recovery:
         self._load_schemas()
         events = [*self._events, *self._losses.events]
         return Recovered(epochs, ends, self._losses.gaps, events, self._obsolete)
+
+    def _witness(self, state: _StreamState) -> None:
+        """Hear the tip: what it names was durable, so behind the last record it proves a loss.
+
+        If the run that wrote it stopped in order, nothing was lost that had not been durable.
+        """
+        tip = self._tips.streams.get(state.stream) if self._tips else None
+        if self._tips is None or tip is None or tip[:2] <= state.last[:2]:
+            return
+        totals = Totals(tip.counted, tip.missing, tip.records)
+        since_ns = min(state.last_written_ns or self._tips.written_ns, self._tips.written_ns)
+        proof = Proof(
+            Place(tip.epoch, tip.seq, totals), GapCause.CORRUPT, since_ns, self._tips.written_ns
+        )
+        state.proofs.insert(0, proof)  # of two that name the same record this one knows more
+        state.unclean = not self._tips.orderly
 
     def _stream(self, stream: Stream) -> _StreamState:
         """Take in all of one stream's files, oldest first."""

@@ -412,7 +412,12 @@ def test_the_directory_is_readable_by_its_group_only(tmp_path: Path) -> None:
     asyncio.run(fill())
     modes = {p.stat().st_mode & 0o777 for p in (tmp_path / "j").rglob("*") if p.is_file()}
     assert modes == {0o640}
-    assert {p.name for p in (tmp_path / "j").iterdir()} == {"lock", "telemetry", "cursors"}
+    assert {p.name for p in (tmp_path / "j").iterdir()} == {
+        "lock",
+        "telemetry",
+        "cursors",
+        "tip",
+    }
 
 
 def test_segments_are_named_in_order() -> None:

@@ -20,7 +20,17 @@ from forebay.journal.record import record_bytes
 from forebay.journal.segment import HEADER_BYTES, TRAILER_BYTES
 from forebay.model import Gap, GapCause, Position, Record, RecordKind
 from forebay.testing.disk import FaultyDisk, FaultyFile
-from support.journal import START, T, entry, journal, name_of, names, read_all, segment_paths
+from support.journal import (
+    DIRECTORY,
+    START,
+    T,
+    entry,
+    journal,
+    name_of,
+    names,
+    read_all,
+    segment_paths,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -323,7 +333,7 @@ async def test_an_emptied_directory_starts_an_epoch_younger_than_any_cursor() ->
     before = await filled(disk, 60)
     async with journal(disk) as log:
         log.cursor("cloud").advance(before[-1].position)
-    for path in segment_paths(disk):
+    for path in (*segment_paths(disk), DIRECTORY / "tip"):
         disk.unlink(path)
     async with journal(disk) as log:
         await log.submit([entry(1)])
