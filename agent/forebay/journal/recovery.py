@@ -158,9 +158,43 @@ class Recovery:
                 self._disk.unlink(directory / name)
             elif parse_name(name) is not None:
                 found.append(name)
-        for name in found:
+        for name in self._taken(directory, found):
             self._file(state, directory / name)
         return state
+
+    def _taken(self, directory: Path, names: list[str]) -> list[str]:
+        """Give the file to take of each segment.
+
+        There are several only where the power went while a thinner copy took its segment's place:
+        the copy counts if it is whole.
+        """
+        taken: dict[tuple[int, int], str] = {}
+        for name in sorted(names, key=parse_name):  # type: ignore[arg-type]
+            place = parse_name(name)
+            assert place is not None
+            before = taken.get(place[:2])
+            if before is None or self._whole(directory / name):
+                taken[place[:2]] = name
+                gone = before
+            else:
+                self._disk.rename(directory / name, directory / (name + BAD_SUFFIX))
+                gone = None
+            if gone is not None:
+                self._disk.unlink(directory / gone)
+            if before is not None:
+                self._disk.sync_dir(directory)
+        return list(taken.values())
+
+    def _whole(self, path: Path) -> bool:
+        """Whether a sealed segment's file and every record in it is whole."""
+        file = self._disk.open(path)
+        try:
+            segment = self._sealed(file, path)
+            return segment is not None and (
+                scan(read_whole(file)[0], segment.header).summary.count == segment.summary.count
+            )
+        finally:
+            file.close()
 
     def _file(self, state: _StreamState, path: Path) -> None:
         """Take in one segment file: by its footer if that is whole, else record by record."""
