@@ -110,6 +110,7 @@ class Answers:
                 *problems.of_data(
                     self._pipeline, self._seams.events, self._free_bytes(), self._growth_bytes()
                 ),
+                *problems.of_clock(self._pipeline.anchors, self._seams.clock.monotonic_s()),
                 *problems.of_links(self._sessions, self._forwarders, self._shadow.bad_counts()),
             ),
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from forebay.events import DATA_LOST
-from forebay.model import GapCause
+from forebay.model import ClockState, GapCause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from forebay.events import Events
     from forebay.forwarding.forwarder import Forwarder
     from forebay.journal.journal import JournalStats
+    from forebay.pipeline.anchors import Anchors
     from forebay.pipeline.intake import Pipeline
 
 LEAST_FREE_BYTES = 256 << 20
@@ -26,6 +27,11 @@ LEAST_WEAR_S = 3_600.0
 """How long must have been written before a day's worth is reckoned from it."""
 DAY_S = 86_400.0
 GIB = float(1 << 30)
+
+UNSYNCED_S = 600.0
+"""For how long a clock may be left alone before a person is told: time servers take their time."""
+STEP_TOLD_S = 86_400.0
+"""For how long a person is told of the last step of the clock."""
 
 _RETENTION = (GapCause.RETENTION_BYTES, GapCause.RETENTION_AGE)
 
@@ -82,6 +88,28 @@ def of_journal(stats: JournalStats, quarantined: int, wear_bytes_per_day: int) -
                 f"journal.wear_budget is {wear_bytes_per_day / GIB:,.1f} GiB "
                 "(forebay journal forecast says what takes the most)"
             )
+
+
+def of_clock(anchors: Anchors, now_s: float) -> Iterator[str]:
+    """Tell of a wall clock that was set, or that nothing sets; `now_s` is monotonic."""
+    step = anchors.last_step
+    if step is not None and now_s - step.at_s < STEP_TOLD_S:
+        often = "once" if anchors.steps == 1 else f"{anchors.steps} times"
+        yield (
+            f"clock: it was set by {step.by_s:+,.1f} s, {(now_s - step.at_s) / 60:,.0f} min ago; "
+            f"{often} since the start (look at the time server; times in the journal "
+            "stay as they are, its anchors tell how to mend them)"
+        )
+    if anchors.state is ClockState.UNSYNCED and anchors.state_s > UNSYNCED_S:
+        yield (
+            "clock: nothing corrects it, so times may be wrong by any amount and nothing is "
+            "deleted for its age (start chrony, with rtcsync, or systemd-timesyncd)"
+        )
+    elif anchors.state is ClockState.HOLDOVER:
+        yield (
+            f"clock: nothing corrects it any more, it may be off by {anchors.error_s:,.0f} s "
+            "(is the time server reachable?)"
+        )
 
 
 def of_links(

@@ -95,6 +95,11 @@ class Anchors:
         """For how long `state` has been so."""
         return self._clock.monotonic_s() - self._since_s
 
+    @property
+    def error_s(self) -> float:
+        """The most that the wall clock may be off, as far as anybody knows; 0 if nobody does."""
+        return self._known.error_ns / 1e9
+
     def stepped(self) -> bool:
         """Whether the wall clock seems to have been set since the last look.
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import random
 from types import SimpleNamespace
 from typing import Any
 
 import structlog
 
 from forebay.acquisition.status import SessionStatus
-from forebay.control.problems import DAY_S, LEAST_FREE_BYTES, of_data, of_journal, of_links
+from forebay.control.problems import (
+    DAY_S,
+    LEAST_FREE_BYTES,
+    of_clock,
+    of_data,
+    of_journal,
+    of_links,
+)
 from forebay.events import DATA_LOST, Events
+from forebay.files import SystemDisk
+from forebay.interfaces import Seams
+from forebay.net import SystemNetwork
+from forebay.pipeline.anchors import Anchors
+from forebay.testing.clock import FakeClock
 
 PLENTY = 1 << 40
 
@@ -43,6 +56,30 @@ def test_a_disk_that_is_or_will_be_full_is_named() -> None:
     assert "only 255 MiB are free" in data(free=LEAST_FREE_BYTES - 1)[0]
     assert "may grow by 2,048 MiB and only 1,024 MiB" in data(0, 1 << 30, 2 << 30)[0]
     assert data(0, 2 << 30, 1 << 30) == []
+
+
+async def test_a_clock_that_is_set_or_left_alone_is_named() -> None:
+    clock, events = FakeClock(), Events(structlog.get_logger())
+    anchors = Anchors(Seams(clock, SystemDisk(), SystemNetwork(), random.Random(1), events))
+
+    def told() -> list[str]:
+        anchors.look()
+        return list(of_clock(anchors, clock.monotonic_s()))
+
+    assert told() == []
+    clock.synced = False
+    (holdover,) = told()
+    assert "may be off by 0 s" in holdover
+    clock.step_wall(-7200)
+    (stepped,) = told()
+    assert stepped.startswith("clock: it was set by -7,200.0 s, 0 min ago; once since")
+    await clock.advance(700)
+    stepped, alone = told()
+    assert "12 min ago" in stepped
+    assert "rtcsync" in alone
+    clock.synced = True
+    await clock.advance(DAY_S)
+    assert told() == []
 
 
 def test_a_device_says_why_and_what_to_do() -> None:
