@@ -37,6 +37,14 @@ _NAME_HINT = (
     "the server's certificate does not name the host dialled: set server_name to a name it "
     "carries, or issue one with `forebay-fleet ca issue DIR --host HOST`"
 )
+_EARLY_HINT = (
+    "the server's certificate is not valid yet by this machine's clock, which is likely behind: "
+    "compare `date` with the true time and start a time service; readings are journaled meanwhile"
+)
+_LATE_HINT = (
+    "the server's certificate has expired, or this machine's clock is ahead: compare `date` with "
+    "the true time, then renew the certificate; readings are journaled meanwhile"
+)
 _CLOSED_HINT = (
     "the server closed the connection during TLS: it may not trust this gateway's certificate "
     "(compare its --client-ca), or one side speaks plaintext"
@@ -78,6 +86,10 @@ def _connection_hint(text: str, otherwise: str) -> str:
         return _NAME_HINT
     if "Failed to create security handshaker" in text:
         return _PEM_HINT
+    if "certificate is not yet valid" in text:
+        return _EARLY_HINT
+    if "certificate has expired" in text:
+        return _LATE_HINT
     if "handshake" in text.lower():
         return _TLS_HINT
     if "failed to connect" in text and "Socket closed" in text:

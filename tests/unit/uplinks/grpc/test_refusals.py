@@ -43,6 +43,16 @@ def test_a_failed_handshake_says_what_to_check() -> None:
 
 
 @pytest.mark.parametrize(
+    ("reason", "said"), [("is not yet valid", "likely behind"), ("has expired", "clock is ahead")]
+)
+def test_a_certificate_out_of_its_time_names_the_clock(reason: str, said: str) -> None:
+    text = f"Tls handshake failed: CERTIFICATE_VERIFY_FAILED: certificate {reason}: OK"
+    hint = from_status(grpc.StatusCode.UNAVAILABLE, text, None).hint
+    assert "this machine's clock" in hint
+    assert said in hint
+
+
+@pytest.mark.parametrize(
     ("trailing", "wait_s"),
     [
         ([], None),
