@@ -63,7 +63,6 @@ class Ingest:
         greeted = self._store.greet(hello, self._now_ns(), self._limits.max_gateways)
         if greeted is None:
             raise SessionEnded("RESOURCE_EXHAUSTED", "this server takes no more gateways")
-        self._end_epochs(greeted, hello.heads)
         welcome = uplink_pb2.Welcome(
             incarnation=self._store.incarnation,
             credit_bytes=self._limits.credit_bytes,
@@ -76,6 +75,7 @@ class Ingest:
             if head.first_seq - 1 > line.coverage.committed:
                 self._cover_absent(line, 1, head.first_seq - 1)
             welcome.committed.append(_committed(line))
+        self._end_epochs(greeted, hello.heads)
         return greeted.gateway, welcome
 
     def _first_told(self, greeted: Greeted, line: Line) -> None:

@@ -11,7 +11,7 @@ import pytest
 from forebay.columnar import encode_batch, encode_schema
 from forebay.model import Batch, Quality, Schema, Tag, ValueType, quality_name
 from forebay_fleet import query as query_module
-from forebay_fleet._proto import uplink_pb2
+from forebay_fleet._proto import batch_pb2, uplink_pb2
 from support.fleet import FleetServer, Gateway, record
 
 if TYPE_CHECKING:
@@ -182,6 +182,11 @@ def test_people_get_a_table(server: FleetServer) -> None:
         (("--gateway", GATEWAY, "--tag", "level"), "write DEVICE/TAG"),
         (("--gateway", GATEWAY, "--tag", "press/level", "--from", "noon"), "'noon' is no time"),
         (("--gateway", GATEWAY), "--tag"),
+        (("--gateway", GATEWAY, "--tag", "press/level", "--after", "1/1"), "--ordered goes by"),
+        (
+            ("--gateway", GATEWAY, "--tag", "press/level", "--ordered", "--after", "x"),
+            "'x' is no position",
+        ),
     ],
 )
 def test_what_cannot_be_asked_is_exit_2(
@@ -228,6 +233,51 @@ async def test_ten_thousand_tags(server: FleetServer) -> None:
     answer = server.read_json("query", "--gateway", "wide", "--tag", "line/tag-09999")
     assert [v["value"] for v in answer["values"]] == [9_999, 19_999]
     assert server.read_json("ledger", "--gateway", "wide")["lines"][0]["samples"] == 20_000
+
+
+async def test_people_see_what_is_missing_between_values(server: FleetServer) -> None:
+    lost = batch_pb2.Gap(
+        cause=batch_pb2.RING_OVERFLOW,
+        time_from_ns=START_NS + 2 * SECOND_NS,
+        time_to_ns=START_NS + 5 * SECOND_NS,
+        samples=40,
+        source="press",
+    )
+    wrong = batch_pb2.Anchor(boot_id="b", wall_ns=START_NS, state=batch_pb2.UNSYNCED)
+    right = batch_pb2.Anchor(
+        boot_id="b", wall_ns=START_NS + 3600 * SECOND_NS, state=batch_pb2.SYNCED
+    )
+    async with Gateway(server.address, server.issue("lossy"), "lossy") as gateway:
+        await gateway.send(
+            schema_record(1, DENSE),
+            batch_record(2, dense_batch(0, 2)),
+            record(3, uplink_pb2.GAP, lost.SerializeToString()),
+            record(4, uplink_pb2.ANCHOR, wrong.SerializeToString()),
+            batch_record(5, dense_batch(6, 2)),
+            record(6, uplink_pb2.ANCHOR, right.SerializeToString()),
+            batch_record(8, dense_batch(9, 1)),
+        )
+        await gateway.ack_up_to(6)
+    words = ("query", "--gateway", "lossy", "--tag", "press/pressure")
+    shown = server.command(*words).stdout.splitlines()
+    assert [line.split()[0] for line in shown[1:6]] == [
+        *("2025-10-09T08:53:20.000Z", "2025-10-09T08:53:21.000Z", "2025-10-09T08:53:22.000Z"),
+        *("2025-10-09T08:53:29.000Z", "2025-10-09T09:53:26.000Z*"),
+    ]
+    assert shown[3].endswith("-- RING_OVERFLOW for 3 s: 40 samples of press")
+    assert "nothing had set the gateway's clock" in shown[-1]
+    assert max(map(len, shown)) <= 80
+    answer = server.read_json(*words)
+    assert [loss["cause"] for loss in answer["missing"]] == ["RING_OVERFLOW"]
+    assert [v["clock"] for v in answer["values"]] == ["", "", "", "mended", "mended"]
+    page = server.read_json(*words, "--ordered", "--limit", "2")
+    assert [v["seq"] for v in page["values"]] == [2, 2]
+    assert (page["after"], page["watermark"]["seq"]) == ("0000000100000000/2", 6)
+    page = server.read_json(*words, "--ordered", "--after", page["after"])
+    assert [v["seq"] for v in page["values"]] == [5, 5]
+    assert page["after"] == "0000000100000000/6"
+    raw = server.read_json(*words, "--raw-times")
+    assert raw["values"][-1]["time_ns"] == START_NS + 9 * SECOND_NS
 
 
 def test_everything_sent_verifies(server: FleetServer) -> None:
