@@ -31,6 +31,7 @@ from forebay.events import (
 from forebay.files import SystemDisk
 from forebay.forwarding.forwarder import Forwarder
 from forebay.interfaces import Seams
+from forebay.journal.entry import Overflow
 from forebay.journal.journal import Journal, JournalLimits
 from forebay.model import Stream
 from forebay.net import SystemNetwork
@@ -116,6 +117,7 @@ async def serve(
         max_age_s=config.journal.max_age,
         segment_bytes=config.journal.segment_size,
         ring_bytes=config.journal.memory,
+        overflow={s: Overflow(getattr(config.journal.streams, s).overflow) for s in Stream},
     )
     for fault in loaded.warnings:
         seams.events.emit(CONFIG_WARNED, path=fault.path, error=fault.message, hint=fault.hint)

@@ -37,6 +37,68 @@ class GatewaySettings(Settings):
     ]
 
 
+class StreamSettings(Settings):
+    """What this stream does when its part is full."""
+
+    overflow: Annotated[
+        Literal["thin", "drop_oldest", "drop_newest", "block"],
+        Field(
+            description=(
+                "What happens when its part of the disk is full of what is not delivered; see "
+                "`[journal.streams]`."
+            )
+        ),
+    ]
+
+
+class StreamsSettings(Settings):
+    """What each stream does when its part of the disk is full of what is not delivered.
+
+    - `thin`: the oldest data keeps, of each tag and 10 s, the first, least, greatest and last
+      sample, and every change of quality; later of each 60 s, then 600 s. Only then the oldest
+      goes, with a gap.
+    - `drop_oldest`: the oldest goes at once, with a gap.
+    - `drop_newest`: nothing new is taken, with a gap in its place.
+    - `block`: nothing new is taken, and its producer waits. For `bulk` only.
+    """
+
+    audit: Annotated[
+        StreamSettings, Field(description="What was done to the plant; 5 % of `max_size`.")
+    ] = StreamSettings(overflow="drop_oldest")
+    events: Annotated[StreamSettings, Field(description="What happened; 15 % of `max_size`.")] = (
+        StreamSettings(overflow="drop_oldest")
+    )
+    telemetry: Annotated[
+        StreamSettings, Field(description="Readings; 75 % of `max_size`, with `bulk`.")
+    ] = StreamSettings(overflow="thin")
+    bulk: Annotated[
+        StreamSettings,
+        Field(
+            description=(
+                "What is large and may wait. It shares the part of `telemetry`; if it drops "
+                "nothing by itself it gets half of that at most."
+            )
+        ),
+    ] = StreamSettings(overflow="drop_oldest")
+
+    @field_validator("audit", "events")
+    @classmethod
+    def _whole(cls, stream: StreamSettings) -> StreamSettings:
+        if stream.overflow == "thin":
+            raise ValueError("holds no curves that could be thinned; write drop_oldest")
+        return stream
+
+    @field_validator("audit", "events", "telemetry")
+    @classmethod
+    def _never_waits(cls, stream: StreamSettings) -> StreamSettings:
+        if stream.overflow == "block":
+            raise ValueError(
+                "cannot block, because nothing may hold up the reading of a PLC; write thin for "
+                "telemetry, drop_oldest for audit and events"
+            )
+        return stream
+
+
 class JournalSettings(Settings):
     """Where readings rest, for how long, and how they get there."""
 
@@ -101,6 +163,10 @@ class JournalSettings(Settings):
             ),
         ),
     ] = 20 * _GIB
+
+    streams: Annotated[
+        StreamsSettings, Field(description="What each stream does when its part is full.")
+    ] = StreamsSettings()
 
     @model_validator(mode="after")
     def _room_for_segments(self) -> JournalSettings:
