@@ -16,10 +16,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from forebay.columnar import BatchEncoder, encode_anchor, encode_schema
-from forebay.errors import JournalFull
+from forebay.errors import JournalFull, StreamFull
 from forebay.events import DATA_LOST, RING_OVERFLOW
 from forebay.journal.entry import gap_entry
 from forebay.journal.journal import Entry
@@ -47,6 +48,14 @@ LOOK_AT_CLOCK_S = 1.0
 """How often the wall clock is looked at beside the looks for each batch."""
 COMMIT_BYTES = 1 << 20
 """The most that is submitted at once, beyond a single entry: well below the least `memory`."""
+
+
+_WHY: Mapping[GapCause, str] = MappingProxyType(
+    {
+        GapCause.RING_OVERFLOW: "see `forebay journal status`: the disk",
+        GapCause.STREAM_FULL: "see `forebay uplinks`: telemetry drops nothing, and is full",
+    }
+)
 
 
 class JournalWriter(Protocol):
@@ -110,6 +119,7 @@ class Pipeline:
         self.anchors = Anchors(seams)
         """What is known of the wall clock."""
         self._put_anchor(self.anchors.first)
+        self._refused = GapCause.RING_OVERFLOW  # what the last refusal would make of samples
         self.accepted_samples = 0
         """Samples taken over since the start, lost ones included."""
         self.lost_samples = 0
@@ -215,7 +225,11 @@ class Pipeline:
             self._close_batch(key)
         while self._ready or self._lost or self._submitted:
             if not self._submit_next():
-                await self._room(ROOM_WAIT_S)
+                if self._refused is GapCause.STREAM_FULL:
+                    self._lose()
+                    self._refused = GapCause.RING_OVERFLOW
+                else:
+                    await self._room(ROOM_WAIT_S)
             self._reap()
 
     def _close_batch(self, key: tuple[int, bool]) -> None:
@@ -242,24 +256,32 @@ class Pipeline:
     def _submit_next(self) -> bool:
         """Submit the gaps, or else a run of ready entries as one commit.
 
+        While the stream is full they go together: a gap alone would be taken, again and again.
         False if there is no room.
         """
-        if self._lost:
-            gaps = [
-                gap_entry(
-                    Stream.TELEMETRY,
-                    Gap(cause, lost.time_from_ns, lost.time_to_ns, lost.samples, source),
-                )
-                for (source, cause), lost in self._lost.items()
-            ]
-            samples = sum(lost.samples for lost in self._lost.values())
-            if not self._submit(gaps, samples):
-                return False
-            cause = GapCause.RING_OVERFLOW
-            if any(of is cause for _, of in self._lost):
-                self._seams.events.emit(DATA_LOST, cause=cause.name, samples=samples)
-            self._lost.clear()
-            return True
+        together = self._refused is GapCause.STREAM_FULL
+        run = self._next_run() if together or not self._lost else []
+        if not run and (together or not self._lost):
+            return False
+        gaps = [
+            gap_entry(
+                Stream.TELEMETRY,
+                Gap(cause, lost.time_from_ns, lost.time_to_ns, lost.samples, source),
+            )
+            for (source, cause), lost in self._lost.items()
+        ]
+        gone = sum(lost.samples for lost in self._lost.values())
+        if not self._submit([*gaps, *run], gone + sum(entry.samples for entry in run)):
+            return False
+        for cause in {of for _, of in self._lost} - {GapCause.NOT_POLLED}:
+            self._seams.events.emit(DATA_LOST, cause=cause.name, samples=gone)
+        self._lost.clear()
+        for _ in run:
+            self._ready.popleft()
+        return True
+
+    def _next_run(self) -> list[Entry]:
+        """Give ready entries that are one commit."""
         run: list[Entry] = []
         nbytes = 0
         for ready in self._ready:
@@ -267,19 +289,16 @@ class Pipeline:
             if run and nbytes > COMMIT_BYTES:
                 break
             run.append(ready.entry)
-        if not self._submit(run, sum(entry.samples for entry in run)):
-            return False
-        for _ in run:
-            self._ready.popleft()
-        return True
+        return run
 
     def _submit(self, entries: Sequence[Entry], samples: int) -> bool:
-        if not entries:
-            return False
         try:
             future = self._journal.submit(entries)
-        except JournalFull:
+        except JournalFull as refusal:
+            full = isinstance(refusal, StreamFull)
+            self._refused = GapCause.STREAM_FULL if full else GapCause.RING_OVERFLOW
             return False
+        self._refused = GapCause.RING_OVERFLOW
         self._submitted.append((future, samples))
         return True
 
@@ -315,7 +334,7 @@ class Pipeline:
         Of anchors the last stays: nothing is left between it and those before.
         """
         if not self._lost:
-            self._seams.events.emit(RING_OVERFLOW, hint="see `forebay journal status`: the disk")
+            self._seams.events.emit(RING_OVERFLOW, hint=_WHY[self._refused])
         anchors = [ready for ready in self._ready if ready.cause is None]
         while self._ready:
             ready = self._ready.popleft()
@@ -324,7 +343,8 @@ class Pipeline:
                 continue
             self.lost_samples += entry.samples
             begin, end = entry.time_min_ns, entry.time_max_ns
-            key = (ready.source, ready.cause)
+            overflown = ready.cause is GapCause.RING_OVERFLOW
+            key = (ready.source, self._refused if overflown else ready.cause)
             lost = self._lost.setdefault(key, _Lost(0, begin, end))
             lost.samples += entry.samples
             lost.time_from_ns = min(lost.time_from_ns, begin)

@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from forebay.columnar import decode_anchor, decode_batch, decode_gap, decode_schema
-from forebay.errors import JournalFailed, JournalFull
+from forebay.errors import JournalFailed, JournalFull, StreamFull
 from forebay.events import CLOCK_STEPPED, DATA_LOST, RING_OVERFLOW, Events
 from forebay.files import SystemDisk
 from forebay.interfaces import Seams
@@ -40,13 +40,15 @@ class ListJournal:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.commits = self.largest = 0
-        self.full = False
+        self.full = self.stream_full = False
         self.hold = False
         self.held: list[asyncio.Future[None]] = []
 
     def submit(self, entries: Sequence[Entry]) -> asyncio.Future[None]:
         if self.full:
             raise JournalFull("no room", hint="wait")
+        if self.stream_full and any(e.kind is RecordKind.BATCH for e in entries):
+            raise StreamFull("not delivered", hint="wait")
         self.entries += entries
         self.commits += 1
         self.largest = max(self.largest, sum(len(e.payload) for e in entries))
@@ -162,6 +164,36 @@ async def test_a_long_shortage_is_told_once_and_its_gap_grows() -> None:
     await world.pipeline.close()
     assert [e.kind for e in world.journal.entries] == [RecordKind.GAP, RecordKind.ANCHOR]
     assert samples(world.journal.entries) == 3 * MANY * 10
+
+
+async def test_a_full_stream_makes_one_gap_and_says_why() -> None:
+    """The journal would take a gap each second, which is no batch: it waits for the next one."""
+    world = World()
+    world.journal.stream_full = True
+    for number in range(3):
+        accepting = asyncio.create_task(world.pipeline.accept(scan(number, MANY)), name="accept")
+        await world.clock.advance(ROOM_WAIT_S + 0.1)
+        await accepting
+    assert world.kept() == []
+    assert world.pipeline.pending_samples() == 3 * MANY * 10
+    world.journal.stream_full = False
+    await world.pipeline.accept(scan(900_000, MANY))
+    gap, batch = world.kept()
+    told = decode_gap(gap.payload)
+    assert (told.cause, told.samples) == (GapCause.STREAM_FULL, 3 * MANY * 10)
+    assert batch.samples == MANY * 10
+    assert world.events.count(DATA_LOST, cause="STREAM_FULL") == 1
+
+
+async def test_a_stop_with_a_full_stream_leaves_the_gap() -> None:
+    world = World()
+    world.journal.stream_full = True
+    await world.pipeline.accept(scan(1))
+    await world.pipeline.close()
+    (gap,) = world.kept()
+    told = decode_gap(gap.payload)
+    assert (told.cause, told.samples) == (GapCause.STREAM_FULL, 10)
+    assert world.pipeline.pending_samples() == 0
 
 
 async def test_a_stop_in_the_middle_of_a_shortage_loses_nothing() -> None:
