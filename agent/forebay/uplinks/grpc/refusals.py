@@ -50,6 +50,14 @@ _CLOSED_HINT = (
     "(compare its --client-ca), or one side speaks plaintext"
 )
 _PEM_HINT = "ca, cert or key is not valid PEM, or the key does not belong to the certificate"
+_REASONS = (
+    ("hostname verification check failed", _NAME_HINT),
+    ("failed to create security handshaker", _PEM_HINT),
+    ("certificate is not yet valid", _EARLY_HINT),
+    ("certificate has expired", _LATE_HINT),
+    ("handshake", _TLS_HINT),
+)
+"""What gRPC says of a connection that failed, the most telling words first."""
 _MISBEHAVIOUR = {
     grpc.StatusCode.UNIMPLEMENTED: "this address serves something else: check host and port",
     grpc.StatusCode.INVALID_ARGUMENT: "server and gateway may differ in version: compare them",
@@ -82,16 +90,9 @@ def _connection_hint(text: str, otherwise: str) -> str:
     handshake is done (RFC 8446, section 2: the client's Finished is the last message), so that the
     client sees no alert.
     """
-    if "Hostname Verification Check failed" in text:
-        return _NAME_HINT
-    if "Failed to create security handshaker" in text:
-        return _PEM_HINT
-    if "certificate is not yet valid" in text:
-        return _EARLY_HINT
-    if "certificate has expired" in text:
-        return _LATE_HINT
-    if "handshake" in text.lower():
-        return _TLS_HINT
+    for reason, hint in _REASONS:
+        if reason in text.lower():
+            return hint
     if "failed to connect" in text and "Socket closed" in text:
         return _CLOSED_HINT
     return otherwise
