@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -116,6 +117,15 @@ Host = Annotated[
 """A host name or an IP address."""
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 """The name of a device, group or uplink: letters, digits, `_`, `.` and `-`, at most 64."""
+
+
+@dataclass(frozen=True, slots=True)
+class IsDirectory:
+    """Marks a path that names a directory, which need not be there yet, and not a file."""
+
+
+Directory = Annotated[Path, IsDirectory()]
+"""A directory that is made where it is missing."""
 
 
 class Settings(BaseModel):
