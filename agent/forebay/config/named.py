@@ -2,10 +2,10 @@
 
 Owns that check. Must not know what the files mean.
 
-Every field of type `Path` in an adapter's settings names a file that must exist before the start;
-relative paths begin at the main configuration file. A file that holds a private key or a password
-must not be readable by every user of the machine. What is not enabled may name files that are still
-to come.
+Every field of type `Path` in an adapter's settings names a file that must exist before the start,
+unless it is a `settings.Directory`, which is made where it is missing; relative paths begin at the
+main configuration file. A file that holds a private key or a password must not be readable by every
+user of the machine. What is not enabled may name files that are still to come.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from forebay.config.faults import dotted, printable
 from forebay.config.sources import read_bytes, unreadable
 from forebay.errors import Fault
+from forebay.settings import IsDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -42,7 +43,7 @@ def rooted(
     Fields named in `skip` are made absolute but not looked at: another part reads them.
     """
     changed: dict[str, object] = {}
-    for name in type(settings).model_fields:
+    for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
         if isinstance(value, BaseModel):
             changed[name] = rooted(value, base, (*where, name), faults)
@@ -51,9 +52,13 @@ def rooted(
         if not paths:
             continue
         changed[name] = base / value if isinstance(value, Path) else tuple(base / p for p in paths)
+        place = dotted((*where, name))
+        directory = any(isinstance(mark, IsDirectory) for mark in field.metadata)
         for path in () if name in skip else paths:
-            place = dotted((*where, name))
-            faults.extend(_check(base / path, printable(str(path)), name, place))
+            if directory:
+                faults.extend(check_directory(base / path, path, place))
+            else:
+                faults.extend(_check(base / path, printable(str(path)), name, place))
     return settings.model_copy(update=changed) if changed else settings
 
 
