@@ -51,7 +51,8 @@ class Retainer:
         self._logs, self._told = logs, told
         self._age = AgeClock()
         self._thinner = Thinner(seams.disk, ended)
-        self._thinning = False
+        self.thinning = False
+        """Whether a copy is being made."""
         self._tried: dict[Path, int] = {}
         self.full: frozenset[Stream] = frozenset()
         """Streams that take no more batches until consumers have passed some."""
@@ -69,9 +70,9 @@ class Retainer:
         self.drop(retention.plan(self.held(), self._limits, now_ns))
         held = self.held()
         self.full = retention.full(held, self._limits)
-        due = None if self._thinning else retention.thinnable(held, self._limits)
+        due = None if self.thinning else retention.thinnable(held, self._limits)
         if due is not None:
-            self._thinning = True
+            self.thinning = True
             candidate, level_s = due
             self._thinner.begin(self._segment(candidate), level_s)
 
@@ -113,7 +114,7 @@ class Retainer:
         A crash in between leaves both, of which the next start takes the copy. OSError if the disk
         refuses.
         """
-        self._thinning = False
+        self.thinning = False
         if made.error is not None:
             raise made.error
         segment, copy = made.segment, made.copy
