@@ -7,11 +7,12 @@
 #   make crash [N=20000]          modelled power cuts over everything the journal does, one seed each
 #   make sim [N=1000]             the whole agent and its servers, simulated, everything going wrong, one seed each
 #   make soak [N=500]             N times kill -9 of the real agent and server, and three days of outage on a simulated clock
+#   make powercut [N=3]           N real power cuts of a virtual machine (QEMU; half a minute each, minutes the first time)
 #   make proto                    generated code from proto/
 #   make lock                     pinned requirements from pyproject.toml
 #   make clean                    delete everything that make made
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz crash sim soak proto lock clean
+.PHONY: help demo test check bench fuzz crash sim soak powercut proto lock clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -44,6 +45,10 @@ sim: .venv/.dev
 
 soak: .venv/.dev
 	@CRASH_KILLS=$(or $(N),500) OUTAGE_HOURS=72 $(VENV)/python -m pytest -q -s --timeout=0 tests/e2e/test_crash_kill9.py tests/sim/test_outage.py
+
+powercut: .venv/.dev
+	@scripts/setup-powercut
+	@PYTHONPATH=tests N=$(or $(N),3) $(VENV)/python -m powercut.run
 
 proto: .venv/.dev
 	@$(VENV)/python scripts/proto
