@@ -21,6 +21,7 @@ MODULES = {
     "modbus": "bench.modbus",
     "journal": "bench.journal",
     "e2e": "bench.e2e",
+    "drain": "bench.drain",
 }
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"

@@ -49,14 +49,15 @@ def rows_of(size: int) -> int:
     return min(TURN_ROWS, TURN_BYTES // size)
 
 
-def raw(directory: Path, payload: bytes) -> float:
-    """Append and flush record by record to one file; give records per second."""
+def raw(directory: Path, payload: bytes, group: int = 1) -> float:
+    """Append to one file and flush after each `group` of records; give records per second."""
     rows = rows_of(len(payload))
     fd = os.open(directory / "raw", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
     begin = time.perf_counter()
-    for _ in range(rows):
+    for number in range(1, rows + 1):
         os.write(fd, payload)
-        os.fdatasync(fd)
+        if number % group == 0 or number == rows:
+            os.fdatasync(fd)
     rate = rows / (time.perf_counter() - begin)
     os.close(fd)
     return rate
@@ -82,6 +83,7 @@ async def rates(directory: Path) -> list[Figure]:
     found: list[Figure] = []
     turns: dict[tuple[int, int], list[Turn]] = {}
     raws: dict[tuple[int, int], list[float]] = {}
+    grouped: dict[int, list[float]] = {}
     async with Journal(directory / "rates", limits(4 << 30), seams()) as journal:
         for _ in range(ROUNDS):
             for size in SIZES:
@@ -91,19 +93,26 @@ async def rates(directory: Path) -> list[Figure]:
                     raws.setdefault(key, []).append(raw(directory, payload))
                     turn = await journaled(journal, payload, outstanding)
                     turns.setdefault(key, []).append(turn)
-    for (size, outstanding), mine in turns.items():
+                grouped.setdefault(size, []).append(raw(directory, payload, OUTSTANDING))
+    for (size, outstanding), of in turns.items():
         name = f"{size >> 10}k" + ("" if outstanding > 1 else "_awaited")
         found.append(
             figure(
                 f"journal.rate_vs_raw.{name}",
-                [turn.rows_per_s for turn in mine],
+                [turn.rows_per_s for turn in of],
                 "rows/s",
                 against="append + fdatasync",
                 others=raws[size, outstanding],
             )
         )
+    for size, others in grouped.items():
+        mine = [turn.rows_per_s for turn in turns[size, OUTSTANDING]]
+        against = f"{OUTSTANDING} x append + fdatasync"
+        name = f"journal.rate_vs_grouped.{size >> 10}k"
+        found.append(figure(name, mine, "rows/s", against=against, others=others))
     least = min(
-        (one for one in found if not one["id"].endswith("_awaited")), key=lambda one: one["ratio"]
+        (one for one in found if "raw" in one["id"] and "awaited" not in one["id"]),
+        key=lambda one: one["ratio"],
     )
     cpu = [turn.cpu_us for turn in turns[SIZES[-1], 1]]
     return [
@@ -139,8 +148,9 @@ async def amplification(
             waiting.append(journal.submit([entry(payload, number)]))
             if pause_s:
                 await asyncio.sleep(pause_s)  # the pace that is measured, not a wait for anything
-            if number % 64 == 0:
-                last = journal.heads()[-1]
+            heads = journal.heads() if number % 64 == 0 else ()
+            if heads and heads[-1].next_seq > 1:
+                last = heads[-1]
                 cursor.advance(Position(last.stream, last.epoch, last.next_seq - 1))
         for future in waiting:
             await future
