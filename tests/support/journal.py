@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from pathlib import Path
@@ -13,6 +14,7 @@ from forebay.columnar import encode_schema
 from forebay.events import Events
 from forebay.interfaces import Seams
 from forebay.journal.journal import Entry, Journal, JournalLimits
+from forebay.journal.writer import Job
 from forebay.model import Position, Record, RecordKind, Schema, Stream, Tag, ValueType
 from forebay.net import SystemNetwork
 from forebay.testing.clock import FakeClock
@@ -90,6 +92,18 @@ async def read_all(journal: Journal, stream: Stream = T, max_bytes: int = 4096) 
 async def names(journal: Journal, stream: Stream = T) -> list[int]:
     """The names of all batches of a stream."""
     return [name_of(r) for r in await read_all(journal, stream) if r.kind is RecordKind.BATCH]
+
+
+async def calm(journal: Journal) -> None:
+    """Let retention come to its end: what it drops or thins makes it look again."""
+    writer = journal._writer  # noqa: SLF001 - nothing else knows
+    idle = 0
+    while idle < 3:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        writer.submit(Job(done))
+        await done
+        idle = 0 if writer._retainer.thinning else idle + 1  # noqa: SLF001
+        await asyncio.sleep(0.001 if not idle else 0)
 
 
 def segment_paths(disk: FaultyDisk, stream: Stream = T) -> list[Path]:

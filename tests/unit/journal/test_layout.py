@@ -10,9 +10,11 @@ from typing import NamedTuple
 import google_crc32c
 
 from forebay.journal.entry import gap_entry
+from forebay.journal.rewrite import rewrite
 from forebay.model import Gap, GapCause, Record
 from forebay.testing.disk import FaultyDisk
 from support.journal import ENCODED_SCHEMA, SCHEMA, T, entry, journal, read_all, segment_paths
+from support.telemetry import batch_entry, scans
 
 
 class Raw(NamedTuple):
@@ -50,17 +52,18 @@ def record(data: bytes, at: int) -> Raw:
     assert u32(head, 12) == at
     payload = data[at + 120 : at + 120 + u32(head, 80)]
     assert u32(head, 84) == crc(payload)
-    assert head[88:] == hashlib.sha256(payload).digest()
+    assert (head[88:] == hashlib.sha256(payload).digest()) == (head[10] == 0)
     numbers = (head[8], u64(head, 32), u64(head, 40), u64(head, 48), u64(head, 56))
     times = struct.unpack("<qq", head[64:80])
     return Raw(u64(head, 16), u64(head, 24), *numbers, times, head[88:], payload)
 
 
-def segment(data: bytes) -> list[Raw]:
+def segment(data: bytes, level_s: int = 0) -> list[Raw]:
     """Every record, with every total, CRC and chain on the way checked."""
     assert (data[:8], u32(data, 8)) == (b"FbSEGMNT", 2)
     assert u32(data, 12) == crc(data[16:128])
     assert data[16] == 3
+    assert (u32(data, 104), u32(data, 108)) == (level_s, 1 if level_s else 0)
     trailer = data[-152:]
     assert trailer[144:] == b"FbSEALED"
     assert u32(trailer, 136) == crc(trailer[:136])
@@ -88,6 +91,8 @@ def segment(data: bytes) -> list[Raw]:
     assert (u32(trailer, 28), u64(trailer, 32)) == (at, found[-1].seq)
     assert (u64(trailer, 56), u64(trailer, 64)) == (counted, missing)
     assert trailer[104:136] == chain
+    assert u64(trailer, 40) == sum(one.samples for one in found if one.kind == 1)
+    assert u64(trailer, 48) == sum(one.thinned for one in found)
     return found
 
 
@@ -114,6 +119,31 @@ async def test_a_reader_made_from_the_tables_reads_the_same() -> None:
         assert after[48:72] == before[-152:][56:80], "the account goes on"
     for path, data in zip(segment_paths(disk), files, strict=True):
         assert path.name == f"{u64(data, 24):016x}-{u64(data, 32):016x}.seg"
+
+
+async def test_a_thinner_copy_keeps_to_the_tables() -> None:
+    disk = FaultyDisk()
+    async with journal(disk) as log:
+        await log.submit([batch_entry(scans(n)) for n in range(60)])
+        await log.submit([gap_entry(T, Gap(GapCause.CORRUPT, 5, 6, None, "", 1, 2, 3))])
+    before = disk.read_bytes(segment_paths(disk)[0], 1 << 30)
+    async with journal(disk) as log:
+        old = log._catalog.segments(T)[0]  # noqa: SLF001 - nothing else names the file
+        copy = rewrite(disk, old, 60).copy
+    assert copy is not None
+    assert copy.path.name == old.path.name.replace(".seg", ".1.seg")
+    after = disk.read_bytes(copy.path.with_name(copy.path.name + ".new"), 1 << 30)
+    assert len(after) < len(before)
+    raw, thin = segment(before), segment(after, 60)
+    assert [(r.epoch, r.seq, r.kind, r.times, r.hash) for r in raw] == [
+        (r.epoch, r.seq, r.kind, r.times, r.hash) for r in thin
+    ]
+    assert [r.counted for r in raw] == [r.counted for r in thin]
+    assert [r.samples for r in raw] == [r.samples + r.thinned for r in thin]
+    assert sum(r.thinned for r in thin) > 0
+    assert before[72:104] + before[16:72] == after[72:104] + after[16:72]
+    same = (slice(32, 40), slice(56, 136), slice(8, 20), slice(24, 28))
+    assert [before[-152:][at] for at in same] == [after[-152:][at] for at in same]
 
 
 async def test_schemas_and_gaps_stand_behind_the_index() -> None:
