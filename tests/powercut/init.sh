@@ -12,7 +12,7 @@ case $mode in
 write)
   # The control, never flushed by anybody: what of it was written last must be gone after the cut.
   rm -f /var/lib/unflushed
-  while :; do echo line; sleep 0.05; done >/var/lib/unflushed &
+  while :; do echo line; echo unflushed >/dev/ttyS0; sleep 0.05; done >/var/lib/unflushed &
   python3 -m support.journal_writer /var/lib/journal "$first" >/dev/ttyS1 2>/dev/ttyS0
   ;;
 read)

@@ -32,15 +32,19 @@ def main() -> int:
     for number in range(1, count + 1):
         began_s = time.monotonic()
         witnessed = _write(witnessed, rng)
+        written = (CACHE / "console.log").read_text(errors="replace").count("unflushed")
         found = _read()
         missing = set(range(1, witnessed + 1)) - set(found["names"])
         sys.stdout.write(
             f"cut {number}: {witnessed} witnessed, {len(found['names'])} read back, "
             f"{len(missing)} missing, ledger {'balanced' if found['balanced'] else 'WRONG'}, "
-            f"{found['unflushed']} unflushed lines of another file there, "
+            f"{found['unflushed']} of {written} unflushed lines of another file, "
             f"{time.monotonic() - began_s:.0f} s\n"
         )
         sys.stdout.flush()
+        if int(found["unflushed"]) >= written:
+            sys.stdout.write("that was no power cut: nothing of what was not flushed is gone\n")
+            return 1
         twice = len(found["names"]) - len(set(found["names"]))
         if missing or twice or found["doubtful"] or not found["balanced"]:
             sys.stdout.write(
