@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.journal.entry import JournalLimits
+from forebay.journal.entry import JournalLimits, Overflow
 from forebay.journal.retention import (
     SEGMENTS_MOST,
     Held,
+    full,
     merged,
     plan,
     quotas,
     relief,
     segment_bytes,
+    thinnable,
 )
 from forebay.model import Gap, GapCause, Stream
 
@@ -160,3 +163,90 @@ def test_gaps_apart_stay_apart() -> None:
 
 def test_the_unknown_does_not_swallow_the_known() -> None:
     assert [g.samples for g in merged([gap(1, 2), gap(3, 4, None), gap(5, 6)])] == [5, None, 5]
+
+
+def due(**streams: list[Held]) -> tuple[str, int, int] | None:
+    found = thinnable({Stream(name): s for name, s in streams.items()}, LIMITS)
+    return found and (found[0].stream.value, found[0].number, found[1])
+
+
+def thinned(segments: list[Held], *levels: int) -> list[Held]:
+    """The oldest of `segments` at these levels."""
+    return [replace(h, level_s=levels[n]) if n < len(levels) else h for n, h in enumerate(segments)]
+
+
+def test_thinning_begins_at_nine_tenths() -> None:
+    assert due(telemetry=held(T, *[100] * 6)) is None
+    assert due(telemetry=held(T, *[100] * 7)) == ("telemetry", 0, 10)
+
+
+def test_resolution_sinks_evenly_from_the_oldest_on() -> None:
+    seven = held(T, *[100] * 7)
+    assert due(telemetry=thinned(seven, 10)) == ("telemetry", 1, 10)
+    assert due(telemetry=thinned(seven, 10, 10, 10, 10, 0)) == ("telemetry", 4, 10)
+    assert due(telemetry=thinned(seven, *[10] * 5)) == ("telemetry", 0, 60)
+    assert due(telemetry=thinned(seven, 60, 10, 60, 10, 60)) == ("telemetry", 1, 60)
+    assert due(telemetry=thinned(seven, *[60] * 5)) == ("telemetry", 0, 600)
+    assert due(telemetry=thinned(seven, *[600] * 5)) is None, "then the oldest goes"
+
+
+def test_the_newest_keeps_all_of_its_resolution() -> None:
+    """Two segments at least, and a tenth of the pool."""
+    assert due(telemetry=thinned(held(T, *[100] * 7), *[600] * 5)) is None
+    small = held(T, *[350, 300], *[10] * 7)
+    assert due(telemetry=thinned(small, 600, 600)) is None
+    many = held(T, *[350, 300], *[10] * 9)
+    assert due(telemetry=thinned(many, 600, 600)) == ("telemetry", 2, 10)
+
+
+def test_what_is_begun_or_passed_is_not_thinned() -> None:
+    one, two, *rest = held(T, *[100] * 7)
+    begun = replace(one, begun=True)
+    assert due(telemetry=[begun, replace(two, passed=True), *rest]) == ("telemetry", 2, 10)
+
+
+def test_only_streams_that_thin_are_thinned() -> None:
+    assert due(events=held(E, *[20] * 9)) is None
+    assert due(bulk=held(B, *[100] * 8)) is None
+
+
+def test_what_all_have_passed_goes_before_anything_is_thinned() -> None:
+    one, *rest = held(T, *[100] * 7)
+    assert dropped(telemetry=[one, *rest]) == []
+    assert dropped(telemetry=[replace(one, passed=True), *rest]) == [
+        ("telemetry", 0, "RETENTION_BYTES")
+    ]
+    assert due(telemetry=rest) is None
+
+
+def keeping(stream: Stream, how: Overflow) -> JournalLimits:
+    return replace(LIMITS, overflow={**LIMITS.overflow, stream: how})
+
+
+@pytest.mark.parametrize("how", [Overflow.DROP_NEWEST, Overflow.BLOCK])
+def test_a_stream_that_keeps_its_oldest_is_full_instead(how: Overflow) -> None:
+    limits = keeping(B, how)
+    bulk = held(B, *[100] * 6)
+    assert full({B: bulk[:3]}, limits) == frozenset()
+    assert full({B: bulk}, limits) == {B}
+    passed = [replace(h, passed=True) for h in bulk[:4]] + bulk[4:]
+    assert full({B: passed}, limits) == frozenset()
+    assert full({B: bulk}, LIMITS) == frozenset()
+
+
+def test_a_stream_that_keeps_its_oldest_makes_its_neighbour_go() -> None:
+    limits = keeping(B, Overflow.DROP_NEWEST)
+    there = {B: held(B, *[100] * 4), T: held(T, *[100] * 5)}
+    old = [replace(h, sealed_ns=h.sealed_ns and h.sealed_ns - 10**10) for h in there[B]]
+    gone = [(d.held.stream, d.held.number) for d in plan({**there, B: old}, limits, NOW_NS)]
+    assert gone == [(T, 0), (T, 1)]
+    old = [replace(h, passed=True) for h in old]
+    gone = [(d.held.stream, d.held.number) for d in plan({**there, B: old}, limits, NOW_NS)]
+    assert gone == [(B, 0), (B, 1), (B, 2)]
+
+
+def test_what_is_kept_still_grows_old() -> None:
+    limits = keeping(E, Overflow.DROP_NEWEST)
+    assert plan({E: held(E, *[50] * 9)}, limits, NOW_NS) == ()
+    drops = plan({E: held(E, 1, 1, 1, age_s=200)}, limits, NOW_NS)
+    assert [d.cause for d in drops] == [GapCause.RETENTION_AGE] * 2
