@@ -18,10 +18,11 @@ from forebay_fleet._proto import uplink_pb2
 from forebay_fleet.committer import Budget
 from forebay_fleet.errors import StoreFailed
 from forebay_fleet.ingest import SessionEnded
+from forebay_fleet.ledger import MAX_REPORTED_ISLANDS
 from forebay_fleet.limits import GATEWAY_PATTERN, RECORD_OVERHEAD_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from forebay_fleet.committer import Committer
     from forebay_fleet.ingest import Ingest
@@ -179,21 +180,31 @@ class Session:
             while not self._decisions.empty():
                 ready.append(self._decisions.get_nowait())
             finished = ready[-1] is None
-            newest: dict[tuple[int, int], uplink_pb2.Ack] = {}
             decisions = [decision for decision in ready if decision is not None]
-            for decision in decisions:
-                for ack in decision.acks.result():
-                    key = (ack.committed.stream, ack.committed.epoch)
-                    if key in newest:
-                        ack.rejected.extend(newest[key].rejected)
-                    newest[key] = ack
-            for ack in newest.values():
+            for ack in _newest(ack for decision in decisions for ack in decision.acks.result()):
                 await self._channel.write(uplink_pb2.FromServer(ack=ack))
             self._credit.give(sum(decision.size for decision in decisions))
 
     async def _stop(self) -> None:
         await self._desk.stopping.wait()
         raise SessionEnded("UNAVAILABLE", "the server is stopping")
+
+
+def _newest(acks: Iterable[uplink_pb2.Ack]) -> Iterator[uplink_pb2.Ack]:
+    """Give the newest ack of each line, with all rejections.
+
+    And those before it that tell only some of their islands: the newest may leave out others.
+    """
+    newest: dict[tuple[int, int], uplink_pb2.Ack] = {}
+    for ack in acks:
+        key = (ack.committed.stream, ack.committed.epoch)
+        older = newest.pop(key, None)
+        if older is not None and len(older.committed.islands) == MAX_REPORTED_ISLANDS:
+            yield older
+        elif older is not None:
+            ack.rejected.extend(older.rejected)
+        newest[key] = ack
+    yield from newest.values()
 
 
 def _first(group: BaseExceptionGroup[SessionEnded]) -> SessionEnded:

@@ -6,11 +6,12 @@ is imported when it runs, so that `--help` is instant.
 
 from __future__ import annotations
 
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations when it runs
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from forebay_fleet.cli import common
+from forebay_fleet.cli import common, compare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,9 +83,21 @@ def ledger(
     verify: Annotated[
         bool, typer.Option("--verify", help="Read everything back and prove it.")
     ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            allow_dash=True, help="What `forebay ledger --json` said, - for stdin: do they agree?"
+        ),
+    ] = None,
+    uplink: Annotated[
+        str | None, typer.Option(help="With --against: the gateway's name for this server.")
+    ] = None,
     as_json: common.Json = False,
 ) -> None:
-    """Show what is stored and accounted for; exit 1 if `--verify` finds a fault or a hole."""
+    """Show what is stored and accounted for.
+
+    Exit 1 if `--verify` finds a fault or a hole, or `--against` a difference that nothing explains.
+    """
     from forebay_fleet.audit import verify as prove
     from forebay_fleet.cli import output
     from forebay_fleet.store.reader import StoreReader
@@ -92,6 +105,9 @@ def ledger(
 
     with StoreReader(data) as reader:
         _known(reader, gateway)
+        if against is not None:
+            compare.run(reader, gateway, (against, uplink), as_json=as_json)
+            return
         rows = reader.lines(gateway)
         finding = prove(reader, gateway) if verify else None
     marks = watermarks(rows)

@@ -43,7 +43,8 @@ class LineRow(NamedTuple):
     """One line of the ledger; see schema.sql.
 
     `refused` counts samples in rejected records, `forked` those in records that were refused
-    because another one has their position.
+    because another one has their position. `gone_earlier` counts the positions before `earlier`
+    that the gateway no longer had.
     """
 
     id: int
@@ -66,6 +67,7 @@ class LineRow(NamedTuple):
     refused: int
     forks: int
     forked: int
+    gone_earlier: int
 
 
 class ForkRow(NamedTuple):
@@ -131,6 +133,11 @@ class StoreReader:
     def __exit__(self, *_: object) -> None:
         self._db.close()
 
+    @property
+    def restored(self) -> bool:
+        """Whether this store was ever put back from a backup."""
+        return bool(self._value("SELECT value != '0' FROM meta WHERE key = 'era'"))
+
     def snapshot(self) -> None:
         """See one state of the store from here to the end, whatever the server does meanwhile."""
         self._db.execute("BEGIN")
@@ -157,7 +164,9 @@ class StoreReader:
             " (SELECT count(*) FROM rejections WHERE line = l.id),"
             " (SELECT CAST(total(samples) AS INTEGER) FROM rejections WHERE line = l.id),"
             " (SELECT count(*) FROM forks WHERE line = l.id),"
-            " (SELECT CAST(total(samples) AS INTEGER) FROM forks WHERE line = l.id) FROM lines l"
+            " (SELECT CAST(total(samples) AS INTEGER) FROM forks WHERE line = l.id),"
+            " (SELECT coalesce(sum(min(seq_to, l.earlier - 1) - seq_from + 1), 0) FROM gaps"
+            " WHERE target = l.id AND seq IS NULL AND seq_from < l.earlier) FROM lines l"
             " JOIN gateways g ON g.id = l.gateway WHERE name = ?1 OR ?1 IS NULL"
             " ORDER BY name, stream, epoch",
             (gateway,),

@@ -124,6 +124,18 @@ async def test_islands_are_told_and_joined(server: FleetServer) -> None:
         assert not (await gateway.ack_up_to(6)).committed.islands
 
 
+async def test_every_record_behind_many_holes_is_told_of(server: FleetServer) -> None:
+    """Sixteen islands a message: whoever sends more still hears of each record it sent."""
+    async with session(server, "holes") as gateway:
+        sent = set(range(2, 200, 2))
+        for seq in sent:
+            await gateway.send(anchor(seq))
+        told: set[int] = set()
+        while told != sent:
+            for island in (await gateway.ack()).committed.islands:
+                told |= set(range(island.first_seq, island.last_seq + 1))
+
+
 async def test_rejections_are_told(server: FleetServer) -> None:
     async with session(server, "rejected") as gateway:
         await gateway.send(anchor(1), record(2, uplink_pb2.SCHEMA, b"\xff"), anchor(3))

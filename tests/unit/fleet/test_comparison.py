@@ -1,0 +1,132 @@
+"""Two accounts of one stream: which differences have a reason, and which are a fault."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from forebay_fleet.comparison import (
+    GatewayAccount,
+    ServerAccount,
+    Verdict,
+    compare,
+    gateway_accounts,
+)
+from forebay_fleet.errors import UsageError
+from support.fleet import FleetServer, Gateway, record
+from support.fleet_ingest import batch, gap, schema
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HERE = ServerAccount(samples=900, gapped=70, refused=20, forked=10)
+
+
+def there(
+    delivered: int = 900, pending: int = 0, gapped: int = 70, more: int = 0
+) -> GatewayAccount:
+    """A gateway that balances, but for `more`."""
+    return GatewayAccount(
+        delivered + pending + gapped + 30 + more, delivered, pending, gapped, quarantined=30
+    )
+
+
+@pytest.mark.parametrize(
+    ("gateway", "server", "verdict", "reason"),
+    [
+        (there(), HERE, Verdict.AGREE, ""),
+        (there(more=5), HERE, Verdict.DIFFER, "cannot account for 5 samples itself"),
+        (there(850, pending=60), HERE, Verdict.UNDER_WAY, "50 samples are stored here"),
+        (there(850), HERE, Verdict.UNDER_WAY, "50 samples are newer"),
+        (there(910), HERE, Verdict.DIFFER, "10 delivered samples are not here"),
+        (there(gapped=90), HERE, Verdict.DIFFER, "20 samples that the gateway counts as gone"),
+        (there(gapped=90, pending=5), HERE, Verdict.UNDER_WAY, "Gap records for 20 samples"),
+        (there(gapped=60), HERE, Verdict.DIFFER, "10 samples are counted as gone here"),
+        (there(gapped=60, pending=10), HERE, Verdict.UNDER_WAY, "still wait there"),
+    ],
+)
+def test_verdicts(
+    gateway: GatewayAccount, server: ServerAccount, verdict: Verdict, reason: str
+) -> None:
+    answer = compare("telemetry", gateway, server)
+    assert answer.verdict is verdict
+    assert reason in "; ".join(answer.reasons)
+    assert bool(answer.reasons) is (verdict is not Verdict.AGREE)
+
+
+def test_what_a_restored_store_lost_is_explained() -> None:
+    server = ServerAccount(samples=500, restored=True)
+    assert compare("t", GatewayAccount(900, 900), server).verdict is Verdict.EXPLAINED
+    assert compare("t", GatewayAccount(900, 500, 0, 400), server).verdict is Verdict.EXPLAINED
+
+
+def test_what_was_gone_before_the_gateway_came_is_explained() -> None:
+    server = ServerAccount(samples=500, earlier=12)
+    answer = compare("t", GatewayAccount(900, 500, 0, 400), server)
+    assert answer.verdict is Verdict.EXPLAINED
+    assert "12 positions" in answer.reasons[0]
+
+
+def line(uplink: str = "cloud", **counts: Any) -> dict[str, Any]:
+    zeros = dict.fromkeys(GatewayAccount.__dataclass_fields__, 0)
+    return {"stream": "telemetry", "uplink": uplink, "accepted": 3, **zeros, **counts}
+
+
+def test_an_uplink_has_to_be_named_where_there_are_several() -> None:
+    document = json.dumps({"lines": [line("a", delivered=1), line("b", delivered=2)]}).encode()
+    assert gateway_accounts(document, "b") == {"telemetry": GatewayAccount(delivered=2)}
+    with pytest.raises(UsageError, match="a, b"):
+        gateway_accounts(document, None)
+    with pytest.raises(UsageError, match="no uplink 'c'"):
+        gateway_accounts(document, "c")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        *("", "[]", "{}", "null", '{"lines": 3}', '{"lines": [3]}', "[" * 100_000),
+        '{"lines": []}',
+        json.dumps({"lines": [line(delivered="1")]}),
+        json.dumps({"lines": [line(delivered=-1)]}),
+        json.dumps({"lines": [line(delivered=True)]}),
+        json.dumps({"lines": [line(delivered=1 << 63)]}),
+        json.dumps({"lines": [{"uplink": "cloud"}]}),
+    ],
+)
+def test_what_is_no_account_is_refused(document: str) -> None:
+    with pytest.raises(UsageError):
+        gateway_accounts(document.encode(), None)
+
+
+async def test_the_command_says_whether_both_agree(tmp_path: Path) -> None:
+    with FleetServer(tmp_path) as server:
+        async with Gateway(server.address, server.issue("g"), "g") as gateway:
+            await gateway.send(
+                *(schema(1), batch(2, 50), gap(3, 0, 0, samples=7, epoch=0)),
+                *(gap(5, 4, 4, samples=3), record(6, 3, b"\x08\x63", samples=2)),
+            )
+            await gateway.ack_up_to(6)
+        file = tmp_path / "ledger.json"
+
+        def against(*words: str, **counts: int) -> tuple[int, str]:
+            file.write_text(json.dumps({"lines": [line(**counts)], "total": {}}))
+            done = server.command("ledger", "--gateway", "g", "--against", str(file), *words)
+            return done.returncode, done.stdout + done.stderr
+
+        code, text = against(produced=62, delivered=50, gapped=10, quarantined=2)
+        assert (code, text.splitlines()[1].split()[-1]) == (0, "agree")
+        assert max(map(len, text.splitlines())) <= 80
+        code, text = against(produced=63, delivered=51, gapped=10, quarantined=2)
+        assert (code, "1 delivered samples are not here" in text) == (1, True)
+        code, text = against("--json", produced=62, delivered=40, pending=22)
+        (stream,) = json.loads(text)["streams"]
+        assert (code, stream["verdict"]) == (0, "under way")
+        assert stream["server"]["gapped"] == 10
+        code, text = against("--uplink", "other", produced=1)
+        assert (code, "no uplink 'other'" in text) == (2, True)
+        nameless = server.command("ledger", "--against", str(file))
+        assert (nameless.returncode, "name it: --gateway" in nameless.stderr) == (2, True)
+        nowhere = server.command("ledger", "--gateway", "g", "--against", str(tmp_path / "none"))
+        assert (nowhere.returncode, "No such file" in nowhere.stderr) == (2, True)
