@@ -15,7 +15,13 @@ import typer
 from forebay.cli import output
 from forebay.config import places
 from forebay.control import address
-from forebay.errors import AgentUnreachable, ConfigError, ForebayError, JournalMissing, RequestInvalid
+from forebay.errors import (
+    AgentUnreachable,
+    ConfigError,
+    ForebayError,
+    JournalMissing,
+    RequestInvalid,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

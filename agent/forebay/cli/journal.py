@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from forebay.cli import call, journal_quarantine, output
+from forebay.cli import call, journal_export, journal_offline, journal_quarantine, output
 from forebay.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def add(app: typer.Typer, name: str) -> None:
     group.command("status")(status)
     group.command("ls")(ls)
     group.command("show")(show)
+    journal_offline.add(group)
+    journal_export.add(group)
     journal_quarantine.add(group)
     app.add_typer(group, name=name)
 

@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from forebay.cli import call, output
+from forebay.cli import call, journal_export, journal_offline, output
 from forebay.clock import SystemClock
 from forebay.errors import RequestInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from rich.console import RenderableType
 
     from forebay._proto.control_pb2 import QuarantinedRecord
     from forebay.control.client import AgentClient
+    from forebay.journal.export import Item
+    from forebay.model import Record
 
 Uplink = Annotated[str, typer.Option("--uplink", help="Only this uplink's.", show_default=False)]
 Ids = Annotated[
@@ -33,7 +36,9 @@ def add(app: typer.Typer) -> None:
         no_args_is_help=True, help="Look at the records on which a destination failed, and decide."
     )
     group.command("ls")(ls)
+    group.command("show")(show)
     group.command("retry")(retry)
+    group.command("export")(export)
     group.command("drop")(drop)
     app.add_typer(group, name="quarantine")
 
@@ -48,6 +53,48 @@ def ls(
             output.document(output.plain(reply))
         else:
             output.show(parts(reply.records, SystemClock().now_ns()))
+
+
+def show(
+    copy_id: Annotated[str, typer.Argument(metavar="ID", help="As `ls` shows it.")],
+    directory: journal_offline.Directory = None,
+    socket: call.Socket = call.SOCKET,
+    *,
+    as_json: call.Json = False,
+) -> None:
+    """Show what is in one record."""
+    where = journal_offline.directory_of(directory, socket, as_json=as_json)
+    with call.reporting(as_json=as_json):
+        record, items = _read(where, [copy_id])[0]
+        if as_json:
+            output.document({"id": copy_id, "rows": journal_export.documents(items)})
+        else:
+            output.show(journal_export.item_parts(record, items))
+
+
+def export(
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="As `ls` shows them.")],
+    directory: journal_offline.Directory = None,
+    form: journal_export.Format = "jsonl",
+    target: journal_export.Output = None,
+    socket: call.Socket = call.SOCKET,
+    *,
+    as_json: call.Json = False,
+) -> None:
+    """Write what is in records, in the formats of `forebay journal export`."""
+    where = journal_offline.directory_of(directory, socket, as_json=as_json)
+    with call.reporting(as_json=as_json):
+        found = [item for _, items in _read(where, ids) for item in items]
+        journal_export.write(found, form, target, as_json=as_json)
+
+
+def _read(directory: Path, ids: Sequence[str]) -> list[tuple[Record, list[Item]]]:
+    from forebay.files import SystemDisk
+    from forebay.journal.export import quarantined
+    from forebay.journal.offline import OfflineJournal
+
+    journal = OfflineJournal(directory, SystemDisk())
+    return [quarantined(journal, one) for one in ids]
 
 
 def retry(
@@ -76,7 +123,7 @@ def drop(
     everything: All = False,
     as_json: call.Json = False,
 ) -> None:
-    """Remove records for good; `export` keeps a copy. 1 if any stays."""
+    """Remove records for good; `export` writes them to a file first. 1 if any stays."""
     with call.agent(socket, as_json=as_json) as agent:
         reply = agent.drop_quarantined(_chosen(agent, ids, uplink, everything=everything))
         _tell("dropped", list(reply.done), list(reply.failed), as_json=as_json)

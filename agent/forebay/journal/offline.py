@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from forebay.columnar import decode_schema
+import numpy as np
+
+from forebay.columnar import decode_gap, decode_schema
 from forebay.errors import JournalCorrupt, JournalMissing
 from forebay.journal.record import (
     ALIGNMENT,
@@ -26,9 +28,12 @@ from forebay.journal.record import HEADER_BYTES as RECORD_HEADER_BYTES
 from forebay.journal.salvage import read_whole
 from forebay.journal.segment import (
     HEADER_BYTES,
+    INDEX,
     TRAILER_BYTES,
     SegmentHeader,
+    Summary,
     Tail,
+    decode_index,
     decode_sections,
     decode_trailer,
     parse_name,
@@ -37,10 +42,13 @@ from forebay.journal.segment import decode_header as decode_segment_header
 from forebay.model import Record, RecordKind, Schema, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from forebay.files import Disk
+    from numpy.typing import NDArray
+
+    from forebay.files import Disk, DiskFile
+    from forebay.model import Gap
 
 
 class Place(NamedTuple):
@@ -58,6 +66,13 @@ class SegmentFile:
     stream: Stream
     place: Place
     revision: int
+
+
+class Sealed(NamedTuple):
+    """The two ends of a sealed segment; see `SegmentHeader` and `Summary`."""
+
+    header: SegmentHeader
+    summary: Summary
 
 
 class Piece(NamedTuple):
@@ -115,11 +130,17 @@ class Content:
         begin = header.offset + RECORD_HEADER_BYTES
         return self.data[begin : begin + header.length]
 
+    def found(self) -> Iterator[tuple[RecordHeader, Record | None]]:
+        """Walk all headers, each with its record, None where the payload is damaged."""
+        for piece in self.pieces():
+            header = piece.header
+            if header is not None:
+                whole = piece.whole
+                yield header, to_record(header, self.payload(header)) if whole else None
+
     def records(self) -> Iterator[Record]:
         """Walk what can be read."""
-        for piece in self.pieces():
-            if piece.header is not None and piece.whole:
-                yield to_record(piece.header, self.payload(piece.header))
+        return (record for _, record in self.found() if record is not None)
 
     def _header(self, at: int, seq: int) -> RecordHeader | None:
         """Give the header at `at` if it is one of this segment's, behind `seq`."""
@@ -143,6 +164,8 @@ class OfflineJournal:
     def __init__(self, directory: Path, disk: Disk) -> None:
         """Look at `directory`. JournalMissing if there is no journal, or none that can be read."""
         self.directory, self._disk = directory, disk
+        self.schemas = Schemas(self)
+        """What batches need, as it comes by."""
         try:
             there = disk.listdir(directory)
         except OSError as error:
@@ -192,9 +215,8 @@ class OfflineJournal:
 
         None where it is gone, not sealed or damaged there.
         """
-        try:
-            handle = self._disk.open(file.path)
-        except FileNotFoundError:
+        handle = self._open(file.path)
+        if handle is None:
             return None
         try:
             size = handle.size()
@@ -210,19 +232,56 @@ class OfflineJournal:
         finally:
             handle.close()
 
+    def ends(self, file: SegmentFile) -> Sealed | None:
+        """Give both ends of a sealed segment, without schemas and gaps; None as `index`."""
+        found = self._sealed(file, index=False)
+        return found and found[0]
+
+    def index(self, file: SegmentFile) -> tuple[Sealed, NDArray[Any]] | None:
+        """Give both ends of a sealed segment and its index; None where that cannot be had."""
+        return self._sealed(file, index=True)
+
+    def _sealed(self, file: SegmentFile, *, index: bool) -> tuple[Sealed, NDArray[Any]] | None:
+        handle = self._open(file.path)
+        if handle is None:
+            return None
+        rows: NDArray[Any] | None = np.empty(0, INDEX)
+        try:
+            size = handle.size()
+            header = decode_segment_header(handle.pread(HEADER_BYTES, 0))
+            tail = decode_trailer(handle.pread(TRAILER_BYTES, max(0, size - TRAILER_BYTES)), size)
+            if header is None or tail is None:
+                return None
+            if index:
+                rows = decode_index(tail, handle.pread(tail.index_bytes, tail.index_offset))
+        except OSError:
+            return None
+        finally:
+            handle.close()
+        return None if rows is None else (Sealed(header, tail.summary), rows)
+
+    def named(self, stream: Stream) -> list[Gap]:
+        """Give all gaps of a stream that name positions."""
+        gaps: list[Gap] = []
+        for file in self.segments(stream):
+            tail = self.tail(file)
+            if tail is not None:
+                gaps += [gap.gap for gap in tail.summary.gaps]
+                continue
+            content = self.read(file)
+            for record in content.records() if content else ():
+                if record.kind is RecordKind.GAP:
+                    gap = decode_gap(record.payload)
+                    gaps += [gap] if gap.journaled else []
+        return gaps
+
     def read(self, file: SegmentFile) -> Content | None:
         """Read a segment, or what thinning has put in its place meanwhile; None if it is gone."""
-        while True:
-            try:
-                handle = self._disk.open(file.path)
-                break
-            except FileNotFoundError:
-                now = [other for other in self.segments(file.stream) if other.place == file.place]
-                if not now or now[0].revision <= file.revision:
-                    return None
-                file = now[0]
-            except OSError as error:
-                raise _missing(file.path, error.strerror or str(error)) from error
+        while (handle := self._open(file.path)) is None:
+            now = [other for other in self.segments(file.stream) if other.place == file.place]
+            if not now or now[0].revision <= file.revision:
+                return None
+            file = now[0]
         try:
             data, unreadable = read_whole(handle)
         finally:
@@ -236,6 +295,15 @@ class OfflineJournal:
         ):
             header = None
         return Content(file, data, header, tail, unreadable)
+
+    def _open(self, path: Path) -> DiskFile | None:
+        """Open a file to read, None if it is gone; JournalMissing if it cannot be."""
+        try:
+            return self._disk.open(path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _missing(path, error.strerror or str(error)) from error
 
     def read_bytes(self, path: Path, limit: int) -> bytes | None:
         """Read a small file, None if it is gone or the medium refuses."""
@@ -283,6 +351,20 @@ class Schemas:
     def _try(self, payload: bytes) -> None:
         with contextlib.suppress(JournalCorrupt):
             self.take(payload)
+
+
+def uncovered(epoch: int, first: int, last: int, gaps: Iterable[Gap]) -> list[tuple[int, int]]:
+    """Give the runs of positions in `first..last` that no gap names."""
+    left = [(first, last)]
+    for gap in gaps:
+        if gap.epoch == epoch:
+            left = [
+                run
+                for low, high in left
+                for run in ((low, min(high, gap.seq_from - 1)), (max(low, gap.seq_to + 1), high))
+                if run[0] <= run[1]
+            ]
+    return left
 
 
 def _missing(path: Path, why: str) -> JournalMissing:

@@ -32,8 +32,11 @@ QUARANTINE_SHARE = 0.05
 SEGMENTS_MOST = 8_192
 """Segments of one stream: each start of the agent begins one, and a start looks at all of them."""
 
-_THIN_FROM = 0.9
-_NEWEST, _NEWEST_LEAST = 0.1, 2
+THIN_FROM = 0.9
+"""How full a pool is when thinning begins."""
+NEWEST_SHARE = 0.1
+"""The part of a pool, its newest, that is never thinned."""
+_NEWEST_LEAST = 2
 _KEEPING = frozenset({Overflow.DROP_NEWEST, Overflow.BLOCK})
 _SEGMENTS_PER_POOL_LEAST = 8
 _SEGMENT_BYTES_LEAST = 4096
@@ -97,7 +100,7 @@ def plan(
         streams = [held[stream] for stream in Stream if stream in pool and held.get(stream)]
         used = sum(h.file_bytes for segments in streams for h in segments)
         room = _room(streams, limits, share)
-        early = round(room * _THIN_FROM) if _thins(streams, limits) else room
+        early = round(room * THIN_FROM) if _thins(streams, limits) else room
         aged_ns = {h: at_ns for segments in streams for h, at_ns in _known(segments)}
         for candidate in _oldest_first(streams):
             aged = aged_ns.get(candidate, oldest_ns) < oldest_ns
@@ -125,7 +128,7 @@ def thinnable(
     for pool, share in POOLS:
         streams = [held[stream] for stream in Stream if stream in pool and held.get(stream)]
         used = sum(h.file_bytes for segments in streams for h in segments)
-        if used <= round(_room(streams, limits, share) * _THIN_FROM):
+        if used <= round(_room(streams, limits, share) * THIN_FROM):
             continue
         newest = {h for segments in streams for h in _newest(segments, limits, share)}
         due = [
@@ -173,7 +176,7 @@ def _newest(segments: Sequence[Held], limits: JournalLimits, share: float) -> Se
     kept, count = 0, 0
     for held in reversed(segments):
         kept += held.file_bytes
-        if count >= _NEWEST_LEAST and kept > limits.max_bytes * share * _NEWEST:
+        if count >= _NEWEST_LEAST and kept > limits.max_bytes * share * NEWEST_SHARE:
             break
         count += 1
     return segments[len(segments) - count :]

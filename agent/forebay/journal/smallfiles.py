@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from forebay.journal import cursor, quarantine, tip
+from forebay.journal import ballast, cursor_file, quarantine, tip
 from forebay.journal.record import sha256
 from forebay.journal.segment import parse_name
 from forebay.model import Stream
@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 
     from forebay.journal.offline import OfflineJournal
 
-KNOWN = frozenset({"lock", tip.NAME, "cursors", "quarantine", "scrub.json", *Stream})
+KNOWN = frozenset(
+    {
+        "lock",
+        tip.NAME,
+        ballast.NAME,
+        "cursors",
+        "quarantine",
+        "scrub.json",
+        "manifest.json",
+        *Stream,
+    }
+)
 SCRUB_BYTES_MAX = 4096
 
 
@@ -44,24 +55,30 @@ def tips(journal: OfflineJournal) -> tuple[Mapping[Stream, tip.Tip], str]:
 def problems(journal: OfflineJournal) -> Iterator[tuple[str, str]]:
     """Give what is damaged: a path within the directory, and what is wrong there."""
     for name in journal.names("cursors"):
-        if name.endswith(".json"):
-            data = journal.read_bytes(journal.directory / "cursors" / name, cursor.FILE_BYTES_MAX)
-            if data is None or not cursor.intact(data):
-                yield (
-                    f"cursors/{name}",
-                    "it is damaged: this destination will be asked how far it is",
-                )
+        path = f"cursors/{name}"
+        if name.endswith(".json") and not cursor_file.intact(
+            _read(journal, path, cursor_file.FILE_BYTES_MAX)
+        ):
+            yield path, "it is damaged: this destination will be asked how far it is"
     for uplink in journal.names("quarantine"):
         for name in journal.names(f"quarantine/{uplink}"):
-            if name.endswith(".rec"):
-                path = f"quarantine/{uplink}/{name}"
-                data = journal.read_bytes(journal.directory / path, quarantine.MAX_FILE_BYTES)
-                if data is None or not _intact_copy(name, data):
-                    yield path, "it is damaged: it can be neither read nor sent"
-    if "scrub.json" in journal.names(""):
-        data = journal.read_bytes(journal.directory / "scrub.json", SCRUB_BYTES_MAX)
-        if data is None or not _intact_scrub(data):
-            yield "scrub.json", "it is damaged: the scrub will begin anew"
+            path = f"quarantine/{uplink}/{name}"
+            if name.endswith(".rec") and not _intact_copy(
+                name, _read(journal, path, quarantine.MAX_FILE_BYTES)
+            ):
+                yield path, "it is damaged: it can be neither read nor sent"
+    there = journal.names("")
+    if ballast.NAME in there and _read(journal, ballast.NAME, ballast.BALLAST_BYTES_MOST).strip(
+        b"\0"
+    ):
+        yield ballast.NAME, "it does not read as zeros; nothing is lost by it"
+    if "scrub.json" in there and not _intact_scrub(_read(journal, "scrub.json", SCRUB_BYTES_MAX)):
+        yield "scrub.json", "it is damaged: the scrub will begin anew"
+
+
+def _read(journal: OfflineJournal, path: str, limit: int) -> bytes:
+    """Give a file's content, nothing where it cannot be read."""
+    return journal.read_bytes(journal.directory / path, limit) or b""
 
 
 def notes(journal: OfflineJournal) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from forebay.journal import smallfiles, tip
-from forebay.journal.offline import OfflineJournal, Schemas
+from forebay.journal.offline import OfflineJournal, uncovered
 from forebay.journal.record import NO_CHAIN
 from forebay.journal.soundness import Findings, Lost, check
 from forebay.model import Stream
@@ -74,7 +74,7 @@ def verify(
     disk: Disk,
     *,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
-    pause: Callable[[], None] = lambda: None,
+    pause: Callable[[], object] = lambda: None,
 ) -> Report:
     """Read the journal in `directory` whole. Blocks. JournalMissing if there is none.
 
@@ -83,7 +83,6 @@ def verify(
     """
     journal = OfflineJournal(directory, disk)
     report = Report(str(directory))
-    schemas = Schemas(journal)
     tips, wrong = smallfiles.tips(journal)  # before the segments, which may go on meanwhile
     if wrong:
         report.problems.append(Problem(tip.NAME, wrong))
@@ -98,13 +97,11 @@ def verify(
 
     for stream in Stream:
         if files[stream]:
-            walk = _StreamWalk(journal, schemas, report, StreamReport(stream.value))
+            walk = _StreamWalk(journal, report, StreamReport(stream.value))
             walk.run(files[stream], read, pause)
             walk.witness(tips.get(stream))
         elif stream in tips:
-            report.problems.append(
-                Problem(stream.value, "the tip names records, none is here")
-            )
+            report.problems.append(Problem(stream.value, "the tip names records, none is here"))
     for path, what in smallfiles.problems(journal):
         report.problems.append(Problem(path, what))
     for path, what in smallfiles.notes(journal):
@@ -121,37 +118,24 @@ class _Turn(NamedTuple):
     samples: int
 
 
-def uncovered(lost: Lost, gaps: Iterable[Gap]) -> str:
+def unnamed(lost: Lost, gaps: Iterable[Gap]) -> str:
     """Give, as a person writes them, those of the lost positions that no gap names."""
-    left = [(lost.seq_from, lost.seq_to)]
-    for gap in gaps:
-        if gap.epoch == lost.epoch:
-            left = [
-                part
-                for first, last in left
-                for part in (
-                    (first, min(last, gap.seq_from - 1)),
-                    (max(first, gap.seq_to + 1), last),
-                )
-                if part[0] <= part[1]
-            ]
-    return ", ".join(f"{first}-{last}" if first < last else str(first) for first, last in left)
+    runs = uncovered(*lost[:3], gaps)
+    return ", ".join(f"{first}-{last}" if first < last else str(first) for first, last in runs)
 
 
 class _StreamWalk:
     """One stream, oldest segment first."""
 
-    def __init__(
-        self, journal: OfflineJournal, schemas: Schemas, report: Report, out: StreamReport
-    ) -> None:
-        self._journal, self._schemas, self._report, self._out = journal, schemas, report, out
+    def __init__(self, journal: OfflineJournal, report: Report, out: StreamReport) -> None:
+        self._journal, self._report, self._out = journal, report, out
         self._lost: list[tuple[str, Lost]] = []
         self._gaps: list[Gap] = []
         self._turns: list[_Turn] = []
         self._last: Findings | None = None
 
     def run(
-        self, files: Sequence[SegmentFile], read: Callable[[int], None], pause: Callable[[], None]
+        self, files: Sequence[SegmentFile], read: Callable[[int], None], pause: Callable[[], object]
     ) -> None:
         before: Findings | None = None
         epochs: set[int] = set()
@@ -190,21 +174,21 @@ class _StreamWalk:
                 self._wrong(tip.NAME, f"{self._out.stream}: the chain at record {seen.seq} differs")
             return
         first = last.last_seq + 1 if seen.epoch == last.place.epoch else 1
-        if open_ := uncovered(Lost(seen.epoch, first, seen.seq, None, ""), self._gaps):
+        if open_ := unnamed(Lost(seen.epoch, first, seen.seq, None, ""), self._gaps):
             self._wrong(
                 tip.NAME,
                 f"{self._out.stream}: record {seen.seq} was on disk, and {open_} is not there",
             )
 
     def _look(
-        self, file: SegmentFile, pause: Callable[[], None]
+        self, file: SegmentFile, pause: Callable[[], object]
     ) -> tuple[Findings | None, int, bool]:
         """Check one segment: again where its end is just being written."""
         for attempt in range(SETTLE_TRIES):
             content = self._journal.read(file)
             if content is None:
                 return None, 0, False
-            found = check(content, self._schemas)
+            found = check(content, self._journal.schemas)
             if not found.torn or content.tail is not None or attempt == SETTLE_TRIES - 1:
                 return found, len(content.data), content.tail is not None
             pause()
@@ -275,7 +259,7 @@ class _StreamWalk:
                 f"records {lost.seq_from}-{lost.seq_to}" if count > 1 else f"record {lost.seq_to}"
             )
             size = "" if lost.samples is None else f" ({lost.samples} samples)"
-            open_ = uncovered(lost, self._gaps)
+            open_ = unnamed(lost, self._gaps)
             if open_:
                 self._wrong(where, f"{which}{size}: {lost.why}, and no gap names {open_}")
                 continue
