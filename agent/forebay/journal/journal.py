@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from forebay.clock import AgeClock
 from forebay.columnar import decode_schema
 from forebay.errors import JournalFailed, JournalLocked, QuarantineError
 from forebay.events import JOURNAL_OPENED
 from forebay.journal import retention
-from forebay.journal.age import AgeClock
 from forebay.journal.catalog import Catalog, IndexCache
 from forebay.journal.cursor import Cursor, CursorStore
 from forebay.journal.entry import Entry, JournalLimits

@@ -27,6 +27,7 @@ from forebay.model import Position, Record, RecordKind, Stream
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from forebay.clock import Reading
     from forebay.interfaces import Seams
 
 MAGIC = b"FbQUARAN"
@@ -47,7 +48,10 @@ _UPLINK = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """One copy, as people see it. `id` is `UPLINK/STREAM-EPOCH-SEQ`, `at_ns` wall time of `put`."""
+    """One copy, as people see it. `id` is `UPLINK/STREAM-EPOCH-SEQ`, `at_ns` wall time of `put`.
+
+    `aged` says whether a disciplined clock told it: only then is its age known.
+    """
 
     id: str
     uplink: str
@@ -57,6 +61,7 @@ class Quarantined:
     bytes: int
     file_bytes: int
     at_ns: int
+    aged: bool
     code: str
     reason: str
 
@@ -113,7 +118,7 @@ class Quarantine:
         async with self._changing:
             if f"{uplink}/{name.removesuffix('.rec')}" in self._kept:
                 return
-            head = _head_of(record, uplink, code, reason, self._clock.now_ns(), schema)
+            head = _head_of(record, uplink, code, reason, self._clock.read(), schema)
             data = _PREFIX.pack(MAGIC, len(head), crc32c(head)) + head + record.payload + schema
             one = _parse_head(uplink, name, data)
             assert one is not None
@@ -141,12 +146,12 @@ class Quarantine:
             await self._remove(self._find(copy_id))
 
     async def prune(self, now_ns: int | None) -> None:
-        """Remove what is older than 30 days; nothing while the clock is not disciplined (None)."""
+        """Remove what is older than 30 days; nothing while no age is believed (None)."""
         if now_ns is None:
             return
         async with self._changing:
             for one in self.copies():
-                if one.at_ns < now_ns - MAX_AGE_S * 1e9:
+                if one.aged and one.at_ns < now_ns - MAX_AGE_S * 1e9:
                     await self._drop_for(one, "age")
 
     async def _make_room(self, size: int) -> None:
@@ -220,7 +225,7 @@ def _name(position: Position) -> str:
 
 
 def _head_of(
-    record: Record, uplink: str, code: str, reason: str, at_ns: int, schema: bytes
+    record: Record, uplink: str, code: str, reason: str, at: Reading, schema: bytes
 ) -> bytes:
     return json.dumps(
         {
@@ -232,7 +237,8 @@ def _head_of(
             ],
             "code": code[:_CODE_CHARACTERS],
             "reason": reason[:_REASON_CHARACTERS],
-            "at_ns": at_ns,
+            "at_ns": at.wall_ns,
+            "aged": at.synced,
             "kind": int(record.kind),
             "samples": record.samples,
             "thinned": record.thinned,
@@ -274,6 +280,7 @@ def _parse_head(uplink: str, name: str, data: bytes) -> Quarantined | None:
         bytes=head["payload_bytes"],
         file_bytes=begin + head["payload_bytes"] + head["schema_bytes"],
         at_ns=head["at_ns"],
+        aged=head["aged"],
         code=head["code"],
         reason=head["reason"],
     )

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forebay.clock import AgeClock
 from forebay.events import DATA_LOST, SEGMENT_DROPPED, SEGMENT_THINNED
 from forebay.journal import retention
-from forebay.journal.age import AgeClock
 from forebay.journal.appender import FRESH_SUFFIX
 from forebay.journal.entry import gap_entry
 from forebay.journal.rewrite import Thinner

@@ -80,6 +80,20 @@ async def test_copies_grow_old_only_by_a_disciplined_clock() -> None:
     assert events.count(QUARANTINE_DROPPED, cause="age") == 1
 
 
+async def test_a_copy_of_a_time_when_nothing_disciplined_the_clock_has_no_age() -> None:
+    disk, clock = FaultyDisk(), FakeClock(wall_ns=0)
+    clock.synced = False
+    store, _ = quarantine(disk, clock=clock)
+    await put(store, 1)
+    clock.step_wall(1.7e9)
+    clock.synced = True
+    await store.prune(clock.now_ns())
+    after, _ = quarantine(disk.reboot(random.Random(1)), clock=clock)
+    after.load()
+    await after.prune(clock.now_ns())
+    assert len(store.copies()) == len(after.copies()) == 1
+
+
 async def test_dropped_stays_dropped() -> None:
     disk = FaultyDisk()
     store, _ = quarantine(disk)

@@ -14,6 +14,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from forebay.clock import NEVER_SET_NS
 from forebay.errors import UplinkUnavailable
 
 if TYPE_CHECKING:
@@ -118,19 +119,22 @@ class Folder:
                 hint="take finished files away, or let keep_size or keep_age delete them",
             )
 
-    def prune(self, now_ns: int, keep_size: int | None, keep_age_s: float | None) -> int:
+    def prune(self, now_ns: int | None, keep_size: int | None, keep_age_s: float | None) -> int:
         """Delete finished files, oldest first, until both bounds hold; give how many went.
 
-        None bounds nothing.
+        None bounds nothing. `now_ns` is what `AgeClock` believes, None: nothing is old. A file that
+        began while the clock was not set is as old as the next one that has a time.
         """
         if keep_size is None and keep_age_s is None:
             return 0
         names = self.finished()
         sizes = {name: self.disk.size(self.path / name.text) for name in names}
         total, gone = sum(sizes.values()), 0
-        for name in names:
-            age_s = now_ns / 1e9 - name.begun.timestamp()
-            too_old = keep_age_s is not None and age_s > keep_age_s
+        for number, name in enumerate(names):
+            too_old = False
+            if keep_age_s is not None and now_ns is not None:
+                begun_ns = next(filter(NEVER_SET_NS.__le__, map(_begun_ns, names[number:])), now_ns)
+                too_old = now_ns - begun_ns > keep_age_s * 1e9
             if not too_old and (keep_size is None or total <= keep_size):
                 break
             self.disk.unlink(self.path / name.text)
@@ -144,6 +148,10 @@ class Folder:
             if match is not None:
                 begun = datetime.strptime(match[3], _STAMP).replace(tzinfo=UTC)
                 yield Name(int(match[2]), begun, match[1]), match[4]
+
+
+def _begun_ns(name: Name) -> int:
+    return round(name.begun.timestamp()) * 10**9
 
 
 def unavailable(error: OSError, path: Path) -> UplinkUnavailable:

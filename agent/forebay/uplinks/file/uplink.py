@@ -12,6 +12,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from forebay.clock import AgeClock
 from forebay.errors import JournalCorrupt, UplinkUnavailable
 from forebay.interfaces import Receipt, Terms
 from forebay.model import Position, RecordKind
@@ -44,6 +45,7 @@ class FileUplink:
     def __init__(self, name: str, settings: FileSettings, seams: Seams) -> None:
         """Touches no disk."""
         self._name, self._settings, self._seams = name, settings, seams
+        self._age = AgeClock()
         self._thread: ThreadPoolExecutor | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._store: Store | None = None
@@ -184,9 +186,8 @@ class FileUplink:
             self._acknowledge(self._store.tick(), {})
             self._ticks += 1
             if self._ticks % _PRUNE_EVERY == 1:
-                settings, clock = self._settings, self._seams.clock
-                age_s = settings.keep_age if clock.read().synced else None
-                self._folder.prune(clock.now_ns(), settings.keep_size, age_s)
+                settings, now_ns = self._settings, self._age.now_ns(self._seams.clock.read())
+                self._folder.prune(now_ns, settings.keep_size, settings.keep_age)
         except OSError as error:
             self._failed = unavailable(error, self._settings.directory)
         except UplinkUnavailable as error:
