@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import sys
@@ -56,6 +57,8 @@ class Process:
 
     def __init__(self, name: str, command: Sequence[str], directory: Path) -> None:
         self.name, self.log = name, directory / f"{name}.log"
+        self.environment: dict[str, str] = {}
+        """What it is given beside the test's own environment, from the next start on."""
         self._command = [str(word) for word in command]
         self._process: asyncio.subprocess.Process | None = None
 
@@ -80,7 +83,11 @@ class Process:
         """Start it, with its output added to the log."""
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+                *self._command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=os.environ | self.environment,
             )
 
     async def kill(self) -> None:
