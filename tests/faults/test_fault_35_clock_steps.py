@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from forebay.journal.journal import JournalLimits
 from forebay.model import GapCause, RecordKind
+from forebay.testing.clock import FakeClock
+from forebay.testing.disk import FaultyDisk
 from support.clocks import (
     DEVICES,
     PERIOD_S,
@@ -28,6 +31,7 @@ from support.clocks import (
     polled,
     progress,
 )
+from support.journal import entry, journal
 from support.processes import World, until
 
 if TYPE_CHECKING:
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 STEPS_S = (3_600, -3_600, 10 * YEAR_S, -10 * YEAR_S, 0)
+AGING = JournalLimits(max_bytes=1 << 20, max_age_s=86_400, segment_bytes=4096, ring_bytes=1 << 20)
 POLLS = 20
 """Polls of each device between two steps."""
 
@@ -84,3 +89,21 @@ async def test_fault_35_clock_steps(tmp_path: Path) -> None:
     raw = [r.time_min_ns for r in records if r.kind is RecordKind.BATCH]
     assert max(raw) - min(raw) > 19 * YEAR_S * S, "rows are never restamped"
     assert raw != sorted(raw)
+
+
+@pytest.mark.parametrize("step_s", [10 * YEAR_S, -10 * YEAR_S])
+async def test_fault_35_a_time_server_that_errs_deletes_nothing(step_s: int) -> None:
+    clock = FakeClock()
+    async with journal(FaultyDisk(), AGING, clock=clock) as log:
+        log.cursor("cloud")
+        await log.submit([entry(n, size=1000, samples=1) for n in range(1, 30)])
+        before = [segment.file for segment in log.segments() if segment.sealed]
+        await log.submit([entry(30)])  # behind the first look at ages
+        clock.step_wall(step_s)  # and the kernel still says that the clock is disciplined
+        await clock.advance(130)
+        await log.submit([entry(n, size=1000, samples=1) for n in range(31, 60)])
+        clock.step_wall(-step_s)
+        await clock.advance(130)
+        await log.submit([])
+        assert len(before) > 1
+        assert [segment.file for segment in log.segments()][: len(before)] == before

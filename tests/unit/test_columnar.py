@@ -24,6 +24,7 @@ from forebay.columnar import (
 )
 from forebay.errors import JournalCorrupt
 from forebay.model import Anchor, Batch, ClockState, Gap, GapCause, Schema, Tag, ValueType
+from forebay.pipeline.split import split
 from forebay.transforms import MAX_RAW_BYTES
 
 TYPES = list(ValueType)
@@ -115,6 +116,23 @@ def test_round_trip_is_exact_to_the_bit(batches: list[Batch]) -> None:
         assert out.index is not None
         assert bits(out.index) == bits(joined([b.index for b in batches if b.index is not None]))
     assert out.samples == sum(b.samples for b in batches)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("back_ns", [10 * 365 * 86_400 * 10**9, 1_800_000_000 * 10**9, 2**62])
+def test_times_may_go_back_by_years_within_a_batch(back_ns: int, sparse: bool) -> None:  # noqa: FBT001 - a column of the table
+    schema = make_schema([ValueType.INT32])
+    now_ns = 1_800_000_000 * 10**9
+    times = np.array([now_ns, now_ns - back_ns, now_ns + 1, now_ns - back_ns], np.int64)
+    received = times[::-1].copy()
+    values = np.arange(4, dtype=np.int32)
+    index = np.zeros(4, np.uint32) if sparse else None
+    batch = Batch(schema, times, received, (values if sparse else values[:, None],), None, index)
+    found = decode_batch(encode_batch([batch]), schema)
+    assert found.times_ns.tolist() == times.tolist()
+    assert found.received_ns.tolist() == received.tolist()
+    parts = list(split(batch, 1))
+    assert [t for part in parts for t in part.times_ns.tolist()] == times.tolist()
 
 
 @given(st.binary(max_size=400))
