@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -155,7 +156,8 @@ async def test_a_journal_that_was_put_back_in_time_goes_on_under_an_epoch_of_its
     directory, copy = tmp_path / "journal", tmp_path / "copy"
 
     async def forward(begin: int, count: int) -> Account:
-        async with Journal(directory, LIMITS, make_seams()) as journal:
+        seams = replace(make_seams(), rng=random.Random(begin))
+        async with Journal(directory, LIMITS, seams) as journal:
             settings = settings_for(server)
             uplink = SPEC.build("cloud", settings, make_seams())
             forwarder = Forwarder("cloud", uplink, settings, journal, GATEWAY, make_seams())
