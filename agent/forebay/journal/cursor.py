@@ -57,7 +57,8 @@ class _Standing:
     """Where a consumer stands in one stream.
 
     `place` is its account; `target` is how far it really is, to be settled; `durable` what the file
-    says. `rewound` is where it has to go back to first, None for nowhere.
+    says. `rewound` is where it has to go back to first, None for nowhere. `doubt` is what the
+    destination said it has where that is less than `durable`, until either gives way.
     """
 
     place: Place
@@ -68,6 +69,12 @@ class _Standing:
     given: Runs
     trail: list[Place]
     rewound: Position | None = None
+    doubt: Position | None = None
+
+    @property
+    def passed(self) -> Position:
+        """Up to where the consumer surely needs nothing any more."""
+        return self.durable if self.doubt is None else min(self.durable, self.doubt)
 
     @property
     def lowest(self) -> Position:
@@ -116,7 +123,7 @@ class Cursor:
         mine = self._streams[position.stream]
         with self._lock:
             if position > mine.target:
-                mine.target = position
+                mine.target, mine.doubt = position, None
                 self._changes += 1
 
     def rewind(self, position: Position) -> None:
@@ -130,7 +137,7 @@ class Cursor:
             if position < mine.target:
                 lowest = mine.lowest
                 mine.rewound = position if position < lowest else mine.rewound
-                mine.target, mine.given = position, ()
+                mine.target, mine.doubt = position, None
                 mine.durable = min(mine.durable, position)
                 self._changes += 1
 
@@ -146,6 +153,7 @@ class Cursor:
         kept = bounded(tuple(Run(first[1:], last[1:]) for first, last in islands))
         with self._lock:
             mine.given = behind(kept, position[1:])
+            mine.doubt = position if position < mine.durable else None
             self._changes += 1
 
     def reject(self, position: Position, samples: int) -> None:
@@ -159,6 +167,18 @@ class Cursor:
             if position > mine.lowest:
                 mine.rejected.setdefault((position.epoch, position.seq), samples)
                 self._changes += 1
+
+    def accept(self, position: Position, samples: int) -> None:
+        """Note that the destination took after all what was told to `reject`.
+
+        Its `samples` count as delivered.
+        """
+        mine = self._streams[position.stream]
+        with self._lock:
+            if mine.rejected.pop((position.epoch, position.seq), None) is None:
+                mine.place = _delivered(mine.place, position, samples)
+                mine.trail = [_delivered(place, position, samples) for place in mine.trail]
+            self._changes += 1
 
     def witness(self, stream: Stream) -> Witness | None:
         """Give what `testify` was last told of `stream`."""
@@ -184,7 +204,7 @@ class Cursor:
         run = Run(segment.first[1:], segment.last[1:])
         elder = None if before is None else Run(before.first[1:], before.last[1:])
         with self._lock:
-            mine.given = joined(behind(mine.given, mine.durable[1:]), run, elder)
+            mine.given = joined(behind(mine.given, mine.passed[1:]), run, elder)
             self._changes += 1
 
     def may_thin(self, segment: Segment) -> bool:
@@ -193,14 +213,16 @@ class Cursor:
         with self._lock:
             if mine.rewound is not None:
                 return False
-            if mine.durable >= segment.last:
+            if mine.passed >= segment.last:
                 return True
-            fresh = max(mine.target, mine.durable) < segment.first
-            return fresh and not touches(mine.given, segment.first[1:], segment.last[1:])
+            reached = max(mine.target, mine.durable) if mine.doubt is None else mine.doubt
+            inside = segment.first <= mine.place.position < segment.last
+            given = touches(mine.given, segment.first[1:], segment.last[1:])
+            return reached < segment.first and not inside and not given
 
     def passed(self, stream: Stream) -> Position:
         """Give the position that is on disk: what lies behind it may be asked for again."""
-        return self._streams[stream].durable
+        return self._streams[stream].passed
 
     def rewinding(self, stream: Stream) -> bool:
         """Whether `rewind` is still to be settled."""
@@ -309,6 +331,13 @@ def _quarantined(mine: _Standing, place: Place, view: View) -> Place:
     refused = {key: mine.rejected.pop(key) for key in passed}
     samples = sum(samples for key, samples in refused.items() if key in there)
     return replace(place, quarantined=place.quarantined + samples)
+
+
+def _delivered(place: Place, position: Position, samples: int) -> Place:
+    """Move samples of a record before `place` from quarantined to delivered."""
+    if place.position < position:
+        return place
+    return replace(place, quarantined=max(0, place.quarantined - samples))
 
 
 class CursorStore:

@@ -263,7 +263,7 @@ def rewound(
     return replace(
         back,
         gapped=place.gapped - min(place.gapped - base.gapped, thinned + told),
-        quarantined=base.quarantined,
+        quarantined=min(place.quarantined, base.quarantined),
         lost=place.lost - min(place.lost - base.lost, hole - told),
     )
 

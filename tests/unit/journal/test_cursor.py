@@ -182,3 +182,21 @@ async def test_the_ledger_needs_no_disk_on_the_event_loop() -> None:
         del disk.guarded
     assert all(name.startswith("journal-") for name in opened), opened
     assert RecordKind.BATCH in {r.kind for r in records}
+
+
+async def test_what_is_taken_after_all_counts_as_delivered() -> None:
+    """One that the cursor has passed, one that it has not."""
+    disk = FaultyDisk()
+    async with journal(disk) as log:
+        await log.submit([entry(n, samples=10) for n in range(1, 5)])
+        positions = [record.position for record in await read_all(log)]
+        cursor = log.cursor("cloud")
+        cursor.reject(positions[1], 10)
+        cursor.advance(positions[2])
+        cursor.reject(positions[3], 10)
+        assert log.ledger(T, cursor).quarantined == 10
+        cursor.accept(positions[1], 10)
+        cursor.accept(positions[3], 10)
+        cursor.advance(positions[3])
+        account = log.ledger(T, cursor)
+    assert (account.delivered, account.quarantined, account.balanced) == (40, 0, True)

@@ -330,6 +330,33 @@ async def test_retention_holds_what_is_to_be_delivered_again() -> None:
         assert {back.seq + 1, records[0].position.seq - 1} <= named
 
 
+async def test_what_a_destination_says_it_lacks_is_held_before_it_is_sent_again() -> None:
+    """A session begins behind the cursor, which goes back with the first record that is sent."""
+    async with journal(FaultyDisk(), LIMITS) as log:
+        consumer = Consumer(log, "cloud")
+        await fill(log, 0, 60)
+        await consumer.take_all()
+        log._cursors.save()  # noqa: SLF001
+        records = await read_all(log)
+        back = records[3].position
+        consumer.cursor.begin(T, back)
+        consumer.got = {at: counts for at, counts in consumer.got.items() if at <= back}
+        oldest = log._catalog.segments(T)[0]  # noqa: SLF001
+        assert await log.read(back, 1 << 16, consumer.cursor)
+        assert not consumer.cursor.may_thin(oldest), "it may be on its way"
+        assert consumer.cursor.passed(T) == back
+        log._cursors.save()  # noqa: SLF001
+        assert consumer.cursor.passed(T) == back
+        consumer.cursor.rewind(back)
+        log._cursors.save()  # noqa: SLF001
+        assert not consumer.cursor.may_thin(oldest)
+        consumer.check()
+        await fill_until(log, 60, lambda: 10 in levels(log))
+        assert log._catalog.segments(T)[0] is oldest  # noqa: SLF001
+        await consumer.take_all()
+        consumer.check()
+
+
 async def test_what_is_gone_when_a_destination_goes_back_is_gapped() -> None:
     async with journal(FaultyDisk(), LIMITS) as log:
         consumer = Consumer(log, "cloud")
