@@ -77,6 +77,12 @@ JOURNAL_RECOVERED = Event(
 JOURNAL_FAILED = Event(
     "journal_failed", "error", "Writes or flushes that the disk refused.", "journal_failures"
 )
+DISK_FULL = Event(
+    "disk_full", "error", "Times the journal's disk had no room for a segment.", "disk_full"
+)
+DISK_HAS_ROOM = Event(
+    "disk_has_room", "info", "Times the journal's disk had room again.", "disk_room"
+)
 EPOCH_BEGUN = Event(
     "epoch_begun",
     "warning",

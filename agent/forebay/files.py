@@ -9,6 +9,7 @@ calls block: the journal makes them on its own threads. Errors are the operating
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -17,6 +18,11 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+
+def no_space(error: OSError) -> bool:
+    """Whether the disk has no room left, be it for bytes, for files, or within a quota."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 class DiskFile(Protocol):

@@ -1,4 +1,4 @@
-"""One seeded life of a journal on a disk whose power fails, and what must hold afterwards.
+"""Seeded lives of a journal on a disk whose power fails and that others fill; what must hold.
 
 The oracle is a plain list: what was submitted, what was acknowledged as durable, and what any read
 has shown so far. `simulate` raises AssertionError on the first promise that is broken.
@@ -26,6 +26,7 @@ LIVES_MOST = 4
 CHANGES_PER_LIFE_MOST = 220
 ROOMY_BYTES = 1 << 30
 TIGHT_BYTES = 64 << 10
+SHARED_BYTES = 256 << 10
 
 
 @dataclass
@@ -53,9 +54,17 @@ class _Life:
     """One process: uses a journal at random until the steps are done or the power is gone."""
 
     def __init__(
-        self, journal: Journal, clock: FakeClock, rng: random.Random, oracle: Oracle
+        self,
+        journal: Journal,
+        disk: FaultyDisk,
+        clock: FakeClock,
+        rng: random.Random,
+        oracle: Oracle,
+        *,
+        shared: bool,
     ) -> None:
         self._journal, self._clock, self._rng, self._oracle = journal, clock, rng, oracle
+        self._disk, self._shared = disk, shared
         self._cursor = journal.cursor("cloud")
         self._waiting: list[tuple[asyncio.Future[None], list[Entry]]] = []
         for stream in set(STREAMS):
@@ -65,8 +74,9 @@ class _Life:
     async def run(self) -> None:
         """Live."""
         steps = (self._submit, self._submit, self._submit, self._settle, self._read, self._advance)
+        others = (self._others,) if self._shared else ()
         for _ in range(self._rng.randint(1, STEPS_PER_LIFE)):
-            await self._rng.choice((*steps, self._time))()
+            await self._rng.choice((*steps, self._time, *others))()
         if self._rng.random() < 0.5:
             await self._settle()
 
@@ -83,6 +93,11 @@ class _Life:
         """Wait for what was submitted; what the journal acknowledges is durable from here on."""
         while self._waiting:
             future, entries = self._waiting.pop(0)
+            while not future.done():
+                if self._journal.stats().trouble:
+                    self._disk.others_bytes = 0
+                    await self._clock.advance(1.0)
+                await asyncio.wait((future,), timeout=0.002)
             await future
             for made in entries:
                 if made.kind is RecordKind.BATCH:
@@ -107,6 +122,11 @@ class _Life:
     async def _time(self) -> None:
         await self._clock.advance(1.0)
 
+    async def _others(self) -> None:
+        """Somebody else fills the disk, all of it or nearly, or lets go of it."""
+        room = self._disk.room() + self._disk.others_bytes
+        self._disk.others_bytes = max(0, room - self._rng.choice((0, 0, 3_000, 20_000, room)))
+
     def _entry(self) -> Entry:
         rng, oracle = self._rng, self._oracle
         stream = rng.choice(STREAMS)
@@ -128,31 +148,33 @@ def _gap_samples(made: Entry) -> int:
 
 
 async def _live(
-    disk: FaultyDisk, limits: JournalLimits, rng: random.Random, oracle: Oracle
+    disk: FaultyDisk, limits: JournalLimits, rng: random.Random, oracle: Oracle, *, shared: bool
 ) -> None:
     clock = FakeClock()
     async with Journal(DIRECTORY, limits, seams(disk, clock, rng.getrandbits(32))) as journal:
-        await _Life(journal, clock, rng, oracle).run()
+        await _Life(journal, disk, clock, rng, oracle, shared=shared).run()
 
 
 def simulate(seed: int) -> None:
     """Live a few lives with a power cut in each, then check everything."""
     rng = random.Random(seed)
     roomy = rng.random() < 0.6
+    shared = not roomy and rng.random() < 0.5
     limits = JournalLimits(
         max_bytes=ROOMY_BYTES if roomy else TIGHT_BYTES,
         max_age_s=1e9,
         segment_bytes=rng.choice((4096, 12_288, 65_536)),
         ring_bytes=rng.choice((20_000, 1 << 20)),
     )
-    oracle, disk = Oracle(), FaultyDisk()
+    oracle, disk = Oracle(), FaultyDisk(capacity_bytes=SHARED_BYTES if shared else ROOMY_BYTES * 2)
     for _ in range(rng.randint(1, LIVES_MOST)):
         disk.cut_after(rng.randint(1, CHANGES_PER_LIFE_MOST))
         try:
-            asyncio.run(_live(disk, limits, rng, oracle))
+            asyncio.run(_live(disk, limits, rng, oracle, shared=shared))
         except JournalFailed:
             assert disk.off, "only the power may fail here"
         disk = disk.reboot(rng)
+    disk.others_bytes = 0
     asyncio.run(_judge(disk, oracle, roomy=roomy))
 
 

@@ -6,12 +6,14 @@ the writer thread only. Must not know queues, futures or retention.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from forebay.columnar import decode_gap
+from forebay.files import no_space
 from forebay.journal.catalog import Segment
 from forebay.journal.record import HEADER_BYTES as RECORD_HEADER_BYTES
 from forebay.journal.record import (
@@ -42,6 +44,7 @@ from forebay.journal.segment import encode_header as encode_segment_header
 from forebay.model import RecordKind, Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from forebay.clock import Clock
@@ -52,9 +55,15 @@ if TYPE_CHECKING:
 FRESH_SUFFIX = ".new"
 """A segment that has no record yet; recovery removes it."""
 
+CRAMPED_BYTES = 256 << 10
+"""The size of a segment while the disk is full."""
 _PIECES_MAX = 512  # IOV_MAX of Linux is 1024
 _BUFFERED_BYTES_MAX = 4 << 20
 _FIRST_ROWS = 256
+
+
+class NoRoom(Exception):
+    """The disk has no room for the next segment. Nothing is lost: the same call may be repeated."""
 
 
 @dataclass(slots=True)
@@ -68,7 +77,7 @@ class End:
 
 
 class Appender:
-    """One stream's end. After any OSError it must not be used again."""
+    """One stream's end. After any OSError it must not be used again; after NoRoom it may."""
 
     def __init__(
         self,
@@ -91,11 +100,13 @@ class Appender:
         self._fresh_schemas: dict[int, bytes] = {}
         self.sealed: list[Segment] = []
         """Segments sealed since somebody last emptied this list."""
+        self.cramped = False
+        """Whether to make small segments, because the disk is full."""
 
     def append(self, entry: Entry) -> None:
         """Number `entry` and take it in, its schema before it where the segment has it not yet.
 
-        Nothing is durable before `sync`.
+        Nothing is durable before `sync`. NoRoom if it was not taken.
         """
         size = record_bytes(len(entry.payload))
         schema = entry.schema
@@ -112,6 +123,15 @@ class Appender:
         else:
             samples = entry.samples if entry.kind is RecordKind.BATCH else 0
             self._put(entry, samples, counted=samples)
+
+    def reserve(self, entries: Sequence[Entry]) -> None:
+        """Make sure that `entries`, which need no schema, can be appended. NoRoom if they cannot.
+
+        Only for few: they must fit into one segment.
+        """
+        need = sum(record_bytes(len(entry.payload)) for entry in entries)
+        if self._segment is None or not self._fits(need, len(entries)):
+            self._roll(need, len(entries))
 
     def sync(self) -> None:
         """Make all that was appended durable and visible."""
@@ -160,33 +180,31 @@ class Appender:
             self._file.close()
             self._file = None
 
-    def _fits(self, need: int) -> bool:
-        """Whether `need` bytes of one entry and then the footer find room."""
+    def _fits(self, need: int, entries: int = 1) -> bool:
+        """Whether `need` bytes of some entries and then the footer find room."""
         state = self._state
-        footer = footer_bytes(state.count + 2, len(state.schemas) + 1, len(state.gaps) + 1)
-        return state.count + 2 <= MAX_RECORDS and state.end + need + footer <= self._capacity
+        count = state.count + 1 + entries
+        footer = footer_bytes(count, len(state.schemas) + 1, len(state.gaps) + entries)
+        return count <= MAX_RECORDS and state.end + need + footer <= self._capacity
 
-    def _roll(self, need: int) -> None:
-        """Seal the active segment and open the next, large enough for `need` bytes.
-
-        Under its final name a segment always has its header: it gets the name after a flush.
-        """
+    def _roll(self, need: int, entries: int = 1) -> None:
+        """Seal the active segment and open the next, large enough for `need` bytes of entries."""
         self.seal(clean=False)
         end = self._end
         header = SegmentHeader(
             self._stream, end.epoch, end.next_seq, self._clock.now_ns(), end.totals, end.chain
         )
-        self._capacity = max(
-            self._segment_bytes, aligned(HEADER_BYTES + need + footer_bytes(2, 1, 1))
-        )
-        self._disk.makedirs(self._directory)
+        least = aligned(HEADER_BYTES + need + footer_bytes(1 + entries, 1, entries))
+        usual = min(CRAMPED_BYTES, self._segment_bytes) if self.cramped else self._segment_bytes
+        self._capacity = max(usual, least)
         path = self._directory / file_name(end.epoch, end.next_seq)
-        fresh = path.with_name(path.name + FRESH_SUFFIX)
-        self._file = self._disk.open(fresh, create=True)
-        self._file.allocate(self._capacity)
-        self._file.pwrite([encode_segment_header(header)], 0)
-        self._file.datasync()
-        self._disk.rename(fresh, path)
+        try:
+            self._create(path, header)
+        except OSError as error:
+            if not no_space(error):
+                raise
+            self.close()
+            raise NoRoom from error
         self._disk.sync_dir(self._directory)
         self._state = Summary(
             last_seq=end.next_seq - 1,
@@ -201,6 +219,26 @@ class Appender:
         self._segment.rows = np.empty(_FIRST_ROWS, INDEX)
         self._pieces_at, self._pieces_bytes, self._pieces = HEADER_BYTES, 0, []
         self._catalog.add(self._segment)
+
+    def _create(self, path: Path, header: SegmentHeader) -> None:
+        """Make the file, all its blocks and its header durable before it gets its name.
+
+        What an attempt without room has left is removed.
+        """
+        fresh = path.with_name(path.name + FRESH_SUFFIX)
+        self._disk.makedirs(self._directory)
+        if self._disk.exists(fresh):
+            self._disk.unlink(fresh)
+        self._file = self._disk.open(fresh, create=True)
+        try:
+            self._file.allocate(self._capacity)
+            self._file.pwrite([encode_segment_header(header)], 0)
+            self._file.datasync()
+            self._disk.rename(fresh, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._disk.unlink(fresh)
+            raise
 
     def _put_schema(self, schema: tuple[int, bytes], entry: Entry) -> None:
         schema_id, payload = schema

@@ -17,7 +17,9 @@ from forebay.clock import AgeClock
 from forebay.columnar import decode_schema
 from forebay.errors import JournalFailed, JournalLocked, QuarantineError
 from forebay.events import JOURNAL_OPENED
+from forebay.files import no_space
 from forebay.journal import retention
+from forebay.journal.ballast import Ballast, ballast_bytes
 from forebay.journal.catalog import Catalog, IndexCache
 from forebay.journal.cursor import Cursor, CursorStore
 from forebay.journal.entry import Entry, JournalLimits
@@ -116,10 +118,11 @@ class Journal:
         self.quarantine = Quarantine(directory / "quarantine", share, seams)
         """Copies of records that a destination refused for good."""
         self._tip = TipFile(directory, seams.disk)
+        self._ballast = Ballast(directory, ballast_bytes(limits.max_bytes), seams.disk)
         self._reader = Reader(seams.disk, self._catalog, cache)
         parts = (self._catalog, cache, self._cursors)
         self._waiting = Waiting(self._catalog, seams.events)
-        self._writer = Writer(directory, limits, seams, parts, self._waiting)
+        self._writer = Writer(directory, limits, seams, parts, self._waiting, self._ballast)
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="journal-reader")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock: DiskFile | None = None
@@ -147,9 +150,11 @@ class Journal:
         self._writer.start(recovered.ends, recovered.epochs)
         self._upkeep = asyncio.create_task(self._keep_up(), name="journal.upkeep")
         try:
-            if recovered.gaps:
-                await self.submit(recovered.gaps)
-            await self._loop.run_in_executor(self._threads, self._sweep, recovered.obsolete)
+            told = self.submit(recovered.gaps) if recovered.gaps else None
+            if told is not None:
+                await self._waiting.done_or_stuck(told)
+            if told is None or told.done():
+                await self._loop.run_in_executor(self._threads, self._sweep, recovered.obsolete)
         except OSError as error:
             self._writer.fail(error)
             await self._close()
@@ -324,6 +329,7 @@ class Journal:
             thinned_samples=sum(
                 s.summary.thinned for stream in Stream for s in self._catalog.segments(stream)
             ),
+            trouble=self._writer.trouble,
         )
 
     def _open(self) -> Recovered:
@@ -341,6 +347,7 @@ class Journal:
             self._seams,
             self._catalog,
             self._cache,
+            self._ballast,
             known_epoch=self._cursors.newest_epoch(),
             tips=self._tip.load(),
         ).run()
@@ -361,7 +368,7 @@ class Journal:
             await asyncio.wait([self._upkeep])
         await self._loop.run_in_executor(self._threads, self._writer.stop)
         if self._waiting.failure is None:
-            await self._save(orderly=True)
+            await self._save(orderly=not self._writer.gave_up)
         await self._release()
 
     async def _release(self) -> None:
@@ -377,6 +384,9 @@ class Journal:
         while self._waiting.failure is None:
             await self._seams.clock.sleep(SAVE_EVERY_S)
             await self._save()
+            if self._writer.full:
+                self._writer.retain()  # what was just passed may make room
+            self._writer.look()
             if self._seams.clock.monotonic_s() >= due_s or not self._asked:
                 self._asked = True
                 due_s = self._seams.clock.monotonic_s() + RETAIN_EVERY_S
@@ -397,8 +407,17 @@ class Journal:
             self._writer.fail(error)
 
     def _save_now(self, orderly: bool) -> None:  # noqa: FBT001 - through an executor
-        self._cursors.save()
-        self._tip.save(self._catalog.tips(), self._seams.clock.now_ns(), orderly=orderly)
+        for save in (
+            self._cursors.save,
+            partial(
+                self._tip.save, self._catalog.tips(), self._seams.clock.now_ns(), orderly=orderly
+            ),
+        ):
+            try:
+                save()
+            except OSError as error:  # both are hints: a second later there may be room
+                if not no_space(error):
+                    raise
 
 
 def _unopened(directory: Path, error: OSError) -> JournalFailed:

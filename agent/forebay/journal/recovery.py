@@ -8,12 +8,13 @@ what cannot be read is accounted for by a gap. Must not know the writer.
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from forebay.events import JOURNAL_RECOVERED, SEGMENT_DROPPED
+from forebay.files import no_space
 from forebay.journal.appender import FRESH_SUFFIX, End
 from forebay.journal.catalog import Segment
 from forebay.journal.epochs import Epochs
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from forebay.events import Event
     from forebay.files import DiskFile
     from forebay.interfaces import Seams
+    from forebay.journal.ballast import Ballast
     from forebay.journal.catalog import Catalog, IndexCache
     from forebay.journal.entry import Entry
     from forebay.journal.record import RecordHeader
@@ -90,17 +92,20 @@ class Recovery:
         seams: Seams,
         catalog: Catalog,
         cache: IndexCache,
+        ballast: Ballast,
         *,
         known_epoch: int,
         tips: Tips | None,
     ) -> None:
         """Fill `catalog`, still empty, from `directory`.
 
-        `known_epoch` is the newest that cursors remember: new ones will be younger. `tips` say how
-        far each stream was on disk.
+        `ballast` is given up where a full disk would leave no room for a footer. `known_epoch` is
+        the newest that cursors remember: new ones will be younger. `tips` say how far each stream
+        was on disk.
         """
         self._directory, self._disk, self._clock = directory, seams.disk, seams.clock
         self._rng, self._catalog, self._cache = seams.rng, catalog, cache
+        self._ballast = ballast
         self._losses = Losses(catalog, cache, seams.clock)
         self._events: list[tuple[Event, dict[str, object]]] = []
         self._obsolete: list[Path] = []
@@ -273,7 +278,20 @@ class Recovery:
             self._torn(state, found.torn, found.summary)
 
     def _resealed(self, path: Path, found: Scan) -> Summary:
-        return reseal(self._disk, path, found, self._clock)
+        """Put a footer behind the records; on a disk without room for it the file stays as it is.
+
+        Then the next start reads it record by record again.
+        """
+        while True:
+            try:
+                return reseal(self._disk, path, found, self._clock)
+            except OSError as error:
+                if not no_space(error):
+                    raise
+                if not self._ballast.release():
+                    break
+        self._cache.put(path, found.rows)
+        return replace(found.summary, sealed_ns=max(1, self._clock.now_ns()))
 
     def _header_by_neighbours(self, state: _StreamState, path: Path) -> SegmentHeader:
         """Give what a destroyed header must have said: the name and the segment before tell it."""
@@ -303,7 +321,10 @@ class Recovery:
             times = header.created_ns, header.created_ns
             state.proofs.append(Proof(before, GapCause.CORRUPT, *times))
             state.last_written_ns = max(state.last_written_ns, header.created_ns)
-        if header is not None and blank:
+        if header is not None and blank and header.before.records <= state.last.totals.records:
+            self._disk.unlink(path)  # a full disk needs the room, and its header tells nothing new
+            self._disk.sync_dir(path.parent)
+        elif header is not None and blank:
             self._obsolete.append(path)
         else:
             self._disk.rename(path, path.with_name(path.name + BAD_SUFFIX))

@@ -12,6 +12,7 @@ import numpy as np
 
 from forebay.clock import AgeClock
 from forebay.events import DATA_LOST, SEGMENT_DROPPED, SEGMENT_THINNED
+from forebay.files import no_space
 from forebay.journal import retention
 from forebay.journal.appender import FRESH_SUFFIX
 from forebay.journal.entry import gap_entry
@@ -76,9 +77,14 @@ class Retainer:
             candidate, level_s = due
             self._thinner.begin(self._segment(candidate), level_s)
 
-    def relieve(self, need_bytes: int) -> None:
-        """Drop what a full disk needs to get `need_bytes` back. OSError if the disk refuses."""
-        self.drop(retention.relief(self.held(), need_bytes))
+    def relieve(self, need_bytes: int) -> bool:
+        """Drop what a full disk needs to get `need_bytes` back; give whether anything went.
+
+        OSError if the disk refuses; NoRoom, with nothing done, if there is none even for the gap.
+        """
+        drops = retention.relief(self.held(), need_bytes)
+        self.drop(drops)
+        return bool(drops)
 
     def held(self) -> dict[Stream, list[retention.Held]]:
         """Give all segments as retention sees them."""
@@ -153,7 +159,7 @@ class Retainer:
     # --- dropping ---------------------------------------------------------------------------------
 
     def drop(self, drops: Sequence[retention.Drop]) -> None:
-        """Remove segments, oldest first. OSError if the disk refuses.
+        """Remove segments, oldest first. OSError if the disk refuses, NoRoom as `relieve`.
 
         For each segment: cursors durable, gap durable, then unlink. A crash in between leaves a gap
         whose segment the next start removes.
@@ -161,7 +167,11 @@ class Retainer:
         if not drops:
             return
         dropping = [(self._segment(d.held), d.cause) for d in drops]
-        self._cursors.save()
+        try:
+            self._cursors.save()
+        except OSError as error:  # what the files say counts, and they may well lag behind
+            if not no_space(error):
+                raise
         with self._cursors.coming:
             self._account_for(dropping)
             for segment, _ in dropping:
@@ -193,12 +203,24 @@ class Retainer:
                 gaps.setdefault(segment.stream, []).extend(
                     [*again, self._undelivered(segment, behind, cause)]
                 )
-        for stream, named in gaps.items():
-            for gap in retention.merged(named):
-                place = (gap.epoch, gap.seq_from, gap.seq_to)
-                if not self._catalog.covered(stream, *place, without=going):
-                    self._logs[stream].append(gap_entry(stream, gap))
-                    self._tell_lost(stream, gap)
+        untold = {
+            stream: [
+                gap
+                for gap in retention.merged(named)
+                if not self._catalog.covered(
+                    stream, gap.epoch, gap.seq_from, gap.seq_to, without=going
+                )
+            ]
+            for stream, named in gaps.items()
+        }
+        entries = {s: [gap_entry(s, gap) for gap in named] for s, named in untold.items()}
+        for stream, mine in entries.items():
+            if mine:
+                self._logs[stream].reserve(mine)
+        for stream, mine in entries.items():
+            for gap, entry in zip(untold[stream], mine, strict=True):
+                self._logs[stream].append(entry)
+                self._tell_lost(stream, gap)
             self._logs[stream].sync()
         if gaps:
             self._told.durable(())

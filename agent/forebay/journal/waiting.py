@@ -14,7 +14,7 @@ from forebay.model import Position, Stream
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from forebay.errors import JournalFailed
+    from forebay.errors import JournalError, JournalFailed, JournalFull
     from forebay.events import Event, Events
     from forebay.journal.catalog import Catalog
     from forebay.journal.writer import Job
@@ -32,6 +32,9 @@ class Waiting:
         self._beyond: dict[Stream, dict[Waiter, Position]] = {stream: {} for stream in Stream}
         self.failure: JournalFailed | None = None
         """The first disk error, once the loop has heard of it."""
+        self.trouble = ""
+        """Why the writer waits, for a person; empty while it does not."""
+        self._trouble: asyncio.Event = asyncio.Event()
 
     def attach(self) -> None:
         """Belong to the running loop."""
@@ -50,6 +53,19 @@ class Waiting:
         finally:
             self._beyond[position.stream].pop(future, None)
 
+    async def done_or_stuck(self, ticket: Waiter) -> None:
+        """Return once the job behind `ticket` is durable, or once the writer waits for room.
+
+        JournalFailed after a disk error.
+        """
+        stuck = asyncio.create_task(self._trouble.wait(), name="journal.stuck")
+        try:
+            await asyncio.wait((ticket, stuck), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stuck.cancel()
+        if ticket.done():
+            ticket.result()
+
     def durable(self, jobs: Sequence[Job]) -> None:
         """See `writer.Told.durable`."""
         self._of_loop.call_soon_threadsafe(self._on_durable, jobs)
@@ -57,6 +73,14 @@ class Waiting:
     def failed(self, jobs: Sequence[Job], failure: JournalFailed) -> None:
         """See `writer.Told.failed`."""
         self._of_loop.call_soon_threadsafe(self._on_failed, jobs, failure)
+
+    def refused(self, jobs: Sequence[Job], why: JournalFull) -> None:
+        """See `writer.Told.refused`."""
+        self._of_loop.call_soon_threadsafe(self._on_refused, jobs, why)
+
+    def waits(self, trouble: str) -> None:
+        """See `writer.Told.waits`."""
+        self._of_loop.call_soon_threadsafe(self._on_waits, trouble)
 
     def happened(self, event: Event, fields: Mapping[str, object]) -> None:
         """See `writer.Told.happened`."""
@@ -87,11 +111,22 @@ class Waiting:
             for future in waiters:
                 _end(future, failure)
 
+    def _on_refused(self, jobs: Sequence[Job], why: JournalFull) -> None:
+        for job in jobs:
+            _end(job.ticket, why)
+
+    def _on_waits(self, trouble: str) -> None:
+        self.trouble = trouble
+        if trouble:
+            self._trouble.set()
+        else:
+            self._trouble.clear()
+
     def _on_happened(self, event: Event, fields: Mapping[str, object]) -> None:
         self._events.emit(event, **fields)
 
 
-def _end(future: Waiter, failure: JournalFailed | None = None) -> None:
+def _end(future: Waiter, failure: JournalError | None = None) -> None:
     """End a future that its owner may have cancelled meanwhile."""
     if future.done():
         return

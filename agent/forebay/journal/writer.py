@@ -5,6 +5,7 @@ Owns the writer thread, the group commit and retention's order of steps. Must no
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 from forebay.errors import JournalFailed, JournalFull, StreamFull
 from forebay.events import DATA_LOST, EPOCH_BEGUN, SEGMENT_SEALED
 from forebay.journal import retention
-from forebay.journal.appender import Appender
+from forebay.journal.appender import Appender, NoRoom
+from forebay.journal.ballast import HINT, Room
 from forebay.journal.entry import Damage, Overflow, gap_entry
 from forebay.journal.retainer import Retainer, lost
 from forebay.model import GapCause, Position, RecordKind, Stream
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from forebay.events import Event
     from forebay.interfaces import Seams
     from forebay.journal.appender import End
+    from forebay.journal.ballast import Ballast
     from forebay.journal.catalog import Catalog, IndexCache
     from forebay.journal.cursor import CursorStore
     from forebay.journal.entry import Entry, JournalLimits
@@ -63,9 +66,21 @@ class Told(Protocol):
         """The disk refused: `jobs` may or may not be there after the next start."""
         ...
 
+    def refused(self, jobs: Sequence[Job], why: JournalFull) -> None:
+        """The run ends, and the disk has no room for `jobs`."""
+        ...
+
+    def waits(self, trouble: str) -> None:
+        """The writer cannot go on before there is room; empty if it goes on again."""
+        ...
+
     def happened(self, event: Event, fields: Mapping[str, object]) -> None:
         """Something to tell happened."""
         ...
+
+
+class _GivenUp(Exception):
+    """The run ends while the disk is full, or another part has failed meanwhile."""
 
 
 class Writer:
@@ -78,6 +93,7 @@ class Writer:
         seams: Seams,
         parts: tuple[Catalog, IndexCache, CursorStore],
         told: Told,
+        ballast: Ballast,
     ) -> None:
         """Write under `directory`; `start` says where."""
         self._directory, self._limits = directory, limits
@@ -86,17 +102,35 @@ class Writer:
         self._told = told
         self._logs: dict[Stream, Appender] = {}
         self._retainer = Retainer(limits, seams, parts, self._logs, told, self._copied)
+        self._room = Room(
+            ballast,
+            self._retainer,
+            self._logs,
+            (seams.disk, seams.clock),
+            told,
+            directory=directory,
+            segment_bytes=retention.segment_bytes(limits, Stream.TELEMETRY),
+        )
         self._epochs: Epochs | None = None
         self._wake = threading.Condition()
         self._jobs: list[Job] = []
+        self._taken: list[Job] = []
         self._copies: list[Future[Thinned]] = []
-        self._retain_due = self._stopping = self._may_retain = False
+        self._touched: dict[Stream, Appender] = {}
+        self._appended: list[Job] = []
+        self._found: list[Damage] = []
+        self._began_s = 0.0
+        self._retain_due = self._stopping = self._may_retain = self._look_due = False
         self._failure: JournalFailed | None = None
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self.queued_bytes = 0
         """Bytes taken over and not yet durable."""
         self.commits = 0
         """Commits since the start."""
+        self.trouble = ""
+        """Why nothing can be written now, for a person; empty if all is well."""
+        self.gave_up = False
+        """Whether the run ended with something that was accepted and not written."""
         self.latencies_s: deque[float] = deque(maxlen=LATENCIES_KEPT)
         """How long the latest commits took, from the first write to the last flush."""
 
@@ -122,9 +156,10 @@ class Writer:
             if bounded:
                 self._refuse(job)
             if bounded and self.queued_bytes + job.nbytes > self._limits.ring_bytes:
+                slow = "the disk is slower than the data: raise [journal] memory or poll less"
                 raise JournalFull(
                     f"{self.queued_bytes} bytes wait for the disk, {job.nbytes} more do not fit",
-                    hint="the disk is slower than the data: raise [journal] memory or poll less",
+                    hint=HINT if self.trouble else slow,
                 )
             self.queued_bytes += job.nbytes
             self._jobs.append(job)
@@ -158,6 +193,13 @@ class Writer:
             self._retain_due = self._may_retain = True
             self._wake.notify()
 
+    def look(self) -> None:
+        """Have the writer see whether a disk that was full has room again."""
+        if self._room.scarce or self.trouble:
+            with self._wake:
+                self._look_due = True
+                self._wake.notify()
+
     def _copied(self, copy: Future[Thinned]) -> None:
         with self._wake:
             self._copies.append(copy)
@@ -177,79 +219,139 @@ class Writer:
         with self._wake:
             if self._failure is None:
                 self._failure = _failed(error)
-            jobs, self._jobs = self._jobs, []
+            mine = threading.current_thread() is self._thread
+            jobs = [*self._taken, *self._jobs] if mine else self._jobs
+            self._jobs = []
             self._wake.notify()
         self._told.failed(jobs, self._failure)
 
     def _run(self) -> None:
-        jobs: list[Job] = []
         try:
-            while True:
-                with self._wake:
-                    while not (
-                        self._jobs
-                        or self._copies
-                        or self._retain_due
-                        or self._stopping
-                        or self._failure
-                    ):
-                        self._wake.wait()
-                    if self._failure is not None:
-                        return
-                    jobs, self._jobs = self._jobs, []
-                    copies, self._copies = self._copies, []
-                    retain = self._retain_due or bool(copies)
-                    self._retain_due = False
-                    stopping = self._stopping and not jobs
-                if stopping:
-                    break
-                self._commit(jobs)
-                jobs = []
-                self._adopt(copies)
-                self._retain(retain)
-            for log in self._logs.values():
-                log.seal(clean=True)
+            self._live()
         except OSError as error:
-            self._abandon(jobs, error)
+            self.fail(error)
         except BaseException as error:  # a defect must not leave anybody waiting
-            self._abandon(jobs, error)
+            self.fail(error)
             raise
         finally:
             for log in self._logs.values():
                 log.close()
 
-    def _abandon(self, jobs: list[Job], error: BaseException) -> None:
+    def _live(self) -> None:
+        """Write until the run is over."""
+        try:
+            self._room.mend(may_drop=False)
+            while self._turn():
+                pass
+            for log in self._logs.values():
+                log.seal(clean=True)
+        except _GivenUp:
+            self._leave()
+
+    def _turn(self) -> bool:
+        """Wait for something to do and do it; False if the run is over."""
         with self._wake:
-            self._jobs = [*jobs, *self._jobs]
-        self.fail(error)
+            while not self._due():
+                self._wake.wait()
+            if self._failure is not None:
+                raise _GivenUp
+            self._taken, self._jobs = self._jobs, []
+            copies, self._copies = self._copies, []
+            retain = self._retain_due or bool(copies)
+            look, self._look_due, self._retain_due = self._look_due, False, False
+            if self._stopping and not self._taken:
+                return False
+        self._commit(self._taken)
+        self._taken = []
+        for copy in copies:
+            self._retainer.adopt(copy.result())
+        self._retain(retain)
+        if look:
+            self._room.mend(may_drop=self._may_retain)
+        return True
+
+    def _due(self) -> bool:
+        asked = self._retain_due or self._look_due or self._stopping
+        return bool(self._jobs or self._copies or asked or self._failure)
+
+    def _leave(self) -> None:
+        """End with what there is no room for; the next start says that something is missing."""
+        with self._wake:
+            self.gave_up = True
+            jobs, self._taken, self._jobs = [*self._taken, *self._jobs], [], []
+        if self._failure is not None:
+            self._told.failed(jobs, self._failure)
+            return
+        self._told.refused(jobs, JournalFull("the agent stops and the disk is full", hint=HINT))
+        for log in self._logs.values():
+            log.seal(clean=False)
 
     def _commit(self, jobs: Sequence[Job]) -> None:
         """Write all entries of `jobs` in order, flush each touched file once, and tell."""
         if not jobs:
             return
-        began_s = self._clock.monotonic_s()
-        touched: dict[Stream, Appender] = {}
-        fresh_damage: list[Damage] = []
+        self._began_s = self._clock.monotonic_s()
         for job in jobs:
             if job.new_epoch:
                 self._begin_epoch(job.new_epoch)
             for entry in job.entries:
-                touched[entry.stream] = log = self._logs[entry.stream]
-                log.append(entry)
+                self._append(entry)
             for damage in job.damage:
                 if self._unaccounted(damage):
-                    touched[damage.stream] = log = self._logs[damage.stream]
-                    log.append(gap_entry(damage.stream, damage.gap(GapCause.CORRUPT)))
-                    fresh_damage.append(damage)
+                    self._append(gap_entry(damage.stream, damage.gap(GapCause.CORRUPT)))
+                    self._found.append(damage)
+            self._appended.append(job)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Make what was appended durable, and tell whose jobs are done with it."""
+        touched, self._touched = self._touched, {}
         for log in touched.values():
             log.sync()
-        for damage in fresh_damage:
+        found, self._found = self._found, []
+        for damage in found:
             self._mark(damage)
-        self.latencies_s.append(self._clock.monotonic_s() - began_s)
-        self.commits += 1
+        done, self._appended = self._appended, []
+        if done:
+            self.latencies_s.append(self._clock.monotonic_s() - self._began_s)
+            self.commits += 1
         with self._wake:
-            self.queued_bytes -= sum(job.nbytes for job in jobs)
-        self._told.durable(jobs)
+            self.queued_bytes -= sum(job.nbytes for job in done)
+        self._told.durable(done)
+
+    def _append(self, entry: Entry) -> None:
+        """Append, however long it takes until there is room for it."""
+        log = self._logs[entry.stream]
+        while True:
+            try:
+                log.append(entry)
+            except NoRoom:
+                self._flush()
+                self._began_s = self._clock.monotonic_s()
+                if not self._room.find(may_drop=self._may_retain):
+                    self._wait_for_room()
+            else:
+                break
+        self._touched[entry.stream] = log
+        if self.trouble:
+            self.trouble = ""
+            self._told.waits("")
+        if self._room.scarce:
+            self._room.found()
+
+    def _wait_for_room(self) -> None:
+        """Wait until somebody says that it is time to look again. _GivenUp if the run ends."""
+        if not self.trouble:
+            free = self._room.free_bytes() >> 10
+            self.trouble = f"the disk is full ({free:,} KiB free), and not by what may be dropped"
+            self._told.waits(self.trouble)
+        with self._wake:
+            last = self._stopping
+            while not (self._look_due or self._stopping or self._failure):
+                self._wake.wait()
+            self._look_due = False
+            if self._failure or last:
+                raise _GivenUp
 
     def _begin_epoch(self, reason: str) -> None:
         """Let no stream go on in the epoch that it is in."""
@@ -284,11 +386,12 @@ class Writer:
             self._told.happened(SEGMENT_SEALED, {"stream": segment.stream.value, "segment": name})
         if not (sealed or asked) or not self._may_retain:
             return
-        self._retainer.run()
-
-    def _adopt(self, copies: Sequence[Future[Thinned]]) -> None:
-        for copy in copies:
-            self._retainer.adopt(copy.result())
+        try:
+            self._retainer.run()
+        except NoRoom:
+            self._room.find(may_drop=False)
+            with contextlib.suppress(NoRoom):  # else the next append meets the same
+                self._retainer.run()
 
 
 def _failed(error: BaseException) -> JournalFailed:

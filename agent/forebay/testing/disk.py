@@ -41,12 +41,42 @@ class _Resize:
     size: int
 
 
+class _Content:
+    """A file's bytes: `size` of them, zeros behind what was ever written."""
+
+    def __init__(self, data: bytes = b"", size: int = 0) -> None:
+        self.data, self.size = bytearray(data), max(size, len(data))
+
+    def read(self, size: int, offset: int) -> bytes:
+        size = max(0, min(size, self.size - offset))
+        return bytes(self.data[offset : offset + size]).ljust(size, b"\0")
+
+    def apply(self, step: _Write | _Resize) -> None:
+        if isinstance(step, _Resize):
+            self.size = step.size
+            del self.data[step.size :]
+            return
+        end = step.offset + len(step.data)
+        self.data.extend(bytes(max(0, end - len(self.data))))
+        self.data[step.offset : end] = step.data
+        self.size = max(self.size, end)
+
+    def flip(self, bit: int) -> None:
+        """Turn a bit that was written, or that reads as zero."""
+        if bit // 8 < self.size:
+            self.data.extend(bytes(max(0, bit // 8 + 1 - len(self.data))))
+            self.data[bit // 8] ^= 1 << bit % 8
+
+    def copy(self) -> _Content:
+        return _Content(bytes(self.data), self.size)
+
+
 @dataclass(eq=False, slots=True)
 class _Inode:
     """`live` is what the program sees, `stable` what the platter has, `pending` the way between."""
 
-    live: bytearray = field(default_factory=bytearray)
-    stable: bytearray = field(default_factory=bytearray)
+    live: _Content = field(default_factory=_Content)
+    stable: _Content = field(default_factory=_Content)
     pending: list[_Write | _Resize] = field(default_factory=list)
 
 
@@ -87,8 +117,8 @@ class FaultyFile:
         def write() -> None:
             assert self._open, "write to a closed file"
             assert self._writable, "write to a file that was opened to read"
-            self._disk.need(offset + len(whole) - len(self._inode.live))
-            _apply(self._inode.live, _Write(offset, whole))
+            self._disk.need(offset + len(whole) - self._inode.live.size)
+            self._inode.live.apply(_Write(offset, whole))
             self._inode.pending.append(_Write(offset, whole))
 
         self._disk.change("pwrite", self._path, write)
@@ -98,7 +128,7 @@ class FaultyFile:
         """See `DiskFile.pread`."""
         with self._disk.guarded("pread", self._path):
             assert self._open, "read of a closed file"
-            return bytes(self._inode.live[offset : offset + size])
+            return self._inode.live.read(size, offset)
 
     def datasync(self) -> None:
         """See `DiskFile.datasync`.
@@ -109,7 +139,7 @@ class FaultyFile:
 
         def sync() -> None:
             for step in self._inode.pending:
-                _apply(self._inode.stable, step)
+                self._inode.stable.apply(step)
             self._inode.pending.clear()
 
         try:
@@ -122,7 +152,7 @@ class FaultyFile:
 
     def allocate(self, size: int) -> None:
         """See `DiskFile.allocate`."""
-        self._resize("allocate", max(size, len(self._inode.live)))
+        self._resize("allocate", max(size, self._inode.live.size))
 
     def truncate(self, size: int) -> None:
         """See `DiskFile.truncate`."""
@@ -131,7 +161,7 @@ class FaultyFile:
     def size(self) -> int:
         """See `DiskFile.size`."""
         with self._disk.guarded("size", self._path):
-            return len(self._inode.live)
+            return self._inode.live.size
 
     def close(self) -> None:
         """See `DiskFile.close`."""
@@ -140,8 +170,8 @@ class FaultyFile:
 
     def _resize(self, call: str, size: int) -> None:
         def resize() -> None:
-            self._disk.need(size - len(self._inode.live))
-            _apply(self._inode.live, _Resize(size))
+            self._disk.need(size - self._inode.live.size)
+            self._inode.live.apply(_Resize(size))
             self._inode.pending.append(_Resize(size))
 
         self._disk.change(call, self._path, resize)
@@ -153,9 +183,11 @@ class Medium:
     Calls that change something are counted; `cut_after` and `fail` name the one that goes wrong.
     """
 
-    def __init__(self, *, capacity_bytes: int = 1 << 40) -> None:
-        """Start empty; ENOSPC beyond `capacity_bytes`."""
-        self._capacity_bytes = capacity_bytes
+    def __init__(self, *, capacity_bytes: int = 1 << 40, capacity_files: int = 1 << 30) -> None:
+        """Start empty; ENOSPC beyond `capacity_bytes`, or for a file beyond `capacity_files`."""
+        self._capacity_bytes, self._capacity_files = capacity_bytes, capacity_files
+        self.others_bytes = self.others_files = 0
+        """What others have taken of the disk, for a test to change."""
         self._guard = threading.RLock()
         self._names: dict[Path, _Inode] = {}
         self._stable_names: dict[Path, _Inode] = {}
@@ -183,9 +215,8 @@ class Medium:
     def flip(self, path: Path, bit: int) -> None:
         """Turn one bit of a file, seen and stable, as rot does."""
         inode = self._names[path]
-        for content in (inode.live, inode.stable):
-            if bit // 8 < len(content):
-                content[bit // 8] ^= 1 << bit % 8
+        inode.live.flip(bit)
+        inode.stable.flip(bit)
 
     def paths(self) -> list[Path]:
         """Give every file, sorted."""
@@ -199,6 +230,11 @@ class Medium:
     def need(self, more: int) -> None:
         """Raise ENOSPC if `more` bytes do not fit."""
         if more > 0 and more > self.room():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def need_file(self) -> None:
+        """Raise ENOSPC if there is no room for one more file."""
+        if len(self._names) + self.others_files >= self._capacity_files:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def guarded(self, call: str, path: Path) -> threading.RLock:
@@ -231,7 +267,8 @@ class Medium:
 
     def room(self) -> int:
         """Give the bytes that are still free."""
-        return self._capacity_bytes - sum(len(i.live) for i in set(self._names.values()))
+        taken = sum(inode.live.size for inode in set(self._names.values()))
+        return max(0, self._capacity_bytes - self.others_bytes - taken)
 
     def _rename(self, directory: Path, change: _Rename) -> None:
         _rename(self._names, change)
@@ -249,7 +286,8 @@ class FaultyDisk(Medium):
 
     def reboot(self, rng: random.Random) -> FaultyDisk:
         """Give the disk as it is found when the power is back; `rng` draws what survives."""
-        after = FaultyDisk(capacity_bytes=self._capacity_bytes)
+        after = FaultyDisk(capacity_bytes=self._capacity_bytes, capacity_files=self._capacity_files)
+        after.others_bytes, after.others_files = self.others_bytes, self.others_files
         names = dict(self._stable_names)
         for changes in self._changes.values():
             for change in changes[: rng.randint(0, len(changes))]:
@@ -258,7 +296,7 @@ class FaultyDisk(Medium):
         for path, inode in names.items():
             if inode not in survived:
                 content = _survivor(inode, rng)
-                survived[inode] = _Inode(bytearray(content), bytearray(content))
+                survived[inode] = _Inode(content, content.copy())
             after._names[path] = after._stable_names[path] = survived[inode]
         after._directories = set(self._directories)
         return after
@@ -275,6 +313,7 @@ class FaultyDisk(Medium):
         def link() -> None:
             if path in self._names:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+            self.need_file()
             self._rename(path.parent, _Rename(path, inode, None))
 
         self.change("create", path, link)
@@ -299,7 +338,7 @@ class FaultyDisk(Medium):
     def size(self, path: Path) -> int:
         """See `Disk.size`."""
         with self.guarded("size", path):
-            return len(self._names[path].live)
+            return self._names[path].live.size
 
     def rename(self, source: Path, target: Path) -> None:
         """See `Disk.rename`; within one directory."""
@@ -371,29 +410,18 @@ def _rename(names: dict[Path, _Inode], change: _Rename) -> None:
         names[change.to] = change.inode
 
 
-def _apply(content: bytearray, step: _Write | _Resize) -> None:
-    if isinstance(step, _Resize):
-        del content[step.size :]
-        content.extend(bytes(step.size - len(content)))
-        return
-    end = step.offset + len(step.data)
-    if end > len(content):
-        content.extend(bytes(end - len(content)))
-    content[step.offset : end] = step.data
-
-
-def _survivor(inode: _Inode, rng: random.Random) -> bytearray:
+def _survivor(inode: _Inode, rng: random.Random) -> _Content:
     """Draw what the platter holds: of each pending write all, nothing, a head, or any sectors.
 
     Sizes change in order: once one change of size is lost, so are the later ones.
     """
-    content = bytearray(inode.stable)
+    content = inode.stable.copy()
     resizes = rng.random() < 0.5
     for step in inode.pending:
         if isinstance(step, _Resize):
             resizes = resizes and rng.random() < 0.9
             if resizes:
-                _apply(content, step)
+                content.apply(step)
             continue
         share = rng.choice((0.0, 1.0, rng.random(), -rng.random()))
         head = -share * len(step.data)
@@ -402,6 +430,6 @@ def _survivor(inode: _Inode, rng: random.Random) -> bytearray:
             end = min((at // SECTOR_BYTES + 1) * SECTOR_BYTES, step.offset + len(step.data))
             kept = at - step.offset < head if share < 0 else rng.random() < share
             if kept:
-                _apply(content, _Write(at, step.data[at - step.offset : end - step.offset]))
+                content.apply(_Write(at, step.data[at - step.offset : end - step.offset]))
             at = end
     return content
