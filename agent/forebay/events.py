@@ -133,6 +133,20 @@ UPLINK_REJECTED = Event(
     "uplink_rejections",
     ("uplink",),
 )
+UPLINK_SET_ASIDE = Event(
+    "uplink_set_aside",
+    "error",
+    "Records put into quarantine because a destination will not take them.",
+    "uplink_records_set_aside",
+    ("uplink",),
+)
+UPLINK_FORKED = Event(
+    "uplink_forked",
+    "error",
+    "Destinations that have other records than we under our numbers: the journal was put back.",
+    "uplink_forks",
+    ("uplink",),
+)
 UPLINK_FAILED = Event(
     "uplink_failed",
     "error",

@@ -366,11 +366,16 @@ class Uplink(Protocol):
         """
         ...
 
-    async def send(self, records: Sequence[Record], *, historical: bool) -> None:
+    async def send(
+        self, records: Sequence[Record], *, historical: bool, absent_from: Sequence[int] = ()
+    ) -> None:
         """Send durable records of one stream, in order.
 
         `historical` says that they come from the backlog, behind newer ones that may be sent
-        already. Returns when the transport has taken them, which promises nothing. Raises as
+        already. `absent_from` is empty, or has one number a record: above 0, the journal no longer
+        holds the seqs from there up to the record's own, and they will not come. A destination may
+        pass over it, and over a record that it has already: it may come again to tell of such a
+        hole. Returns when the transport has taken them, which promises nothing. Raises as
         `connect`.
         """
         ...

@@ -50,6 +50,59 @@ def parse_duration(value: Any) -> Any:  # noqa: ANN401 - whatever TOML holds; py
     return value
 
 
+_RATE = re.compile(r"^(\d+(?:\.\d+)?)\s*(bit|kbit|Mbit|Gbit)/s$")
+_LIKE_RATE = re.compile(
+    r"^(\d{1,9}(?:\.\d{1,9})?)\s*([kKmMgG]?)i?(?:(b|B|bits?|bytes?|Bytes?)\s*(?:/\s*s|ps)|(bits?))$"
+)
+_RATE_FACTORS = {"bit": 1, "kbit": 1000, "Mbit": 1_000_000, "Gbit": 1_000_000_000}
+
+
+def parse_rate(value: Any) -> Any:  # noqa: ANN401 - whatever TOML holds; pydantic checks what comes out
+    """Turn `"512 kbit/s"` into bits a second; integers pass as bit/s. ValueError for anything else.
+
+    The factors are decimal, as operators of networks write them.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if match := _RATE.match(text):
+            return round(float(match[1]) * _RATE_FACTORS[match[2]])
+        if near := _LIKE_RATE.match(text):
+            raise ValueError(f"{value!r} is not a rate; write {_meant_rate(near)}")
+        msg = f"{value!r} is not a rate; write a number and bit/s, kbit/s, Mbit/s or Gbit/s"
+        raise ValueError(msg)
+    return value
+
+
+def _meant_rate(near: re.Match[str]) -> str:
+    """Give what was most likely meant by another way of writing: bytes are eight bits."""
+    prefix = {"k": "k", "m": "M", "g": "G"}.get(near[2].lower(), "")
+    in_bytes = (near[3] is not None and near[3][0] == "B") or near[3] in ("byte", "bytes")
+    return f"{float(near[1]) * (8 if in_bytes else 1):.12g} {prefix}bit/s"
+
+
+_SPAN = re.compile(r"^([01]?\d|2[0-3]):([0-5]\d)\s*-\s*(?:([01]?\d|2[0-3]):([0-5]\d)|24:00)$")
+
+
+def parse_span(text: str) -> tuple[int, int]:
+    """Give begin and end of `"22:00-06:00"` in minutes since midnight; ValueError if it is none.
+
+    An end before the begin lies on the next day; 24:00 is the day's end.
+    """
+    match = _SPAN.match(text.strip())
+    if match is None:
+        raise ValueError(f"{_cut(text)} is not a time of day; write two such as 22:00-06:00")
+    begin = 60 * int(match[1]) + int(match[2])
+    end = 1440 if match[3] is None else 60 * int(match[3]) + int(match[4])
+    if begin == end:
+        raise ValueError(f"{_cut(text)} begins when it ends; leave it out, or write 00:00-24:00")
+    return begin, end
+
+
+def _check_span(text: str) -> str:
+    parse_span(text)
+    return text
+
+
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _IP_CHARACTERS = re.compile(r"[0-9A-Za-z:._%-]+")
 _WITH_PORT = re.compile(r"([^:\s]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
@@ -111,6 +164,10 @@ Bytes = Annotated[int, BeforeValidator(parse_size)]
 """A size in bytes, written `"512 MiB"`."""
 Seconds = Annotated[float, BeforeValidator(parse_duration), Field(allow_inf_nan=False)]
 """A duration in seconds, written `"250 ms"`."""
+Rate = Annotated[int, BeforeValidator(parse_rate)]
+"""A rate in bits a second, written `"512 kbit/s"`."""
+DaySpan = Annotated[str, Field(max_length=16), AfterValidator(_check_span)]
+"""A time of day from when to when, written `"22:00-06:00"`; see `parse_span`."""
 Host = Annotated[
     str, Field(min_length=1, max_length=_MAX_HOST_CHARACTERS), AfterValidator(parse_host)
 ]
@@ -228,6 +285,53 @@ class DeviceSettings(Settings):
     ] = ()
 
 
+class LinkSettings(Settings):
+    """The line that an uplink uses."""
+
+    cap: Annotated[
+        Rate | None,
+        Field(ge=1000, le=100_000_000_000, description="Most that is sent, on all lanes together."),
+    ] = None
+
+
+class LiveSettings(Settings):
+    """What is fresh: everything, until something has waited for longer than `backfill.after`."""
+
+    daily: Annotated[
+        Bytes | None,
+        Field(ge=1024, description="Most that this lane sends from one midnight to the next."),
+    ] = None
+    all_streams: Annotated[
+        bool, Field(description="Whether `daily` holds audit and events too.")
+    ] = False
+
+
+class BackfillSettings(Settings):
+    """What has waited: it gives way to what is fresh, and may be held to times and amounts."""
+
+    after: Annotated[
+        Seconds,
+        Field(ge=1, le=86_400, description="A backlog of this age is sent behind what is fresh."),
+    ] = 30.0
+    cap: Annotated[
+        Rate | None, Field(ge=1000, le=100_000_000_000, description="Most that this lane sends.")
+    ] = None
+    daily: Annotated[
+        Bytes | None,
+        Field(ge=1024, description="Most that this lane sends from one midnight to the next."),
+    ] = None
+    windows: Annotated[
+        tuple[DaySpan, ...],
+        Field(
+            max_length=16,
+            description='Local times of day at which it is sent: `["22:00-06:00"]`; any, if empty.',
+        ),
+    ] = ()
+    all_streams: Annotated[
+        bool, Field(description="Whether `daily` and `windows` hold audit and events too.")
+    ] = False
+
+
 class UplinkSettings(Settings):
     """One destination. An uplink adapter extends it with how to reach it."""
 
@@ -244,6 +348,11 @@ class UplinkSettings(Settings):
             description="Longest wait for an ack of what was sent before the session is dropped.",
         ),
     ] = 30.0
+    link: Annotated[LinkSettings, Field(description="What the line may carry.")] = LinkSettings()
+    live: Annotated[LiveSettings, Field(description="Limits of what is fresh.")] = LiveSettings()
+    backfill: Annotated[BackfillSettings, Field(description="Limits of what has waited.")] = (
+        BackfillSettings()
+    )
 
 
 class StageSettings(Settings):

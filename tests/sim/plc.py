@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,16 +13,12 @@ from forebay.model import Batch, Quality, Schema, Tag, ValueType
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from forebay.clock import Clock
     from forebay.interfaces import Block
 
 COLUMNS = 8
-
-
-def schema(device: str) -> Schema:
-    """Give the tags of a device, all INT64."""
-    tags = tuple(Tag(f"t{i}", str(i), ValueType.INT64) for i in range(COLUMNS))
-    return Schema(device, "default", tags)
 
 
 class Plc:
@@ -31,6 +27,37 @@ class Plc:
     def __init__(self) -> None:
         self.polls = 0
         self.down = False
+
+    def schema(self, device: str) -> Schema:
+        """Give the tags of a device."""
+        tags = tuple(Tag(f"t{i}", str(i), ValueType.INT64) for i in range(COLUMNS))
+        return Schema(device, "default", tags)
+
+    def row(self) -> NDArray[Any]:
+        """Give the next poll's values, shape (1, columns)."""
+        number, self.polls = self.polls, self.polls + 1
+        return np.arange(COLUMNS, dtype=np.int64)[None, :] + number * COLUMNS
+
+
+class Plant(Plc):
+    """Many slow process values: a walk by hundredths around the column's own number."""
+
+    def __init__(self, columns: int, rng: np.random.Generator) -> None:
+        super().__init__()
+        self._columns, self._rng = columns, rng
+        self._walk = np.zeros(columns, np.int64)
+
+    def schema(self, device: str) -> Schema:
+        """See `Plc.schema`."""
+        tags = tuple(Tag(f"t{i}", str(i), ValueType.FLOAT64) for i in range(self._columns))
+        return Schema(device, "default", tags)
+
+    def row(self) -> NDArray[Any]:
+        """See `Plc.row`."""
+        self.polls += 1
+        steps = self._rng.integers(-2, 3, self._columns)
+        self._walk = np.clip(self._walk + steps, -45, 45)
+        return (np.arange(self._columns) + self._walk / 100)[None, :]
 
 
 class PlcDriver:
@@ -59,9 +86,7 @@ class PlcDriver:
         """Give the next row."""
         self._check()
         now = np.array([self._clock.now_ns()], np.int64)
-        number, self._plc.polls = self._plc.polls, self._plc.polls + 1
-        row = np.arange(COLUMNS, dtype=np.int64)[None, :] + number * COLUMNS
-        return Batch(schema, now, now.copy(), (row,))
+        return Batch(schema, now, now.copy(), (self._plc.row(),))
 
     def _check(self) -> None:
         if self._plc.down:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from sim.world import simulate
+from sim.trouble import simulate
 from support.seeds import run
 
 if __name__ == "__main__":

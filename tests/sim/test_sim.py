@@ -7,7 +7,7 @@ import secrets
 
 import pytest
 
-from sim.world import simulate
+from sim.trouble import simulate
 
 FIRST = int(os.environ.get("SIM_FIRST", secrets.randbelow(10**9)))
 RUNS = 20

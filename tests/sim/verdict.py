@@ -21,7 +21,7 @@ TELEMETRY = 3
 _BAD = 0x8000_0000
 
 
-def check(world: World, accounts: Mapping[str, Mapping[str, Any]]) -> None:
+def check(world: World) -> None:
     """Compare each server's store with what the PLC gave and with the agent's ledger."""
     for name, server in world.servers.items():
         with StoreReader(server.directory) as reader:
@@ -29,7 +29,7 @@ def check(world: World, accounts: Mapping[str, Mapping[str, Any]]) -> None:
             finding = verify(reader)
             assert not finding.problems, finding.problems
             assert finding.duplicate_samples == 0
-            _account(reader, accounts[name])
+            account(reader, world.last_words[name])
 
 
 def _values(world: World, reader: StoreReader) -> None:
@@ -52,7 +52,7 @@ def _values(world: World, reader: StoreReader) -> None:
     assert not len(values) or values.max() < world.plc.polls * COLUMNS, "an invented value"
 
 
-def _account(reader: StoreReader, account: Mapping[str, Any]) -> None:
+def account(reader: StoreReader, account: Mapping[str, Any]) -> None:
     """The agent's account balances with nothing pending, and the server's is the same."""
     kept = [account[name] for name in ("delivered", "gapped", "quarantined")]
     assert account["pending"] == 0, account

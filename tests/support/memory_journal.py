@@ -6,10 +6,18 @@ import asyncio
 import hashlib
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from forebay.columnar import decode_schema
 from forebay.interfaces import Head
 from forebay.model import Position, Record, RecordKind, Schema, Stream
+from forebay.testing.records import make_record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from forebay.journal.entry import Entry
 
 
 @dataclass(frozen=True)
@@ -36,11 +44,13 @@ class MemoryWitness:
 
 @dataclass
 class MemoryCursor:
-    """Never goes back, and keeps what was rejected."""
+    """Goes back only by `rewind`, and keeps what was rejected."""
 
     rejected: dict[Position, int] = field(default_factory=dict)
     at: dict[Stream, Position] = field(default_factory=dict)
     witnesses: dict[Stream, MemoryWitness] = field(default_factory=dict)
+    began: dict[Stream, tuple[Position, ...]] = field(default_factory=dict)
+    rewinds: list[Position] = field(default_factory=list)
 
     def get(self, stream: Stream) -> Position:
         return self.at.get(stream, Position(stream, 0, 0))
@@ -51,11 +61,62 @@ class MemoryCursor:
     def reject(self, position: Position, samples: int) -> None:
         self.rejected[position] = samples
 
+    def accept(self, position: Position, samples: int) -> None:
+        assert self.rejected.pop(position) == samples
+
+    def begin(
+        self, stream: Stream, position: Position, islands: Iterable[tuple[Position, Position]] = ()
+    ) -> None:
+        self.began[stream] = (position, *(end for island in islands for end in island))
+
+    def rewind(self, position: Position) -> None:
+        assert position < self.get(position.stream)
+        self.rewinds.append(position)
+        self.at[position.stream] = position
+
     def witness(self, stream: Stream) -> MemoryWitness | None:
         return self.witnesses.get(stream)
 
     def testify(self, position: Position, chain: bytes, incarnation: str) -> None:
         self.witnesses[position.stream] = MemoryWitness(position, chain, incarnation)
+
+
+@dataclass(frozen=True)
+class MemoryCopy:
+    """One record that was set aside."""
+
+    uplink: str
+    record: Record
+    code: str
+    reason: str
+
+    @property
+    def position(self) -> Position:
+        return self.record.position
+
+    @property
+    def kind(self) -> RecordKind:
+        return self.record.kind
+
+    @property
+    def samples(self) -> int:
+        return self.record.samples
+
+
+class MemoryQuarantine:
+    """Copies in memory."""
+
+    def __init__(self) -> None:
+        self.kept: list[MemoryCopy] = []
+
+    def copies(self, uplink: str = "") -> list[MemoryCopy]:
+        return [copy for copy in self.kept if uplink in ("", copy.uplink)]
+
+    async def put(
+        self, record: Record, *, uplink: str, code: str, reason: str, schema: bytes = b""
+    ) -> None:
+        if all((c.uplink, c.position) != (uplink, record.position) for c in self.kept):
+            self.kept.append(MemoryCopy(uplink, record, code, reason))
 
 
 class MemoryJournal:
@@ -67,6 +128,10 @@ class MemoryJournal:
         self.reads = 0
         self._records: dict[Stream, list[Record]] = {stream: [] for stream in Stream}
         self._grown = asyncio.Event()
+        self._next_epoch = 0
+        self.quarantine = MemoryQuarantine()
+        self.new_epochs: list[str] = []
+        self.directory = Path("/nowhere")
         self.append(*records)
 
     def append(self, *records: Record) -> None:
@@ -85,7 +150,39 @@ class MemoryJournal:
         kept = [r for r in self._records[stream] if r.position.seq > through]
         self._records[stream] = kept
 
-    async def read(self, after: Position, max_bytes: int) -> list[Record]:
+    def submit(self, entries: Sequence[Entry]) -> asyncio.Future[None]:
+        """Write behind the newest record, or into the epoch that `new_epoch` began."""
+        newest = max((r.position.epoch for of in self._records.values() for r in of), default=0)
+        epoch = max(newest, self._next_epoch, 1 << 32)
+        for entry in entries:
+            of = [r for r in self._records[entry.stream] if r.position.epoch == epoch]
+            seq = of[-1].position.seq + 1 if of else 1
+            self.append(
+                make_record(
+                    seq,
+                    entry.payload,
+                    stream=entry.stream,
+                    epoch=epoch,
+                    kind=entry.kind,
+                    samples=entry.samples,
+                )
+            )
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    async def new_epoch(self, reason: str) -> None:
+        self.new_epochs.append(reason)
+        newest = max((r.position.epoch for of in self._records.values() for r in of), default=0)
+        self._next_epoch = newest + (1 << 32)
+
+    def newest(self, stream: Stream) -> Position:
+        of = self._records[stream]
+        return of[-1].position if of else Position(stream, 0, 0)
+
+    async def read(
+        self, after: Position, max_bytes: int, cursor: MemoryCursor | None = None
+    ) -> list[Record]:
         self.reads += 1
         if self.fails is not None:
             raise self.fails

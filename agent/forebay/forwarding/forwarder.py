@@ -14,21 +14,32 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from forebay.errors import ForebayError, JournalError, UplinkMisbehaved, UplinkUnavailable
 from forebay.events import UPLINK_CONNECTED, UPLINK_FAILED, UPLINK_LOST
 from forebay.forwarding import resume, retry
-from forebay.forwarding.session import Session
+from forebay.forwarding.aside import Aside
+from forebay.forwarding.budget import Budget
+from forebay.forwarding.line import Line
+from forebay.forwarding.purse import Purse
+from forebay.forwarding.session import SOON_S, TICK_S, Session
 from forebay.forwarding.status import State, Tally, UplinkStatus, backlog
+from forebay.forwarding.suspicion import Suspicion
 from forebay.interfaces import Offer
-from forebay.model import Stream
+from forebay.model import RecordKind, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Sequence
 
     from forebay.clock import Clock
     from forebay.forwarding.journal_view import JournalView
-    from forebay.interfaces import Seams, Terms, Uplink
+    from forebay.interfaces import Head, Seams, Terms, Uplink
+    from forebay.model import Record
     from forebay.settings import UplinkSettings
 
 CLOSE_DEADLINE_S = 5.0
 """The longest wait for an uplink to close: the next session must not hang on the last."""
+_STORE_CHANGED = UplinkUnavailable(
+    "the destination's store is another one than last time",
+    hint="nothing to do: it is asked anew what it has",
+    wait_s=0.0,
+)
 
 T = TypeVar("T")
 
@@ -53,6 +64,21 @@ class Forwarder:
         self._journal, self._gateway, self._seams = journal, gateway, seams
         self._cursor = journal.cursor(name)
         self._tally = Tally({stream: self._cursor.get(stream) for stream in Stream})
+        budget = Budget(settings)
+        self._line = Line(
+            name=name,
+            uplink=uplink,
+            settings=settings,
+            journal=journal,
+            cursor=self._cursor,
+            tally=self._tally,
+            budget=budget,
+            aside=Aside(name, journal, self._cursor, seams),
+            suspicion=Suspicion(),
+            purse=Purse(journal.directory / "budgets" / f"{name}.json", budget, seams),
+            seams=seams,
+        )
+        self._offer_everything = False
         self._state: State = "connecting"
         self._session: Session | None = None
         self._last_error: ForebayError | None = None
@@ -69,25 +95,64 @@ class Forwarder:
         Raises JournalError when the journal cannot go on; everything else is retried.
         """
         failures = 0
+        await self._line.purse.load()
+        try:
+            while True:
+                failures = await self._turn(failures)
+        finally:
+            await self._line.purse.save()
+
+    async def _turn(self, failures: int) -> int:
+        """Run one session and wait; give the failures in a row, of which there were `failures`."""
+        clock, backoff = self._seams.clock, self._settings.backoff
+        began = clock.monotonic_s()
+        progressed, error = await self._one_session()
+        lasted_s = clock.monotonic_s() - began
+        failures = retry.failures_after(
+            failures, progressed=progressed, lasted_s=lasted_s, backoff=backoff
+        )
+        asked = error.wait_s if isinstance(error, UplinkUnavailable) else None
+        draw = self._seams.rng.random()
+        await self._line.purse.save()
+        await self._wait(retry.wait_s(failures, backoff, draw, asked))
+        return failures
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait, and see meanwhile how far the log gets ahead."""
         clock = self._seams.clock
-        while True:
-            began = clock.monotonic_s()
-            progressed, error = await self._one_session()
-            failures = retry.failures_after(
-                failures,
-                progressed=progressed,
-                lasted_s=clock.monotonic_s() - began,
-                backoff=self._settings.backoff,
-            )
-            asked = error.wait_s if isinstance(error, UplinkUnavailable) else None
-            draw = self._seams.rng.random()
-            await clock.sleep(retry.wait_s(failures, self._settings.backoff, draw, asked))
+        until_s = clock.monotonic_s() + seconds
+        self._note_ends()
+        while (left := until_s - clock.monotonic_s()) > SOON_S:
+            await clock.sleep(min(left, TICK_S))
+            self._note_ends()
+
+    def _note_ends(self) -> None:
+        now_s = self._seams.clock.monotonic_s()
+        for stream in Stream:
+            self._tally.note(stream, self._journal.newest(stream), now_s)
+
+    async def retry(self, record: Record) -> bool:
+        """Send a quarantined record once more, by itself; give whether the destination took it.
+
+        If so, its samples count as delivered from now on. False also where there is no session now,
+        or another retry is under way.
+        """
+        session = self._session
+        if session is None or not await session.retry(record):
+            return False
+        samples = record.samples if record.kind is RecordKind.BATCH else 0
+        self._cursor.accept(record.position, samples)
+        return True
 
     def status(self) -> UplinkStatus:
         """Give how things stand; cheap enough for once a second."""
         clock, tally = self._seams.clock, self._tally
         window = self._session.window if self._session else None
-        pending = backlog(self._journal.segments(), tally.acked)
+        segments = self._journal.segments()
+        islands = window.runs() if window else tally.islands
+        pending = backlog(segments, tally.acked, islands)
+        live = {stream: tally.live_from.get(stream) or tally.acked[stream] for stream in Stream}
+        live_records = backlog(segments, live, islands).records
         age_ns = 0 if pending.oldest_ns is None else clock.now_ns() - pending.oldest_ns
         last_ack = tally.last_ack_at_s
         return UplinkStatus(
@@ -106,6 +171,11 @@ class Forwarder:
             sessions=tally.sessions,
             last_error=str(self._last_error) if self._last_error else "",
             last_hint=self._last_error.hint if self._last_error else "",
+            live_records=live_records,
+            backfill_records=pending.records - live_records,
+            held=self._session.held() if self._session else "",
+            sent_today_bytes=self._line.budget.today_bytes(clock.now_ns()),
+            quarantined_records=len(self._journal.quarantine.copies(self._name)),
         )
 
     async def drain(self, timeout_s: float) -> bool:
@@ -149,6 +219,9 @@ class Forwarder:
             session, self._session = self._session, None
             self._state = "waiting"
             await self._close()
+        if session is not None:
+            self._tally.islands = session.window.runs()
+            self._line.suspicion.broke(session.window.oldest())
         self._last_error = failed
         if not self._outage_told:
             self._outage_told = True
@@ -160,12 +233,14 @@ class Forwarder:
 
     async def _connect_and_forward(self) -> NoReturn:
         heads = tuple(self._journal.heads())
+        offered = resume.offered(heads, self._cursor, everything=self._offer_everything)
         self._tally.sessions += 1
         offer = Offer(
             self._gateway,
             self._seams.clock.boot_id,
             self._tally.sessions,
-            heads,
+            offered,
+            resume.delivered(self._cursor),
             schema=self._journal.schema,
         )
         deadline_s = self._settings.ack_deadline
@@ -176,9 +251,13 @@ class Forwarder:
                 f"no session within {deadline_s:g} s",
                 hint="check the address, and whether a firewall drops the connection",
             ) from None
-        start = resume.plan(heads, terms.resume)
-        await resume.verify(terms, self._journal, self._cursor)
-        self._session = self._begin(terms, start)
+        if not resume.is_known(terms.incarnation, self._cursor) and offered != resume.offered(
+            heads, self._cursor, everything=True
+        ):
+            self._offer_everything = True
+            raise _STORE_CHANGED
+        self._offer_everything = False
+        self._session = await self._begin(terms, offered)
         try:
             await self._session.run(deadline_s)
         except BaseExceptionGroup as group:
@@ -189,11 +268,22 @@ class Forwarder:
                 raise asyncio.CancelledError from group
             raise most_telling(group) from group
 
-    def _begin(self, terms: Terms, start: resume.Start) -> Session:
+    async def _begin(self, terms: Terms, heads: Sequence[Head]) -> Session:
+        """Agree with the destination on what both have; see ADR 004 for what may differ."""
+        aside = self._line.aside
+        current = aside.current_epoch()
+        doubts = await resume.doubtful(terms, heads, self._journal, self._cursor, self._line.forked)
+        if resume.ahead(heads, terms.resume, current) or any(key[1] == current for key in doubts):
+            await aside.close_epoch("a destination has other records than we under our numbers")
+            current = 0
+        start = resume.plan(heads, terms.resume, aside.positions(), doubts)
         for stream, position in start.after.items():
             self._tally.acked[stream] = position
-            self._cursor.advance(position)
-        resume.testify(terms.resume, terms.incarnation, self._cursor)
+            if position.seq:
+                self._cursor.advance(position)
+        sure = [told for told in terms.resume if (told.stream, told.epoch) not in doubts]
+        resume.testify(sure, terms.incarnation, self._cursor)
+        await aside.tell_lost(resume.lost_tails(heads, terms.resume, current))
         self._tally.changed.set()
         self._state, self._last_error, self._outage_told = "connected", None, False
         self._seams.events.emit(
@@ -203,16 +293,25 @@ class Forwarder:
             incarnation=terms.incarnation,
             credit_bytes=terms.credit_bytes,
         )
-        return Session(
-            self._name,
-            self._uplink,
-            self._journal,
-            self._cursor,
-            terms,
-            start,
-            self._tally,
-            self._seams,
-        )
+        return Session(self._line, terms, start, self._old(start))
+
+    def _old(self, start: resume.Start) -> dict[Stream, bool]:
+        """Say of which streams the backlog is worth a lane of its own.
+
+        In this run the monotonic clock tells. What an earlier run has left is as old as its times
+        say; where they lie in the future they say nothing, and it counts as old.
+        """
+        clock, after_s = self._seams.clock, self._settings.backfill.after
+        segments = self._journal.segments()
+        old: dict[Stream, bool] = {}
+        for stream, after in start.after.items():
+            newest = self._journal.newest(stream)
+            earlier = [s for s in segments if s.stream is stream and s.epoch < newest.epoch]
+            oldest_ns = backlog(earlier, start.after, start.there).oldest_ns
+            age_s = 0.0 if oldest_ns is None else abs(clock.now_ns() - oldest_ns) / 1e9
+            waits_s = self._tally.lag[stream].behind_s(after, clock.monotonic_s())
+            old[stream] = max(age_s, waits_s) > after_s
+        return old
 
     async def _close(self) -> None:
         try:

@@ -6,13 +6,15 @@ writer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Iterable, Sequence
+    from pathlib import Path
 
     from forebay.interfaces import Head
-    from forebay.model import Position, Record, Schema, Stream
+    from forebay.journal.entry import Entry
+    from forebay.model import Position, Record, RecordKind, Schema, Stream
 
 
 class WitnessView(Protocol):
@@ -50,6 +52,23 @@ class CursorView(Protocol):
 
         Its `samples` count as quarantined once `advance` passes it.
         """
+        ...
+
+    def accept(self, position: Position, samples: int) -> None:
+        """Note that the destination took after all what was told to `reject`."""
+        ...
+
+    def begin(
+        self, stream: Stream, position: Position, islands: Iterable[tuple[Position, Position]] = ()
+    ) -> None:
+        """Note that a session begins: the destination has all up to `position`, and the `islands`.
+
+        What an earlier session was given besides is over.
+        """
+        ...
+
+    def rewind(self, position: Position) -> None:
+        """Go back: the destination has lost what lies behind `position`, and will get it again."""
         ...
 
     def witness(self, stream: Stream) -> WitnessView | None:
@@ -100,14 +119,71 @@ class SegmentView(Protocol):
         ...
 
 
+class CopyView(Protocol):
+    """One record in quarantine."""
+
+    @property
+    def position(self) -> Position:
+        """The record's own."""
+        ...
+
+    @property
+    def kind(self) -> RecordKind:
+        """What it is."""
+        ...
+
+    @property
+    def samples(self) -> int:
+        """How many are in it."""
+        ...
+
+
+class QuarantineView(Protocol):
+    """Copies of records that a destination refused for good, or on which it broke."""
+
+    def copies(self, uplink: str = "") -> Sequence[CopyView]:
+        """Give the copies of one uplink, or of all, oldest first."""
+        ...
+
+    async def put(
+        self, record: Record, *, uplink: str, code: str, reason: str, schema: bytes = b""
+    ) -> None:
+        """Keep a copy, durable on return; QuarantineError if the disk refuses."""
+        ...
+
+
 class JournalView(Protocol):
     """The durable log, from a reader's side."""
 
-    async def read(self, after: Position, max_bytes: int) -> Sequence[Record]:
+    @property
+    def directory(self) -> Path:
+        """Where it lies; small state may be kept beside it."""
+        ...
+
+    @property
+    def quarantine(self) -> QuarantineView:
+        """Where records are set aside."""
+        ...
+
+    async def read(
+        self,
+        after: Position,
+        max_bytes: int,
+        cursor: Any = None,  # noqa: ANN401 - one that this journal gave; no other journal's
+    ) -> Sequence[Record]:
         """Give durable records strictly after `after`, in order.
 
-        About `max_bytes` of them, and at least one if there is any.
+        About `max_bytes` of them, and at least one if there is any. With a cursor they count as
+        given to its consumer, and are not thinned while it has not passed them.
         """
+        ...
+
+    def submit(self, entries: Sequence[Entry]) -> Awaitable[None]:
+        """Have entries written; what it gives ends when they are durable. May raise JournalFull."""
+        ...
+
+    async def new_epoch(self, reason: str) -> None:
+        """Let what is written from now on stand in a new epoch."""
         ...
 
     async def wait_beyond(self, position: Position) -> None:
@@ -125,6 +201,10 @@ class JournalView(Protocol):
 
     def heads(self) -> Sequence[Head]:
         """Give what there is of each stream's epochs, oldest first."""
+        ...
+
+    def newest(self, stream: Stream) -> Position:
+        """Give the last durable record's position; `(stream, 0, 0)` if there is none."""
         ...
 
     def schema(self, schema_id: int) -> Schema:

@@ -6,107 +6,210 @@ Must not know sessions or files.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
-from forebay.errors import UplinkMisbehaved
+from forebay.forwarding.coverage import Coverage
+from forebay.interfaces import Resume
 from forebay.model import Position, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from forebay.forwarding.journal_view import CursorView, JournalView
-    from forebay.interfaces import Head, Resume, Terms
+    from forebay.interfaces import Head, Terms
 
 INCARNATION_MAX = 128
 """Characters of a destination's incarnation that are kept and compared."""
+MOST_HEADS = 1024
+"""Epochs of a stream that are offered at most: a server takes 4,096 in all."""
 
 Epoch = tuple[Stream, int]
-_RESTORED = (
-    "the journal directory was restored from an older copy: move it away and restart, "
-    "so that a new journal begins with a new epoch"
-)
+
+
+class Doubt(NamedTuple):
+    """An epoch in which both sides may mean different records by one number.
+
+    They agree up to `agreed`. What we have from there up to `last` is sent again: what the
+    destination has alike is a duplicate, what it has differently it refuses.
+    """
+
+    agreed: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
     """Where a session begins.
 
-    Sending begins behind `after[stream]`; `committed[stream, epoch]` is the destination's word.
+    Sending begins behind `after[stream]`; `there[stream, epoch]` need not be sent.
     """
 
     after: Mapping[Stream, Position]
-    committed: Mapping[Epoch, int]
+    there: Mapping[Epoch, Coverage]
+    doubts: Mapping[Epoch, Doubt] = field(default_factory=dict)
 
 
-def plan(heads: Sequence[Head], resumes: Sequence[Resume]) -> Start:
+def offered(
+    heads: Iterable[Head], cursor: CursorView, *, everything: bool = False
+) -> tuple[Head, ...]:
+    """Choose the heads to offer: of each stream the newest, and before it MOST_HEADS - 1.
+
+    They begin with the oldest epoch that is not delivered on, or with the oldest of all if
+    `everything` is in question.
+    """
+    chosen: list[Head] = []
+    for stream in Stream:
+        of = sorted((h for h in heads if h.stream is stream), key=lambda head: head.epoch)
+        begin = 0 if everything else cursor.get(stream).epoch
+        due = [head for head in of[:-1] if head.epoch >= begin]
+        chosen += [*due[: MOST_HEADS - 1], *of[-1:]]
+    return tuple(chosen)
+
+
+def delivered(cursor: CursorView) -> tuple[Resume, ...]:
+    """Give how far the cursor is in each stream that has begun."""
+    places = (cursor.get(stream) for stream in Stream)
+    return tuple(Resume(*place) for place in places if place.epoch)
+
+
+def plan(
+    heads: Sequence[Head],
+    resumes: Sequence[Resume],
+    aside: Iterable[Position] = (),
+    doubts: Mapping[Epoch, Doubt] | None = None,
+) -> Start:
     """Give where to begin each stream.
 
-    Walks a stream's epochs from the oldest: what is committed whole is passed, the first that is
-    not is continued behind its committed seq. A stream of which the destination knows nothing
-    begins at the journal's first record.
-
-    Raises UplinkMisbehaved when the destination holds records of a stream's newest epoch that we
-    have not written: this journal went back in time (a restored disk image), and what it writes
-    next under those numbers would be discarded as duplicates. In an older epoch nothing is written
-    any more: there the destination may hold a tail that this disk has lost.
+    Walks a stream's epochs from the oldest that is offered: what is there whole is passed, the
+    first that is not is continued behind what is. Positions that are set `aside` are not sent, and
+    so count as there. In an epoch in doubt, the destination's word counts up to where both agreed.
     """
-    committed: dict[Epoch, int] = {}
-    for resume in resumes:
-        key = (resume.stream, resume.epoch)
-        committed[key] = max(committed.get(key, 0), resume.committed_seq)
+    doubts = doubts or {}
+    there: dict[Epoch, Coverage] = {}
+    for told in resumes:
+        runs = there.setdefault((told.stream, told.epoch), Coverage())
+        doubt = doubts.get((told.stream, told.epoch))
+        if doubt is not None:
+            runs.add(1, doubt.agreed)
+            continue
+        for first, last in ((1, told.committed_seq), *told.islands):
+            runs.add(first, last)
+    for position in aside:
+        there.setdefault(position[:2], Coverage()).add(position.seq, position.seq)
     after = {stream: Position(stream, 0, 0) for stream in Stream}
-    newest = {head.stream: head.epoch for head in sorted(heads, key=lambda h: h.epoch)}
     open_streams = set(Stream)
     for head in sorted(heads, key=lambda h: h.epoch):
-        seq = committed.get((head.stream, head.epoch), 0)
-        if seq >= head.next_seq and head.epoch == newest[head.stream]:
-            raise _rolled_back(head, seq)
-        if head.stream in open_streams:
-            if seq:
-                after[head.stream] = Position(head.stream, head.epoch, seq)
-            if seq + 1 < head.next_seq:
-                open_streams.discard(head.stream)
-    return Start(after, committed)
-
-
-async def verify(terms: Terms, journal: JournalView, cursor: CursorView) -> None:
-    """Compare the hash chains: what the destination has must be what this journal wrote.
-
-    The chain is reckoned from the last one that the same destination told, else from the epoch's
-    beginning. Where the journal cannot reckon it, because records are gone, nothing is compared.
-
-    Raises UplinkMisbehaved when they differ: this journal went back in time and has given numbers
-    that the destination knows to other records, even if it has more of them by now.
-    """
-    for told in terms.resume:
-        if not (told.chain and told.committed_seq):
+        stream, epoch = head.stream, head.epoch
+        if stream not in open_streams:
             continue
-        position = Position(told.stream, told.epoch, told.committed_seq)
+        seq = there[stream, epoch].whole if (stream, epoch) in there else 0
+        if seq or not after[stream].epoch:
+            after[stream] = Position(stream, epoch, seq)
+        if seq + 1 < head.next_seq:
+            open_streams.discard(stream)
+    return Start(after, there, doubts)
+
+
+def ahead(heads: Iterable[Head], resumes: Iterable[Resume], current: int) -> list[Resume]:
+    """Give what the destination says to have of the `current` epoch and we have not written.
+
+    Then this journal went back in time while it ran (a virtual machine's snapshot with memory).
+    What it writes next under those numbers would be discarded as duplicates.
+    """
+    written = {(h.stream, h.epoch): h.next_seq - 1 for h in heads}
+    return [
+        told
+        for told in resumes
+        if told.epoch == current and _top(told) > written.get((told.stream, told.epoch), 0)
+    ]
+
+
+def lost_tails(
+    heads: Iterable[Head], resumes: Iterable[Resume], current: int
+) -> list[tuple[Position, int]]:
+    """Give the holes behind our end of epochs that are not written any more: position, last seq.
+
+    The destination has something behind them, so it waits for what stood there. This disk has it
+    no more, and knows of it only now.
+    """
+    written = {(h.stream, h.epoch): h.next_seq - 1 for h in heads}
+    found: list[tuple[Position, int]] = []
+    for told in resumes:
+        end = written.get((told.stream, told.epoch))
+        if end is None or told.epoch == current:
+            continue
+        due = max(end, told.committed_seq) + 1
+        for first, last in told.islands:
+            if due < first:
+                found.append((Position(told.stream, told.epoch, due), first - 1))
+            due = max(due, last + 1)
+    return found
+
+
+async def doubtful(
+    terms: Terms,
+    heads: Iterable[Head],
+    journal: JournalView,
+    cursor: CursorView,
+    forked: Collection[Epoch] = (),
+) -> dict[Epoch, Doubt]:
+    """Find the epochs in which the destination may mean other records than we.
+
+    Three signs: it has more than we have written, though the cursor does not say that we delivered
+    all of ours; its hash chain is another; it has refused a record as `forked`. The chain is
+    reckoned from the last one that the same destination told, else from the epoch's beginning.
+    Where the journal cannot reckon it, because records are gone, nothing is compared.
+    """
+    written = {(h.stream, h.epoch): h.next_seq - 1 for h in heads}
+    found: dict[Epoch, Doubt] = {}
+    for told in terms.resume:
+        key = (told.stream, told.epoch)
+        if key not in written:
+            continue
         last = cursor.witness(told.stream)
-        since = None
-        if last is not None and last.incarnation == terms.incarnation[:INCARNATION_MAX]:
-            same = last.position.epoch == told.epoch and last.position.seq <= told.committed_seq
-            since = (last.position, last.chain) if same else None
-        ours = await journal.chain(position, since)
-        if ours is not None and ours != told.chain:
-            raise UplinkMisbehaved(
-                f"the destination has other records than we in {told.stream} {told.epoch:x} "
-                f"up to {told.committed_seq}",
-                hint=_RESTORED,
-            )
+        known = last is not None and last.incarnation == terms.incarnation[:INCARNATION_MAX]
+        since = (last.position, last.chain) if last is not None and known else None
+        if since and (since[0].epoch != told.epoch or since[0].seq > told.committed_seq):
+            since = None
+        agreed = since[0].seq if since else 0
+        same = await _same_chain(told, since, journal)
+        if same:
+            agreed = told.committed_seq
+        end = Position(told.stream, told.epoch, written[key])
+        more = _top(told) > end.seq and cursor.get(told.stream) < end
+        if (same is False or more or key in forked) and agreed < end.seq:
+            found[key] = Doubt(agreed, end.seq)
+    return found
+
+
+async def _same_chain(
+    told: Resume, since: tuple[Position, bytes] | None, journal: JournalView
+) -> bool | None:
+    """Whether the destination has what we wrote up to its committed seq; None: nobody can tell."""
+    if not (told.chain and told.committed_seq):
+        return None
+    ours = await journal.chain(Position(told.stream, told.epoch, told.committed_seq), since)
+    return None if ours is None else ours == told.chain
 
 
 def testify(resumes: Iterable[Resume], incarnation: str, cursor: CursorView) -> None:
-    """Keep, for `verify` in a later session, each stream's chain in the newest epoch told."""
+    """Keep, for `doubtful` in a later session, each stream's chain in the newest epoch told."""
+    name = incarnation[:INCARNATION_MAX]
     for told in sorted(resumes, key=lambda r: r.epoch):
         if told.chain and told.committed_seq:
             position = Position(told.stream, told.epoch, told.committed_seq)
-            cursor.testify(position, told.chain, incarnation[:INCARNATION_MAX])
+            last = cursor.witness(told.stream)
+            if last is None or last.incarnation != name or last.position <= position:
+                cursor.testify(position, told.chain, name)
 
 
-def _rolled_back(head: Head, seq: int) -> UplinkMisbehaved:
-    return UplinkMisbehaved(
-        f"the destination has {head.stream} up to {seq}, we only up to {head.next_seq - 1}",
-        hint=_RESTORED,
-    )
+def is_known(incarnation: str, cursor: CursorView) -> bool:
+    """Whether no stream was last delivered to another incarnation of the destination."""
+    witnesses = [cursor.witness(stream) for stream in Stream]
+    name = incarnation[:INCARNATION_MAX]
+    return all(witness is None or witness.incarnation == name for witness in witnesses)
+
+
+def _top(told: Resume) -> int:
+    return max([told.committed_seq, *(last for _, last in told.islands)])

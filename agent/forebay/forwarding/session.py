@@ -1,11 +1,11 @@
-"""One session with a destination: feeds, a sender, a receiver and the deadline for acks.
+"""One session with a destination: lanes, a sender, a receiver and the deadline for acks.
 
 Owns what happens between Terms and the session's end. Must not know connecting, back-off or what
 comes after a failure.
 
-    journal ─▶ Feed (one a stream) ─▶ sender ─▶ Uplink.send
-                                        ▲ credit
-    cursor ◀── Window ◀────────────── receiver ◀── Uplink.receipts
+    journal ─▶ Feed (one or two a stream) ─▶ Sender ─▶ Uplink.send
+                                               ▲ credit, pace, budget
+    cursor ◀── Window ◀──────────────────── receiver ◀── Uplink.receipts
 """
 
 from __future__ import annotations
@@ -13,145 +13,201 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NoReturn
 
-from forebay.errors import UplinkMisbehaved, UplinkUnavailable
+from forebay.errors import UplinkUnavailable
 from forebay.events import UPLINK_REJECTED
+from forebay.forwarding.aside import FORKED
 from forebay.forwarding.feed import Feed
-from forebay.forwarding.lanes import Lanes
+from forebay.forwarding.lag import Split, live_from
 from forebay.forwarding.resume import testify
+from forebay.forwarding.route import Route
+from forebay.forwarding.sender import Sender
 from forebay.forwarding.window import Window
-from forebay.model import Stream
+from forebay.model import Position, Stream
 
 if TYPE_CHECKING:
-    from forebay.forwarding.journal_view import CursorView, JournalView
+    from collections.abc import Mapping, Sequence
+
+    from forebay.forwarding.line import Line
     from forebay.forwarding.resume import Start
-    from forebay.forwarding.status import Tally
-    from forebay.interfaces import Receipt, Seams, Terms, Uplink
+    from forebay.interfaces import Receipt, Terms
     from forebay.model import Record
+
+TICK_S = 1.0
+"""How often lanes, budgets and deadlines are looked at."""
+SOON_S = 1e-6
+"""What is left of a wait when it is over: differences of clocks are never exactly zero."""
 
 
 class Session:
     """Moves records from `start` on until something ends it. Made anew for each session."""
 
-    def __init__(
-        self,
-        name: str,
-        uplink: Uplink,
-        journal: JournalView,
-        cursor: CursorView,
-        terms: Terms,
-        start: Start,
-        tally: Tally,
-        seams: Seams,
-    ) -> None:
-        self.window = Window(start.committed, terms.credit_bytes)
+    def __init__(self, line: Line, terms: Terms, start: Start, old: Mapping[Stream, bool]) -> None:
+        """Begin at `start`; `old` says of which streams the backlog is worth a lane of its own."""
+        self.window = Window(start.there, terms.credit_bytes, start.doubts)
         self.progressed = False
-        self._name, self._uplink, self._cursor = name, uplink, cursor
-        self._terms, self._start, self._tally, self._seams = terms, start, tally, seams
-        self._lanes = Lanes()
-        self._wake = asyncio.Event()
-        self._feeds = {
-            stream: Feed(
-                journal,
-                start.after[stream],
-                {epoch: seq for (of, epoch), seq in start.committed.items() if of is stream},
-                self._wake.set,
-                seams.clock,
-            )
-            for stream in Stream
-        }
+        self._line, self._terms, self._start, self._old = line, terms, start, old
+        self._doubts = dict(start.doubts)
+        self._routes: dict[Stream, Route] = {}
+        self._sender = Sender(line, self.window, self._routes, terms.max_record_bytes)
 
     async def run(self, ack_deadline_s: float) -> NoReturn:
         """Forward until cancelled; any other end is an ExceptionGroup of what its tasks raised."""
-        async with asyncio.TaskGroup() as tasks:
-            for stream, feed in self._feeds.items():
-                tasks.create_task(feed.run(), name=f"forwarder[{self._name}].feed.{stream}")
-            tasks.create_task(self._send(), name=f"forwarder[{self._name}].sender")
-            tasks.create_task(self._receive(), name=f"forwarder[{self._name}].receiver")
-            await self._watch(ack_deadline_s)
+        name = self._line.name
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for stream in Stream:
+                    self._routes[stream] = self._route(stream, tasks)
+                self._tend()
+                tasks.create_task(self._sender.run(), name=f"forwarder[{name}].sender")
+                tasks.create_task(self._receive(), name=f"forwarder[{name}].receiver")
+                await self._watch(ack_deadline_s)
+        finally:
+            self._sender.give_up()
         raise AssertionError("a task group ends by an exception of its tasks")
 
-    async def _send(self) -> NoReturn:
-        while True:
-            ready = [stream for stream, feed in self._feeds.items() if feed.first is not None]
-            group: list[Record] = []
-            if ready:
-                stream = self._lanes.pick(ready)
-                group = self._feeds[stream].take(self.window.may_send)
-            if not group:
-                self._wake.clear()
-                await self._wake.wait()
+    async def retry(self, record: Record) -> bool:
+        """Send a record out of quarantine by itself; give whether the destination took it."""
+        return await self._sender.retry(record)
+
+    def held(self) -> str:
+        """Say why records that are there and could go do not; empty: nothing is held."""
+        return self._sender.held()
+
+    def _route(self, stream: Stream, tasks: asyncio.TaskGroup) -> Route:
+        """Begin a stream, with two lanes if its backlog is worth it."""
+        line = self._line
+        source = (line.journal, line.cursor, line.seams.clock)
+
+        def start(after: Position) -> tuple[Feed, asyncio.Task[None]]:
+            feed = Feed(source, after, self.window, self._sender.wake)
+            name = f"forwarder[{line.name}].feed.{stream}"
+            return feed, tasks.create_task(feed.run(), name=name)
+
+        after = self._start.after[stream]
+        line.cursor.begin(stream, after, _islands(self._start, stream))
+        route = Route(stream, start, after)
+        end = line.journal.newest(stream)
+        there = self.window.there(stream, end.epoch)
+        lag = line.tally.live_lag[stream]
+        waits_s = lag.behind_s(end._replace(seq=there.top), line.now_s())
+        fresh = waits_s <= line.settings.backfill.after
+        at = live_from(Split(after, end, there, self._old[stream], fresh))
+        if at is not None:
+            route.split(at)
+        return route
+
+    def _tend(self) -> None:
+        """Open a live lane where what is fresh has begun to wait."""
+        now_s = self._line.now_s()
+        after_s = self._line.settings.backfill.after
+        for stream, route in self._routes.items():
+            self._note(stream, now_s)
+            reached = route.live_reached(self.window)
+            lag = self._line.tally.live_lag[stream]
+            if lag.behind_s(reached, now_s) <= after_s:
                 continue
-            size = self._note(group)
-            self._lanes.served(stream, ready, size)
-            await self._uplink.send(group, historical=False)
-            self._tally.records_sent += len(group)
-            self._tally.bytes_sent += size
+            end = self._line.journal.newest(stream)
+            there = self.window.there(stream, end.epoch)
+            at = live_from(Split(reached, end, there, old=True, fresh=False))
+            if at is not None and at > route.live_from:
+                route.split(at)
+                lag.forget()
+        self._sender.wake()
 
-    def _note(self, group: list[Record]) -> int:
-        """Put `group` into the window and give its payload bytes.
-
-        Before the send, because a receipt may overtake its return.
-        """
-        now = self._seams.clock.monotonic_s()
-        size = 0
-        for record in group:
-            if len(record.payload) > self._terms.max_record_bytes:
-                raise _too_large(record, self._terms.max_record_bytes)
-            self.window.sent(record, now)
-            size += len(record.payload)
-        return size
+    def _note(self, stream: Stream, now_s: float) -> None:
+        """Tell the tally how far a stream is."""
+        route, tally = self._routes[stream], self._line.tally
+        tally.acked[stream] = route.reached(self.window)
+        tally.live[stream] = route.live_reached(self.window)
+        tally.live_from[stream] = route.live_from if route.is_split else None
+        tally.note(stream, self._line.journal.newest(stream), now_s)
 
     async def _receive(self) -> NoReturn:
-        async for receipt in self._uplink.receipts():
-            self._apply(receipt)
+        async for receipt in self._line.uplink.receipts():
+            await self._apply(receipt)
         raise UplinkUnavailable(
             "the destination ended the session", hint="look at the destination's log for its reason"
         )
 
-    def _apply(self, receipt: Receipt) -> None:
-        now = self._seams.clock.monotonic_s()
-        freed = self.window.receive(receipt, now)
-        if freed.refused:
-            for position, samples in freed.refused:
-                self._cursor.reject(position, samples)
-            position, code = receipt.rejected[0]
-            self._seams.events.emit(
-                UPLINK_REJECTED,
-                uplink=self._name,
-                records=len(freed.refused),
-                first=f"{position.stream}/{position.epoch:x}/{position.seq}",
-                code=code,
-            )
+    async def _apply(self, receipt: Receipt) -> None:
+        now_s = self._line.now_s()
+        freed = self.window.receive(receipt, now_s)
+        self._sender.answer(receipt)
+        forked = bool(freed.refused) and await self._refused(receipt, freed.refused)
         if freed.records:
+            tally, stream = self._line.tally, receipt.resume.stream
             self.progressed = True
-            self._tally.records_acked += freed.records
-            self._tally.last_ack_at_s = now
-            stream = receipt.resume.stream
-            reached = self.window.acked(stream, self._start.after[stream])
-            self._tally.acked[stream] = reached
-            self._cursor.advance(reached)
-            testify((receipt.resume,), self._terms.incarnation, self._cursor)
-            self._tally.changed.set()
-        self._wake.set()
+            tally.records_acked += freed.records
+            tally.last_ack_at_s = now_s
+            if freed.last is not None:
+                self._sender.pace.acked(freed.last, self.window.acked_bytes, now_s)
+            self._note(stream, now_s)
+            self._line.cursor.advance(tally.acked[stream])
+            self._testify(receipt)
+            tally.changed.set()
+        self._sender.wake()
+        if forked:
+            raise UplinkUnavailable(
+                "the destination has other records than we under some of our numbers",
+                hint="nothing to do: they are sent again under new numbers",
+                wait_s=0.0,
+            )
+
+    async def _refused(
+        self, receipt: Receipt, refused: Sequence[tuple[Position, str, int]]
+    ) -> bool:
+        """Set aside what was refused for good; give whether the session must compare anew."""
+        await self._line.aside.refused(refused)
+        position, code, _ = refused[0]
+        self._line.seams.events.emit(
+            UPLINK_REJECTED,
+            uplink=self._line.name,
+            records=len(refused),
+            first=f"{position.stream}/{position.epoch:x}/{position.seq}",
+            code=code,
+        )
+        key = receipt.resume.stream, receipt.resume.epoch
+        fresh = any(code == FORKED for _, code, _ in refused) and key not in self._doubts
+        if fresh:
+            self._line.forked.add(key)
+        return fresh
+
+    def _testify(self, receipt: Receipt) -> None:
+        """Keep the destination's chain, but not where it is still in question what it means."""
+        told = receipt.resume
+        key = told.stream, told.epoch
+        doubt = self._doubts.get(key)
+        if doubt is not None:
+            if self._line.tally.acked[told.stream] < Position(*key, doubt.last):
+                return
+            del self._doubts[key]
+            self._line.forked.discard(key)
+        testify((told,), self._terms.incarnation, self._line.cursor)
 
     async def _watch(self, deadline_s: float) -> NoReturn:
         """Wait on acks: a transport that answers pings proves nothing of the consumer behind it."""
-        clock = self._seams.clock
+        line = self._line
         while True:
-            since = self.window.waiting_since_s
-            left = deadline_s if since is None else since + deadline_s - clock.monotonic_s()
-            if left <= 0:
+            waiting = (self.window.waiting_since_s, self._sender.asked_s)
+            since = min((s for s in waiting if s is not None), default=None)
+            left = deadline_s if since is None else since + deadline_s - line.now_s()
+            if left <= SOON_S:
                 raise UplinkUnavailable(
                     f"no ack for {deadline_s:g} s of {self.window.unacked_records} records sent",
                     hint="the destination is connected but stores nothing: see its log and disk",
                 )
-            await clock.sleep(left)
+            await line.seams.clock.sleep(min(left, TICK_S))
+            await line.purse.save(soon=True)
+            self._tend()
 
 
-def _too_large(record: Record, most: int) -> UplinkMisbehaved:
-    position = record.position
-    return UplinkMisbehaved(
-        f"{position.stream} {position.epoch:x}/{position.seq} has {len(record.payload)} bytes, "
-        f"the destination takes {most}",
-        hint="raise the destination's limit for one record; nothing is lost, but this stream waits",
-    )
+def _islands(start: Start, stream: Stream) -> list[tuple[Position, Position]]:
+    """Give what the destination has of a stream behind its beginning: first and last positions."""
+    after = start.after[stream]
+    return [
+        (Position(stream, epoch, first), Position(stream, epoch, last))
+        for (of, epoch), runs in sorted(start.there.items(), key=lambda item: item[0][1])
+        if of is stream and epoch >= after.epoch
+        for first, last in runs
+        if Position(stream, epoch, last) > after
+    ]

@@ -14,6 +14,7 @@ import google_crc32c
 import grpc
 import grpc.aio
 
+from forebay._proto import batch_pb2
 from forebay._proto import uplink_pb2 as pb
 from forebay._proto.uplink_pb2_grpc import UplinkServicer, add_UplinkServicer_to_server
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 Key = tuple[int, int]
 """Stream number and epoch."""
+MAX_ISLANDS = 16
+"""What one message tells of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,10 @@ class Faults:
     """Refuse these seqs for good: acknowledged, not stored."""
     postpone: frozenset[int] = frozenset()
     """Refuse these seqs for now."""
+    poison: frozenset[int] = frozenset()
+    """Break the session at these seqs, with nothing of their group stored."""
+    hang: frozenset[int] = frozenset()
+    """Take nothing more of a session after these seqs, and say nothing."""
     delay_s: float = 0.0
     """Wait so long before each commit."""
 
@@ -64,29 +71,51 @@ class Store:
     """What the server durably has.
 
     `records` are in the order of their commits, each once. `committed` passes over a hole only if
-    the gateway said that nothing will come there; `islands` are the seqs known beyond it.
+    the gateway said that nothing will come there, by itself or in a Gap; `islands` are the seqs
+    known beyond it.
     """
 
     records: list[pb.Record] = field(default_factory=list)
     committed: dict[Key, int] = field(default_factory=dict)
     islands: dict[Key, set[int]] = field(default_factory=dict)
+    hashes: dict[tuple[int, int, int], bytes] = field(default_factory=dict)
     duplicates: int = 0
     damaged: int = 0
+    forked: int = 0
 
     def take(self, record: pb.Record) -> bool:
-        """Commit `record`, unless it is a duplicate or does not match its checksum."""
+        """Commit `record`, unless it is a duplicate or does not match its checksum.
+
+        ForkedError if another record has its position.
+        """
         key: Key = (record.stream, record.epoch)
         if google_crc32c.value(record.payload) != record.crc:
             self.damaged += 1
             return False
         if record.absent_from:
             self.cover(key, record.absent_from, record.seq - 1)
-        if record.seq <= self.committed.get(key, 0) or record.seq in self.islands.get(key, ()):
+        known = self.hashes.get((*key, record.seq))
+        if known is not None and known != record.hash:
+            self.forked += 1
+            raise ForkedError
+        if known is not None:
             self.duplicates += 1
             return False
+        self.hashes[(*key, record.seq)] = record.hash
         self.cover(key, record.seq, record.seq)
         self.records.append(record)
+        if record.kind == pb.GAP:
+            gap = batch_pb2.Gap.FromString(record.payload)
+            if gap.seq_to:
+                self.cover((record.stream, gap.epoch), gap.seq_from, gap.seq_to)
         return True
+
+    def forget(self, keep: int) -> None:
+        """Go back to the first `keep` records, as from a backup."""
+        kept = self.records[:keep]
+        self.records, self.committed, self.islands, self.hashes = [], {}, {}, {}
+        for record in kept:
+            self.take(record)
 
     def cover(self, key: Key, first: int, last: int) -> None:
         """Count `first..last` as known."""
@@ -97,6 +126,20 @@ class Store:
             committed += 1
         self.committed[key] = committed
         islands.difference_update([seq for seq in islands if seq <= committed])
+
+    def runs(self, key: Key) -> list[tuple[int, int]]:
+        """Give the islands of a line as runs, ascending."""
+        runs: list[tuple[int, int]] = []
+        for seq in sorted(self.islands.get(key, ())):
+            if runs and runs[-1][1] == seq - 1:
+                runs[-1] = (runs[-1][0], seq)
+            else:
+                runs.append((seq, seq))
+        return runs
+
+
+class ForkedError(Exception):
+    """Another record has this position in the store."""
 
 
 class UplinkServer(UplinkServicer):
@@ -183,6 +226,7 @@ class UplinkServer(UplinkServicer):
         self.most_unacked_bytes = max(self.most_unacked_bytes, session.unacked_bytes)
         if faults.delay_s:
             await asyncio.sleep(faults.delay_s)
+        await _break_on({record.seq for record in records}, faults, context)
         acks: dict[Key, pb.Ack] = {}
         for record in records:
             key: Key = (record.stream, record.epoch)
@@ -196,13 +240,20 @@ class UplinkServer(UplinkServicer):
                 ack.rejected.add(seq=record.seq, code="BadDecodingError", permanent=True)
                 self.store.cover(key, record.seq, record.seq)
                 continue
-            session.commits += self.store.take(record)
+            session.commits += self._keep(record, ack)
             if session.commits == faults.crash_after:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "crashed after the commit")
         if not faults.no_acks:
             session.unacked_bytes = 0
         for key, ack in acks.items():
             await self._acknowledge(key, ack, session, context)
+
+    def _keep(self, record: pb.Record, ack: pb.Ack) -> bool:
+        try:
+            return self.store.take(record)
+        except ForkedError:
+            ack.rejected.add(seq=record.seq, code="Forked", permanent=True)
+            return False
 
     async def _acknowledge(
         self, key: Key, ack: pb.Ack, session: _Session, context: Context
@@ -221,16 +272,24 @@ class UplinkServer(UplinkServicer):
         session.acked[key] = seq
         for number in told:
             message = pb.FromServer(ack=ack)
-            message.ack.committed.CopyFrom(_committed(key, number))
+            message.ack.committed.CopyFrom(self._committed(key, number))
             await context.write(message)
 
     def _welcome(self) -> pb.Welcome:
         return pb.Welcome(
             incarnation=self.incarnation,
-            committed=[_committed(key, seq) for key, seq in self.store.committed.items()],
+            committed=[self._committed(key, seq) for key, seq in self.store.committed.items()],
             credit_bytes=self.credit_bytes,
             max_record_bytes=self.max_record_bytes,
         )
+
+    def _committed(self, key: Key, seq: int) -> pb.Committed:
+        message = pb.Committed(epoch=key[1], committed_seq=seq)
+        message.stream = key[0]  # type: ignore[assignment]
+        for first, last in self.store.runs(key)[:MAX_ISLANDS]:
+            if first > seq + 1:
+                message.islands.add(first_seq=first, last_seq=last)
+        return message
 
 
 @dataclass(slots=True)
@@ -243,10 +302,12 @@ class _Session:
     unacked_bytes: int = 0
 
 
-def _committed(key: Key, seq: int) -> pb.Committed:
-    message = pb.Committed(epoch=key[1], committed_seq=seq)
-    message.stream = key[0]  # type: ignore[assignment]
-    return message
+async def _break_on(seqs: set[int], faults: Faults, context: Context) -> None:
+    """Break, or fall silent, on what breaks it."""
+    if seqs & faults.poison:
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "crashed on a record")
+    if seqs & faults.hang:
+        await asyncio.Event().wait()
 
 
 async def _refuse(context: Context, code: grpc.StatusCode, retry_s: float | None) -> NoReturn:

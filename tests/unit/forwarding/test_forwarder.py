@@ -10,12 +10,14 @@ import grpc
 import pytest
 
 from forebay._proto import control_pb2
+from forebay.columnar import decode_gap
 from forebay.errors import JournalFailed
-from forebay.events import UPLINK_CONNECTED, UPLINK_LOST, UPLINK_REJECTED
+from forebay.events import UPLINK_CONNECTED, UPLINK_FORKED, UPLINK_LOST, UPLINK_REJECTED
 from forebay.forwarding.status import UplinkStatus
-from forebay.model import Position, Stream
+from forebay.model import GapCause, Position, Stream
 from forebay.testing.records import make_record
-from forebay.testing.uplink_server import Faults, UplinkServer
+from forebay.testing.uplink_server import Faults, Store, UplinkServer
+from forebay.uplinks.grpc import codec
 from support.forwarding import make_forwarder, make_seams, running, until
 from support.memory_journal import MemoryJournal
 
@@ -36,6 +38,15 @@ async def server() -> AsyncIterator[UplinkServer]:
 
 def telemetry(first: int, last: int) -> list[Record]:
     return [make_record(seq) for seq in range(first, last + 1)]
+
+
+def filled(*records: Record) -> Store:
+    """Give a store that has `records`."""
+    store = Store()
+    sent = codec.group(records, historical=False).records.records
+    taken = [store.take(record) for record in sent]
+    assert all(taken)
+    return store
 
 
 def stored(server: UplinkServer) -> list[tuple[int, int, int]]:
@@ -114,7 +125,7 @@ async def test_a_later_epoch_that_is_partly_there_is_not_sent_again(server: Upli
     forwarder = make_forwarder(server, MemoryJournal(*telemetry(1, 5), *second))
     async with running(forwarder):
         assert await forwarder.drain(600)
-    assert stored(server) == [(3, E, 4), (3, E, 5), (3, 2 * E, 2)]
+    assert sorted(stored(server)) == [(3, E, 4), (3, E, 5), (3, 2 * E, 2)]
     assert server.store.duplicates == 0
 
 
@@ -208,8 +219,7 @@ async def test_a_restored_server_gets_again_what_it_lost(server: UplinkServer) -
     async with running(forwarder):
         assert await forwarder.drain(600)
         await server.stop()
-        del server.store.records[4:]
-        server.store.committed[3, E] = 4
+        server.store.forget(4)
         await server.start()
         await until(lambda: len(server.store.records) == 10)
     assert payloads(server) == [r.payload for r in telemetry(1, 10)]
@@ -331,30 +341,51 @@ async def test_a_wait_that_the_server_asks_for_is_kept(server: UplinkServer) -> 
         assert await forwarder.drain(600)
 
 
-async def test_a_journal_that_went_back_in_time_is_an_error_state(server: UplinkServer) -> None:
-    server.store.committed[3, E] = 8
+async def test_a_journal_that_went_back_in_time_goes_on_in_a_new_epoch(
+    server: UplinkServer,
+) -> None:
+    """The server has 6 to 8 of our epoch, which we have not written, and another 5 than we."""
+    others = [make_record(5, b"another five"), *telemetry(6, 8)]
+    server.store = filled(*telemetry(1, 4), *others)
     seams = make_seams()
     journal = MemoryJournal(*telemetry(1, 5))
     forwarder = make_forwarder(server, journal, seams=seams, **QUICK)
     async with running(forwarder):
-        await until(lambda: forwarder.status().sessions >= 3)
-        status = forwarder.status()
-        assert status.last_error == "the destination has telemetry up to 8, we only up to 5"
-        assert "older copy" in status.last_hint
-        assert status.records_sent == 0
-    assert seams.events.count(UPLINK_LOST, uplink="cloud") == 1
-    assert seams.events.count(UPLINK_CONNECTED, uplink="cloud") == 0
+        await until(lambda: journal.new_epochs)
+        assert await forwarder.drain(600)
+        await until(lambda: forwarder.status().pending_records == 0)
+        assert forwarder.status().sessions == 1
+    assert len(journal.new_epochs) == 1
+    assert stored(server)[-1] == (3, 2 * E, 1)
+    assert payloads(server)[-1] == make_record(5).payload
+    assert server.store.forked == 1
+    kept = [(c.code, c.position) for c in journal.quarantine.kept]
+    assert kept == [("Forked", Position(T, E, 5))]
+    assert journal.cursor("cloud").rejected == {Position(T, E, 5): 1}
+    assert seams.events.count(UPLINK_FORKED, uplink="cloud") == 1
 
 
-async def test_a_record_beyond_the_servers_limit_is_an_error_state(server: UplinkServer) -> None:
+async def test_a_record_beyond_the_servers_limit_is_set_aside(server: UplinkServer) -> None:
     server.max_record_bytes = 100
-    journal = MemoryJournal(make_record(1, bytes(100)), make_record(2, bytes(101)))
+    large = make_record(2, bytes(101), samples=7)
+    journal = MemoryJournal(make_record(1, bytes(100)), large, make_record(3))
     forwarder = make_forwarder(server, journal, **QUICK)
     async with running(forwarder):
-        await until(lambda: forwarder.status().last_error)
-        assert "has 101 bytes, the destination takes 100" in forwarder.status().last_error
-        server.max_record_bytes = 101
-        await until(lambda: len(server.store.records) == 2)
+        assert await forwarder.drain(600)
+        await until(lambda: len(server.store.records) == 3)
+        assert forwarder.status().sessions == 1
+        assert forwarder.status().quarantined_records == 1
+    assert [(c.code, c.record) for c in journal.quarantine.kept] == [("TooLarge", large)]
+    assert journal.cursor("cloud").rejected == {Position(T, E, 2): 7}
+    gap = decode_gap(server.store.records[-1].payload)
+    assert (gap.cause, gap.epoch, gap.seq_from, gap.seq_to, gap.samples) == (
+        GapCause.QUARANTINED,
+        E,
+        2,
+        2,
+        7,
+    )
+    assert server.store.committed[3, E] == 4, "the gap has closed the hole"
 
 
 async def test_retention_may_take_what_was_not_sent(server: UplinkServer) -> None:
@@ -375,7 +406,7 @@ async def test_holes_in_the_journal_stop_nothing(server: UplinkServer) -> None:
     async with running(forwarder):
         assert await forwarder.drain(600)
         assert forwarder.status().pending_records == 0
-    assert [(e // E, seq) for _, e, seq in stored(server)] == [
+    assert sorted((e // E, seq) for _, e, seq in stored(server)) == [
         *((1, seq) for seq in (1, 2, 3, 7, 8, 9)),
         *((2, seq) for seq in (2, 3)),
     ]

@@ -52,7 +52,9 @@ class ScriptedUplink:
             raise self.connect_error
         return TERMS
 
-    async def send(self, records: Sequence[Record], *, historical: bool) -> None:
+    async def send(
+        self, records: Sequence[Record], *, historical: bool, absent_from: Sequence[int] = ()
+    ) -> None:
         await self._clock.sleep(self.send_s)
         if self.send_error is not None:
             raise self.send_error

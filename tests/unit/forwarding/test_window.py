@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from forebay.errors import UplinkMisbehaved
+from forebay.forwarding.coverage import Coverage
+from forebay.forwarding.lanes import Lane
 from forebay.forwarding.window import MAX_CREDIT_BYTES, MAX_RECORDS, Window
 from forebay.interfaces import Receipt, Resume
 from forebay.model import Position, Stream
@@ -24,7 +26,7 @@ def ack(seq: int, credit: int = 1000, *rejected: int, epoch: int = E) -> Receipt
 
 def sent(window: Window, *seqs: int, size: int = 10, at_s: float = 0.0, epoch: int = E) -> None:
     for seq in seqs:
-        window.sent(make_record(seq, bytes(size), epoch=epoch), at_s)
+        window.sent(make_record(seq, bytes(size), epoch=epoch), Lane.LIVE, at_s)
 
 
 def test_acks_free_what_they_cover() -> None:
@@ -33,7 +35,7 @@ def test_acks_free_what_they_cover() -> None:
     assert (window.unacked_records, window.unacked_bytes) == (4, 40)
     assert window.receive(ack(3), 1.0)[:2] == (3, 30)
     assert (window.unacked_records, window.unacked_bytes) == (1, 10)
-    assert window.acked(T, START) == Position(T, E, 3)
+    assert window.reached(T, Position(T, E, 4)) == Position(T, E, 3)
 
 
 def test_holes_in_the_journal_are_no_trouble() -> None:
@@ -67,13 +69,13 @@ def test_an_ack_that_goes_back_is_misbehaviour() -> None:
 
 
 def test_duplicate_and_stale_acks_are_harmless() -> None:
-    window = Window({(T, E): 5}, 1000)
+    window = Window({(T, E): Coverage([(1, 5)])}, 1000)
     sent(window, 6, 7)
     for stale in (0, 3, 5):
-        assert window.receive(ack(stale), 0.0) == (0, 0, ())
+        assert window.receive(ack(stale), 0.0)[:3] == (0, 0, ())
     assert window.receive(ack(6), 0.0).records == 1
-    assert window.receive(ack(6), 0.0) == (0, 0, ())
-    assert window.acked(T, START) == Position(T, E, 6)
+    assert window.receive(ack(6), 0.0)[:3] == (0, 0, ())
+    assert window.reached(T, Position(T, E, 7)) == Position(T, E, 6)
 
 
 def test_credit_bounds_bytes_in_flight() -> None:
@@ -123,23 +125,25 @@ def test_the_wait_for_an_ack_begins_with_the_first_send_and_with_each_progress()
 
 def test_rejections_tell_the_samples_of_what_was_in_flight() -> None:
     window = Window({}, 1000)
-    window.sent(make_record(1, samples=7), 0.0)
-    window.sent(make_record(2, samples=9), 0.0)
-    assert window.receive(ack(2, 1000, 1), 0.0).refused == ((Position(T, E, 1), 7),)
+    window.sent(make_record(1, samples=7), Lane.LIVE, 0.0)
+    window.sent(make_record(2, samples=9), Lane.LIVE, 0.0)
+    assert window.receive(ack(2, 1000, 1), 0.0).refused == (
+        (Position(T, E, 1), "BadDecodingError", 7),
+    )
     assert window.receive(ack(2, 1000, 1), 0.0).refused == ()
     with pytest.raises(UplinkMisbehaved, match="rejected telemetry 100000000/3"):
         window.receive(ack(2, 1000, 3), 0.0)
 
 
 def test_a_later_epoch_waits_for_the_earlier_one() -> None:
-    window = Window({(T, E): 4}, 1000)
+    window = Window({(T, E): Coverage([(1, 4)])}, 1000)
     before = Position(T, E, 4)
     sent(window, 5, 6)
     sent(window, 1, 2, epoch=2 * E)
     window.receive(ack(1, epoch=2 * E), 0.0)
-    assert window.acked(T, before) == before
+    assert window.reached(T, Position(T, 2 * E, 2)) == before
     window.receive(ack(6), 0.0)
-    assert window.acked(T, before) == Position(T, 2 * E, 1)
+    assert window.reached(T, Position(T, 2 * E, 2)) == Position(T, 2 * E, 1)
 
 
 class Account(RuleBasedStateMachine):
@@ -187,5 +191,5 @@ TestAccount = Account.TestCase
 @given(st.binary(max_size=50))
 def test_only_the_payload_counts(payload: bytes) -> None:
     window = Window({}, 1000)
-    window.sent(make_record(1, payload), 0.0)
+    window.sent(make_record(1, payload), Lane.LIVE, 0.0)
     assert window.unacked_bytes == len(payload)

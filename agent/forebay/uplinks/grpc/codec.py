@@ -50,33 +50,13 @@ def hello(offer: Offer, wall_ns: int, version: str) -> pb.FromGateway:
     )
 
 
-class Sequel:
-    """How far each stream's epoch has gone in a session, so that the server learns of holes.
-
-    The forwarder sends all that the journal holds behind what the server has, in order. So what
-    lies between two records of one epoch is not in the journal any more and will not come.
-    """
-
-    def __init__(self, offer: Offer, terms: Terms) -> None:
-        """Begin at what the server has, or before the first record there is, if that is later."""
-        self._last = {(r.stream, r.epoch): r.committed_seq for r in terms.resume}
-        for head in offer.heads:
-            key = (head.stream, head.epoch)
-            self._last[key] = max(self._last.get(key, 0), head.first_seq - 1)
-
-    def absent_from(self, position: Position) -> int:
-        """Give the first seq of the hole before `position`, 0 for none; call once per record."""
-        key = position[:2]
-        last = self._last.get(key, 0)
-        self._last[key] = max(last, position.seq)
-        return last + 1 if position.seq > last + 1 else 0
-
-
-def group(records: Sequence[Record], sequel: Sequel, *, historical: bool) -> pb.FromGateway:
-    """Give the message that carries `records`, in order; `sequel` is that of the session."""
+def group(
+    records: Sequence[Record], *, historical: bool, absent_from: Sequence[int] = ()
+) -> pb.FromGateway:
+    """Give the message that carries `records`, in order; see `Uplink.send`."""
     message = pb.FromGateway()
     add = message.records.records.add
-    for record in records:
+    for number, record in enumerate(records):
         stream, epoch, seq = record.position
         add(
             stream=_NUMBERS[stream],
@@ -92,7 +72,7 @@ def group(records: Sequence[Record], sequel: Sequel, *, historical: bool) -> pb.
             payload=record.payload,
             historical=historical,
             thinned=record.thinned,
-            absent_from=sequel.absent_from(record.position),
+            absent_from=absent_from[number] if absent_from else 0,
         )
     return message
 
@@ -117,7 +97,7 @@ def _chain(committed: pb.Committed) -> bytes:
 
 
 def _islands(committed: pb.Committed) -> tuple[tuple[int, int], ...]:
-    """Give what the server has beyond what it has whole; UplinkMisbehaved if that makes no sense."""
+    """Give what it has beyond what it has whole; UplinkMisbehaved if that makes no sense."""
     islands = tuple((island.first_seq, island.last_seq) for island in committed.islands)
     due = committed.committed_seq + 1
     for first, last in islands:

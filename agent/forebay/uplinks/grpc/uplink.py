@@ -57,7 +57,6 @@ class GrpcUplink:
         self._name, self._settings, self._seams = name, settings, seams
         self._channel: grpc.aio.Channel | None = None
         self._call: Call | None = None
-        self._sequel: codec.Sequel | None = None
 
     async def connect(self, offer: Offer) -> Terms:
         """See `Uplink.connect`. The files of TLS are read each time, so that renewed ones count."""
@@ -80,15 +79,13 @@ class GrpcUplink:
                 "the server's first message is no Welcome",
                 hint="this address may serve something else: check host and port",
             )
-        terms = codec.terms(answer.welcome)
-        self._sequel = codec.Sequel(offer, terms)
-        return terms
+        return codec.terms(answer.welcome)
 
-    async def send(self, records: Sequence[Record], *, historical: bool) -> None:
+    async def send(
+        self, records: Sequence[Record], *, historical: bool, absent_from: Sequence[int] = ()
+    ) -> None:
         """See `Uplink.send`; one message, and flow control may hold the return."""
-        if self._sequel is None:
-            raise self._closed()
-        await self._write(codec.group(records, self._sequel, historical=historical))
+        await self._write(codec.group(records, historical=historical, absent_from=absent_from))
 
     async def receipts(self) -> AsyncIterator[Receipt]:
         """See `Uplink.receipts`.
@@ -108,7 +105,7 @@ class GrpcUplink:
     async def close(self) -> None:
         """See `Uplink.close`; bounded by CLOSE_TIMEOUT_S."""
         call, channel = self._call, self._channel
-        self._call = self._channel = self._sequel = None
+        self._call = self._channel = None
         if call is not None:
             call.cancel()
         if channel is not None:

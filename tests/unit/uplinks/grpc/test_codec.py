@@ -34,10 +34,7 @@ records = st.builds(
 
 @given(st.lists(records, max_size=5))
 def test_records_cross_the_wire_unchanged(sent: list[Record]) -> None:
-    sequel = codec.Sequel(Offer("", "", 1, ()), codec.terms(pb.Welcome()))
-    message = pb.FromGateway.FromString(
-        codec.group(sent, sequel, historical=True).SerializeToString()
-    )
+    message = pb.FromGateway.FromString(codec.group(sent, historical=True).SerializeToString())
     got = [
         Record(
             position=Position(Stream.of(r.stream), r.epoch, r.seq),
@@ -65,21 +62,10 @@ def test_kinds_and_streams_have_the_numbers_of_the_wire() -> None:
     }
 
 
-def test_holes_are_told_from_what_is_committed_offered_or_sent() -> None:
-    """Epoch 5 is committed up to 3; of epoch 6 the journal's first is 10; nothing of 7."""
-    welcome = pb.Welcome(committed=[pb.Committed(stream=pb.BULK, epoch=5, committed_seq=3)])
-    heads = (Head(Stream.BULK, 5, 1, 20), Head(Stream.BULK, 6, 10, 20))
-    sequel = codec.Sequel(Offer("", "", 1, heads), codec.terms(welcome))
-    sent = [(5, 4), (5, 7), (5, 8), (6, 10), (6, 12), (7, 1), (7, 1), (8, 3), (5, 4), (5, 9)]
-    told = [
-        r.absent_from
-        for r in codec.group(
-            [make_record(seq, stream=Stream.BULK, epoch=epoch) for epoch, seq in sent],
-            sequel,
-            historical=False,
-        ).records.records
-    ]
-    assert told == [0, 5, 0, 0, 11, 0, 0, 1, 0, 0]
+def test_holes_are_told_beside_the_records_behind_them() -> None:
+    sent = [make_record(seq) for seq in (1, 4, 5)]
+    message = codec.group(sent, historical=False, absent_from=[0, 2, 0])
+    assert [r.absent_from for r in message.records.records] == [0, 2, 0]
 
 
 def test_hello() -> None:

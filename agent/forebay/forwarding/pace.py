@@ -1,0 +1,46 @@
+"""How much may be in flight so that what is sent next does not wait long behind it.
+
+Pure: owns the arithmetic. Without it all credit would lie in the buffers on the way: at 512 kbit/s
+the 16 MiB of a server are four minutes. Must not know sockets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from forebay.forwarding.window import Flight
+
+LEAST_BYTES = 64 << 10
+"""May be in flight in any case: where every session begins."""
+ALONE_S = 5.0
+"""How much may be on its way where nothing more urgent can come: well within the ack deadline."""
+BEHIND_S = 0.2
+"""By how much backfill may delay what is live."""
+_FADE = 0.97
+
+
+class Pace:
+    """Learns from acks how fast the destination takes, and how long an empty way is.
+
+    Each ack of a record gives the bytes acknowledged since it was sent and the time that took. The
+    best of late is the rate; the shortest time is the way with nothing waiting on it. What may be
+    in flight is what the rate takes in that time and in a wait that is allowed. While there is no
+    wait the bound grows with every round.
+    """
+
+    def __init__(self) -> None:
+        self._rate = 0.0
+        self._way_s = float("inf")
+
+    def acked(self, last: Flight, acked_bytes: int, now_s: float) -> None:
+        """Learn from an ack: `last` is the newest record it freed, `acked_bytes` all so far."""
+        took_s = max(now_s - last.sent_s, 1e-4)
+        self._way_s = min(self._way_s, took_s)
+        self._rate = max(self._rate * _FADE, (acked_bytes - last.acked_bytes) / took_s)
+
+    def most_bytes(self, wait_s: float) -> float:
+        """Give how many payload bytes may be in flight if the last may wait `wait_s`."""
+        if not self._rate:
+            return LEAST_BYTES
+        return max(LEAST_BYTES, self._rate * (self._way_s + wait_s))

@@ -1,0 +1,285 @@
+"""What is sent in a session, and when: lanes within credit, pace and budget; or one record alone.
+
+Owns the order of what goes out. Must not know what comes back, but for the moments when nothing is
+in flight and when a question of its own is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
+
+from forebay.forwarding.aside import SUSPECT, TOO_LARGE
+from forebay.forwarding.lanes import Lane, Lanes
+from forebay.forwarding.pace import ALONE_S, BEHIND_S, Pace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from forebay.forwarding.feed import Parcel
+    from forebay.forwarding.line import Line
+    from forebay.forwarding.route import Route
+    from forebay.forwarding.window import Window
+    from forebay.interfaces import Receipt
+    from forebay.model import Position, Record, Stream
+
+_SHORT_S = 1.0
+"""Waits for a cap that are longer are met by the session's tick."""
+_READ_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class _Question:
+    """A record out of quarantine, and who waits to hear whether it was taken."""
+
+    record: Record
+    answer: asyncio.Future[bool]
+    asked_s: float | None = None
+
+
+class Sender:
+    """Sends from `routes`, which the session fills before `run`."""
+
+    def __init__(
+        self, line: Line, window: Window, routes: Mapping[Stream, Route], max_record_bytes: int
+    ) -> None:
+        """Take records into `window` before they go; none above `max_record_bytes`."""
+        self._line, self._window, self._routes = line, window, routes
+        self._most = max_record_bytes
+        self._lanes = Lanes()
+        self._wake = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._question: _Question | None = None
+        self.pace = Pace()
+
+    @property
+    def asked_s(self) -> float | None:
+        """When a record out of quarantine was sent whose answer is still due (monotonic)."""
+        return None if self._question is None else self._question.asked_s
+
+    def wake(self) -> None:
+        """Look again: there are records, credit, an answer or another time of day."""
+        self._wake.set()
+        self._changed.set()
+
+    async def run(self) -> NoReturn:
+        """Send until cancelled. UplinkError ends it."""
+        await self._probe()
+        while True:
+            if self._question is not None:
+                await self._ask(self._question)
+            elif not await self._send_next():
+                await self._pause()
+
+    def held(self) -> str:
+        """Say why records that are there and could go do not."""
+        now_ns = self._line.seams.clock.now_ns()
+        reasons = [
+            self._line.budget.held(lane, stream, now_ns)
+            for stream, route in self._routes.items()
+            for lane in Lane
+            if route.first(lane) is not None
+        ]
+        return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
+
+    # --- lanes ------------------------------------------------------------------------------------
+
+    async def _send_next(self) -> bool:
+        """Send the next group; give whether there was one that may go."""
+        ready = self._ready()
+        if not ready:
+            return False
+        lane, stream = self._lanes.pick(ready)
+        feed = self._routes[stream].feed(lane)
+        group = feed.take(partial(self._fits, lane)) if feed else []
+        if not group:
+            return False
+        size = await self._hand_over(lane, group)
+        self._lanes.served(lane, stream, ready, size)
+        return True
+
+    def _ready(self) -> dict[Lane, list[Stream]]:
+        """Give the lanes whose next record may go now, and their streams, most urgent first."""
+        now_ns = self._line.seams.clock.now_ns()
+        ready: dict[Lane, list[Stream]] = {}
+        for lane in Lane:
+            for stream, route in self._routes.items():
+                record = route.first(lane)
+                if (
+                    record is not None
+                    and not self._line.budget.held(lane, stream, now_ns)
+                    and self._fits(lane, 1, len(record.payload))
+                ):
+                    ready.setdefault(lane, []).append(stream)
+        return ready
+
+    def _fits(self, lane: Lane, records: int, size: int) -> bool:
+        """Whether a group fits into the credit, the pace and the budget."""
+        if not self._window.may_send(records, size):
+            return False
+        flying = self._window.unacked_bytes
+        behind = lane is Lane.BACKFILL and any(r.is_split for r in self._routes.values())
+        pace = self.pace.most_bytes(BEHIND_S if behind else ALONE_S)
+        room = self._line.budget.room(lane, self._line.now_s())
+        if records == 1:
+            return room > 0 and (not flying or flying + size <= pace)
+        return size <= room and flying + size <= pace
+
+    async def _hand_over(self, lane: Lane, group: Sequence[Parcel]) -> int:
+        """Send a group, but for what is too large; give its payload bytes."""
+        parcels: list[Parcel] = []
+        for parcel in group:
+            size = len(parcel.record.payload)
+            if size <= self._most:
+                parcels.append(parcel)
+            else:
+                reason = f"it has {size} bytes, the destination takes {self._most}"
+                await self._set_aside(parcel.record, TOO_LARGE, reason)
+        if not parcels:
+            return 0
+        for record, absent_from, again in parcels:
+            if absent_from:
+                first = record.position._replace(seq=absent_from)
+                self._window.tell(first, record.position.seq - 1)
+            if not again:
+                self._note(record, lane)
+        size = sum(len(parcel.record.payload) for parcel in parcels)
+        self._count(lane, len(parcels), size)
+        absent = [parcel.absent_from for parcel in parcels]
+        await self._line.uplink.send(
+            [parcel.record for parcel in parcels],
+            historical=lane is Lane.BACKFILL,
+            absent_from=absent if any(absent) else (),
+        )
+        return size
+
+    def _note(self, record: Record, lane: Lane) -> None:
+        """Take a record into the window, before the send: a receipt may overtake its return.
+
+        Where the cursor has passed it, the destination has said that it lacks what we had
+        delivered: then the cursor goes back.
+        """
+        position = record.position
+        if position <= self._line.cursor.get(position.stream):
+            self._line.cursor.rewind(position._replace(seq=position.seq - 1))
+        self._window.sent(record, lane, self._line.now_s())
+
+    def _count(self, lane: Lane, records: int, size: int) -> None:
+        self._line.budget.spend(lane, records, size, self._line.seams.clock.now_ns())
+        self._line.tally.records_sent += records
+        self._line.tally.bytes_sent += size
+
+    async def _pause(self) -> None:
+        """Wait for what `wake` tells of, or for a cap; the session wakes once a second."""
+        budget = self._line.budget
+        waits = [
+            budget.wait_s(lane)
+            for lane in Lane
+            if any(route.first(lane) is not None for route in self._routes.values())
+        ]
+        wait_s = min((w for w in waits if 0 < w < _SHORT_S), default=None)
+        if wait_s is not None:
+            await self._line.seams.clock.sleep(wait_s)
+            return
+        self._wake.clear()
+        await self._wake.wait()
+
+    # --- one record alone -------------------------------------------------------------------------
+
+    async def _probe(self) -> None:
+        """Send the record alone that the destination may break on, or the one behind it."""
+        suspicion = self._line.suspicion
+        suspect = suspicion.alone or suspicion.before_neighbour
+        if suspect is None:
+            return
+        record = await self._read(suspect)
+        if record is None or self._window.knows(suspect):
+            suspicion.clear()
+            return
+        if suspicion.alone:
+            await self._send_alone(record)
+            suspicion.clear()
+            return
+        neighbour = await self._neighbour(suspect)
+        if neighbour is not None:
+            await self._send_alone(neighbour)
+            reason = "the destination broke on it each time, and took the next record right after"
+            await self._set_aside(record, SUSPECT, reason)
+            suspicion.clear()
+
+    async def _read(self, position: Position) -> Record | None:
+        before = position._replace(seq=position.seq - 1)
+        records = await self._line.journal.read(before, 1, self._line.cursor)
+        return records[0] if records and records[0].position == position else None
+
+    async def _neighbour(self, suspect: Position) -> Record | None:
+        """Find a record behind the suspect that the destination has not got; None: not yet."""
+        after = suspect
+        while records := await self._line.journal.read(after, _READ_BYTES, self._line.cursor):
+            for record in records:
+                small = len(record.payload) <= self._most
+                if small and not self._window.knows(record.position):
+                    return record
+            after = records[-1].position
+        return None
+
+    async def _send_alone(self, record: Record) -> None:
+        """Send one record and wait until it is acknowledged."""
+        self._note(record, Lane.BACKFILL)
+        self._count(Lane.BACKFILL, 1, len(record.payload))
+        await self._line.uplink.send([record], historical=True)
+        await self._landed()
+
+    async def _landed(self) -> None:
+        """Wait until nothing is in flight."""
+        while self._window.unacked_records:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _set_aside(self, record: Record, code: str, reason: str) -> None:
+        await self._line.aside.put(record, code, reason)
+        self._window.tell(record.position, record.position.seq)
+
+    # --- one record out of quarantine -------------------------------------------------------------
+
+    async def retry(self, record: Record) -> bool:
+        """Send a record out of quarantine by itself; give whether the destination took it."""
+        if self._question is not None or len(record.payload) > self._most:
+            return False
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._question = _Question(record, answer)
+        self.wake()
+        try:
+            return await answer
+        finally:
+            self._question = None
+            self.wake()
+
+    async def _ask(self, question: _Question) -> None:
+        """Send it with nothing else in flight: so the next answer about its epoch is its own."""
+        await self._landed()
+        record = question.record
+        self._window.tell(record.position, record.position.seq)
+        question.asked_s = self._line.now_s()
+        self._count(Lane.BACKFILL, 1, len(record.payload))
+        await self._line.uplink.send([record], historical=True)
+        while self._question is question:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def answer(self, receipt: Receipt) -> None:
+        """Tell who waits whether the record out of quarantine was taken."""
+        question = self._question
+        if question is None or question.asked_s is None or question.answer.done():
+            return
+        position = question.record.position
+        if position[:2] == (receipt.resume.stream, receipt.resume.epoch):
+            refused = {refused for refused, _ in receipt.rejected}
+            question.answer.set_result(position not in refused)
+
+    def give_up(self) -> None:
+        """Tell who waits that the session has ended."""
+        if self._question is not None and not self._question.answer.done():
+            self._question.answer.set_result(False)

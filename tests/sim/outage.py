@@ -1,0 +1,69 @@
+"""Days without a cloud: 10,000 tags a second into a disk that cannot hold them.
+
+The clock is virtual, the disk is the machine's. What the disk holds is several times less than what
+the PLC gives, so the journal has to thin and then to drop; in the end every sample is delivered, or
+its loss is in the account of the agent and of the server alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forebay.files import SystemDisk
+from forebay_fleet.audit import verify
+from forebay_fleet.store.reader import StoreReader
+from sim import verdict
+from sim.plc import Plant
+from sim.world import run
+
+if TYPE_CHECKING:
+    from sim.world import World
+
+COLUMNS = 10_000
+BYTES_PER_HOUR = 10 << 20
+"""Of disk; unthinned, an hour of this plant takes two to three times as much."""
+DRAIN_MOST_S = 24 * 3_600.0
+
+
+def simulate(hours: float) -> str:
+    """Be without a cloud for `hours`; give the story, with the account as its last line."""
+    with tempfile.TemporaryDirectory(prefix="forebay-outage-") as directory:
+        return run(7, ("cloud",), partial(_script, hours=hours, directory=Path(directory)))
+
+
+async def _script(world: World, hours: float, directory: Path) -> None:
+    world.disk, world.journal = SystemDisk(), directory / "journal"
+    world.max_bytes = int(hours * BYTES_PER_HOUR)
+    world.segment_bytes = max(256 << 10, world.max_bytes // 100)
+    world.plc = Plant(COLUMNS, np.random.default_rng(7))
+    began_s = time.monotonic()
+    world.start_agent()
+    for hour in range(1, max(1, round(hours)) + 1):
+        await asyncio.sleep(hours * 3_600 / max(1, round(hours)))
+        world.check_alive()
+        (line,) = (await world.ledger()).values()
+        world.note(f"hour {hour}: {line}")
+    world.servers["cloud"].start()
+    world.note(f"the cloud is back; {time.monotonic() - began_s:.0f} s of real time so far")
+    await world.drain()
+    await world.stop_agent()
+    await world.servers["cloud"].crash()
+    account = world.last_words["cloud"]
+    produced = account["produced"]
+    assert isinstance(produced, int)
+    # One poll may have been cut off by the stop before it was handed over.
+    assert produced % COLUMNS == 0
+    assert produced >= (world.plc.polls - 1) * COLUMNS
+    with StoreReader(world.servers["cloud"].directory) as reader:
+        verdict.account(reader, account)
+        finding = verify(reader)
+        assert not finding.problems, finding.problems
+        assert finding.duplicate_samples == 0
+    world.note(f"{account}")

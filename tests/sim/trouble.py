@@ -1,0 +1,156 @@
+"""One seed, one run in which everything goes wrong, and then the verdict.
+
+`simulate` raises AssertionError for a broken promise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from sim import verdict
+from sim.world import run
+
+if TYPE_CHECKING:
+    from sim.net import Net
+    from sim.server import SimServer
+    from sim.world import World
+
+TROUBLE_S = 240.0
+TIGHT_BYTES = 96 << 10
+
+
+def simulate(seed: int) -> str:
+    """Run one seed; give its story."""
+    rng = random.Random(seed)
+    return run(seed, ("cloud", "second")[: rng.choice((1, 1, 2))], _script)
+
+
+async def _script(world: World) -> None:
+    """Trouble, then peace, then the verdict."""
+    trouble = Trouble(world)
+    if world.rng.random() < 0.3:
+        world.max_bytes = TIGHT_BYTES
+    for server in world.servers.values():
+        server.start()
+    world.start_agent()
+    while world.loop.time() < TROUBLE_S:
+        await asyncio.sleep(world.rng.uniform(0.05, 20))
+        await trouble.happen()
+        world.check_alive()
+    await world.heal()
+    await world.drain()
+    await world.stop_agent()
+    world.start_agent()
+    await world.drain()
+    await world.stop_agent()
+    for server in world.servers.values():
+        await server.crash()
+    verdict.check(world)
+
+
+class Trouble:
+    """What can go wrong, drawn by the world's seed."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def happen(self) -> None:
+        name = self._world.rng.choice(list(self._world.nets))
+        net, server = self._world.nets[name], self._world.servers[name]
+        deed = self._world.rng.choice(
+            (
+                self._kill,
+                self._kill,
+                self._power,
+                self._orderly,
+                self._net_down,
+                self._net_up,
+                self._net_up,
+                self._net_silent,
+                self._net_slow,
+                self._server_crash,
+                self._server_crash,
+                self._server_restored,
+                self._disk_slow,
+                self._plc,
+                self._clock_step,
+                self._rot,
+            )
+        )
+        await deed(net, server)
+
+    async def _kill(self, _net: Net, _server: SimServer) -> None:
+        await self._world.end_agent(power=False)
+        await asyncio.sleep(self._world.rng.uniform(0, 5))
+        self._world.start_agent()
+
+    async def _power(self, _net: Net, _server: SimServer) -> None:
+        await self._world.end_agent(power=True)
+        await asyncio.sleep(self._world.rng.uniform(0, 30))
+        self._world.start_agent()
+
+    async def _orderly(self, _net: Net, _server: SimServer) -> None:
+        await self._world.stop_agent()
+        self._world.start_agent()
+
+    async def _net_down(self, net: Net, _server: SimServer) -> None:
+        self._world.note("network down")
+        net.cut()
+
+    async def _net_up(self, net: Net, _server: SimServer) -> None:
+        self._world.note("network up")
+        net.up, net.silent, net.bytes_per_s = True, False, 1e9
+
+    async def _net_silent(self, net: Net, _server: SimServer) -> None:
+        self._world.note("network half open")
+        net.silent = True
+
+    async def _net_slow(self, net: Net, _server: SimServer) -> None:
+        net.bytes_per_s = self._world.rng.choice((200.0, 2_000.0, 20_000.0))
+        self._world.note(f"network {net.bytes_per_s:.0f} B/s")
+
+    async def _server_crash(self, net: Net, server: SimServer) -> None:
+        self._world.note("server killed")
+        net.reset()
+        await server.crash()
+        if self._world.rng.random() < 0.3:
+            server.back_up()
+        await asyncio.sleep(self._world.rng.uniform(0, 10))
+        server.start()
+
+    async def _server_restored(self, net: Net, server: SimServer) -> None:
+        if server.backup is None:
+            return
+        self._world.note("server restored from backup")
+        net.reset()
+        await server.crash()
+        server.restore()
+        server.start()
+
+    async def _disk_slow(self, _net: Net, _server: SimServer) -> None:
+        self._world.loop.disk_delay_most_s = self._world.rng.choice((0.002, 0.002, 0.1, 2.0))
+        self._world.note(f"disk up to {self._world.loop.disk_delay_most_s} s")
+
+    async def _plc(self, _net: Net, _server: SimServer) -> None:
+        self._world.plc.down = not self._world.plc.down
+        self._world.note(f"PLC {'off' if self._world.plc.down else 'on'}")
+
+    async def _clock_step(self, _net: Net, _server: SimServer) -> None:
+        seconds = self._world.rng.choice((-1, 1)) * self._world.rng.choice((0.2, 3_600.0, 3.2e8))
+        self._world.clock.step_wall(seconds)
+        self._world.clock.is_synced = self._world.rng.random() < 0.7
+        self._world.note(
+            f"clock {seconds:+.1f} s, {'synced' if self._world.clock.is_synced else 'unsynced'}"
+        )
+
+    async def _rot(self, _net: Net, _server: SimServer) -> None:
+        """Turn a bit of something that rests on disk; rarely, and not in what is being written."""
+        resting = [p for p in self._world.disk.paths() if p.suffix == ".seg"][:-4]
+        if resting and self._world.rng.random() < 0.3:
+            path = self._world.rng.choice(resting)
+            self._world.disk.flip(
+                path, self._world.rng.randrange(max(1, self._world.disk.size(path) * 8))
+            )
+            self._world.note(f"bit flipped in {path.name}")
