@@ -225,7 +225,7 @@ class ScriptedAgent:
             )
         ]
     )
-    shown: list[tuple[str, int, int]] = field(default_factory=list)
+    shown: list[tuple[str, int, int, int]] = field(default_factory=list)
     """What ShowRecords was asked for."""
 
     def status(self) -> StatusReply:
@@ -253,8 +253,10 @@ class ScriptedAgent:
     async def segments(self) -> Iterable[SegmentStatus]:
         return self.segment_list
 
-    async def show_records(self, stream: str, seq_from: int, limit: int) -> Iterable[RecordSummary]:
-        self.shown.append((stream, seq_from, limit))
+    async def show_records(
+        self, stream: str, seq_from: int, limit: int, run: int
+    ) -> Iterable[RecordSummary]:
+        self.shown.append((stream, seq_from, limit, run))
         return self.records
 
     def quarantine(self, uplink: str) -> Iterable[QuarantinedRecord]:

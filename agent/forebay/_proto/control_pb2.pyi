@@ -241,7 +241,7 @@ class JournalStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StreamStatus(_message.Message):
-    __slots__ = ("stream", "epoch", "first_seq", "next_seq", "bytes", "max_bytes", "segments", "samples", "oldest_ns", "newest_ns")
+    __slots__ = ("stream", "epoch", "first_seq", "next_seq", "bytes", "max_bytes", "segments", "samples", "oldest_ns", "newest_ns", "overflow")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEQ_FIELD_NUMBER: _ClassVar[int]
@@ -252,6 +252,7 @@ class StreamStatus(_message.Message):
     SAMPLES_FIELD_NUMBER: _ClassVar[int]
     OLDEST_NS_FIELD_NUMBER: _ClassVar[int]
     NEWEST_NS_FIELD_NUMBER: _ClassVar[int]
+    OVERFLOW_FIELD_NUMBER: _ClassVar[int]
     stream: str
     epoch: int
     first_seq: int
@@ -262,7 +263,8 @@ class StreamStatus(_message.Message):
     samples: int
     oldest_ns: int
     newest_ns: int
-    def __init__(self, stream: _Optional[str] = ..., epoch: _Optional[int] = ..., first_seq: _Optional[int] = ..., next_seq: _Optional[int] = ..., bytes: _Optional[int] = ..., max_bytes: _Optional[int] = ..., segments: _Optional[int] = ..., samples: _Optional[int] = ..., oldest_ns: _Optional[int] = ..., newest_ns: _Optional[int] = ...) -> None: ...
+    overflow: str
+    def __init__(self, stream: _Optional[str] = ..., epoch: _Optional[int] = ..., first_seq: _Optional[int] = ..., next_seq: _Optional[int] = ..., bytes: _Optional[int] = ..., max_bytes: _Optional[int] = ..., segments: _Optional[int] = ..., samples: _Optional[int] = ..., oldest_ns: _Optional[int] = ..., newest_ns: _Optional[int] = ..., overflow: _Optional[str] = ...) -> None: ...
 
 class JournalStatusReply(_message.Message):
     __slots__ = ("directory", "streams", "commit_p50_ms", "commit_p99_ms", "commits", "ring_bytes", "ring_max_bytes", "disk_free_bytes", "max_bytes", "bytes_written", "bytes_written_s", "wear_bytes_per_day", "trouble", "thinned_samples", "quarantined_records")
@@ -335,14 +337,16 @@ class SegmentsReply(_message.Message):
     def __init__(self, segments: _Optional[_Iterable[_Union[SegmentStatus, _Mapping]]] = ...) -> None: ...
 
 class ShowRequest(_message.Message):
-    __slots__ = ("stream", "seq_from", "limit")
+    __slots__ = ("stream", "seq_from", "limit", "epoch_number")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     SEQ_FROM_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_NUMBER_FIELD_NUMBER: _ClassVar[int]
     stream: str
     seq_from: int
     limit: int
-    def __init__(self, stream: _Optional[str] = ..., seq_from: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+    epoch_number: int
+    def __init__(self, stream: _Optional[str] = ..., seq_from: _Optional[int] = ..., limit: _Optional[int] = ..., epoch_number: _Optional[int] = ...) -> None: ...
 
 class RecordSummary(_message.Message):
     __slots__ = ("stream", "epoch", "seq", "kind", "samples", "bytes", "time_min_ns", "time_max_ns", "text")

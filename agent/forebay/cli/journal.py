@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from forebay.cli import call, journal_export, journal_offline, journal_quarantine, output
+from forebay.cli import (
+    call,
+    journal_export,
+    journal_forecast,
+    journal_offline,
+    journal_quarantine,
+    output,
+)
 from forebay.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -30,7 +37,13 @@ Stream = Annotated[
 ]
 From = Annotated[
     int,
-    typer.Option("--from", min=0, max=(1 << 63) - 1, help="First seq; 0 shows the newest."),
+    typer.Option(
+        "--from", min=0, max=(1 << 63) - 1, help="First seq, of the newest run; 0: the newest."
+    ),
+]
+Epoch = Annotated[
+    int,
+    typer.Option("--epoch", min=0, max=(1 << 31) - 1, help="Of this run only; 0: see --from."),
 ]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1_000, help="Most records shown.")]
 
@@ -45,6 +58,7 @@ def add(app: typer.Typer, name: str) -> None:
     group.command("show")(show)
     journal_offline.add(group)
     journal_export.add(group)
+    journal_forecast.add(group)
     journal_quarantine.add(group)
     app.add_typer(group, name=name)
 
@@ -75,13 +89,14 @@ def show(
     stream: Stream = "telemetry",
     seq_from: From = 0,
     limit: Limit = 20,
+    run: Epoch = 0,
     socket: call.Socket = call.SOCKET,
     *,
     as_json: call.Json = False,
 ) -> None:
     """Show what is in records: the newest, or those from a seq on."""
     with call.agent(socket, as_json=as_json) as agent:
-        reply = agent.records(stream, seq_from, limit)
+        reply = agent.records(stream, seq_from, limit, run)
         if as_json:
             output.document(output.plain(reply))
         else:
@@ -176,10 +191,12 @@ def segment_parts(found: Iterable[SegmentStatus], now_ns: int) -> Iterator[Rende
         yield Text("there is no segment")
 
 
-def record_parts(found: Iterable[RecordSummary]) -> Iterator[RenderableType]:
-    """Give what a person sees of records."""
-    rows = [
+def record_parts(found: Sequence[RecordSummary]) -> Iterator[RenderableType]:
+    """Give what a person sees of records; the epoch's number where they are of several."""
+    several = len({record.epoch for record in found}) > 1
+    rows: list[tuple[str | Text, ...]] = [
         (
+            *([number(record.epoch)] if several else []),
             str(record.seq),
             Text(record.kind, output.BAD if record.kind == "gap" else ""),
             output.count(record.samples),
@@ -190,7 +207,8 @@ def record_parts(found: Iterable[RecordSummary]) -> Iterator[RenderableType]:
         for record in found
     ]
     if rows:
-        yield output.table((">SEQ", "KIND", ">SAMPLES", ">SIZE", "NEWEST", "WHAT"), rows)
+        titles = (">SEQ", "KIND", ">SAMPLES", ">SIZE", "NEWEST", "WHAT")
+        yield output.table((">EPOCH", *titles) if several else titles, rows)
     else:
         yield Text("there is no such record")
 

@@ -27,7 +27,7 @@ from forebay.control.view import (
     UplinkStatus,
 )
 from forebay.forwarding.status import backlog
-from forebay.model import Position, Stream
+from forebay.model import Position, Stream, epoch_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from forebay.config.load import LoadedConfig
     from forebay.control.view import QuarantineDone, QuarantinedRecord, RecordSummary
     from forebay.forwarding.forwarder import Forwarder
-    from forebay.interfaces import Seams
+    from forebay.interfaces import Head, Seams
     from forebay.journal.journal import Journal, SegmentInfo
     from forebay.pipeline.intake import Pipeline
     from forebay.pipeline.shadow import Shadow
@@ -241,6 +241,7 @@ class Answers:
         of_head: dict[tuple[Stream, int], list[SegmentInfo]] = {}
         for segment in self._journal.segments():
             of_head.setdefault((segment.stream, segment.epoch), []).append(segment)
+        policies = self._loaded.config.journal.streams
         streams = []
         for head in self._journal.heads():
             mine = of_head.get((head.stream, head.epoch), [])
@@ -256,6 +257,7 @@ class Answers:
                     samples=sum(s.samples for s in mine),
                     oldest_ns=min((s.time_min_ns for s in mine if s.samples), default=0),
                     newest_ns=max((s.time_max_ns for s in mine if s.samples), default=0),
+                    overflow=getattr(policies, head.stream.value).overflow,
                 )
             )
         return JournalStatusReply(
@@ -294,17 +296,26 @@ class Answers:
             for s in self._journal.segments()
         ]
 
-    async def show_records(self, stream: str, seq_from: int, limit: int) -> Iterable[RecordSummary]:
+    async def show_records(
+        self, stream: str, seq_from: int, limit: int, run: int
+    ) -> Iterable[RecordSummary]:
         """See `AgentView.show_records`."""
-        heads = [head for head in self._journal.heads() if head.stream.value == stream]
+        heads = [
+            head
+            for head in self._journal.heads()
+            if head.stream.value == stream and run in (0, epoch_number(head.epoch))
+        ]
         if not heads:
             return []
         newest = heads[-1]
-        first = seq_from or max(newest.first_seq, newest.next_seq - limit)
-        after = Position(newest.stream, newest.epoch, first - 1)
+        after = Position(newest.stream, newest.epoch, seq_from - 1)
+        if not seq_from:
+            after = _before_newest(heads, limit)
+        end = Position(newest.stream, newest.epoch, newest.next_seq - 1)
         found: list[RecordSummary] = []
-        while len(found) < limit and after.seq < newest.next_seq - 1:
+        while len(found) < limit and after < end:
             records = await self._journal.read(after, SHOW_BYTES)
+            records = [record for record in records if record.position <= end]
             if not records:
                 break
             after = records[-1].position
@@ -323,6 +334,16 @@ class Answers:
     async def drop_quarantined(self, ids: Sequence[str]) -> QuarantineDone:
         """See `AgentView.drop_quarantined`."""
         return await self._set_aside.drop(ids)
+
+
+def _before_newest(heads: Sequence[Head], limit: int) -> Position:
+    """Give the position before the newest `limit` records, over epochs."""
+    for head in reversed(heads):
+        count = head.next_seq - head.first_seq
+        if count >= limit:
+            return Position(head.stream, head.epoch, head.next_seq - 1 - limit)
+        limit -= count
+    return Position(heads[0].stream, heads[0].epoch, heads[0].first_seq - 1)
 
 
 def _rss_bytes() -> int:

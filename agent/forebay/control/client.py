@@ -118,9 +118,14 @@ class AgentClient:
         request = pb.SegmentsRequest(stream=stream)
         return self._ask("ListSegments", request, pb.SegmentsReply.FromString)
 
-    def records(self, stream: str = "", seq_from: int = 0, limit: int = 0) -> pb.ShowReply:
-        """Ask for records of `stream` from `seq_from` on; 0 and empty leave it to the agent."""
-        request = pb.ShowRequest(stream=stream, seq_from=seq_from, limit=limit)
+    def records(
+        self, stream: str = "", seq_from: int = 0, limit: int = 0, run: int = 0
+    ) -> pb.ShowReply:
+        """Ask for records of `stream` from `seq_from` of the epoch with the number `run` on.
+
+        0 and empty leave it to the agent.
+        """
+        request = pb.ShowRequest(stream=stream, seq_from=seq_from, limit=limit, epoch_number=run)
         return self._ask("ShowRecords", request, pb.ShowReply.FromString)
 
     def quarantine(self, uplink: str = "") -> pb.QuarantineReply:

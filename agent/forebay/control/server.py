@@ -214,7 +214,9 @@ class _Service:
     async def show(self, request: pb.ShowRequest) -> pb.ShowReply:
         stream = _stream(request.stream or Stream.TELEMETRY.value)
         limit = min(request.limit or _DEFAULT_RECORDS, SHOW_RECORDS)
-        records = await self._view.show_records(stream, request.seq_from, limit)
+        records = await self._view.show_records(
+            stream, request.seq_from, limit, request.epoch_number
+        )
         return pb.ShowReply(records=[message(pb.RecordSummary, record) for record in records])
 
     async def quarantine(self, request: pb.QuarantineRequest) -> pb.QuarantineReply:

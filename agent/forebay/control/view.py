@@ -153,7 +153,8 @@ class UplinkStatus:
 class StreamStatus:
     """What the journal holds of one epoch of one stream.
 
-    Times are wall time, 0 for none; `max_bytes` is the stream's quota.
+    Times are wall time, 0 for none; `max_bytes` is the stream's quota, and `overflow` what it does
+    when that is full: thin, drop_oldest, drop_newest or block.
     """
 
     stream: str
@@ -166,6 +167,7 @@ class StreamStatus:
     samples: int
     oldest_ns: int
     newest_ns: int
+    overflow: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,11 +309,13 @@ class AgentView(Protocol):
         """Give every segment, oldest first within its stream."""
         ...
 
-    async def show_records(self, stream: str, seq_from: int, limit: int) -> Iterable[RecordSummary]:
+    async def show_records(
+        self, stream: str, seq_from: int, limit: int, run: int
+    ) -> Iterable[RecordSummary]:
         """Give up to `limit` records of `stream` (a Stream's text), oldest first.
 
-        They start at `seq_from` of the newest epoch, or at the next one there is; 0 stands for the
-        newest `limit` records.
+        They start at `seq_from` of the epoch whose number is `run` (0: the newest), or at the next
+        one there is; 0 stands for the newest `limit` records, of all epochs if `run` is 0.
         """
         ...
 

@@ -14,9 +14,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 from forebay._proto import control_pb2 as pb
-from forebay.cli import devices, journal, journal_quarantine, ledger, output, status, tags, uplinks
+from forebay.cli import (
+    devices,
+    journal,
+    journal_forecast,
+    journal_offline,
+    journal_quarantine,
+    ledger,
+    output,
+    status,
+    tags,
+    uplinks,
+)
 from forebay.control.view import LedgerLine, StatusReply
 from forebay.control.wire import message, tag_message
+from forebay.journal.forecast import PoolForecast, Rate, TagCost, Thinning
+from forebay.journal.verify import Problem, Report, StreamReport
+from forebay.model import Stream
 from support.scripted_agent import NOW, ScriptedAgent
 
 if TYPE_CHECKING:
@@ -34,6 +48,44 @@ LONG = replace(
     last_hint="look at the device's list of trusted certificates, and at its limit of sessions",
 )
 HUGE = LedgerLine("telemetry", "cloud", 10**12, 10**12 - 10**9, 10**9, 0, 0)
+SOUND = Report(
+    "/var/lib/forebay/journal",
+    [
+        StreamReport("events", 3, 120, 100, 400, 0, 48 << 20, 2),
+        StreamReport("telemetry", 480, 1_250_000, 1_240_000, 900_000_000, 12_500, 7 << 30, 2, 3, 7),
+    ],
+    notes=[Problem("telemetry/0.seg.bad", "no record in it could be read; kept for people")],
+)
+UNSOUND = replace(
+    SOUND,
+    problems=[
+        Problem(
+            "telemetry/000000070000beef-0000000000000065.seg",
+            "record 117 (5000 samples): the payload is damaged, and no gap names 117",
+        )
+    ]
+    * 2,
+)
+HOURLY = PoolForecast(
+    (Stream.TELEMETRY, Stream.BULK),
+    7 << 30,
+    5 << 30,
+    1 << 30,
+    Rate(60_000.0, 50_000.0, 3_600.0),
+    90_000.0,
+    400_000.0,
+)
+FORECAST = journal_forecast.Forecast(
+    "/var/lib/forebay/journal",
+    {
+        3_600: [HOURLY, replace(HOURLY, streams=(Stream.EVENTS,), thins_in_s=None, drops_in_s=5e4)],
+        86_400: [replace(HOURLY, rate=Rate(70_000.0, 55_000.0, 86_400.0), drops_in_s=0.0)],
+    },
+    [Thinning(10, 1_000_000, 412_000, 5_000, 1_400, 3_599.0)],
+    [TagCost("press-line-12-hydraulics", "vibration/axis x", 0.412, 2.5e9)],
+    26.0 * (1 << 30),
+    20 << 30,
+)
 
 
 def device_parts(*found: object) -> Iterable[RenderableType]:
@@ -81,6 +133,9 @@ def pictures() -> Iterator[tuple[str, Iterable[RenderableType]]]:
         quarantined_records=2,
     )
     yield "journal-status-ill", journal.status_parts(message(pb.JournalStatusReply, ill), NOW)
+    yield "journal-verify", journal_offline.report_parts(SOUND)
+    yield "journal-verify-wrong", journal_offline.report_parts(UNSOUND)
+    yield "journal-forecast", journal_forecast.parts(FORECAST)
     aside = [message(pb.QuarantinedRecord, one) for one in AGENT.aside]
     yield "quarantine-ls", journal_quarantine.parts(aside, NOW)
     yield "quarantine-none", journal_quarantine.parts([], NOW)
@@ -88,6 +143,8 @@ def pictures() -> Iterator[tuple[str, Iterable[RenderableType]]]:
     yield "journal-ls", journal.segment_parts(segments, NOW)
     records = [message(pb.RecordSummary, one) for one in AGENT.records]
     yield "journal-show", journal.record_parts(records)
+    older = message(pb.RecordSummary, replace(AGENT.records[1], epoch=6 << 32))
+    yield "journal-show-runs", journal.record_parts([older, *records])
 
 
 @pytest.fixture(autouse=True)

@@ -332,13 +332,13 @@ async def test_a_long_quarantine_is_told_from_its_oldest_on(path: Path) -> None:
 @pytest.mark.parametrize(
     ("request_", "asked"),
     [
-        (pb.ShowRequest(), ("telemetry", 0, 20)),
-        (pb.ShowRequest(stream="audit", seq_from=9, limit=7), ("audit", 9, 7)),
-        (pb.ShowRequest(limit=1_000_000), ("telemetry", 0, 1_000)),
+        (pb.ShowRequest(), ("telemetry", 0, 20, 0)),
+        (pb.ShowRequest(stream="audit", seq_from=9, limit=7), ("audit", 9, 7, 0)),
+        (pb.ShowRequest(limit=1_000_000, epoch_number=3), ("telemetry", 0, 1_000, 3)),
     ],
 )
 async def test_records_have_defaults_and_a_limit(
-    path: Path, request_: pb.ShowRequest, asked: tuple[str, int, int]
+    path: Path, request_: pb.ShowRequest, asked: tuple[str, int, int, int]
 ) -> None:
     agent = ScriptedAgent()
     async with ControlServer(path, agent):

@@ -1,0 +1,81 @@
+"""What the answers make of a real journal over several runs."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from forebay.config.model import JournalSettings
+from forebay.control.answers import Answers
+from forebay.model import RecordKind, Stream
+from forebay.testing.disk import FaultyDisk
+from support.journal import T, read_all, seams
+from support.real_journal import SMALL, feed, fill, open_journal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from forebay.journal.journal import Journal
+
+
+@pytest.fixture
+async def log() -> AsyncIterator[Journal]:
+    """A journal in its third run, each with some thirty records."""
+    disk = FaultyDisk()
+    await fill(disk, 1, 30)
+    await fill(disk, 30, 60, seed=2)
+    async with open_journal(disk, SMALL, seed=3) as journal:
+        await feed(journal, 60, 90)
+        yield journal
+
+
+def answers(journal: Journal) -> Answers:
+    loaded: Any = SimpleNamespace(
+        devices=(), uplinks=(), config=SimpleNamespace(journal=JournalSettings())
+    )
+    shadow: Any = SimpleNamespace(walk=lambda: ())
+    nothing: Any = None
+    return Answers(loaded, seams(), journal, nothing, shadow, (), ())
+
+
+async def shown(journal: Journal, *asked: int) -> list[tuple[int, int]]:
+    found = await answers(journal).show_records("telemetry", *asked)
+    return [(record.epoch, record.seq) for record in found]
+
+
+async def test_the_newest_records_are_those_of_all_runs(log: Journal) -> None:
+    everything = [record.position[1:] for record in await read_all(log)]
+    runs = sorted({epoch for epoch, _ in everything})
+    assert [epoch >> 32 for epoch in runs] == [1, 2, 3]
+    for limit in (1, 20, 40, 70, 1000):
+        assert await shown(log, 0, limit, 0) == everything[-limit:]
+    for number, epoch in enumerate(runs, start=1):
+        mine = [place for place in everything if place[0] == epoch]
+        assert await shown(log, 0, 10, number) == mine[-10:]
+        assert await shown(log, 5, 10, number) == mine[4:14]
+        assert await shown(log, 5, 1000, number) == mine[4:]
+    assert (
+        await shown(log, 5, 10, 0) == [place for place in everything if place[0] == runs[2]][4:14]
+    )
+    assert await shown(log, 0, 10, 9) == []
+    assert await answers(log).show_records("audit", 0, 10, 0) == []
+
+
+async def test_the_status_has_a_line_for_each_stream_and_run(log: Journal) -> None:
+    reply = await answers(log).journal_status()
+    assert [(line.stream, line.epoch >> 32) for line in reply.streams] == [
+        (stream, run) for stream in ("events", "telemetry") for run in (1, 2, 3)
+    ]
+    for line in reply.streams:
+        records = [
+            r for r in await read_all(log, Stream(line.stream)) if r.position.epoch == line.epoch
+        ]
+        assert line.next_seq - line.first_seq == len(records)
+        batches = [r for r in records if r.kind is RecordKind.BATCH]
+        assert line.samples == sum(r.samples for r in batches)
+        assert line.newest_ns == max(r.time_max_ns for r in batches)
+        assert line.overflow == ("thin" if line.stream == T else "drop_oldest")
+    assert reply.wear_bytes_per_day == 20 << 30
+    assert (reply.quarantined_records, reply.trouble) == (0, "")
