@@ -17,10 +17,10 @@ from forebay.journal import retention
 from forebay.journal.appender import FRESH_SUFFIX
 from forebay.journal.entry import gap_entry
 from forebay.journal.rewrite import Thinner
-from forebay.model import Gap, Position, Stream
+from forebay.model import Gap, GapCause, Position, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from forebay.journal.entry import JournalLimits
     from forebay.journal.rewrite import Thinned
     from forebay.journal.writer import Told
-    from forebay.model import GapCause
 
 
 class Retainer:
@@ -192,7 +191,9 @@ class Retainer:
     def _account_for(self, dropping: Sequence[tuple[Segment, GapCause]]) -> None:
         """Name by gaps what some consumer has not passed, and make that durable.
 
-        A gap that goes with its segment before everybody has read it is said again.
+        A gap that goes with its segment before everybody has read it is said again. What is said
+        is joined with all that is still there and touches it: a long outage leaves one gap that
+        grows, not one for each segment, each of which would have to be said again for ever.
         """
         gaps: dict[Stream, list[Gap]] = {}
         going = {segment for segment, _ in dropping}
@@ -206,7 +207,7 @@ class Retainer:
         untold = {
             stream: [
                 gap
-                for gap in retention.merged(named)
+                for gap in retention.merged([*named, *self._there(stream, going)])
                 if not self._catalog.covered(
                     stream, gap.epoch, gap.seq_from, gap.seq_to, without=going
                 )
@@ -224,6 +225,17 @@ class Retainer:
             self._logs[stream].sync()
         if gaps:
             self._told.durable(())
+
+    def _there(self, stream: Stream, going: Container[Segment]) -> list[Gap]:
+        """Give the gaps that retention has written and that stay for now."""
+        causes = (GapCause.RETENTION_BYTES, GapCause.RETENTION_AGE)
+        return [
+            named.gap
+            for segment in self._catalog.segments(stream)
+            if segment not in going
+            for named in segment.summary.gaps
+            if named.gap.cause in causes
+        ]
 
     def _slowest(self, segment: Segment) -> int | None:
         """Give the last seq of the segment that every consumer has passed; None if that is all.

@@ -100,7 +100,7 @@ def plan(
         streams = [held[stream] for stream in Stream if stream in pool and held.get(stream)]
         used = sum(h.file_bytes for segments in streams for h in segments)
         room = _room(streams, limits, share)
-        early = round(room * THIN_FROM) if _thins(streams, limits) else room
+        early = _early(streams, limits, room) if _thins(streams, limits) else room
         aged_ns = {h: at_ns for segments in streams for h, at_ns in _known(segments)}
         for candidate in _oldest_first(streams):
             aged = aged_ns.get(candidate, oldest_ns) < oldest_ns
@@ -121,14 +121,14 @@ def thinnable(
 ) -> tuple[Held, int] | None:
     """Give the segment to thin next, and the bucket in seconds; None while there is room.
 
-    That is once a pool is filled to nine tenths. The fullest resolution goes first, and of that the
+    That is once a pool is filled to nine tenths, or up to its last segment. The fullest resolution goes first, and of that the
     oldest: so it sinks evenly, and the newest tenth of a pool keeps all of it. What all consumers
     have passed is not worth it, and what one of them has begun must not change.
     """
     for pool, share in POOLS:
         streams = [held[stream] for stream in Stream if stream in pool and held.get(stream)]
         used = sum(h.file_bytes for segments in streams for h in segments)
-        if used <= round(_room(streams, limits, share) * THIN_FROM):
+        if used <= _early(streams, limits, _room(streams, limits, share)):
             continue
         newest = {h for segments in streams for h in _newest(segments, limits, share)}
         due = [
@@ -165,6 +165,12 @@ def _room(streams: Sequence[Sequence[Held]], limits: JournalLimits, share: float
     return int(limits.max_bytes * share) - sum(
         segment_bytes(limits, segments[0].stream) for segments in streams
     )
+
+
+def _early(streams: Sequence[Sequence[Held]], limits: JournalLimits, room: int) -> int:
+    """Give from where on a pool is thinned: early enough that it helps before the next sealing."""
+    step = max((segment_bytes(limits, of[0].stream) for of in streams), default=0)
+    return min(round(room * THIN_FROM), room - step)
 
 
 def _thins(streams: Sequence[Sequence[Held]], limits: JournalLimits) -> bool:
@@ -238,11 +244,18 @@ def _oldest_first(streams: Sequence[Sequence[Held]]) -> list[Held]:
 def merged(gaps: Sequence[Gap]) -> tuple[Gap, ...]:
     """Join gaps of one cause whose positions touch, so that a long outage does not pile them up.
 
-    A gap of unknown size stays alone, so that what is known stays known.
+    One that lies within another of its cause is left out. A gap of unknown size stays alone, so
+    that what is known stays known.
     """
     joined: list[Gap] = []
-    for gap in sorted(gaps, key=lambda g: (g.epoch, g.seq_from)):
+    for gap in sorted(gaps, key=lambda g: (g.cause.value, g.epoch, g.seq_from, -g.seq_to)):
         last = joined[-1] if joined else None
+        if (
+            last is not None
+            and (last.cause, last.epoch) == (gap.cause, gap.epoch)
+            and gap.seq_to <= last.seq_to
+        ):
+            continue
         touching = (
             last is not None
             and (last.epoch, last.cause, last.seq_to + 1) == (gap.epoch, gap.cause, gap.seq_from)
