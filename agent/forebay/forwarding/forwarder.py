@@ -25,12 +25,13 @@ from forebay.interfaces import Offer
 from forebay.model import RecordKind, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
 
     from forebay.clock import Clock
-    from forebay.forwarding.journal_view import JournalView
+    from forebay.forwarding.coverage import Coverage
+    from forebay.forwarding.journal_view import JournalView, SegmentView
     from forebay.interfaces import Head, Seams, Terms, Uplink
-    from forebay.model import Record
+    from forebay.model import Position, Record
     from forebay.settings import UplinkSettings
 
 CLOSE_DEADLINE_S = 5.0
@@ -153,7 +154,7 @@ class Forwarder:
         pending = backlog(segments, tally.acked, islands)
         live = {stream: tally.live_from.get(stream) or tally.acked[stream] for stream in Stream}
         live_records = backlog(segments, live, islands).records
-        age_ns = 0 if pending.oldest_ns is None else clock.now_ns() - pending.oldest_ns
+        ages_s = [self._age_s(s, tally.acked, islands, segments) for s in Stream]
         last_ack = tally.last_ack_at_s
         return UplinkStatus(
             name=self._name,
@@ -166,7 +167,7 @@ class Forwarder:
             pending_bytes=pending.size_bytes,
             unacked_bytes=window.unacked_bytes if window else 0,
             credit_bytes=window.credit_bytes if window else 0,
-            oldest_pending_s=max(age_ns, 0) / 1e9,
+            oldest_pending_s=max(ages_s) if pending.records else 0.0,
             last_ack_s=-1.0 if last_ack is None else clock.monotonic_s() - last_ack,
             sessions=tally.sessions,
             last_error=str(self._last_error) if self._last_error else "",
@@ -296,22 +297,30 @@ class Forwarder:
         return Session(self._line, terms, start, self._old(start))
 
     def _old(self, start: resume.Start) -> dict[Stream, bool]:
-        """Say of which streams the backlog is worth a lane of its own.
+        """Say of which streams the backlog is worth a lane of its own."""
+        after_s, segments = self._settings.backfill.after, self._journal.segments()
+        return {
+            stream: self._age_s(stream, start.after, start.there, segments) > after_s
+            for stream in start.after
+        }
+
+    def _age_s(
+        self,
+        stream: Stream,
+        after: Mapping[Stream, Position],
+        there: Mapping[tuple[Stream, int], Coverage],
+        segments: Sequence[SegmentView],
+    ) -> float:
+        """Give how old the oldest record of `stream` is that lies behind `after`, not `there`.
 
         In this run the monotonic clock tells. What an earlier run has left is as old as its times
         say; where they lie in the future they say nothing, and it counts as old.
         """
-        clock, after_s = self._seams.clock, self._settings.backfill.after
-        segments = self._journal.segments()
-        old: dict[Stream, bool] = {}
-        for stream, after in start.after.items():
-            newest = self._journal.newest(stream)
-            earlier = [s for s in segments if s.stream is stream and s.epoch < newest.epoch]
-            oldest_ns = backlog(earlier, start.after, start.there).oldest_ns
-            age_s = 0.0 if oldest_ns is None else abs(clock.now_ns() - oldest_ns) / 1e9
-            waits_s = self._tally.lag[stream].behind_s(after, clock.monotonic_s())
-            old[stream] = max(age_s, waits_s) > after_s
-        return old
+        clock, newest = self._seams.clock, self._journal.newest(stream)
+        earlier = [s for s in segments if s.stream is stream and s.epoch < newest.epoch]
+        oldest_ns = backlog(earlier, after, there).oldest_ns
+        age_s = 0.0 if oldest_ns is None else abs(clock.now_ns() - oldest_ns) / 1e9
+        return max(age_s, self._tally.lag[stream].behind_s(after[stream], clock.monotonic_s()))
 
     async def _close(self) -> None:
         try:

@@ -28,9 +28,10 @@ class UplinkStatus:
     """One uplink at one moment; the fields of `UplinkStatus` in control.proto.
 
     Counts run since the agent's start and include records sent again. `pending_*` is durable and
-    not acknowledged; its bytes and `oldest_pending_s` (age by wall clock; 0: nothing pending) are
-    estimated within the segment that is partly delivered. `last_ack_s` is seconds since the last
-    ack that brought progress, negative: never. Of the pending records the live lane sends
+    not acknowledged; its bytes are estimated within the segment that is partly delivered.
+    `oldest_pending_s` is its age, by the monotonic clock for records of this run and by their times
+    for those of earlier ones. `last_ack_s` is seconds since the last ack that brought progress,
+    negative: never. Of the pending records the live lane sends
     `live_records`, the backfill lane `backfill_records`; `held` says why nothing or only part is
     sent although the link is up. `sent_today_bytes` counts payload since midnight local time.
     `quarantined_records` are those of this uplink that were set aside.

@@ -18,7 +18,7 @@ from forebay.model import GapCause, Position, Stream
 from forebay.testing.records import make_record
 from forebay.testing.uplink_server import Faults, Store, UplinkServer
 from forebay.uplinks.grpc import codec
-from support.forwarding import make_forwarder, make_seams, running, until
+from support.forwarding import HurryingClock, make_forwarder, make_seams, running, until
 from support.memory_journal import MemoryJournal
 
 if TYPE_CHECKING:
@@ -83,6 +83,29 @@ async def test_everything_arrives_once_and_in_order(server: UplinkServer) -> Non
     cursor = journal.cursor("cloud")
     assert cursor.get(T) == Position(T, E, 310)
     assert cursor.get(Stream.BULK) == Position(Stream.BULK, 0, 0)
+
+
+class StepClock(HurryingClock):
+    """A wall clock that a test sets."""
+
+    step_ns = 0
+
+    def now_ns(self) -> int:
+        return super().now_ns() + self.step_ns
+
+
+@pytest.mark.parametrize("years", [10, -10])
+async def test_what_waits_does_not_age_by_steps_of_the_wall_clock(
+    server: UplinkServer, years: int
+) -> None:
+    clock = StepClock(20)
+    journal = MemoryJournal(*telemetry(1, 5))
+    await server.stop()
+    forwarder = make_forwarder(server, journal, seams=make_seams(clock))
+    async with running(forwarder):
+        await until(lambda: forwarder.status().oldest_pending_s > 1)
+        clock.step_ns = years * 365 * 86_400 * 10**9
+        assert 1 < forwarder.status().oldest_pending_s < 3_600
 
 
 async def test_the_server_decides_where_to_resume(server: UplinkServer) -> None:
