@@ -17,7 +17,7 @@ from forebay_fleet import gaps as arithmetic
 from forebay_fleet._proto import uplink_pb2
 from forebay_fleet.decode import SchemaView, decode_batch, decode_schema
 from forebay_fleet.errors import DecodingError
-from forebay_fleet.ledger import GENESIS, MAX_GAPPED, Coverage, extend
+from forebay_fleet.ledger import CUT, GENESIS, MAX_GAPPED, Coverage, extend
 from forebay_fleet.store.gaps import THINNED
 
 if TYPE_CHECKING:
@@ -268,6 +268,11 @@ class _Line:
             finding.notes.append(
                 f"{self._where}: {earlier} positions are from before this server's time: the"
                 " gateway had dropped them when it first came, or came back to a restored store"
+            )
+        if row.ended == CUT:
+            finding.notes.append(
+                f"{self._where}: this store was restored before this run ended, and the gateway has"
+                " nothing of it any more: what came after is not known here"
             )
         if (coverage.committed, coverage.islands) != (row.coverage.committed, row.coverage.islands):
             finding.wrong_coverage += 1

@@ -112,27 +112,34 @@ def compare(stream: str, gateway: GatewayAccount, server: ServerAccount) -> Comp
             Verdict.DIFFER,
             f"the gateway cannot account for {abs(gateway.missing)} samples itself: a defect there",
         )
-    _compare_delivered(answer)
-    _compare_gone(answer)
+    ahead = server.samples - gateway.delivered
+    more = server.gone - gateway.gone
+    waited = max(0, min(ahead, gateway.pending))
+    kept = max(0, min(ahead - waited, -more))
+    if kept:
+        answer.found(
+            Verdict.EXPLAINED,
+            f"{kept} samples are here that the gateway counts as gapped: it cannot show any more"
+            " that it delivered them",
+        )
+    _compare_delivered(answer, ahead - kept, waited)
+    _compare_gone(answer, more + kept, newer=ahead > waited + kept)
     return answer
 
 
-def _compare_delivered(answer: Comparison) -> None:
-    gateway, server = answer.gateway, answer.server
-    ahead = server.samples - gateway.delivered
-    if ahead > 0:
-        waited = min(ahead, gateway.pending)
-        if waited:
-            answer.found(
-                Verdict.UNDER_WAY,
-                f"{waited} samples are stored here that the gateway has no ack for yet",
-            )
-        if ahead > waited:
-            answer.found(
-                Verdict.UNDER_WAY,
-                f"{ahead - waited} samples are newer than the gateway's account: take it again",
-            )
-    elif ahead < 0 and server.restored:
+def _compare_delivered(answer: Comparison, ahead: int, waited: int) -> None:
+    """`ahead` samples are here beyond those delivered; `waited` of them may still be pending."""
+    if waited:
+        answer.found(
+            Verdict.UNDER_WAY,
+            f"{waited} samples are stored here that the gateway has no ack for yet",
+        )
+    if ahead > waited:
+        answer.found(
+            Verdict.UNDER_WAY,
+            f"{ahead - waited} samples are newer than the gateway's account: take it again",
+        )
+    if ahead < 0 and answer.server.restored:
         answer.found(
             Verdict.EXPLAINED,
             f"{-ahead} delivered samples are not here: this store was restored from a backup, and"
@@ -146,10 +153,9 @@ def _compare_delivered(answer: Comparison) -> None:
         )
 
 
-def _compare_gone(answer: Comparison) -> None:
+def _compare_gone(answer: Comparison, more: int, *, newer: bool) -> None:
+    """`more` samples are counted as gone here than there; `newer`: so are samples stored."""
     gateway, server = answer.gateway, answer.server
-    more = server.gone - gateway.gone
-    newer = server.samples > gateway.delivered + gateway.pending
     if more < 0 and server.earlier:
         answer.found(
             Verdict.EXPLAINED,

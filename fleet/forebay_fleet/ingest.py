@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from forebay_fleet._proto import batch_pb2, uplink_pb2
 from forebay_fleet.envelope import Content, Refused, identity, judge
 from forebay_fleet.gaps import counts
-from forebay_fleet.ledger import MAX_ISLANDS
+from forebay_fleet.ledger import CUT, MAX_ISLANDS
 from forebay_fleet.store.writer import LineKey
 
 if TYPE_CHECKING:
@@ -98,9 +98,14 @@ class Ingest:
             offered.setdefault(head.stream, []).append(head.epoch)
         for stream, epochs in offered.items():
             for line in self._store.unoffered(greeted.gateway, stream, max(epochs)):
-                line.ended = 1
+                gone = line.key.epoch not in epochs
+                if gone and not greeted.again:
+                    continue
+                if not line.ended:
+                    cut = gone and 0 <= line.era < self._store.era
+                    line.ended = CUT if cut else 1
                 line.next_seq = max(line.next_seq, line.coverage.end)
-                if greeted.again and line.key.epoch < min(epochs):
+                if line.key.epoch < min(epochs):
                     self._first_told(greeted, line)
                     self._cover_absent(line, 1, line.next_seq - 1)
 

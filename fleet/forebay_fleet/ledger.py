@@ -22,6 +22,8 @@ MAX_REPORTED_ISLANDS = 16
 """What one `Committed` message carries."""
 MAX_GAPPED = 1 << 53
 """Where a line's `gapped` stops, so that no gateway can make it overflow."""
+CUT = 2
+"""How an epoch has ended whose length nobody here can know: the store was put back before that."""
 GENESIS = bytes(32)
 """The chain before the first record."""
 

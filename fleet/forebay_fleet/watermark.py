@@ -51,6 +51,6 @@ def watermarks(lines: Iterable[LineRow]) -> list[Watermark]:
             missing += end - 1 - line.coverage.count
             if passing and line.coverage.committed:
                 epoch, seq = line.epoch, line.coverage.committed
-            passing = passing and line.ended and line.coverage.committed + 1 == end
+            passing = passing and line.ended > 0 and line.coverage.committed + 1 == end
         found.append(Watermark(gateway, stream, epoch, seq, missing))
     return found

@@ -61,7 +61,7 @@ class LineRow(NamedTuple):
     duplicates: int
     late: int
     next_seq: int
-    ended: bool
+    ended: int
     earlier: int
     rejections: int
     refused: int

@@ -32,7 +32,8 @@ CREATE TABLE lines (
   late INTEGER NOT NULL,          -- records that came after a gap had accounted for their positions
   last_ns INTEGER NOT NULL,       -- receipt of the newest record
   next_seq INTEGER NOT NULL,      -- the highest that a Hello told; 0 for never
-  ended INTEGER NOT NULL,         -- 1: a Hello named a newer epoch of the stream, so nothing is written here from next_seq on
+  ended INTEGER NOT NULL,         -- 1: a Hello named a newer epoch of the stream, so nothing is written here from next_seq on;
+                                  -- 2: so, but this store was restored before, and the gateway has it no more: next_seq is a guess
   era INTEGER NOT NULL,           -- in which a Hello first told of it; -1 for never
   earlier INTEGER NOT NULL,       -- positions before this one were written before the gateway came here, in this era
   UNIQUE (gateway, stream, epoch)

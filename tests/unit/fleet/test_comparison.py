@@ -62,6 +62,14 @@ def test_what_a_restored_store_lost_is_explained() -> None:
     assert compare("t", GatewayAccount(900, 500, 0, 400), server).verdict is Verdict.EXPLAINED
 
 
+def test_what_the_gateway_cannot_show_that_it_delivered_may_be_here() -> None:
+    """It lost its cursor, or came back to a restored store: it counts its own past as gapped."""
+    server = ServerAccount(samples=510, earlier=12, restored=True)
+    answer = compare("t", GatewayAccount(900, 500, 0, 400), server)
+    assert answer.verdict is Verdict.EXPLAINED
+    assert [reason.split()[0] for reason in answer.reasons] == ["10", "390"]
+
+
 def test_what_was_gone_before_the_gateway_came_is_explained() -> None:
     server = ServerAccount(samples=500, earlier=12)
     answer = compare("t", GatewayAccount(900, 500, 0, 400), server)

@@ -254,6 +254,31 @@ def test_a_restored_backup_gets_a_new_incarnation(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_restored_store_tells_what_is_gone_from_the_gateway_too(tmp_path: Path) -> None:
+    """Two runs were delivered since the backup; of the first the gateway has nothing any more."""
+    server = Server(tmp_path)
+    server.hello((1, 4))
+    server.send(*(anchor(seq) for seq in range(1, 4)))
+    server.store.close()
+    backup = (tmp_path / FILE).read_bytes()
+    server.open()
+    server.hello((1, 9), (1, 9, 2 << 32))
+    server.store.close()
+    (tmp_path / FILE).write_bytes(backup)
+    server.open()
+    welcome = server.hello((8, 9, 3 << 32))  # what it has not delivered to the store that was lost
+    assert welcome.incarnation == server.store.incarnation
+    assert server.finding().notes[0].startswith("g telemetry 0000000300000000: 7 positions")
+    server.hello((5, 9, 2 << 32), (8, 9, 3 << 32))  # all it has
+    server.send(*(anchor(seq, epoch=2 << 32) for seq in range(5, 9)))
+    server.send(anchor(8, epoch=3 << 32))
+    finding = server.finding()
+    assert (finding.sound, finding.earlier) == (True, 4 + 7)
+    assert "restored before this run ended" in finding.notes[0]
+    assert [line.ended for line in server.lines()] == [2, 1, 0]
+    server.store.close()
+
+
 def test_a_store_has_one_writer(server: Server) -> None:
     with pytest.raises(StoreLocked):
         StoreWriter(server.directory)

@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forebay.columnar import encode_batch, encode_schema
+from forebay.columnar import encode_anchor, encode_batch, encode_schema
 from forebay.forwarding.forwarder import Forwarder
 from forebay.interfaces import Head, Offer
 from forebay.journal.journal import Account, Entry, Journal, JournalLimits
 from forebay.journal.record import NO_CHAIN, next_chain
-from forebay.model import Batch, Position, RecordKind, Schema, Stream, Tag, ValueType
+from forebay.model import (
+    Anchor,
+    Batch,
+    ClockState,
+    Position,
+    RecordKind,
+    Schema,
+    Stream,
+    Tag,
+    ValueType,
+)
 from forebay.testing.records import make_record
 from forebay.uplinks.grpc import SPEC
 from forebay.uplinks.grpc.config import GrpcSettings
@@ -179,6 +189,41 @@ async def test_a_journal_that_was_put_back_in_time_goes_on_under_an_epoch_of_its
     assert answer["verified"]["problems"] == []
     assert answer["verified"]["samples"] == 15_000
     assert sum(line["forks"] for line in answer["lines"]) == 0
+
+
+def anchor_entry(wall_ns: int, boottime_ns: int, state: ClockState) -> Entry:
+    anchor = Anchor("boot-1", wall_ns, boottime_ns, state)
+    return Entry(
+        stream=Stream.TELEMETRY,
+        kind=RecordKind.ANCHOR,
+        payload=encode_anchor(anchor),
+        samples=0,
+        time_min_ns=wall_ns,
+        time_max_ns=wall_ns,
+    )
+
+
+async def test_what_was_stamped_before_the_clock_was_set_is_mended_for_readers(
+    tmp_path: Path,
+) -> None:
+    """A boot in 2023 by its clock; it was a day later in truth, and then somebody told it."""
+    start_ns, day_ns = 1_700_000_000 * 10**9, 86_400 * 10**9
+    with FleetServer(tmp_path) as server:
+        async with Journal(tmp_path / "journal", LIMITS, make_seams()) as journal:
+            settings = settings_for(server)
+            uplink = SPEC.build("cloud", settings, make_seams())
+            forwarder = Forwarder("cloud", uplink, settings, journal, GATEWAY, make_seams())
+            await journal.submit([anchor_entry(start_ns, 10**9, ClockState.UNSYNCED), entry(5)])
+            right_ns = start_ns + day_ns + 9 * 10**9
+            await journal.submit([anchor_entry(right_ns, 10**10, ClockState.SYNCED)])
+            async with running(forwarder):
+                assert await forwarder.drain(600)
+        words = ("query", "--gateway", GATEWAY, "--tag", "press/t0")
+        mended = server.read_json(*words)["values"]
+        raw = server.read_json(*words, "--raw-times")["values"]
+    assert [v["time_ns"] - start_ns for v in raw] == [5 * 10**9 + n for n in range(10)]
+    assert [m["time_ns"] - r["time_ns"] for m, r in zip(mended, raw, strict=True)] == [day_ns] * 10
+    assert {v["clock"] for v in mended} == {"mended"}
 
 
 async def test_losses_and_new_servers_are_no_journal_that_went_back(tmp_path: Path) -> None:
