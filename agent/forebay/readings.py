@@ -6,6 +6,8 @@ without an object per sample until somebody asks for one. Must not know who asks
 
 from __future__ import annotations
 
+import json
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -190,3 +192,39 @@ def instants(times_ns: NDArray[np.int64]) -> list[str]:
     """Give times as text: ISO 8601 in UTC with nine decimals and a Z."""
     texts = np.datetime_as_string(times_ns.astype("datetime64[ns]"), unit="ns").tolist()
     return [f"{text}Z" for text in texts]
+
+
+def json_text(value: object) -> str:
+    """Give `value` as JSON on one line, with its letters as they are."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def json_values(found: Readings) -> list[str]:
+    """Give each sample's value as JSON, `null` where the quality is bad.
+
+    A float that is no number is `null` too, followed by its name as a field `float`: the text
+    stands where an object's value stands.
+    """
+    out = ["null"] * len(found.columns)
+    for part in found.parts:
+        for row, text in zip(part.rows.tolist(), _json_part(part), strict=True):
+            out[row] = text
+    for row in found.bad.nonzero()[0].tolist():
+        out[row] = "null"
+    return out
+
+
+def _json_part(part: Part) -> list[str]:
+    values = part.values.tolist()
+    if part.type is ValueType.STRING:
+        return [json_text(value) for value in values]
+    if part.type is ValueType.BOOL and not part.scaled:
+        return ["true" if value else "false" for value in values]
+    if part.values.dtype.kind != "f":
+        return [str(value) for value in values]
+    return [repr(v) if math.isfinite(v) else _not_a_number(v) for v in values]
+
+
+def _not_a_number(value: float) -> str:
+    name = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return f'null,"float":"{name}"'

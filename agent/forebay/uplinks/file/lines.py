@@ -10,19 +10,18 @@ cut leaves of a group that was not flushed does not fit its commit line.
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import google_crc32c
 
-from forebay.model import Position, Stream, ValueType, quality_name
-from forebay.readings import instants
+from forebay.model import Position, Stream, quality_name
+from forebay.readings import instants, json_text, json_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from forebay.model import Schema
-    from forebay.readings import Part, Readings
+    from forebay.readings import Readings
     from forebay.uplinks.file.store import Row
 
 COMMIT = b'{"commit":'
@@ -42,17 +41,12 @@ class Commit(NamedTuple):
     end: int
 
 
-def dump(value: object) -> str:
-    """Give `value` as JSON on one line, with its letters as they are."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
 def group(row: Row) -> bytes:
     """Give the group of a record: its samples, its note, its commit line."""
     found = row.found
     lines = [] if found is None else _samples(found, historical=row.historical)
     if row.note is not None:
-        lines.append(dump({"note": row.note}))
+        lines.append(json_text({"note": row.note}))
     body = "".join(f"{line}\n" for line in lines).encode()
     stream, epoch, seq = row.record.position
     about: dict[str, Any] = {
@@ -68,7 +62,7 @@ def group(row: Row) -> bytes:
     if row.refused:
         about["refused"] = row.refused
     about["bytes"] = len(body)
-    line = dump({"commit": about}).encode().removesuffix(b"}}")
+    line = json_text({"commit": about}).encode().removesuffix(b"}}")
     crc = google_crc32c.extend(google_crc32c.value(body), line)
     return body + line + _CRC + f'{crc:08x}"}}}}\n'.encode()
 
@@ -118,7 +112,7 @@ def _samples(found: Readings, *, historical: bool) -> list[str]:
         for scan, column, text, code in zip(
             found.scans.tolist(),
             found.columns.tolist(),
-            _texts(found),
+            json_values(found),
             found.quality.tolist(),
             strict=True,
         )
@@ -127,35 +121,8 @@ def _samples(found: Readings, *, historical: bool) -> list[str]:
 
 def _heads(schema: Schema) -> list[str]:
     """Give what stands between time and value in a line of each column."""
-    begin = f'","device":{dump(schema.source)},"group":{dump(schema.group)}'
+    begin = f'","device":{json_text(schema.source)},"group":{json_text(schema.group)}'
     return [
-        f'{begin},"tag":{dump(tag.name)},"unit":{dump(tag.unit)},"value":' for tag in schema.tags
+        f'{begin},"tag":{json_text(tag.name)},"unit":{json_text(tag.unit)},"value":'
+        for tag in schema.tags
     ]
-
-
-def _texts(found: Readings) -> list[str]:
-    """Give each sample's value as JSON."""
-    out = ["null"] * len(found.columns)
-    for part in found.parts:
-        for row, text in zip(part.rows.tolist(), _part(part), strict=True):
-            out[row] = text
-    for row in found.bad.nonzero()[0].tolist():
-        out[row] = "null"
-    return out
-
-
-def _part(part: Part) -> list[str]:
-    values = part.values.tolist()
-    if part.type is ValueType.STRING:
-        return [dump(value) for value in values]
-    if part.type is ValueType.BOOL and not part.scaled:
-        return [_BOOLS[value] for value in values]
-    if part.values.dtype.kind != "f":
-        return [str(value) for value in values]
-    return [repr(v) if math.isfinite(v) else _not_a_number(v) for v in values]
-
-
-def _not_a_number(value: float) -> str:
-    """Give what JSON has no number for: no value, and its name beside it."""
-    name = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return f'null,"float":"{name}"'

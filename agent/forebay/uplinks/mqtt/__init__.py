@@ -1,0 +1,27 @@
+"""An MQTT broker: readings as JSON by topics of one's own, or as Sparkplug B.
+
+Owns what this uplink is called and what a person configures. Must not import aiomqtt; `build` does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from forebay.interfaces import UplinkSpec
+from forebay.uplinks.mqtt.config import MqttUplinkSettings
+
+if TYPE_CHECKING:
+    from forebay.interfaces import Seams
+    from forebay.uplinks.mqtt.uplink import MqttUplink
+
+
+def _build(name: str, settings: MqttUplinkSettings, seams: Seams) -> MqttUplink:
+    from forebay.uplinks.mqtt.uplink import MqttUplink
+
+    return MqttUplink(name, settings, seams)
+
+
+SPEC = UplinkSpec(
+    kind="mqtt", settings=MqttUplinkSettings, build=_build, requires={"aiomqtt": "mqtt"}
+)
+"""What `forebay.registry` loads."""
