@@ -121,9 +121,10 @@ def thinnable(
 ) -> tuple[Held, int] | None:
     """Give the segment to thin next, and the bucket in seconds; None while there is room.
 
-    That is once a pool is filled to nine tenths, or up to its last segment. The fullest resolution goes first, and of that the
-    oldest: so it sinks evenly, and the newest tenth of a pool keeps all of it. What all consumers
-    have passed is not worth it, and what one of them has begun must not change.
+    That is once a pool is filled to nine tenths, or up to its last segment. The fullest resolution
+    goes first, and of that the oldest: so it sinks evenly, and the newest tenth of a pool keeps all
+    of it. What all consumers have passed is not worth it, and what one of them has begun must not
+    change.
     """
     for pool, share in POOLS:
         streams = [held[stream] for stream in Stream if stream in pool and held.get(stream)]
