@@ -44,7 +44,7 @@ sim: .venv/.dev
 	@PYTHONPATH=tests N=$(or $(N),1000) $(VENV)/python -m sim.run
 
 soak: .venv/.dev
-	@CRASH_KILLS=$(or $(N),500) OUTAGE_HOURS=72 $(VENV)/python -m pytest -q -s --timeout=0 tests/e2e/test_crash_kill9.py tests/sim/test_outage.py
+	@CRASH_KILLS=$(or $(N),500) OUTAGE_HOURS=72 OUTAGE_TAGS=10000 $(VENV)/python -m pytest -q -s --timeout=0 tests/e2e/test_crash_kill9.py tests/sim/test_outage.py
 
 powercut: .venv/.dev
 	@scripts/setup-powercut

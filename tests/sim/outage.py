@@ -1,4 +1,4 @@
-"""Days without a cloud: 10,000 tags a second into a disk that cannot hold them.
+"""Days without a cloud: thousands of values a second into a disk that cannot hold them.
 
 The clock is virtual, the disk is the machine's. What the disk holds is several times less than what
 the PLC gives, so the journal has to thin and then to drop; in the end every sample is delivered, or
@@ -26,23 +26,22 @@ from sim.world import run
 if TYPE_CHECKING:
     from sim.world import World
 
-COLUMNS = 10_000
-BYTES_PER_HOUR = 10 << 20
-"""Of disk; unthinned, an hour of this plant takes two to three times as much."""
-DRAIN_MOST_S = 24 * 3_600.0
+BYTES_PER_HOUR_AND_TAG = 1_000
+"""Of disk; unthinned, this plant takes two to three times as much."""
 
 
-def simulate(hours: float) -> str:
+def simulate(hours: float, columns: int) -> str:
     """Be without a cloud for `hours`; give the story, with the account as its last line."""
     with tempfile.TemporaryDirectory(prefix="forebay-outage-") as directory:
-        return run(7, ("cloud",), partial(_script, hours=hours, directory=Path(directory)))
+        script = partial(_script, hours=hours, columns=columns, directory=Path(directory))
+        return run(7, ("cloud",), script)
 
 
-async def _script(world: World, hours: float, directory: Path) -> None:
+async def _script(world: World, hours: float, columns: int, directory: Path) -> None:
     world.disk, world.journal = SystemDisk(), directory / "journal"
-    world.max_bytes = int(hours * BYTES_PER_HOUR)
-    world.segment_bytes = max(256 << 10, world.max_bytes // 100)
-    world.plc = Plant(COLUMNS, np.random.default_rng(7))
+    world.max_bytes = int(hours * columns * BYTES_PER_HOUR_AND_TAG)
+    world.segment_bytes = max(128 << 10, world.max_bytes // 100)
+    world.plc = Plant(columns, np.random.default_rng(7))
     began_s = time.monotonic()
     world.start_agent()
     for hour in range(1, max(1, round(hours)) + 1):
@@ -59,8 +58,8 @@ async def _script(world: World, hours: float, directory: Path) -> None:
     produced = account["produced"]
     assert isinstance(produced, int)
     # One poll may have been cut off by the stop before it was handed over.
-    assert produced % COLUMNS == 0
-    assert produced >= (world.plc.polls - 1) * COLUMNS
+    assert produced % columns == 0
+    assert produced >= (world.plc.polls - 1) * columns
     with StoreReader(world.servers["cloud"].directory) as reader:
         verdict.account(reader, account)
         finding = verify(reader)

@@ -40,7 +40,7 @@ def _values(world: World, reader: StoreReader) -> None:
             if record.kind != uplink_pb2.BATCH:
                 continue
             assert record.schema_id is not None
-            schema = decode_schema(reader.schema(record.gateway, record.schema_id) or b"")
+            schema = decode_schema(reader.history.schema(record.gateway, record.schema_id) or b"")
             batch = decode_batch(record.payload, schema)
             for column in range(COLUMNS):
                 series = batch.series(column)

@@ -22,7 +22,7 @@ from forebay import agent
 from forebay.config.devices import Device
 from forebay.config.load import LoadedConfig, LoadedUplink
 from forebay.config.model import Config, ControlSettings, GatewaySettings, JournalSettings
-from forebay.events import AGENT_STOPPED, Events
+from forebay.events import AGENT_STOPPED, SEGMENT_THINNED, Events
 from forebay.interfaces import DeviceSpec, DriverSpec, Seams, UplinkSpec
 from forebay.journal.journal import Journal
 from forebay.net import SystemNetwork
@@ -62,7 +62,7 @@ class SimEvents(Events):
         """See `Events.emit`."""
         if event is AGENT_STOPPED and "uplink" in fields:
             self._world.last_words[str(fields["uplink"])] = fields
-        if event.level in ("warning", "error"):
+        if event.level in ("warning", "error") or event is SEGMENT_THINNED:
             told = ", ".join(f"{key}={value}" for key, value in fields.items() if key != "hint")
             self._world.note(f"  {event.name}: {told}")
         super().emit(event, **fields)
