@@ -28,6 +28,7 @@ from forebay.events import (
     JOURNAL_FAILED,
     Events,
 )
+from forebay.failures import Failures
 from forebay.files import SystemDisk
 from forebay.forwarding.forwarder import Forwarder
 from forebay.interfaces import Seams
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 
 DRAIN_S = 10.0
 """How long a stopping agent goes on forwarding to destinations that it is connected to."""
+OFTEN = "the disk has failed three times in ten minutes"
+"""Why an agent starts detached, instead of failing a fourth time."""
 EXIT_IO_ERROR = 74
 """EX_IOERR of sysexits.h: the supervisor restarts the agent, which recovers from disk."""
 
@@ -72,16 +75,17 @@ async def _run(loaded: LoadedConfig) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, _asked_to_stop, number, stop, seams)
-    failures: list[JournalFailed] = []
+    failures = Failures(loaded.config.control.socket, seams)
+    found: list[JournalFailed] = []
     try:
-        await serve(loaded, seams, stop)
+        await serve(loaded, seams, stop, detached=OFTEN if failures.too_many() else "")
     except* JournalFailed as group:
-        failures = leaves(group)
-    if not failures:
+        found = leaves(group)
+    if not found:
         return 0
     if not seams.events.count(JOURNAL_FAILED):  # a failure while opening; later ones were told
-        failure = failures[0]
-        seams.events.emit(JOURNAL_FAILED, error=str(failure), hint=failure.hint)
+        seams.events.emit(JOURNAL_FAILED, error=str(found[0]), hint=found[0].hint)
+    failures.note()
     return EXIT_IO_ERROR
 
 
@@ -105,11 +109,14 @@ async def serve(
     seams: Seams,
     stop: asyncio.Event,
     control: Callable[[Path, Answers], AbstractAsyncContextManager[object]] = ControlServer,
+    *,
+    detached: str = "",
 ) -> None:
     """Run the agent until `stop` is set, then stop it in order.
 
-    `control` is what answers local commands; a simulation has none. Raises JournalFailed, in a
-    group, if the disk fails.
+    `control` is what answers local commands; a simulation has none. With a reason in `detached` it
+    begins without a journal (see `Journal.detached`). Raises JournalFailed, in a group, if the disk
+    fails.
     """
     config = loaded.config
     limits = JournalLimits(
@@ -121,7 +128,7 @@ async def serve(
     )
     for fault in loaded.warnings:
         seams.events.emit(CONFIG_WARNED, path=fault.path, error=fault.message, hint=fault.hint)
-    async with Journal(config.journal.directory, limits, seams) as journal:
+    async with Journal(config.journal.directory, limits, seams, detached=detached) as journal:
         enabled = [device for device in loaded.devices if device.spec.settings.enabled]
         shadow = Shadow(schema for device in enabled for schema in device.spec.schemas)
         stages = {
@@ -146,7 +153,8 @@ async def serve(
             journal.cursor(name)  # a disabled uplink keeps its claim on what it has not got
         answers = Answers(loaded, seams, journal, pipeline, shadow, sessions, forwarders)
         async with control(config.control.socket, answers), asyncio.TaskGroup() as tasks:
-            await _serve(tasks, stop, seams, (answers, pipeline, pulse, sessions, forwarders))
+            parts = (answers, journal, pipeline, pulse, sessions, forwarders)
+            await _serve(tasks, stop, seams, parts)
             _tell_ledger(journal, forwarders, seams)
 
 
@@ -154,18 +162,18 @@ async def _serve(
     tasks: asyncio.TaskGroup,
     stop: asyncio.Event,
     seams: Seams,
-    parts: tuple[Answers, Pipeline, Pulse, Sequence[Session], Sequence[Forwarder]],
+    parts: tuple[Answers, Journal, Pipeline, Pulse, Sequence[Session], Sequence[Forwarder]],
 ) -> None:
     """Start from the journal outwards.
 
     Stop from the devices inwards, so that nothing accepted is left behind.
     """
-    answers, pipeline, pulse, sessions, forwarders = parts
+    answers, journal, pipeline, pulse, sessions, forwarders = parts
 
     def start(name: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         return tasks.create_task(work, name=name)
 
-    sending = [start(f"forwarder[{f.name}]", f.run()) for f in forwarders]
+    sending = [start(f"forwarder[{f.name}]", _forward(journal, f)) for f in forwarders]
     flushing = [start("pipeline", pipeline.run()), start("clock", pipeline.watch_clock())]
     observing = start("observer", _observe(answers, seams))
     polling = [start("pulse", pulse.run())]
@@ -177,10 +185,34 @@ async def _serve(
     await stop.wait()
     answers.state = "draining"
     await _cancel([*polling, *flushing])
-    await pipeline.close()
+    await _hand_over(pipeline, journal, seams)
     reachable = [forwarder for forwarder in forwarders if forwarder.status().state == "connected"]
     await asyncio.gather(*(forwarder.drain(DRAIN_S) for forwarder in reachable))
     await _cancel([*sending, observing])
+
+
+async def _forward(journal: Journal, forwarder: Forwarder) -> None:
+    """Forward as soon as there is a journal: nothing can be said of it before."""
+    await journal.opened()
+    await forwarder.run()
+
+
+async def _hand_over(pipeline: Pipeline, journal: Journal, seams: Seams) -> None:
+    """Wait until all that was accepted is durable, but not long for a disk that takes nothing.
+
+    The next start says that something is missing: this run's end is not orderly then.
+    """
+    closing = asyncio.create_task(pipeline.close(), name="pipeline.close")
+    stuck_s = 0.0
+    while stuck_s < DRAIN_S and not closing.done():
+        second = asyncio.create_task(seams.clock.sleep(1.0), name="pipeline.close.look")
+        await asyncio.wait((closing, second), return_when=asyncio.FIRST_COMPLETED)
+        second.cancel()
+        stuck_s = stuck_s + 1.0 if journal.stats().trouble else 0.0
+    closing.cancel()
+    await asyncio.wait([closing])
+    if not closing.cancelled():
+        closing.result()
 
 
 async def _observe(answers: Answers, seams: Seams) -> None:

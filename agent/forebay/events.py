@@ -77,6 +77,18 @@ JOURNAL_RECOVERED = Event(
 JOURNAL_FAILED = Event(
     "journal_failed", "error", "Writes or flushes that the disk refused.", "journal_failures"
 )
+JOURNAL_DETACHED = Event(
+    "journal_detached",
+    "error",
+    "Starts without a journal: values are read and shown, and nothing is kept.",
+    "journal_detachments",
+)
+JOURNAL_ATTACHED = Event(
+    "journal_attached",
+    "info",
+    "Times that a journal could be opened at last.",
+    "journal_attachments",
+)
 DISK_FULL = Event(
     "disk_full", "error", "Times the journal's disk had no room for a segment.", "disk_full"
 )

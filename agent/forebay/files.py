@@ -119,7 +119,10 @@ class Disk(Protocol):
         ...
 
     def free_bytes(self, path: Path) -> int:
-        """Give the bytes that an unprivileged process may still use on this file system."""
+        """Give the bytes that an unprivileged process may still use on this file system.
+
+        Of a path that is still to be made: on the one where it would be.
+        """
         ...
 
     def lock(self, path: Path) -> DiskFile | None:
@@ -256,6 +259,8 @@ class SystemDisk:
 
     def free_bytes(self, path: Path) -> int:
         """See `Disk.free_bytes`."""
+        while not path.exists():
+            path = path.parent
         return shutil.disk_usage(path).free
 
     def lock(self, path: Path) -> SystemFile | None:

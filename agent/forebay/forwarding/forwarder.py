@@ -96,6 +96,8 @@ class Forwarder:
         Raises JournalError when the journal cannot go on; everything else is retried.
         """
         failures = 0
+        for stream in Stream:  # a journal that was detached had nothing to say until now
+            self._tally.acked[stream] = self._cursor.get(stream)
         await self._line.purse.load()
         try:
             while True:

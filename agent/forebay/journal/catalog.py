@@ -131,6 +131,11 @@ class IndexCache:
             while len(self._kept) > CACHED_INDEXES:
                 self._kept.popitem(last=False)
 
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self._kept.clear()
+
     def drop(self, path: Path) -> None:
         """Forget the index of a segment that is gone."""
         with self._lock:
@@ -168,6 +173,12 @@ class Catalog:
         self._damaged: dict[Stream, dict[tuple[int, int], int]] = {s: {} for s in Stream}
         self.schemas: dict[int, bytes] = {}
         """The encoded schemas of all live segments."""
+
+    def clear(self) -> None:
+        """Forget everything: what was read was not read to its end."""
+        self._segments = dict.fromkeys(Stream, ())
+        self._damaged = {stream: {} for stream in Stream}
+        self.schemas = {}
 
     def view(self, stream: Stream) -> View:
         """Give the stream as it is now."""

@@ -109,6 +109,12 @@ class Cursor:
         }
         self._changes, self._saved = 1, 0
 
+    def adopt(self, known: Cursor) -> None:
+        """Become what is `known`: this one came before anything could be read."""
+        with self._lock:
+            self._streams = known._streams
+            self._changes += 1
+
     def arrive(self, catalog: Catalog) -> None:
         """Come, before anybody else has this cursor: what is no longer on disk is gapped."""
         for stream, mine in self._streams.items():
@@ -355,7 +361,7 @@ class CursorStore:
         what no consumer can get any more, or not as it was."""
 
     def load(self) -> tuple[str, ...]:
-        """Read all cursor files, for the consumers that come.
+        """Read all cursor files, for the consumers that come and those that came before it.
 
         Gives the names of those that were damaged and start at the beginning. Blocks. OSError only
         if the directory itself cannot be read.
@@ -363,9 +369,15 @@ class CursorStore:
         damaged = []
         for name in self._names():
             cursor, whole = self._read(name)
-            self._remembered[name] = cursor
+            early = self._cursors.get(name)
+            if early is None:
+                self._remembered[name] = cursor
+            else:
+                early.adopt(cursor)
             if not whole:
                 damaged.append(name)
+        for early in self._cursors.values():
+            early.arrive(self._catalog)
         return tuple(damaged)
 
     def newest_epoch(self) -> int:

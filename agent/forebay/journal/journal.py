@@ -9,20 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from forebay.clock import AgeClock
 from forebay.columnar import decode_schema
-from forebay.errors import JournalFailed, JournalLocked, QuarantineError
-from forebay.events import JOURNAL_OPENED
+from forebay.errors import JournalFailed, JournalFull, JournalLocked, QuarantineError
+from forebay.events import JOURNAL_ATTACHED, JOURNAL_DETACHED, JOURNAL_OPENED
 from forebay.files import no_space
 from forebay.journal import retention
 from forebay.journal.ballast import Ballast, ballast_bytes
 from forebay.journal.catalog import Catalog, IndexCache
 from forebay.journal.cursor import Cursor, CursorStore
 from forebay.journal.entry import Entry, JournalLimits
+from forebay.journal.figures import JournalStats, SegmentInfo, quantile
 from forebay.journal.ledger import Account
 from forebay.journal.quarantine import Quarantine
 from forebay.journal.reader import Reader
@@ -34,7 +34,7 @@ from forebay.journal.writer import Job, Writer
 from forebay.model import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -54,50 +54,9 @@ __all__ = [
 
 SAVE_EVERY_S = 1.0
 RETAIN_EVERY_S = 60.0
+ATTACH_EVERY_S = 60.0
+DETACHED_HINT = "look at the disk (dmesg, df, mount); it is tried again every minute"
 _READERS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentInfo:
-    """One segment file, as people and the forwarder see it.
-
-    `bytes` are those of its records, `samples` those of its batches, whose source times the two
-    times span (0 if there is none).
-    """
-
-    stream: Stream
-    file: str
-    epoch: int
-    first_seq: int
-    last_seq: int
-    bytes: int
-    samples: int
-    sealed: bool
-    time_min_ns: int
-    time_max_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class JournalStats:
-    """Figures of this run. Latencies are those of the latest commits, from first write to flush.
-
-    `stream_bytes` is what each stream takes on disk, `max_bytes` what it may take at most;
-    telemetry and bulk share theirs. `bytes_written` went to the disk, whatever for, in the
-    `bytes_written_s` since this journal was opened. `trouble` says why nothing can be written now,
-    empty if all is well. `thinned_samples` were taken out of what is on disk.
-    """
-
-    commits: int
-    commit_p50_ms: float
-    commit_p99_ms: float
-    queued_bytes: int
-    ring_max_bytes: int
-    stream_bytes: Mapping[Stream, int]
-    max_bytes: Mapping[Stream, int]
-    bytes_written: int = 0
-    bytes_written_s: float = 0.0
-    trouble: str = ""
-    thinned_samples: int = 0
 
 
 class Journal:
@@ -107,9 +66,21 @@ class Journal:
     of them touches the disk there.
     """
 
-    def __init__(self, directory: Path, limits: JournalLimits, seams: Seams) -> None:
-        """Name the directory, which is made if missing; nothing is touched before `async with`."""
+    def __init__(
+        self, directory: Path, limits: JournalLimits, seams: Seams, *, detached: str = ""
+    ) -> None:
+        """Name the directory, which is made if missing; nothing is touched before `async with`.
+
+        With a reason in `detached` it begins without a journal; see `detached`.
+        """
         self.directory = directory
+        self.detached = detached
+        """Why the directory is not open, empty if it is.
+
+        A detached journal is empty and takes nothing: `submit` raises JournalFull, `read` gives
+        nothing, `wait_beyond` waits. It tries to open the directory every ATTACH_EVERY_S, and goes
+        on as any other then.
+        """
         self._limits, self._seams, self._age = limits, seams, AgeClock()
         self._catalog = Catalog()
         self._cache = cache = IndexCache(seams.disk)
@@ -133,38 +104,81 @@ class Journal:
     async def __aenter__(self) -> Self:
         """Lock the directory, recover, and make the account of the last run's end durable.
 
-        Raises JournalLocked if another process has it, JournalFailed if the disk refuses.
+        Detached if the disk has no room even for that. Raises JournalLocked if another process has
+        the directory, JournalFailed if the disk refuses.
         """
         self._loop = asyncio.get_running_loop()
         self._waiting.attach()
+        if not self.detached:
+            try:
+                await self._open_now()
+            except BaseException:
+                await self._close()
+                raise
+        if self.detached:
+            self._seams.events.emit(JOURNAL_DETACHED, reason=self.detached, hint=DETACHED_HINT)
+            self._upkeep = asyncio.create_task(self._attach(), name="journal.upkeep")
+        return self
+
+    async def _open_now(self) -> None:
         try:
-            recovered = await self._loop.run_in_executor(self._threads, self._open)
-        except OSError as error:
-            await self._release()
-            raise _unopened(self.directory, error) from error
-        except BaseException:
-            await self._release()
+            recovered = await self._recover()
+        except JournalFailed as failure:
+            if not _without_room(failure):
+                raise
+            self.detached = str(failure)
+        else:
+            await self._begin(recovered)
+
+    async def _attach(self) -> None:
+        """Try to open the directory until that works, then keep it up."""
+        while self.detached:
+            await self._seams.clock.sleep(ATTACH_EVERY_S)
+            try:
+                recovered = await self._recover()
+            except (JournalFailed, JournalLocked) as error:
+                self.detached = str(error)
+                continue
+            self.detached = ""
+            self._seams.events.emit(JOURNAL_ATTACHED, directory=str(self.directory))
+            with contextlib.suppress(JournalFailed):  # everybody else hears of it too
+                await self._begin(recovered)
+        await self._keep_up()
+
+    async def _recover(self) -> Recovered:
+        """Open the directory. JournalFailed or JournalLocked, with nothing done, if that fails."""
+        assert self._loop is not None
+        try:
+            return await self._loop.run_in_executor(self._threads, self._open)
+        except BaseException as error:
+            self._unlock()
+            self._catalog.clear()
+            self._cache.clear()
+            if isinstance(error, OSError):
+                raise _unopened(self.directory, error) from error
             raise
+
+    async def _begin(self, recovered: Recovered) -> None:
+        """Start to write, first what the recovery has to say. JournalFailed if the disk refuses."""
+        assert self._loop is not None
         for event, fields in recovered.events:
             self._seams.events.emit(event, **fields)
         self._writer.start(recovered.ends, recovered.epochs)
-        self._upkeep = asyncio.create_task(self._keep_up(), name="journal.upkeep")
-        try:
-            told = self.submit(recovered.gaps) if recovered.gaps else None
-            if told is not None:
-                await self._waiting.done_or_stuck(told)
-            if told is None or told.done():
+        self._waiting.open.set()
+        if self._upkeep is None:
+            self._upkeep = asyncio.create_task(self._keep_up(), name="journal.upkeep")
+        told = self.submit(recovered.gaps) if recovered.gaps else None
+        if told is not None:
+            await self._waiting.done_or_stuck(told)
+        self._waiting.durable(())
+        if told is None or told.done():
+            try:
                 await self._loop.run_in_executor(self._threads, self._sweep, recovered.obsolete)
-        except OSError as error:
-            self._writer.fail(error)
-            await self._close()
-            raise _unopened(self.directory, error) from error
-        except BaseException:
-            await self._close()
-            raise
+            except OSError as error:
+                self._writer.fail(error)
+                raise _unopened(self.directory, error) from error
         segments = sum(len(self._catalog.segments(stream)) for stream in Stream)
         self._seams.events.emit(JOURNAL_OPENED, directory=str(self.directory), segments=segments)
-        return self
 
     async def __aexit__(
         self,
@@ -175,6 +189,10 @@ class Journal:
         """Write what waits, seal, save the cursors, unlock."""
         await self._close()
 
+    async def opened(self) -> None:
+        """Return once the directory is open: at once, unless this journal is detached."""
+        await self._waiting.open.wait()
+
     @property
     def queued_bytes(self) -> int:
         """Bytes submitted and not yet durable."""
@@ -184,10 +202,12 @@ class Journal:
         """Hand over; the future is done when all `entries` are durable.
 
         They are written in order and in one commit. Raises JournalFull at once, taking nothing, if
-        they do not fit into memory with what waits; JournalFailed after a disk error, which also
-        ends the future; ValueError for an entry that can be no record.
+        they do not fit into memory with what waits, or while it is detached; JournalFailed after a
+        disk error, which also ends the future; ValueError for an entry that can be no record.
         """
         assert self._loop is not None
+        if self.detached:
+            raise JournalFull(self.detached, hint=DETACHED_HINT)
         for entry in entries:
             entry.check()
         future: asyncio.Future[None] = self._loop.create_future()
@@ -199,9 +219,11 @@ class Journal:
         """Let everything that is submitted from now on stand in a new epoch of its stream.
 
         For numbers that somebody else has seen under other records. `reason` is told with the
-        event. JournalFailed after a disk error.
+        event. JournalFull while it is detached; JournalFailed after a disk error.
         """
         assert self._loop is not None
+        if self.detached:
+            raise JournalFull(self.detached, hint=DETACHED_HINT)
         future: asyncio.Future[None] = self._loop.create_future()
         self._writer.submit(Job(future, new_epoch=reason), bounded=False)
         await future
@@ -317,8 +339,8 @@ class Journal:
         latencies = sorted(self._writer.latencies_s)
         return JournalStats(
             commits=self._writer.commits,
-            commit_p50_ms=_quantile(latencies, 0.50) * 1e3,
-            commit_p99_ms=_quantile(latencies, 0.99) * 1e3,
+            commit_p50_ms=quantile(latencies, 0.50) * 1e3,
+            commit_p99_ms=quantile(latencies, 0.99) * 1e3,
             queued_bytes=self._writer.queued_bytes,
             ring_max_bytes=self._limits.ring_bytes,
             stream_bytes={
@@ -329,7 +351,7 @@ class Journal:
             thinned_samples=sum(
                 s.summary.thinned for stream in Stream for s in self._catalog.segments(stream)
             ),
-            trouble=self._writer.trouble,
+            trouble=self.detached or self._writer.trouble,
         )
 
     def _open(self) -> Recovered:
@@ -366,14 +388,15 @@ class Journal:
         if self._upkeep is not None:
             self._upkeep.cancel()
             await asyncio.wait([self._upkeep])
+            self._upkeep = None
         await self._loop.run_in_executor(self._threads, self._writer.stop)
-        if self._waiting.failure is None:
+        if self._waiting.failure is None and self._lock is not None:
             await self._save(orderly=not self._writer.gave_up)
-        await self._release()
-
-    async def _release(self) -> None:
-        await asyncio.to_thread(self._threads.shutdown)
         self._tip.close()
+        self._unlock()
+        await asyncio.to_thread(self._threads.shutdown)
+
+    def _unlock(self) -> None:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -427,13 +450,13 @@ def _unopened(directory: Path, error: OSError) -> JournalFailed:
     )
 
 
+def _without_room(failure: JournalFailed) -> bool:
+    """Whether the journal could not be opened because the disk is full."""
+    return isinstance(failure.__cause__, OSError) and no_space(failure.__cause__)
+
+
 def _unreadable(error: OSError) -> JournalFailed:
     return JournalFailed(
         f"the journal cannot be read: {error}",
         hint="look at the disk (dmesg) and at the number of open files",
     )
-
-
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    """Give the value below which `share` of `ordered` lie, 0 if there is none."""
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0

@@ -34,7 +34,9 @@ class Waiting:
         """The first disk error, once the loop has heard of it."""
         self.trouble = ""
         """Why the writer waits, for a person; empty while it does not."""
-        self._trouble: asyncio.Event = asyncio.Event()
+        self._trouble = asyncio.Event()
+        self.open = asyncio.Event()
+        """Set once the directory is open, and never cleared."""
 
     def attach(self) -> None:
         """Belong to the running loop."""
