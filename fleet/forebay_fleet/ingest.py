@@ -38,9 +38,10 @@ class SessionEnded(Exception):
 
 @dataclass(slots=True)
 class _Touched:
-    """What one parcel did to one line: the seqs in it, and what was refused."""
+    """What a parcel did to a line: the seqs in it, those that Gaps had, and what was refused."""
 
     seqs: list[int] = field(default_factory=list)
+    late: list[int] = field(default_factory=list)
     rejected: list[uplink_pb2.Rejection] = field(default_factory=list)
 
 
@@ -118,23 +119,27 @@ class Ingest:
         """
         now_ns = self._now_ns()
         touched: dict[LineKey, _Touched] = {}
-        for record in records:
-            _check_position(record)
-            key = LineKey(gateway, record.stream, record.epoch)
-            line = self._store.line(key)
-            at = touched.setdefault(key, _Touched())
-            at.seqs.append(record.seq)
-            try:
-                self._take(line, record, now_ns)
-            except Refused as refused:
-                at.rejected.append(
-                    uplink_pb2.Rejection(
-                        seq=record.seq, code=refused.code, permanent=refused.permanent
+        try:
+            for record in records:
+                _check_position(record)
+                key = LineKey(gateway, record.stream, record.epoch)
+                at = touched.setdefault(key, _Touched())
+                at.seqs.append(record.seq)
+                try:
+                    self._take(self._store.line(key), record, at, now_ns)
+                except Refused as refused:
+                    at.rejected.append(
+                        uplink_pb2.Rejection(
+                            seq=record.seq, code=refused.code, permanent=refused.permanent
+                        )
                     )
-                )
+        finally:
+            for key, at in touched.items():
+                if at.late:
+                    self._recount(self._store.line(key), min(at.late), max(at.late))
         return lambda: [self._ack(key, at) for key, at in touched.items()]
 
-    def _take(self, line: Line, record: uplink_pb2.Record, now_ns: int) -> None:
+    def _take(self, line: Line, record: uplink_pb2.Record, at: _Touched, now_ns: int) -> None:
         """Raises Refused or SessionEnded."""
         name = identity(record)
         if 0 < record.absent_from < record.seq:
@@ -147,13 +152,14 @@ class Ingest:
             line.duplicates += 1
             return
         late = line.coverage.covers(record.seq) if known is None else known.late
+        if known is not None or late:
+            at.late.append(record.seq)
         try:
             content = self._judge(line, record)
         except Refused as refused:
             if refused.permanent:
                 refusal = (refused.code, str(refused))
                 self._store.reject(line, record, name, refusal, now_ns, late=late)
-                self._recount(line, record.seq, record.seq, late=late)
             raise
         self._store.insert(line, record, content.schema_id, now_ns, late=late)
         if record.kind == uplink_pb2.BATCH:
@@ -162,7 +168,6 @@ class Ingest:
                 self._store.gaps.insert_thinned(line, record)
         if content.gap is not None:
             self._account(line, record.seq, content.gap)
-        self._recount(line, record.seq, record.seq, late=late or known is not None)
 
     def _known(self, line: Line, seq: int) -> Known | None:
         """Give what is at a position. Raises SessionEnded for one hole too many."""
@@ -192,13 +197,10 @@ class Ingest:
         self._recount(target, gap.seq_from, gap.seq_to)
         self._store.cover(target, gap.seq_from, gap.seq_to)
 
-    def _recount(self, target: Line, first: int, last: int, *, late: bool = True) -> None:
-        """Bring up to date what the Gaps count that name any of `first..last`.
-
-        Only a position that a Gap may have named before (`late`) can change that.
-        """
+    def _recount(self, target: Line, first: int, last: int) -> None:
+        """Bring up to date what the Gaps count that name any of `first..last`."""
         gaps = self._store.gaps
-        named = gaps.naming(target, first, last) if late else []
+        named = gaps.naming(target, first, last)
         if not named:
             return
         lowest, highest = min(gap.first for gap in named), max(gap.last for gap in named)
