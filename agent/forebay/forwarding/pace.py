@@ -16,7 +16,10 @@ LEAST_BYTES = 64 << 10
 ALONE_S = 5.0
 """How much may be on its way where nothing more urgent can come: well within the ack deadline."""
 BEHIND_S = 0.2
-"""By how much backfill may delay what is live."""
+"""The most by which backfill may delay what is live, where the way is long."""
+BEHIND_SHARE = 0.25
+"""By how much of the empty way it may: more would wait somewhere and bring nothing, and without
+any it could not be seen that the destination takes more."""
 _FADE = 0.97
 
 
@@ -39,8 +42,9 @@ class Pace:
         self._way_s = min(self._way_s, took_s)
         self._rate = max(self._rate * _FADE, (acked_bytes - last.acked_bytes) / took_s)
 
-    def most_bytes(self, wait_s: float) -> float:
-        """Give how many payload bytes may be in flight if the last may wait `wait_s`."""
+    def most_bytes(self, *, behind: bool) -> float:
+        """Give how many payload bytes may be in flight; `behind`: what is more urgent may come."""
         if not self._rate:
             return LEAST_BYTES
+        wait_s = min(BEHIND_S, BEHIND_SHARE * self._way_s) if behind else ALONE_S
         return max(LEAST_BYTES, self._rate * (self._way_s + wait_s))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from forebay.forwarding.aside import SUSPECT, TOO_LARGE
 from forebay.forwarding.lanes import Lane, Lanes
-from forebay.forwarding.pace import ALONE_S, BEHIND_S, Pace
+from forebay.forwarding.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,7 +121,7 @@ class Sender:
             return False
         flying = self._window.unacked_bytes
         behind = lane is Lane.BACKFILL and any(r.is_split for r in self._routes.values())
-        pace = self.pace.most_bytes(BEHIND_S if behind else ALONE_S)
+        pace = self.pace.most_bytes(behind=behind)
         room = self._line.budget.room(lane, self._line.now_s())
         if records == 1:
             return room > 0 and (not flying or flying + size <= pace)
