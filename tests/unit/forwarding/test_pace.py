@@ -36,7 +36,7 @@ def test_a_backlog_fills_any_way_and_delays_what_is_live_by_a_part_of_it(
 
 def test_a_slow_line_has_the_least_in_flight() -> None:
     most = filled(Pace(), rate=8_000.0, way_s=0.05, behind=True)
-    assert LEAST_BYTES <= most <= LEAST_BYTES + 8_000.0 * BEHIND_S
+    assert LEAST_BYTES <= most <= 1.01 * LEAST_BYTES + 8_000.0 * BEHIND_S
 
 
 def test_what_is_alone_may_wait_for_seconds() -> None:
