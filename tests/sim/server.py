@@ -93,7 +93,8 @@ class SimServer:
         self._desk: Desk | None = None
         self._sessions: set[asyncio.Task[None]] = set()
         self.backup: Path | None = None
-        self.refuse_codes: dict[int, str] = {}
+        self.restored = False
+        """Whether a backup was ever put back."""
 
     @property
     def running(self) -> bool:
@@ -145,6 +146,7 @@ class SimServer:
         """Put the copy back into a server that is down."""
         assert self._store is None
         assert self.backup is not None
+        self.restored = True
         for path in self.directory.glob("fleet.db*"):
             path.unlink()
         for path in self.backup.iterdir():

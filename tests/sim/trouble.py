@@ -13,6 +13,7 @@ from sim import verdict
 from sim.world import run
 
 if TYPE_CHECKING:
+    from forebay.testing.disk import FaultyDisk
     from sim.net import Net
     from sim.server import SimServer
     from sim.world import World
@@ -34,9 +35,10 @@ async def _script(world: World) -> None:
         world.max_bytes = TIGHT_BYTES
     for server in world.servers.values():
         server.start()
+    world.period_s = 0.5
     world.start_agent()
     while world.loop.time() < TROUBLE_S:
-        await asyncio.sleep(world.rng.uniform(0.05, 20))
+        await asyncio.sleep(world.rng.uniform(0.05, 10))
         await trouble.happen()
         world.check_alive()
     await world.heal()
@@ -47,6 +49,7 @@ async def _script(world: World) -> None:
     await world.stop_agent()
     for server in world.servers.values():
         await server.crash()
+    world.note(f"{dict(world.last_words)}")
     verdict.check(world)
 
 
@@ -55,6 +58,7 @@ class Trouble:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._copy: FaultyDisk | None = None
 
     async def happen(self) -> None:
         name = self._world.rng.choice(list(self._world.nets))
@@ -74,6 +78,10 @@ class Trouble:
                 self._server_crash,
                 self._server_restored,
                 self._disk_slow,
+                self._disk_full,
+                self._disk_free,
+                self._disk_free,
+                self._rolled_back,
                 self._plc,
                 self._clock_step,
                 self._rot,
@@ -132,6 +140,29 @@ class Trouble:
     async def _disk_slow(self, _net: Net, _server: SimServer) -> None:
         self._world.loop.disk_delay_most_s = self._world.rng.choice((0.002, 0.002, 0.1, 2.0))
         self._world.note(f"disk up to {self._world.loop.disk_delay_most_s} s")
+
+    async def _disk_full(self, _net: Net, _server: SimServer) -> None:
+        """Others leave a few segments' room, or none at all."""
+        disk = self._world.disk
+        room = self._world.rng.choice((0, 0, 5_000, 40_000))
+        disk.others_bytes += max(0, disk.room() - room)
+        self._world.note(f"others fill the disk but for {room} bytes")
+
+    async def _disk_free(self, _net: Net, _server: SimServer) -> None:
+        self._world.disk.others_bytes = 0
+        self._world.note("the disk has room")
+
+    async def _rolled_back(self, _net: Net, _server: SimServer) -> None:
+        """Keep a copy of the disk; the next time, put it back."""
+        world = self._world
+        if self._copy is None:
+            world.note("the disk is backed up")
+            self._copy = world.disk.snapshot()
+            return
+        await world.end_agent(power=False)
+        world.note("the disk is put back from its backup")
+        world.disk, self._copy, world.rolled_back = self._copy, None, True
+        world.start_agent()
 
     async def _plc(self, _net: Net, _server: SimServer) -> None:
         self._world.plc.down = not self._world.plc.down

@@ -79,6 +79,7 @@ class World:
         self.journal = Path("/journal")
         self.max_bytes, self.segment_bytes = ROOMY_BYTES, SEGMENT_BYTES
         self.plc = Plc()
+        self.period_s = 1.0
         self.nets = {name: Net(random.Random(self.rng.random())) for name in uplinks}
         self.servers = {
             name: SimServer(directory / name, self.clock, random.Random(self.rng.random()))
@@ -86,6 +87,8 @@ class World:
         }
         self.trace: list[str] = []
         self.lives = 0
+        self.rolled_back = False
+        """Whether the disk was ever put back from a backup: then the servers know of more."""
         self.answers: Answers | None = None
         self.last_words: dict[str, dict[str, object]] = {}
         """What the last agent that stopped in order said of each uplink's account."""
@@ -159,7 +162,7 @@ class World:
     def _config(self) -> LoadedConfig:
         schema = self.plc.schema(DEVICE)
         device = DeviceSettings(
-            protocol="sim", tags=(), groups={"default": GroupSettings(period=1.0)}
+            protocol="sim", tags=(), groups={"default": GroupSettings(period=self.period_s)}
         )
         rows = {
             t.name: TagSettings(name=t.name, address=t.address, type=t.type) for t in schema.tags
@@ -195,6 +198,8 @@ class World:
     async def heal(self) -> None:
         self.note("peace")
         self.loop.disk_delay_most_s = 0.002
+        if isinstance(self.disk, FaultyDisk):
+            self.disk.others_bytes = 0
         for net in self.nets.values():
             net.up, net.silent, net.bytes_per_s = True, False, 1e9
         for server in self.servers.values():

@@ -284,6 +284,15 @@ class FaultyDisk(Medium):
         self._locks.clear()
         self._failures.clear()
 
+    def snapshot(self) -> FaultyDisk:
+        """Give a copy of all files as they are, as a backup or a second box has them."""
+        after = FaultyDisk(capacity_bytes=self._capacity_bytes, capacity_files=self._capacity_files)
+        for path, inode in self._names.items():
+            copy = _Inode(inode.live.copy(), inode.live.copy())
+            after._names[path] = after._stable_names[path] = copy
+        after._directories = set(self._directories)
+        return after
+
     def reboot(self, rng: random.Random) -> FaultyDisk:
         """Give the disk as it is found when the power is back; `rng` draws what survives."""
         after = FaultyDisk(capacity_bytes=self._capacity_bytes, capacity_files=self._capacity_files)
