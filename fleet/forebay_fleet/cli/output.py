@@ -16,6 +16,17 @@ from forebay_fleet.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_SECOND = 1_000_000_000
+_UNITS = (
+    (1, "ns", 1000),
+    (1000, "us", 1_000_000),
+    (1_000_000, "ms", _SECOND),
+    (_SECOND, "s", 120 * _SECOND),
+    (60 * _SECOND, "min", 7200 * _SECOND),
+    (3600 * _SECOND, "h", 172_800 * _SECOND),
+    (86_400 * _SECOND, "d", 0),
+)
+"""ns in a unit, its name, and from how many ns on the next one is used."""
 _ORIGIN = dt.datetime.fromtimestamp(0, dt.UTC)
 
 
@@ -41,14 +52,11 @@ def time(time_ns: int) -> str:
 
 
 def duration(ns: int) -> str:
-    """Give a duration with about two digits: `3 ms`, `1.2 s`, `5 min`, `2 d`."""
-    seconds = ns / 1e9
-    if abs(seconds) < 1:
-        return f"{seconds * 1000:.3g} ms"
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if abs(seconds) >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.3g} s"
+    """Give a duration with about three digits: `5 ns`, `3 ms`, `1.2 s`, `5 min`, `2 d`."""
+    size_ns, unit = next(
+        (size, unit) for size, unit, most in _UNITS if abs(ns) < most or unit == "d"
+    )
+    return f"{ns / size_ns:.3g} {unit}"
 
 
 def epoch(number: int) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from forebay_fleet._proto import batch_pb2, uplink_pb2
+from forebay_fleet.cli import output
 from support.fleet import COMMAND, FleetServer, Gateway, anchor, record
 
 if TYPE_CHECKING:
@@ -83,6 +84,18 @@ def test_certificates_are_made_from_the_command_line(tmp_path: Path) -> None:
     assert (again.returncode, "is there already" in again.stderr) == (1, True)
     assert run("ca", "issue", pki).returncode == 2
     assert run("ca", "issue", pki, "--gateway", "g", "--host", "h").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [
+        *((0, "0 ns"), (5, "5 ns"), (1500, "1.5 us"), (3_000_000, "3 ms"), (-(10**9), "-1 s")),
+        *((119 * 10**9, "119 s"), (300 * 10**9, "5 min"), (7200 * 10**9, "2 h")),
+        *((86_400 * 10**9, "24 h"), (20 * 86_400 * 10**9, "20 d")),
+    ],
+)
+def test_durations(ns: int, text: str) -> None:
+    assert output.duration(ns) == text
 
 
 async def test_tables_of_gateways_and_ledger(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from forebay_fleet._proto import uplink_pb2
 from forebay_fleet.comparison import (
     GatewayAccount,
     ServerAccount,
@@ -77,7 +78,7 @@ def test_what_was_gone_before_the_gateway_came_is_explained() -> None:
     assert "12 positions" in answer.reasons[0]
 
 
-def line(uplink: str = "cloud", **counts: Any) -> dict[str, Any]:
+def line(uplink: str, **counts: Any) -> dict[str, Any]:
     zeros = dict.fromkeys(GatewayAccount.__dataclass_fields__, 0)
     return {"stream": "telemetry", "uplink": uplink, "accepted": 3, **zeros, **counts}
 
@@ -96,10 +97,10 @@ def test_an_uplink_has_to_be_named_where_there_are_several() -> None:
     [
         *("", "[]", "{}", "null", '{"lines": 3}', '{"lines": [3]}', "[" * 100_000),
         '{"lines": []}',
-        json.dumps({"lines": [line(delivered="1")]}),
-        json.dumps({"lines": [line(delivered=-1)]}),
-        json.dumps({"lines": [line(delivered=True)]}),
-        json.dumps({"lines": [line(delivered=1 << 63)]}),
+        json.dumps({"lines": [line("cloud", delivered="1")]}),
+        json.dumps({"lines": [line("cloud", delivered=-1)]}),
+        json.dumps({"lines": [line("cloud", delivered=True)]}),
+        json.dumps({"lines": [line("cloud", delivered=1 << 63)]}),
         json.dumps({"lines": [{"uplink": "cloud"}]}),
     ],
 )
@@ -113,13 +114,13 @@ async def test_the_command_says_whether_both_agree(tmp_path: Path) -> None:
         async with Gateway(server.address, server.issue("g"), "g") as gateway:
             await gateway.send(
                 *(schema(1), batch(2, 50), gap(3, 0, 0, samples=7, epoch=0)),
-                *(gap(5, 4, 4, samples=3), record(6, 3, b"\x08\x63", samples=2)),
+                *(gap(5, 4, 4, samples=3), record(6, uplink_pb2.GAP, b"\x08\x63", samples=2)),
             )
             await gateway.ack_up_to(6)
         file = tmp_path / "ledger.json"
 
         def against(*words: str, **counts: int) -> tuple[int, str]:
-            file.write_text(json.dumps({"lines": [line(**counts)], "total": {}}))
+            file.write_text(json.dumps({"lines": [line("cloud", **counts)], "total": {}}))
             done = server.command("ledger", "--gateway", "g", "--against", str(file), *words)
             return done.returncode, done.stdout + done.stderr
 
