@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,27 +74,37 @@ class Feed:
         self._bytes = 0
         self._room = asyncio.Event()
         self._room.set()
+        self._moved = asyncio.Event()
         self.passed = after
         """How far records were taken or needed not to be."""
 
     @property
     def done(self) -> bool:
         """Whether nothing more will come."""
-        return self._end is not None and self._read_to >= self._end and not self._buffer
+        return self._is_read() and not self._buffer
 
     def stop_at(self, end: Position) -> None:
-        """Give nothing behind `end`, but for a record that tells of a hole before it."""
+        """Give nothing behind `end`, but for a record that tells of a hole before it.
+
+        The end may come nearer once, and go further at any time.
+        """
         self._end = end
+        self._moved.set()
         while self._buffer and self._buffer[-1][0].position > end:
             record, _ = self._buffer.pop()
             self._bytes -= len(record.payload)
             self._read_to = self._buffer[-1][0].position if self._buffer else self.passed
         self._made_room()
 
-    async def run(self) -> None:
-        """Read ahead until all is read or it is cancelled. JournalError ends it."""
-        while self._end is None or self._read_to < self._end:
+    async def run(self) -> NoReturn:
+        """Read ahead until cancelled. JournalError ends it."""
+        while True:
             await self._room.wait()
+            if self._is_read():
+                self._wake()
+                self._moved.clear()
+                await self._moved.wait()
+                continue
             await self._journal.wait_beyond(self._read_to)
             before = self._read_to
             records = await self._journal.read(before, READ_BYTES, self._cursor)
@@ -110,10 +120,12 @@ class Feed:
             if self._bytes > READ_BYTES // 2:
                 self._room.clear()
             self._wake()
-        self._wake()
+
+    def _is_read(self) -> bool:
+        return self._end is not None and self._read_to >= self._end
 
     def _put(self, record: Record) -> None:
-        if self._end is not None and self._read_to >= self._end:
+        if self._is_read():
             return
         due = self._read_to._replace(epoch=record.position.epoch, seq=1)
         if self._read_to.epoch == record.position.epoch:

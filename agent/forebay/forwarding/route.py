@@ -8,7 +8,7 @@ what is sent when.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from forebay.forwarding.lanes import Lane
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from forebay.forwarding.window import Window
     from forebay.model import Position, Record, Stream
 
-Started = tuple["Feed", "asyncio.Task[None]"]
+Started = tuple["Feed", "asyncio.Task[NoReturn]"]
 
 
 class Route:

@@ -12,11 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from forebay.forwarding.aside import SUSPECT, TOO_LARGE
+from forebay.forwarding.feed import GROUP_BYTES
 from forebay.forwarding.lanes import Lane, Lanes
 from forebay.forwarding.pace import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from forebay.forwarding.feed import Parcel
     from forebay.forwarding.line import Line
@@ -189,24 +190,46 @@ class Sender:
     # --- one record alone -------------------------------------------------------------------------
 
     async def _probe(self) -> None:
-        """Send the record alone that the destination may break on, or the one behind it."""
+        """Look into what the destination may break on, before anything else is sent."""
         suspicion = self._line.suspicion
-        suspect = suspicion.alone or suspicion.before_neighbour
-        if suspect is None:
-            return
+        if suspicion.convicted:
+            record = await self._read(suspicion.convicted)
+            if record is not None:
+                await self._set_aside(record, SUSPECT, "the destination broke on it, alone, twice")
+            suspicion.clear()
+        elif suspicion.alone:
+            await self._one_by_one(suspicion.alone)
+        elif suspicion.compared:
+            await self._compare(*suspicion.compared)
+
+    async def _one_by_one(self, suspect: Position) -> None:
+        """Send each record alone that may have been in the message which the suspect began."""
+        size = 0
+        async for record in self._behind(suspect._replace(seq=suspect.seq - 1)):
+            self._line.suspicion.ask_alone(record.position)
+            await self._send_alone(record)
+            size += len(record.payload)
+            if size > GROUP_BYTES:
+                break
+        self._line.suspicion.clear()
+
+    async def _compare(self, suspect: Position, distance: int) -> None:
+        """Send a record that lies behind the suspect, and if it is taken the suspect itself."""
+        suspicion = self._line.suspicion
         record = await self._read(suspect)
         if record is None or self._window.knows(suspect):
             suspicion.clear()
             return
-        if suspicion.alone:
-            await self._send_alone(record)
-            suspicion.clear()
-            return
-        neighbour = await self._neighbour(suspect)
-        if neighbour is not None:
+        neighbour: Record | None = None
+        async for other in self._behind(suspect):
+            neighbour = other
+            distance -= 1
+            if not distance:
+                break
+        if neighbour is not None:  # else there will be one, and till then all goes as usual
             await self._send_alone(neighbour)
-            reason = "the destination broke on it each time, and took the next record right after"
-            await self._set_aside(record, SUSPECT, reason)
+            suspicion.neighbour_taken()
+            await self._send_alone(record)
             suspicion.clear()
 
     async def _read(self, position: Position) -> Record | None:
@@ -214,16 +237,13 @@ class Sender:
         records = await self._line.journal.read(before, 1, self._line.cursor)
         return records[0] if records and records[0].position == position else None
 
-    async def _neighbour(self, suspect: Position) -> Record | None:
-        """Find a record behind the suspect that the destination has not got; None: not yet."""
-        after = suspect
+    async def _behind(self, after: Position) -> AsyncIterator[Record]:
+        """Give the records behind a position that the destination lacks and can take."""
         while records := await self._line.journal.read(after, _READ_BYTES, self._line.cursor):
             for record in records:
-                small = len(record.payload) <= self._most
-                if small and not self._window.knows(record.position):
-                    return record
+                if len(record.payload) <= self._most and not self._window.knows(record.position):
+                    yield record
             after = records[-1].position
-        return None
 
     async def _send_alone(self, record: Record) -> None:
         """Send one record and wait until it is acknowledged."""

@@ -78,7 +78,7 @@ class Session:
         line = self._line
         source = (line.journal, line.cursor, line.seams.clock)
 
-        def start(after: Position) -> tuple[Feed, asyncio.Task[None]]:
+        def start(after: Position) -> tuple[Feed, asyncio.Task[NoReturn]]:
             feed = Feed(source, after, self.window, self._sender.wake)
             name = f"forwarder[{line.name}].feed.{stream}"
             return feed, tasks.create_task(feed.run(), name=name)
@@ -115,9 +115,13 @@ class Session:
         self._sender.wake()
 
     def _note(self, stream: Stream, now_s: float) -> None:
-        """Tell the tally how far a stream is."""
+        """Tell cursor and tally how far a stream is."""
         route, tally = self._routes[stream], self._line.tally
-        tally.acked[stream] = route.reached(self.window)
+        reached = route.reached(self.window)
+        if reached != tally.acked[stream]:
+            tally.acked[stream] = reached
+            self._line.cursor.advance(reached)
+            tally.changed.set()
         tally.live[stream] = route.live_reached(self.window)
         tally.live_from[stream] = route.live_from if route.is_split else None
         tally.note(stream, self._line.journal.newest(stream), now_s)
@@ -142,9 +146,7 @@ class Session:
             if freed.last is not None:
                 self._sender.pace.acked(freed.last, self.window.acked_bytes, now_s)
             self._note(stream, now_s)
-            self._line.cursor.advance(tally.acked[stream])
             self._testify(receipt)
-            tally.changed.set()
         self._sender.wake()
         if forked:
             raise UplinkUnavailable(

@@ -1,7 +1,8 @@
 """Which record a destination breaks on, told from which destination is sick.
 
-Pure: owns the verdict. A record is poison only if the destination breaks on it alone and takes
-another one right after. Must not know sessions.
+Pure: owns the verdict. A record is poison only if the destination breaks on it alone, takes another
+one, and breaks on it again right after. A destination that breaks on the other one too is sick, and
+one that recovers meanwhile takes the suspect: neither may cost a record. Must not know sessions.
 """
 
 from __future__ import annotations
@@ -15,20 +16,24 @@ if TYPE_CHECKING:
 
 PATIENCE = 5
 """Sessions that break with the same oldest record in flight before it is looked at alone."""
+NEIGHBOURS = (1, 8, 64)
+"""How far behind the suspect the others lie that are tried: poison may come in a row."""
 
 
 class Suspicion:
     """Remembers how sessions ended, from one to the next.
 
-    counting ──5 times the same──▶ alone ──breaks──▶ neighbour ──taken──▶ verdict
-        ▲                            │ taken             │ breaks
-        └────────────────────────────┴───────────────────┘ (the destination is sick)
+    counting ──5 times the same──▶ alone ──breaks──▶ neighbour ──taken, then breaks──▶ convicted
+        ▲                            │ taken             │ it breaks on each, or takes both
+        └────────────────────────────┴───────────────────┘
     """
 
     def __init__(self) -> None:
         self._counts: dict[Position, int] = {}
-        self._stage: Literal["counting", "alone", "neighbour"] = "counting"
+        self._stage: Literal["counting", "alone", "neighbour", "convicted"] = "counting"
         self._suspect: Position | None = None
+        self._tried = 0
+        self._taken = False
 
     @property
     def alone(self) -> Position | None:
@@ -36,9 +41,27 @@ class Suspicion:
         return self._suspect if self._stage == "alone" else None
 
     @property
-    def before_neighbour(self) -> Position | None:
-        """The record behind which the next session takes one and sends it alone, first of all."""
-        return self._suspect if self._stage == "neighbour" else None
+    def compared(self) -> tuple[Position, int] | None:
+        """The suspect whose neighbour the next session sends first, and how far behind that lies.
+
+        If that is taken, the suspect goes right after it.
+        """
+        if self._stage != "neighbour" or self._suspect is None:
+            return None
+        return self._suspect, NEIGHBOURS[self._tried]
+
+    @property
+    def convicted(self) -> Position | None:
+        """The record that is poison."""
+        return self._suspect if self._stage == "convicted" else None
+
+    def ask_alone(self, position: Position) -> None:
+        """Note that the record before was taken alone, and that this one goes alone now."""
+        self._stage, self._suspect = "alone", position
+
+    def neighbour_taken(self) -> None:
+        """Note that the destination has taken the neighbour, and gets the suspect now."""
+        self._taken = True
 
     def broke(self, oldest: Collection[Position]) -> None:
         """Note a session that ended by itself, and the oldest records of its lanes in flight.
@@ -51,14 +74,22 @@ class Suspicion:
             if self._suspect in oldest:
                 self._stage = "neighbour"
         elif self._stage == "neighbour":
-            if self._suspect not in oldest:
-                self.clear()
-        else:
+            self._compare(self._suspect in oldest)
+        elif self._stage == "counting":
             self._counts = {at: self._counts.get(at, 0) + 1 for at in oldest}
             worst = [at for at, count in self._counts.items() if count >= PATIENCE]
             if worst:
                 self._stage, self._suspect = "alone", min(worst)
 
+    def _compare(self, on_suspect: bool) -> None:  # noqa: FBT001 - one fact, named where it is told
+        if on_suspect:
+            self._stage = "convicted" if self._taken else "neighbour"
+        elif self._tried + 1 < len(NEIGHBOURS):
+            self._tried += 1
+        else:
+            self.clear()
+
     def clear(self) -> None:
         """Begin anew: the suspect was taken, is gone or set aside; or the destination is sick."""
         self._counts, self._stage, self._suspect = {}, "counting", None
+        self._tried, self._taken = 0, False

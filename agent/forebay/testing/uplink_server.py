@@ -60,6 +60,8 @@ class Faults:
     """Refuse these seqs for now."""
     poison: frozenset[int] = frozenset()
     """Break the session at these seqs, with nothing of their group stored."""
+    alone: bool = False
+    """Break the session at each message of more than one record."""
     hang: frozenset[int] = frozenset()
     """Take nothing more of a session after these seqs, and say nothing."""
     delay_s: float = 0.0
@@ -304,7 +306,7 @@ class _Session:
 
 async def _break_on(seqs: set[int], faults: Faults, context: Context) -> None:
     """Break, or fall silent, on what breaks it."""
-    if seqs & faults.poison:
+    if seqs & faults.poison or (faults.alone and len(seqs) > 1):
         await context.abort(grpc.StatusCode.UNAVAILABLE, "crashed on a record")
     if seqs & faults.hang:
         await asyncio.Event().wait()
