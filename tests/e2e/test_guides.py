@@ -14,10 +14,16 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
 import pytest
 
+from forebay.agent import system_seams
+from forebay.columnar import encode_batch, encode_schema
 from forebay.control.address import Answer, knock
+from forebay.journal.quarantine import Quarantine
+from forebay.model import Batch, Schema, Tag, ValueType
 from forebay.testing.modbus_server import ModbusServer
+from forebay.testing.records import make_record
 from support.processes import free_port
 
 if TYPE_CHECKING:
@@ -141,3 +147,50 @@ async def follow(shell: Shell, typed: list[str]) -> dict[str, str]:
         assert code == 0, f"{line}\n{done[command]}"
     assert knock(shell.folder / "control.sock") is Answer.LIVE
     return done
+
+
+async def test_questions_about_the_data_on_the_box(tmp_path: Path) -> None:
+    first, guide = ((GUIDES / f"{name}.md").read_text("utf-8") for name in ("first-plc", "journal"))
+    async with ModbusServer(watts) as meter, Shell(tmp_path) as shell:
+        (toml,), (csv,) = blocks(first, "toml"), blocks(first, "csv")
+        toml = toml.replace('"192.0.2.20"', f'"127.0.0.1"\nport = {meter.port}')
+        (tmp_path / "forebay.toml").write_text(toml, "utf-8")
+        (tmp_path / "meter.csv").write_text(csv, "utf-8")
+        await set_aside(tmp_path / "state/journal")
+        lines = "".join(blocks(guide, "console")).splitlines()
+        typed = [line[2:] for line in lines if line.startswith("$ ")]
+        assert len(typed) == 12
+        done = {}
+        for line in typed:
+            code, done[line] = await shell.type(line)
+            # No uplink is configured, so nobody takes what is sent again.
+            assert code == line.endswith("retry --all"), f"{line}\n{done[line]}"
+            if line.startswith("forebay run"):
+                await shell.until("forebay read meter/power", lambda text: " Good " in text)
+    said = {" ".join(line.split()[1:4]): text for line, text in done.items()}
+    assert "sound: all that is there is whole" in said["journal verify"]
+    assert "sound: " in done["forebay journal verify --directory state/journal"]
+    assert "no enabled uplink 'cloud'" in said["journal quarantine retry"]
+    assert "BadSchema: the schema is unknown" in said["journal quarantine ls"]
+    assert "telemetry  last hour" in said["journal forecast"]
+    power = (tmp_path / "power.csv").read_text("utf-8").splitlines()
+    assert len(power) > 1
+    assert all(",meter,default,power,kW," in row and ",12.345,Good,0," in row for row in power[1:])
+    assert len((tmp_path / "refused.csv").read_text("utf-8").splitlines()) == 4
+    assert (tmp_path / "evidence/manifest.json").exists()
+
+
+async def set_aside(journal: Path) -> None:
+    """Put the record into quarantine that the guide speaks of."""
+    schema = Schema("meter", "default", tuple(Tag(f"t{n}", "1", ValueType.INT16) for n in range(3)))
+    times = np.array([1_795_000_000_000_000_000], np.int64)
+    batch = Batch(schema, times, times + 1, (np.array([[1, 2, 3]], np.int16),))
+    record = make_record(101, encode_batch([batch]), epoch=0x7_00C0_FFEE, samples=3)
+    quarantine = Quarantine(journal / "quarantine", 1 << 20, system_seams())
+    await quarantine.put(
+        record,
+        uplink="cloud",
+        code="BadSchema",
+        reason="the schema is unknown",
+        schema=encode_schema(schema),
+    )
