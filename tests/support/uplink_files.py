@@ -5,6 +5,7 @@ Lines are read by `json`, Parquet by pyarrow's own reader of whole files.
 
 from __future__ import annotations
 
+import base64
 import errno
 import io
 import json
@@ -15,15 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
+from forebay.columnar import decode_schema
 from forebay.files import SystemDisk
 from forebay.model import Position, Stream
-from support.batches import shown
+from forebay.testing.records import make_record
+from support.batches import rows_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from forebay.files import SystemFile
+    from forebay.model import Schema
 
 
 class BalkingFile:
@@ -106,6 +110,8 @@ def entries_of(
     for name, data in sorted(contents.items()):
         if name.endswith(".parquet"):
             found += _parquet(data)
+        elif parts and name.endswith((".spool", ".spool.part")):
+            found += _spool(data.decode())
         elif name.endswith(".jsonl") or (parts and name.endswith(".jsonl.part")):
             found += _jsonl(data.decode())
     return found
@@ -134,6 +140,26 @@ def _jsonl(text: str) -> Iterator[tuple[Position, dict[str, Any]]]:
             times = (nanoseconds(line["time"]), nanoseconds(line["received"]))
             rows.append([line["tag"], line["value"], line["code"], *times])
     assert not rows, "samples without a commit line"
+
+
+def _spool(text: str) -> Iterator[tuple[Position, dict[str, Any]]]:
+    schemas: dict[int, Schema] = {}
+    body: list[dict[str, Any]] = []
+    for line in map(json.loads, text.splitlines()[1:]):
+        if "commit" not in line:
+            body.append(line)
+            continue
+        rows: list[list[Any]] = []
+        for said in body:
+            if "schema" in said:
+                schema = decode_schema(base64.b64decode(said["schema"]))
+                schemas[schema.id] = schema
+            elif said["schema_id"]:
+                record = make_record(1, base64.b64decode(said["payload"]))
+                rows = rows_of(record, schemas[said["schema_id"]])
+        commit, body = line["commit"], []
+        at = Position(Stream(commit["stream"]), int(commit["epoch"], 16), commit["seq"])
+        yield at, {"rows": rows, "historical": commit["historical"]}
 
 
 def _parquet(data: bytes) -> Iterator[tuple[Position, dict[str, Any]]]:

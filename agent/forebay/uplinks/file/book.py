@@ -26,15 +26,14 @@ VERSION = 1
 class Book:
     """What is durable in the files of one uplink.
 
-    `number` is that of the file it is kept with, `incarnation` is made with the first file and
-    never changes. `finishing` names a file that is whole and must get its last name.
+    `number` is that of the file it is kept with; `incarnation` is made with the first file and
+    never changes.
     """
 
     gateway: str
     uplink: str
     incarnation: str
     number: int = 0
-    finishing: str = ""
     account: Account = field(default_factory=Account)
 
     @classmethod
@@ -49,7 +48,6 @@ class Book:
                 str(found["uplink"]),
                 str(found["incarnation"]),
                 int(found["file"]),
-                str(found["finishing"]),
             )
             for stream, epoch, runs in found["committed"]:
                 for first, last in runs:
@@ -80,7 +78,6 @@ class Book:
             "uplink": self.uplink,
             "incarnation": self.incarnation,
             "file": self.number,
-            "finishing": self.finishing,
             "committed": committed,
         }
         return json.dumps({"forebay": about}, ensure_ascii=False, separators=(",", ":"))

@@ -5,13 +5,11 @@ Owns every check that needs no disk. Must not know how files are written.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from forebay.settings import Bytes, Directory, Seconds, UplinkSettings
-
-_MARGIN_S = 30.0
 
 
 class FileSettings(UplinkSettings):
@@ -43,16 +41,3 @@ class FileSettings(UplinkSettings):
         Seconds | None,
         Field(ge=60, description="Finished files that began longer ago are deleted."),
     ] = None
-    ack_deadline: Annotated[
-        Seconds,
-        Field(gt=0, le=90_000, description="Longest wait for a record to be durable in a file."),
-    ] = 1800.0
-
-    @model_validator(mode="after")
-    def _may_finish(self) -> Self:
-        if self.format == "parquet" and self.ack_deadline < self.max_age + _MARGIN_S:
-            raise ValueError(
-                "a Parquet file is durable only when it is finished; make ack_deadline at least "
-                f"{_MARGIN_S:g} s longer than max_age"
-            )
-        return self

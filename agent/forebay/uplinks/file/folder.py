@@ -98,6 +98,14 @@ class Folder:
         """Give the files that have not got their last name, oldest first."""
         return [name for name, ending in self._names() if ending == PART]
 
+    def leftovers(self, ending: str) -> list[str]:
+        """Give the names of finished files that have one more `ending`, oldest first."""
+        return [
+            text
+            for text in self.disk.listdir(self.path)
+            if text.endswith(ending) and self._pattern.fullmatch(text.removesuffix(ending))
+        ]
+
     def sweep(self) -> None:
         """Remove files that were never begun."""
         for name, ending in list(self._names()):

@@ -18,7 +18,7 @@ from forebay.model import Position, Stream, quality_name
 from forebay.readings import instants, json_text, json_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from forebay.model import Schema
     from forebay.readings import Readings
@@ -47,6 +47,14 @@ def group(row: Row) -> bytes:
     lines = [] if found is None else _samples(found, historical=row.historical)
     if row.note is not None:
         lines.append(json_text({"note": row.note}))
+    return close_group(lines, row, {"samples": 0 if found is None else len(found.columns)})
+
+
+def close_group(lines: Sequence[str], row: Row, more: Mapping[str, Any]) -> bytes:
+    """Give `lines` and the commit line that makes them the group of a record.
+
+    It says what every commit line says, and `more`.
+    """
     body = "".join(f"{line}\n" for line in lines).encode()
     stream, epoch, seq = row.record.position
     about: dict[str, Any] = {
@@ -54,7 +62,7 @@ def group(row: Row) -> bytes:
         "epoch": f"{epoch:016x}",
         "seq": seq,
         "kind": row.record.kind.name.lower(),
-        "samples": 0 if found is None else len(found.columns),
+        **more,
         "historical": row.historical,
     }
     if row.absent_from:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from forebay.model import Position, Record, Stream
     from forebay.readings import Readings
     from forebay.uplinks.file.book import Book
+    from forebay.uplinks.file.folder import Folder
 
     Epoch = tuple[Stream, int]
 
@@ -50,7 +51,12 @@ class Store(Protocol):
     UplinkUnavailable; after that only `close` follows.
     """
 
-    def open(self, offer: Offer, uplink: str, incarnation: str) -> Book:
+    @property
+    def folder(self) -> Folder:
+        """The finished files, and the directory's lock."""
+        ...
+
+    def open(self, offer: Offer, incarnation: str) -> Book:
         """Find what is here, mend what a crash left, and give the account, which stays the store's.
 
         `incarnation` is that of a directory that has none. UplinkMisbehaved if the files are those
@@ -63,14 +69,14 @@ class Store(Protocol):
         ...
 
     def commit(self, *, last: bool = False) -> set[Epoch]:
-        """Make durable what can be; give the epochs of which the account has more than before.
+        """Make durable what was appended; give the epochs of which the account has more.
 
-        After a refusal this is the `last` call but `close`: then everything that is whole.
+        After a refusal this is the `last` call but `close`.
         """
         ...
 
-    def tick(self) -> set[Epoch]:
-        """Do what time asks for, about once a second; give what `commit` gives."""
+    def tick(self) -> None:
+        """Do what time asks for, about once a second."""
         ...
 
     def holds(self, position: Position, first_seq: int) -> bool:
@@ -78,5 +84,5 @@ class Store(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of all files. Never raises for what was not durable."""
+        """Let go of all files."""
         ...

@@ -17,13 +17,15 @@ from forebay.errors import JournalCorrupt, UplinkUnavailable
 from forebay.interfaces import Receipt, Terms
 from forebay.model import Position, RecordKind
 from forebay.readings import SchemaShelf, note, readings
-from forebay.uplinks.file.folder import Folder, unavailable
+from forebay.uplinks.file.folder import unavailable
 from forebay.uplinks.file.store import CREDIT_BYTES, Row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
+    from forebay.clock import Clock
     from forebay.errors import UplinkError
+    from forebay.files import Disk
     from forebay.interfaces import Offer, Seams
     from forebay.model import Record
     from forebay.uplinks.file.config import FileSettings
@@ -49,7 +51,6 @@ class FileUplink:
         self._thread: ThreadPoolExecutor | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._store: Store | None = None
-        self._folder: Folder | None = None
         self._ready: deque[Receipt] = deque()
         self._news = asyncio.Event()
         self._failed: UplinkError | None = None
@@ -121,12 +122,11 @@ class FileUplink:
 
     def _open(self, offer: Offer) -> Terms:
         clock, disk, settings = self._seams.clock, self._seams.disk, self._settings
-        self._folder = Folder(settings.directory, self._name, f".{settings.format}", disk)
-        self._folder.open()
-        self._store = _store(self._folder, settings, self._seams)
+        self._store = _store(self._name, settings, disk, clock)
+        self._store.folder.open()
         incarnation = f"{clock.now_ns():x}-{self._seams.rng.getrandbits(64):016x}"
         self._shelf = SchemaShelf(offer.schema)
-        book = self._book = self._store.open(offer, self._name, incarnation)
+        book = self._book = self._store.open(offer, incarnation)
         return Terms(book.incarnation, book.settle(offer), CREDIT_BYTES, MAX_RECORD_BYTES)
 
     def _take(self, records: Sequence[Record], holes: Sequence[int], *, historical: bool) -> None:
@@ -178,16 +178,15 @@ class FileUplink:
 
     def _look(self) -> None:
         assert self._store is not None, "a session that is open"
-        assert self._folder is not None, "a session that is open"
         if self._failed is not None:
             return
         try:
-            self._folder.look()
-            self._acknowledge(self._store.tick(), {})
+            self._store.folder.look()
+            self._store.tick()
             self._ticks += 1
             if self._ticks % _PRUNE_EVERY == 1:
                 settings, now_ns = self._settings, self._age.now_ns(self._seams.clock.read())
-                self._folder.prune(now_ns, settings.keep_size, settings.keep_age)
+                self._store.folder.prune(now_ns, settings.keep_size, settings.keep_age)
         except OSError as error:
             self._failed = unavailable(error, self._settings.directory)
         except UplinkUnavailable as error:
@@ -201,23 +200,22 @@ class FileUplink:
             self._ready.append(Receipt(self._book.resume(*epoch), CREDIT_BYTES, codes))
 
     def _shut(self) -> None:
-        store, folder = self._store, self._folder
-        self._store = self._folder = None
+        store, self._store = self._store, None
+        if store is None:
+            return
         with contextlib.suppress(OSError):
-            if store is not None:
-                store.close()
-        if folder is not None:
-            folder.close()
+            store.close()
+        store.folder.close()
 
 
-def _store(folder: Folder, settings: FileSettings, seams: Seams) -> Store:
+def _store(name: str, settings: FileSettings, disk: Disk, clock: Clock) -> Store:
     if settings.format == "parquet":
         from forebay.uplinks.file.parquet import ParquetStore
 
-        return ParquetStore(folder, settings, seams.clock)
+        return ParquetStore(name, settings, disk, clock)
     from forebay.uplinks.file.jsonl import JsonlStore
 
-    return JsonlStore(folder, settings, seams.clock)
+    return JsonlStore(name, settings, disk, clock)
 
 
 def _closed() -> UplinkUnavailable:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from forebay._proto import sparkplug_pb2 as pb
 from forebay.errors import UplinkError, UplinkUnavailable
 from forebay.interfaces import Resume, no_schema
 from forebay.model import Stream
@@ -357,3 +358,66 @@ async def test_nothing_is_left_behind(broker: Mosquitto) -> None:
     await until(
         lambda: {task.get_name() for task in asyncio.all_tasks()} <= before, "its tasks end"
     )
+
+
+async def heard(sink: Sink, begin: str, count: int = 1) -> list[pb.SparkplugPayload]:
+    """Wait for messages of one kind; give them."""
+
+    def found() -> list[bytes]:
+        return [payload for topic, payload in sink.messages if topic.startswith(begin)]
+
+    await asyncio.to_thread(sink.wait, lambda: len(found()) >= count, f"{count} of {begin}")
+    return [pb.SparkplugPayload.FromString(payload) for payload in found()]
+
+
+async def test_an_edge_node_is_born_again_when_asked_and_dies_in_order(
+    broker: Mosquitto, sink: Sink
+) -> None:
+    uplink = make_uplink(broker.port, format="sparkplug_b")
+    await uplink.connect(offer([]))
+    await uplink.send([batch_record(1)], historical=False)
+    await covered(uplink, 1)
+    command = pb.SparkplugPayload()
+    command.metrics.add(name="Node Control/Rebirth", datatype=11, boolean_value=True)
+    await broker.publish("spBv1.0/forebay/NCMD/gateway-1", command.SerializeToString())
+    births = await heard(sink, "spBv1.0/forebay/NBIRTH/gateway-1", 2)
+    await heard(sink, "spBv1.0/forebay/DBIRTH/gateway-1/press", 2)
+    await uplink.close()
+    (death,) = await heard(sink, "spBv1.0/forebay/NDEATH/gateway-1")
+    numbers = [said.metrics[0].long_value for said in (*births, death)]
+    assert len(set(numbers)) == 1, "one bdSeq"
+    await uplink.connect(offer([]))
+    await uplink.close()
+    births = await heard(sink, "spBv1.0/forebay/NBIRTH/gateway-1", 3)
+    assert births[2].metrics[0].long_value == (numbers[0] + 1) % 256
+
+
+async def test_a_death_is_told_by_the_broker(broker: Mosquitto, sink: Sink) -> None:
+    async with Gate(broker.port) as gate:
+        uplink = make_uplink(gate.port, format="sparkplug_b")
+        await uplink.connect(offer([]))
+    # The gate is gone, and with it the connection: the broker says the will.
+    await heard(sink, "spBv1.0/forebay/NDEATH/gateway-1")
+    await failure(uplink)
+    await uplink.close()
+
+
+async def test_nothing_is_sent_while_the_primary_host_is_away(
+    broker: Mosquitto, sink: Sink
+) -> None:
+    def state(at_ms: int, *, online: bool) -> str:
+        return json.dumps({"online": online, "timestamp": at_ms})
+
+    topic = "spBv1.0/STATE/scada-1"
+    await broker.publish(topic, state(1, online=False), retain=True)
+    settings = {"format": "sparkplug_b", "primary_host": "scada-1"}
+    error = await connect_error(make_uplink(broker.port, **settings, timeout=0.5))
+    assert "'scada-1' is not online" in str(error)
+    assert not [topic for topic, _ in sink.messages if "BIRTH" in topic]
+    await broker.publish(topic, state(2, online=True), retain=True)
+    uplink = make_uplink(broker.port, **settings)
+    await uplink.connect(offer([]))
+    await heard(sink, "spBv1.0/forebay/NBIRTH/gateway-1")
+    await broker.publish(topic, state(3, online=False), retain=True)
+    assert "went offline" in str(await failure(uplink))
+    await uplink.close()
