@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.settings import parse_host
+from forebay.settings import parse_host, parse_rate, parse_span
 
 
 @pytest.mark.parametrize(
@@ -57,3 +59,64 @@ def test_a_host_never_fails_before_it_is_looked_up(text: str) -> None:
     assert host.isascii()
     assert not any(character.isspace() or character == "\0" for character in host)
     host.encode("idna")
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("512 kbit/s", 512_000),
+        ("1.5Mbit/s", 1_500_000),
+        (" 9600 bit/s ", 9600),
+        ("1 Gbit/s", 10**9),
+        (9600, 9600),
+    ],
+)
+def test_rates(text: str | int, rate: int) -> None:
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("512 kbps", "512 kbit/s"),
+        ("64 kB/s", "512 kbit/s"),
+        ("64 KB/s", "512 kbit/s"),
+        ("2 Mbps", "2 Mbit/s"),
+        ("2 MBps", "16 Mbit/s"),
+        ("512 kbit", "512 kbit/s"),
+        ("10 bytes/s", "80 bit/s"),
+        ("1 gbits/s", "1 Gbit/s"),
+    ],
+)
+def test_rates_in_other_words_say_what_to_write(text: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"write {re.escape(meant)}$"):
+        parse_rate(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "fast", "512", "-1 kbit/s", "1 kbit/min", "1e3 bit/s", "kbit/s"]
+)
+def test_what_is_no_rate_says_how_one_is_written(text: str) -> None:
+    with pytest.raises(ValueError, match="write a number and bit/s"):
+        parse_rate(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("22:00-06:00", (1320, 360)),
+        ("6:30 - 7:00", (390, 420)),
+        ("00:00-24:00", (0, 1440)),
+        ("23:59-00:00", (1439, 0)),
+    ],
+)
+def test_times_of_day(text: str, span: tuple[int, int]) -> None:
+    assert parse_span(text) == span
+
+
+@pytest.mark.parametrize(
+    "text", ["", "22-06", "22:00", "24:00-06:00", "22:60-23:00", "22:00-06:00 CET", "7:00-7:00"]
+)
+def test_what_is_no_time_of_day(text: str) -> None:
+    with pytest.raises(ValueError, match="22:00-06:00|00:00-24:00"):
+        parse_span(text)

@@ -52,6 +52,8 @@ without touching a device and prints one line for each: `path: fault (hint)`.
 
 - A **duration** is a number and `ms`, `s`, `min`, `h` or `d`: `"250 ms"`. A bare number is seconds.
 - A **size** is a number and `B`, `KiB`, `MiB`, `GiB` or `TiB`: `"64 MiB"`. A bare number is bytes.
+- A **rate** is a number and `bit/s`, `kbit/s`, `Mbit/s` or `Gbit/s`, in decimal steps as operators
+  of networks count: `"512 kbit/s"`. A bare number is bit/s.
 - A **name** has letters, digits, `_`, `.` and `-`, starts with a letter or digit and has at most 64
   characters.
 - A **path** that is not absolute begins at the directory of the main file, in `conf.d` too. The

@@ -16,7 +16,7 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen
 from pydantic import BaseModel, BeforeValidator, SecretStr
 from pydantic_core import PydanticUndefined
 
-from forebay.settings import NAME_PATTERN, parse_duration, parse_size
+from forebay.settings import NAME_PATTERN, parse_duration, parse_rate, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SIZE_UNITS = (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1))
 DURATION_UNITS = (("d", 86_400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 0.001))
+RATE_UNITS = (("Gbit/s", 10**9), ("Mbit/s", 10**6), ("kbit/s", 10**3), ("bit/s", 1))
 _PLAIN = {
     bool: "true or false",
     int: "whole number",
@@ -52,6 +53,14 @@ def format_duration(duration_s: float) -> str:
     return f"{duration_s:.12g} s"
 
 
+def format_rate(rate: float) -> str:
+    """Write bits a second as a person would in the configuration: `512 kbit/s`."""
+    for unit, factor in RATE_UNITS:
+        if rate >= factor and rate % factor == 0:
+            return f"{rate / factor:.15g} {unit}"
+    return f"{rate:.15g} bit/s"
+
+
 def marks(field: FieldInfo) -> list[Any]:
     """Give all that restricts the field's value, also where the value may be left out."""
     inner = [getattr(member, "__metadata__", ()) for member in without_none(field.annotation)]
@@ -60,7 +69,7 @@ def marks(field: FieldInfo) -> list[Any]:
 
 
 def is_parsed_by(field: FieldInfo, parser: Callable[[Any], Any]) -> bool:
-    """Whether the field is written as text for `parser` (`parse_size`, `parse_duration`)."""
+    """Whether the field is written as text for `parser` (such as `parse_size`)."""
     return any(isinstance(m, BeforeValidator) and m.func is parser for m in marks(field))
 
 
@@ -68,6 +77,8 @@ def format_number(field: FieldInfo, value: float) -> str:
     """Write a number of this field in the field's own unit."""
     if is_parsed_by(field, parse_duration):
         return format_duration(value)
+    if is_parsed_by(field, parse_rate):
+        return format_rate(value)
     return format_size(value) if is_parsed_by(field, parse_size) else f"{value:.12g}"
 
 
@@ -77,6 +88,8 @@ def kind(field: FieldInfo) -> str:
         return "duration"
     if is_parsed_by(field, parse_size):
         return "size"
+    if is_parsed_by(field, parse_rate):
+        return "rate"
     if any(getattr(mark, "pattern", None) == NAME_PATTERN for mark in marks(field)):
         return "name"
     return _kind_of(field.annotation)

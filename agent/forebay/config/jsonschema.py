@@ -14,7 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from forebay.config.fields import default, is_parsed_by, marks, written
 from forebay.config.model import Config
-from forebay.settings import parse_duration, parse_size
+from forebay.settings import parse_duration, parse_rate, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 PATTERNS = {
     parse_duration: r"^\s*\d+(\.\d+)?\s*(ms|s|min|h|d)\s*$",
+    parse_rate: r"^\s*\d+(\.\d+)?\s*(bit|kbit|Mbit|Gbit)/s\s*$",
     parse_size: r"^\s*\d+(\.\d+)?\s*(B|KiB|MiB|GiB|TiB)\s*$",
 }
 _BOUNDS = {

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from forebay._proto import uplink_pb2 as pb
 from forebay.columnar import decode_gap
 from forebay.events import UPLINK_SET_ASIDE
 from forebay.forwarding.suspicion import PATIENCE
-from forebay.model import GapCause, Position, RecordKind, Stream
+from forebay.model import GapCause, Position, Stream
 from forebay.testing.records import make_record
 from forebay.testing.uplink_server import Faults, UplinkServer
 from support.forwarding import make_forwarder, make_seams, running, until
@@ -37,7 +38,7 @@ def records(first: int, last: int) -> list[Record]:
 
 def seqs(server: UplinkServer) -> list[int]:
     """Give what is stored of telemetry but for gaps."""
-    return [r.seq for r in server.store.records if r.kind != RecordKind.GAP]
+    return [r.seq for r in server.store.records if r.kind != pb.GAP]
 
 
 @pytest.mark.parametrize("how", ["crashes", "hangs"])
@@ -58,7 +59,7 @@ async def test_poison_is_set_aside_and_all_else_arrives(server: UplinkServer, ho
     assert (copy.code, copy.record) == ("Suspect", make_record(5, samples=5))
     assert sorted(seqs(server)) == [n for n in range(1, 26) if n not in (5, 21)]
     assert server.store.duplicates == 0
-    gap = decode_gap(next(r.payload for r in server.store.records if r.kind == RecordKind.GAP))
+    gap = decode_gap(next(r.payload for r in server.store.records if r.kind == pb.GAP))
     assert (gap.cause, gap.seq_from, gap.seq_to) == (GapCause.QUARANTINED, 5, 5)
     assert gap.samples == 5
     assert server.store.committed[3, E] == 25, "nothing waits for it any more"

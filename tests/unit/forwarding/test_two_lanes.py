@@ -1,4 +1,4 @@
-"""Live before backlog, against a real gRPC server: what overtakes what, and what is never doubled."""
+"""Live before backlog, against a real gRPC server: what overtakes what, and nothing is doubled."""
 
 from __future__ import annotations
 
