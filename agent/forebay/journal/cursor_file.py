@@ -104,6 +104,7 @@ def _to_json(known: Remembered) -> dict[str, Any]:
         "epoch": f"{place.position.epoch:016x}",
         "seq": place.position.seq,
         "reached_samples": place.reached,
+        "reached_records": place.records,
         "gapped_samples": place.gapped,
         "quarantined_samples": place.quarantined,
         "lost_samples": place.lost,
@@ -117,7 +118,15 @@ def _to_json(known: Remembered) -> dict[str, Any]:
             for run in known.given
         ],
         "trail": [
-            [f"{p.position.epoch:016x}", p.position.seq, p.reached, p.gapped, p.quarantined, p.lost]
+            [
+                f"{p.position.epoch:016x}",
+                p.position.seq,
+                p.reached,
+                p.records,
+                p.gapped,
+                p.quarantined,
+                p.lost,
+            ]
             for p in known.trail
         ],
     }
@@ -132,6 +141,7 @@ def _from_json(stream: Stream, data: dict[str, Any]) -> Remembered:
         quarantined=int(data["quarantined_samples"]),
         lost=int(data["lost_samples"]),
         edge=edge and Position(stream, int(edge[0], 16), int(edge[1])),
+        records=int(data["reached_records"]),
     )
     witness = told and Witness(
         Position(stream, int(told["epoch"], 16), int(told["seq"])),
@@ -150,7 +160,8 @@ def _from_json(stream: Stream, data: dict[str, Any]) -> Remembered:
                 int(gapped),
                 int(quarantined),
                 lost=int(lost),
+                records=int(records),
             )
-            for epoch, seq, reached, gapped, quarantined, lost in data["trail"]
+            for epoch, seq, reached, records, gapped, quarantined, lost in data["trail"]
         ),
     )

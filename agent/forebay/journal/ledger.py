@@ -26,6 +26,16 @@ if TYPE_CHECKING:
     """Counts the samples of damaged records behind a position."""
 
 
+class Reached(NamedTuple):
+    """The stream's account up to some position: samples in batches as first written, and records.
+
+    As `Totals`.
+    """
+
+    counted: int = 0
+    records: int = 0
+
+
 class Counts(NamedTuple):
     """Samples that are in batches, and those that thinning took from the same batches."""
 
@@ -71,7 +81,8 @@ class Place:
 
     `reached` counts the samples of all batches up to the position, of which this consumer never got
     `gapped` and had `quarantined` refused; `lost` were gone and no gap named them. `passed` counts
-    what is up to the position in the one segment that holds it. `reached` may go further than the
+    what is up to the position in the one segment that holds it. `records` counts all records, or
+    numbers that are spent, up to where `reached` goes. `reached` may go further than the
     position, up to `edge`: what was gone when the consumer came.
     """
 
@@ -82,6 +93,7 @@ class Place:
     passed: Counts = NOTHING
     lost: int = 0
     edge: Position | None = None
+    records: int = 0
 
     @property
     def counted_to(self) -> Position:
@@ -101,7 +113,13 @@ def arrived(view: View, place: Place) -> Place:
     gone = view.segments[0][0].header.before.counted - place.reached
     if place.counted_to >= before or gone <= 0:
         return place
-    return replace(place, reached=place.reached + gone, gapped=place.gapped + gone, edge=before)
+    return replace(
+        place,
+        reached=place.reached + gone,
+        gapped=place.gapped + gone,
+        edge=before,
+        records=view.segments[0][0].header.before.records,
+    )
 
 
 def remaining(view: View, place: Place, damaged: Damaged) -> Counts:
@@ -118,23 +136,26 @@ def remaining(view: View, place: Place, damaged: Damaged) -> Counts:
     return Counts(samples - damaged(position), thinned)
 
 
-def at(view: View, position: Position, rows: NDArray[Any] | None) -> tuple[int, Counts]:
-    """Give (`reached`, `passed`) at `position`.
+def at(view: View, position: Position, rows: NDArray[Any] | None) -> tuple[Reached, Counts]:
+    """Give what is reached and `passed` at `position`.
 
     `rows` is the index of the segment that holds the position, None if none does or if its last
     record is meant.
     """
     for segment, summary in reversed(view.segments):
+        head = segment.header
         if segment.first > position:
             continue
-        if segment.header.epoch == position.epoch and position.seq < summary.last_seq:
-            return _inside(
-                rows, position.seq - segment.header.first_seq, segment.header.before.counted
-            )
+        if head.epoch == position.epoch and position.seq < summary.last_seq:
+            step = position.seq - head.first_seq
+            counted, passed = _inside(rows, step, head.before.counted)
+            return Reached(counted, head.before.records + step + 1), passed
+        spent = position.seq - summary.last_seq if head.epoch == position.epoch else 0
         inside = segment.last == position
         whole = Counts(summary.samples, summary.thinned)
-        return summary.after.counted, whole if inside else NOTHING
-    return 0, NOTHING
+        reached = Reached(summary.after.counted, summary.after.records + spent)
+        return reached, whole if inside else NOTHING
+    return Reached(), NOTHING
 
 
 def _inside(rows: NDArray[Any] | None, step: int, before: int) -> tuple[int, Counts]:
@@ -143,8 +164,8 @@ def _inside(rows: NDArray[Any] | None, step: int, before: int) -> tuple[int, Cou
     passed = rows[: int(np.searchsorted(rows["step"], step, side="right"))]
     if not len(passed):
         return before, NOTHING
-    reached = int(passed["counted"][-1]) + int(own_counts(passed[-1:])[0])
-    return reached, Counts(batch_samples(passed), batch_thinned(passed))
+    counted = int(passed["counted"][-1]) + int(own_counts(passed[-1:])[0])
+    return counted, Counts(batch_samples(passed), batch_thinned(passed))
 
 
 def named(view: View, place: Place, damaged: Damaged) -> int:
@@ -154,7 +175,7 @@ def named(view: View, place: Place, damaged: Damaged) -> int:
     is in a hole that nobody names is not counted.
     """
     gaps = [gap.gap for _, summary in view.segments for gap in summary.gaps]
-    edge, counted = place.counted_to, place.reached
+    edge, before = place.counted_to, Reached(place.reached, place.records)
     total = damaged(place.position)
     for segment, summary in view.segments:
         head = segment.header
@@ -163,26 +184,34 @@ def named(view: View, place: Place, damaged: Damaged) -> int:
             continue
         known = summary.samples + summary.thinned
         if segment.first > edge:
-            total += _of_hole(gaps, edge, segment.first, head.before.counted - counted)
-            counted = head.before.counted
+            size = head.before.counted - before.counted
+            spent = head.before.records - before.records
+            total += _of_hole(gaps, (edge, segment.first), size, spent)
+            before = Reached(head.before.counted, head.before.records)
         else:
             known -= sum(place.passed)
-        total += _inside_segment(gaps, edge, last, summary.after.counted - counted - known)
-        edge, counted = last, summary.after.counted
+        size = summary.after.counted - before.counted - known
+        total += _inside_segment(gaps, edge, last, size)
+        edge, before = last, Reached(summary.after.counted, summary.after.records)
     return total
 
 
-def _of_hole(gaps: Sequence[Gap], before: Position, behind: Position, size: int) -> int:
+def _of_hole(gaps: Sequence[Gap], edges: tuple[Position, Position], size: int, spent: int) -> int:
     """Give how many of the `size` samples between two positions gaps name.
 
-    Within an epoch all positions between must be named; if they are not, only what gaps say by
-    themselves counts. Where the hole spans epochs nobody knows where the older one ended.
+    All positions between must be named; if they are not, only what gaps say by themselves counts.
+    Where the hole spans epochs nobody knows where the older one ended, but how many numbers were
+    `spent`; a gap that reaches beyond the hole counts for its share of them.
     """
     if size <= 0:
         return 0
+    before, behind = edges
     if before.epoch != behind.epoch:
         found = [g for g in gaps if _end(g) > before[1:] and _begin(g) < behind[1:]]
-        return _said(found, size)
+        told = _positions(found, before, behind)
+        if told >= spent or any(gap.samples is None for gap in found):
+            return size
+        return min(_said(found, size), size * told // spent)
     due = before.seq + 1
     mine = sorted((g for g in gaps if g.epoch == behind.epoch), key=_begin)
     for gap in mine:
@@ -191,7 +220,7 @@ def _of_hole(gaps: Sequence[Gap], before: Position, behind: Position, size: int)
     if due >= behind.seq:
         return size
     within = [g for g in mine if before.seq < g.seq_from and g.seq_to < behind.seq]
-    return min(size, sum(g.samples or 0 for g in within))
+    return min(size, sum(g.samples or 0 for g in _outermost(within)))
 
 
 def _inside_segment(gaps: Sequence[Gap], after: Position, last: Position, size: int) -> int:
@@ -205,7 +234,27 @@ def _said(gaps: Sequence[Gap], size: int) -> int:
     """Give what `gaps` say is gone, at most `size`; one of unknown size accounts for all."""
     if any(gap.samples is None for gap in gaps):
         return size
-    return min(size, sum(gap.samples or 0 for gap in gaps))
+    return min(size, sum(gap.samples or 0 for gap in _outermost(gaps)))
+
+
+def _positions(gaps: Sequence[Gap], before: Position, behind: Position) -> int:
+    """Count the positions between two others that gaps name, each once."""
+    count, reached = 0, (before.epoch, before.seq)
+    for gap in sorted(gaps, key=_begin):
+        first = max(gap.seq_from, reached[1] + 1 if gap.epoch == reached[0] else 1)
+        last = min(gap.seq_to, behind.seq - 1) if gap.epoch == behind.epoch else gap.seq_to
+        count += max(0, last - first + 1)
+        reached = max(reached, (gap.epoch, last))
+    return count
+
+
+def _outermost(gaps: Sequence[Gap]) -> list[Gap]:
+    """Leave out gaps within others: one that was said again, joined to its neighbours."""
+    found: list[Gap] = []
+    for gap in sorted(gaps, key=lambda g: (_begin(g), -g.seq_to)):
+        if not found or _end(gap) > _end(found[-1]):
+            found.append(gap)
+    return found
 
 
 def _begin(gap: Gap) -> tuple[int, int]:
@@ -225,13 +274,18 @@ def move(
     lost.
     """
     reached, passed = at(view, target, rows)
-    moved = replace(place, position=target, reached=max(place.reached, reached), passed=passed)
+    moved = replace(
+        place,
+        position=target,
+        reached=max(place.reached, reached.counted),
+        passed=passed,
+        records=max(place.records, reached.records),
+    )
     if view.segments and target < _before(view):
         moved = _overtaken(view, moved)
-    reached = moved.reached
     before, behind = remaining(view, place, damaged), remaining(view, moved, damaged)
     read, thinned = before.samples - behind.samples, before.thinned - behind.thinned
-    hole = max(0, reached - place.reached - read - thinned)
+    hole = max(0, moved.reached - place.reached - read - thinned)
     told = max(0, named(view, place, damaged) - named(view, moved, damaged))
     gapped = min(hole, told)
     return replace(moved, gapped=place.gapped + thinned + gapped, lost=place.lost + hole - gapped)
@@ -255,10 +309,10 @@ def rewound(
     if not view.segments or target < _before(view):
         return arrived(view, replace(base, position=target, passed=NOTHING, edge=None))
     reached, passed = at(view, target, rows)
-    back = Place(target, reached, passed=passed)
+    back = Place(target, reached.counted, passed=passed, records=reached.records)
     far, near = remaining(view, back, damaged), remaining(view, place, damaged)
     read, thinned = far.samples - near.samples, far.thinned - near.thinned
-    hole = max(0, place.reached - reached - read - thinned)
+    hole = max(0, place.reached - back.reached - read - thinned)
     told = min(hole, max(0, named(view, back, damaged) - named(view, place, damaged)))
     return replace(
         back,
@@ -279,23 +333,29 @@ def _overtaken(view: View, place: Place) -> Place:
     edge = _before(view)
     if place.counted_to >= edge:
         return place
-    counted = view.segments[0][0].header.before.counted
-    return replace(place, reached=max(place.reached, counted), edge=edge)
+    totals = view.segments[0][0].header.before
+    return replace(
+        place,
+        reached=max(place.reached, totals.counted),
+        edge=edge,
+        records=max(place.records, totals.records),
+    )
 
 
 def settled(view: View, place: Place, rows: NDArray[Any] | None) -> Place:
     """Fit a remembered place to what the journal holds now: never beyond its end or its account."""
     last = view.segments[-1][0].last if view.segments else place.position
     position = min(place.position, last)
-    reached, passed = at(view, position, rows)
+    (counted, records), passed = at(view, position, rows)
     first_counted = view.segments[0][0].header.before.counted if view.segments else 0
     inside = view.find(position) is not None
-    reached = reached if inside else min(place.reached, max(reached, first_counted))
+    reached = counted if inside else min(place.reached, max(counted, first_counted))
     gapped = min(place.gapped, reached)
     quarantined = min(place.quarantined, reached - gapped)
     lost = min(place.lost, reached - gapped - quarantined)
     edge = None if inside else place.edge
-    return Place(position, reached, gapped, quarantined, passed, lost, edge)
+    records = records if inside else max(place.records, records)
+    return Place(position, reached, gapped, quarantined, passed, lost, edge, records)
 
 
 def account(view: View, place: Place, damaged: Damaged) -> Account:
