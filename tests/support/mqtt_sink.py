@@ -26,15 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PATIENCE_S = 20.0
-_MARK = "sink/mark"
 
 
 class Sink:
     """Subscribes to everything at `port`; `with` connects and disconnects it."""
 
-    def __init__(self, port: int, topic: str = "#", *, modern: bool = True) -> None:
+    def __init__(
+        self, port: int, topic: str = "#", *, modern: bool = True, mark: str = "sink/mark"
+    ) -> None:
         self.messages: list[tuple[str, bytes]] = []
-        self._topic, self._port = topic, port
+        self._topic, self._port, self._mark = topic, port, mark
         self._changed = threading.Condition()
         self._marks = self._connections = 0
         self._client = paho.Client(
@@ -82,7 +83,7 @@ class Sink:
         """Wait until all that the broker has taken is here: a mark behind it is."""
         with self._changed:
             before = self._marks
-        self._client.publish(_MARK, b"", qos=1)
+        self._client.publish(self._mark, b"", qos=1)
         self.wait(lambda: self._marks > before, "the mark comes")
 
     def _on_connect(self, client: Any, *_: Any) -> None:
@@ -95,7 +96,7 @@ class Sink:
 
     def _on_message(self, client: Any, data: Any, message: paho.MQTTMessage) -> None:
         with self._changed:
-            if message.topic == _MARK:
+            if message.topic == self._mark:
                 self._marks += 1
             else:
                 self.messages.append((message.topic, bytes(message.payload)))
@@ -107,9 +108,7 @@ def samples(messages: list[tuple[str, bytes]]) -> dict[tuple[Position, int], lis
     found: dict[tuple[Position, int], list[Any]] = {}
     for _, payload in messages:
         said = json.loads(payload)
-        for one in said.get("samples", [said]):
-            if "row" not in one:
-                continue
+        for one in () if "kind" in said else said.get("samples", [said]):
             row = [one["tag"], one["value"], one["code"], nanoseconds(one["time"]),
                    nanoseconds(one["received"])]  # fmt: skip
             key = (where(one), one["row"])

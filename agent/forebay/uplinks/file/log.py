@@ -184,7 +184,7 @@ class Log:
                 disk.rename(path, path.with_name(name.text + ".bad"))
                 disk.sync_dir(self._folder.path)
                 return None
-            book, end = found
+            book, header, end = found
             file.truncate(end)
             file.datasync()
         except BaseException:
@@ -192,7 +192,9 @@ class Log:
             raise
         file.close()
         self._take(name, end)
-        self._begun_s = self._clock.monotonic_s()
+        if end > header:
+            age_s = self._clock.now_ns() / 1e9 - name.begun.timestamp()
+            self._begun_s = self._clock.monotonic_s() - max(age_s, 0.0)
         return book
 
     def _newest(self) -> Book | None:
@@ -207,8 +209,8 @@ class Log:
                 return found[0]
         return None
 
-    def _read(self, file: DiskFile, replay: Replay, *, again: bool) -> tuple[Book, int] | None:
-        """Give the account behind all whole groups and where they end; None without a header.
+    def _read(self, file: DiskFile, replay: Replay, *, again: bool) -> tuple[Book, int, int] | None:
+        """Give the account behind all whole groups, where they begin and end; None if it has none.
 
         `again` writes what was read back to its place.
         """
@@ -232,7 +234,7 @@ class Log:
             if again and done:
                 file.pwrite([data[:done]], end)
             end, data = end + done, data[done:]
-        return book, end
+        return book, len(header), end
 
 
 def _ignore(data: bytes, position: Position) -> None:
