@@ -34,6 +34,7 @@ from forebay.forwarding.forwarder import Forwarder
 from forebay.interfaces import Seams
 from forebay.journal.entry import Overflow
 from forebay.journal.journal import Journal, JournalLimits
+from forebay.journal.scrub import Scrub
 from forebay.model import Stream
 from forebay.net import SystemNetwork
 from forebay.pipeline.intake import Pipeline
@@ -176,7 +177,7 @@ async def _serve(
     sending = [start(f"forwarder[{f.name}]", _forward(journal, f)) for f in forwarders]
     flushing = [start("pipeline", pipeline.run()), start("clock", pipeline.watch_clock())]
     observing = start("observer", _observe(answers, seams))
-    polling = [start("pulse", pulse.run())]
+    polling = [start("pulse", pulse.run()), start("scrub", _scrub(journal, seams))]
     polling += [start(f"session[{s.name}]", s.run()) for s in sessions]
     answers.state = "running"
     seams.events.emit(
@@ -195,6 +196,12 @@ async def _forward(journal: Journal, forwarder: Forwarder) -> None:
     """Forward as soon as there is a journal: nothing can be said of it before."""
     await journal.opened()
     await forwarder.run()
+
+
+async def _scrub(journal: Journal, seams: Seams) -> None:
+    """Read what rests on disk, slowly, for as long as the agent runs."""
+    await journal.opened()
+    await Scrub(journal, seams).run()
 
 
 async def _hand_over(pipeline: Pipeline, journal: Journal, seams: Seams) -> None:
