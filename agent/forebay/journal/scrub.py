@@ -11,6 +11,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Protocol
 
+from forebay.journal.record import crc32c
 from forebay.model import Position, Stream
 
 if TYPE_CHECKING:
@@ -103,16 +104,31 @@ class Scrub:
     def load(self) -> Position:
         """Give where the last run stopped, the beginning where nobody knows. Blocks."""
         try:
-            state = json.loads(self._disk.read_bytes(self._state, STATE_BYTES_MAX))
-            return Position(Stream(state["stream"]), int(state["epoch"], 16), int(state["seq"]))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return Position(Stream.AUDIT, 0, 0)
+            found = decode(self._disk.read_bytes(self._state, STATE_BYTES_MAX))
+        except OSError:
+            found = None
+        return found or Position(Stream.AUDIT, 0, 0)
 
     def save(self) -> None:
         """Keep the place. Blocks; OSError if the disk refuses."""
-        stream, epoch, seq = self.place
-        text = json.dumps({"stream": stream.value, "epoch": f"{epoch:016x}", "seq": seq})
-        self._disk.write_atomic(self._state, text.encode())
+        self._disk.write_atomic(self._state, encode(self.place))
+
+
+def encode(place: Position) -> bytes:
+    """Give the file that keeps a place."""
+    stream, epoch, seq = place
+    state = {"stream": stream.value, "epoch": f"{epoch:016x}", "seq": seq}
+    return json.dumps({**state, "crc32c": f"{crc32c(json.dumps(state).encode()):08x}"}).encode()
+
+
+def decode(data: bytes) -> Position | None:
+    """Give the place that a file keeps, None unless every bit of it is as `encode` made it."""
+    try:
+        state = json.loads(data)
+        place = Position(Stream(state["stream"]), int(state["epoch"], 16), int(state["seq"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return place if encode(place) == data else None
 
 
 def step_bytes(total_bytes: int) -> int:

@@ -5,10 +5,9 @@ Owns the list of names that a journal directory may hold. Must not know segments
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from forebay.journal import ballast, cursor_file, quarantine, tip
+from forebay.journal import ballast, cursor_file, quarantine, scrub, tip
 from forebay.journal.record import sha256
 from forebay.journal.segment import parse_name
 from forebay.model import Stream
@@ -30,7 +29,6 @@ KNOWN = frozenset(
         *Stream,
     }
 )
-SCRUB_BYTES_MAX = 4096
 
 
 def tips(journal: OfflineJournal) -> tuple[Mapping[Stream, tip.Tip], str]:
@@ -44,12 +42,20 @@ def tips(journal: OfflineJournal) -> tuple[Mapping[Stream, tip.Tip], str]:
     slots = [data[at : at + tip.SLOT_BYTES] for at in tip.SLOT_OFFSETS]
     found = [tip.decode(slot) for slot in slots]
     newest = max((one for one in found if one), key=lambda one: one.number, default=None)
-    written = any(one is None and slot.strip(b"\0") for one, slot in zip(found, slots, strict=True))
-    between = bytearray(data)
-    for at in tip.SLOT_OFFSETS:
-        between[at : at + tip.SLOT_BYTES] = bytes(tip.SLOT_BYTES)
-    wrong = written or any(between) or len(data) != tip.FILE_BYTES
-    return newest.streams if newest else {}, "one of its two copies is damaged" if wrong else ""
+    word = ""
+    if any(one is None and slot.strip(b"\0") for one, slot in zip(found, slots, strict=True)):
+        word = "one of its two copies is damaged"
+    elif len(data) != tip.FILE_BYTES or any(_beside(data)):
+        word = "it has bytes that are not zero; nothing is lost by it"
+    return newest.streams if newest else {}, word
+
+
+def _beside(data: bytes) -> bytes:
+    """Give what a tip file holds beside its two slots."""
+    out, at = b"", 0
+    for begin in tip.SLOT_OFFSETS:
+        out, at = out + data[at:begin], begin + tip.SLOT_BYTES
+    return out + data[at:]
 
 
 def problems(journal: OfflineJournal) -> Iterator[tuple[str, str]]:
@@ -72,7 +78,9 @@ def problems(journal: OfflineJournal) -> Iterator[tuple[str, str]]:
         b"\0"
     ):
         yield ballast.NAME, "it does not read as zeros; nothing is lost by it"
-    if "scrub.json" in there and not _intact_scrub(_read(journal, "scrub.json", SCRUB_BYTES_MAX)):
+    if "scrub.json" in there and not scrub.decode(
+        _read(journal, "scrub.json", scrub.STATE_BYTES_MAX)
+    ):
         yield "scrub.json", "it is damaged: the scrub will begin anew"
 
 
@@ -103,13 +111,3 @@ def _intact_copy(name: str, data: bytes) -> bool:
     stream, epoch, seq = record.position
     named = name == f"{stream.value}-{epoch:016x}-{seq:016x}.rec"
     return named and (record.revision > 0 or sha256(record.payload) == record.hash)
-
-
-def _intact_scrub(data: bytes) -> bool:
-    try:
-        state = json.loads(data)
-        place = Stream(state["stream"]), int(state["epoch"], 16), int(state["seq"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return False
-    again = {"stream": place[0].value, "epoch": f"{place[1]:016x}", "seq": place[2]}
-    return json.dumps(again).encode() == data

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from forebay.columnar import decode_batch, decode_schema, peek_schema_id
@@ -22,6 +22,7 @@ from forebay.journal.rewrite import rewrite
 from forebay.model import Batch, Record, RecordKind, Schema, Stream, Tag, ValueType
 from forebay.testing.disk import FaultyDisk
 from support import telemetry
+from support.fuzz import examples
 from support.journal import DIRECTORY, T, read_all, segment_paths
 from support.real_journal import BEGIN, SMALL, batch_entry, feed, fill, open_journal
 
@@ -166,7 +167,7 @@ async def test_a_damaged_record_is_said_to_be_and_the_others_are_given() -> None
     assert [line["sha256"] for line in lines].count(None) == 1
 
 
-@settings(max_examples=10)
+@examples(10)
 @given(st.data())
 async def test_random_journals_with_random_damage(data: st.DataObject) -> None:
     disk, number = FaultyDisk(), 1

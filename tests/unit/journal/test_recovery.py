@@ -181,33 +181,6 @@ async def test_damage_in_the_middle_of_the_active_segment_costs_one_record(where
     assert (account.produced, account.pending, account.gapped) == (45, 40, 5)
 
 
-@settings(max_examples=60)
-@given(st.data())
-async def test_one_flipped_bit_costs_at_most_one_record_and_is_seen(data: st.DataObject) -> None:
-    """Anywhere in a journal of sealed segments: records, headers, indexes, trailers."""
-    disk = FaultyDisk()
-    before = await filled(disk, 60)
-    path = data.draw(st.sampled_from(segment_paths(disk)))
-    bit = data.draw(st.integers(0, len(content(disk, path)) * 8 - 1))
-    disk.flip(path, bit)
-    for _ in range(2):  # the second start must not find anything new to tell
-        async with journal(disk) as log:
-            records = await read_all(log)
-            batches = [r for r in records if r.kind is RecordKind.BATCH]
-            lost = [r for r in before if r not in batches]
-            assert len(lost) <= 1
-            assert [r for r in before if r not in lost] == batches
-            told = [decode_gap(r.payload) for r in records if r.kind is RecordKind.GAP]
-            named = [g for g in told if g.journaled]
-            assert [(g.seq_from, g.seq_to) for g in named] == [
-                (r.position.seq, r.position.seq) for r in lost
-            ]
-            account = log.ledger(T, log.cursor("cloud"))
-            assert account.pending == sum(r.samples for r in batches)
-            assert account.produced == account.pending + account.gapped
-            assert account.produced == sum(r.samples for r in before)
-
-
 async def test_damage_found_while_reading_is_accounted_for_before_the_read_returns() -> None:
     disk = FaultyDisk()
     before = await filled(disk, 40)

@@ -86,8 +86,8 @@ async def test_a_sound_journal_over_several_runs_is_counted_and_has_no_problem()
 async def test_a_journal_that_is_being_written_is_sound_at_every_moment() -> None:
     disk = FaultyDisk()
     async with open_journal(disk) as log:
-        for first in range(1, 90, 3):
-            await feed(log, first, first + 3)
+        for first in range(1, 90, 9):
+            await feed(log, first, first + 9)
             assert look(disk).problems == []
         assert look(disk).streams[1].records > 80
 
