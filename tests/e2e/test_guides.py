@@ -7,9 +7,11 @@ commands which run until Ctrl-C run beside the others.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import sys
+import tomllib
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -20,6 +22,7 @@ import pytest
 from forebay.agent import system_seams
 from forebay.columnar import encode_batch, encode_schema
 from forebay.control.address import Answer, knock
+from forebay.registry import Registry
 from forebay.journal.quarantine import Quarantine
 from forebay.model import Batch, Schema, Tag, ValueType
 from forebay.testing.modbus_server import ModbusServer
@@ -128,6 +131,28 @@ async def test_from_the_first_plc_to_the_cloud(tmp_path: Path) -> None:
     assert "telemetry" in done["forebay ledger"]
     assert len(done["forebay-fleet query"].splitlines()) == 4
     assert done["forebay-fleet query"].count(" 12.345  kW ") == 3
+
+
+async def test_other_destinations(tmp_path: Path) -> None:
+    first, second = (
+        (GUIDES / f"{name}.md").read_text("utf-8") for name in ("first-plc", "other-destinations")
+    )
+    lake, *rest = blocks(second, "toml")
+    for text in rest:
+        for table in tomllib.loads(text)["uplinks"].values():
+            Registry().uplink(table["kind"], "guide").settings.model_validate(table)
+    async with ModbusServer(watts) as meter, Shell(tmp_path) as shell:
+        (toml,), (csv,) = blocks(first, "toml"), blocks(first, "csv")
+        toml = toml.replace('"192.0.2.20"', f'"127.0.0.1"\nport = {meter.port}')
+        (tmp_path / "forebay.toml").write_text(toml + lake, "utf-8")
+        (tmp_path / "meter.csv").write_text(csv, "utf-8")
+        lines = "".join(blocks(second, "console")).splitlines()
+        done = await follow(shell, [line[2:] for line in lines if line.startswith("$ ")])
+    assert done["forebay check"] in second
+    assert "lake" in done["forebay uplinks"]
+    (part,) = (tmp_path / "lake").glob("*.jsonl.part")
+    samples = [json.loads(line) for line in part.read_text("utf-8").splitlines()]
+    assert any(said.get("tag") == "power" and said["value"] == 12.345 for said in samples)
 
 
 async def follow(shell: Shell, typed: list[str]) -> dict[str, str]:
