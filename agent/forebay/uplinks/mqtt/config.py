@@ -7,17 +7,29 @@ no protocol library.
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from forebay.settings import Bytes, Host, Seconds, UplinkSettings
 from forebay.uplinks.mqtt.topics import parse_template
 
 _TLS_PORT = 8883
 _PLAIN_PORT = 1883
-_ONE_LEVEL = r"^[^\x00-\x1f\x7f/+#]{1,128}$"
+_ONE_LEVEL = re.compile(r"[^\x00-\x1f\x7f/+#]{1,128}")
+
+
+def _one_level(text: str) -> str:
+    """Give `text` if it can be one level of a topic; ValueError if not."""
+    if _ONE_LEVEL.fullmatch(text) is None:
+        raise ValueError(f"{text[:64]!r} is no level of a topic; write a name without /, + and #")
+    return text
+
+
+OneLevel = Annotated[str, AfterValidator(_one_level)]
+"""A name that stands between two slashes of a topic."""
 
 
 class MqttUplinkSettings(UplinkSettings):
@@ -51,21 +63,16 @@ class MqttUplinkSettings(UplinkSettings):
             description="`json`: topic of gaps and other notes, with {gateway} and {stream}.",
         ),
     ] = "forebay/{gateway}/notices"
-    group_id: Annotated[
-        str, Field(pattern=_ONE_LEVEL, description="`sparkplug_b`: group of this edge node.")
-    ] = "forebay"
+    group_id: Annotated[OneLevel, Field(description="`sparkplug_b`: group of this edge node.")] = (
+        "forebay"
+    )
     node_id: Annotated[
-        str | None,
-        Field(
-            pattern=_ONE_LEVEL, description="`sparkplug_b`: edge node; the gateway's id if none."
-        ),
+        OneLevel | None,
+        Field(description="`sparkplug_b`: edge node; the gateway's id if none."),
     ] = None
     primary_host: Annotated[
-        str | None,
-        Field(
-            pattern=_ONE_LEVEL,
-            description="`sparkplug_b`: host without which nothing is sent, by its STATE.",
-        ),
+        OneLevel | None,
+        Field(description="`sparkplug_b`: host without which nothing is sent, by its STATE."),
     ] = None
     tls: Annotated[bool, Field(description="Whether the connection is encrypted.")] = True
     insecure: Annotated[

@@ -11,7 +11,7 @@ from support.uplink_files_life import simulate
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 def test_everything_is_there_once_after_power_cuts(form: str) -> None:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=60, deadline=None)
     @given(seed=st.integers(0, 2**32))
     def run(seed: int) -> None:
         simulate(seed, form)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from forebay.columnar import encode_anchor, encode_gap
-from forebay.errors import UplinkError, UplinkMisbehaved, UplinkUnavailable
+from forebay.errors import Fault, UplinkError, UplinkMisbehaved, UplinkUnavailable
 from forebay.interfaces import Head, Resume, no_schema
 from forebay.model import Anchor, ClockState, Gap, GapCause, RecordKind, Stream
 from forebay.testing.records import make_record
@@ -379,3 +379,18 @@ async def test_a_file_that_is_taken_while_it_is_written_is_noticed(tmp_path: Pat
     await uplink.close()
     assert "moved or removed" in str(error)
     assert ".part" in error.hint
+
+
+def test_parquet_without_pyarrow_is_a_fault_of_the_configuration(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("forebay.uplinks.file.find_spec", lambda _: None)
+
+    def faults(form: str) -> list[Fault]:
+        given = {"kind": "file", "directory": tmp_path, "format": form}
+        return list(SPEC.check("gw", "lake", FileSettings.model_validate(given)))
+
+    assert faults("jsonl") == []
+    (fault,) = faults("parquet")
+    assert fault.path == "uplinks.lake.format"
+    assert "forebay[parquet]" in fault.hint

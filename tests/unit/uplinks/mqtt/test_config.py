@@ -47,7 +47,7 @@ def test_tls_is_the_default_and_has_its_port() -> None:
         ({"topic": "$SYS/{tag}"}, "begins with $"),
         ({"topic": "a//{tag}"}, "empty level"),
         ({"notices": "a/{tag}"}, "{tag} is no place"),
-        ({"group_id": "a/b"}, "pattern"),
+        ({"group_id": "a/b"}, "no level of a topic"),
     ],
 )
 def test_what_cannot_be_is_refused_with_a_way_out(given: dict[str, Any], said: str) -> None:
