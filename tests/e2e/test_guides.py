@@ -22,9 +22,9 @@ import pytest
 from forebay.agent import system_seams
 from forebay.columnar import encode_batch, encode_schema
 from forebay.control.address import Answer, knock
-from forebay.registry import Registry
 from forebay.journal.quarantine import Quarantine
 from forebay.model import Batch, Schema, Tag, ValueType
+from forebay.registry import Registry
 from forebay.testing.modbus_server import ModbusServer
 from forebay.testing.records import make_record
 from support.processes import free_port
