@@ -6,7 +6,6 @@ looks at.
 
 from __future__ import annotations
 
-import resource
 from collections import deque
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from forebay import __version__
 from forebay.control import problems
 from forebay.control.setaside import SetAside
 from forebay.control.summaries import Summaries
+from forebay.control.usage import rss_bytes, written_bytes
 from forebay.control.view import (
     DeviceStatus,
     JournalStatusReply,
@@ -71,6 +71,7 @@ class Answers:
         )
         self._set_aside = SetAside(journal.quarantine, self._forwarders)
         self._began_s = seams.clock.monotonic_s()
+        self._written_before = written_bytes()
         self._rates: deque[tuple[float, int]] = deque([(self._began_s, 0)], maxlen=64)
         self.state = "starting"
 
@@ -100,12 +101,10 @@ class Answers:
             oldest_pending_s=max((uplink.oldest_pending_s for uplink in uplinks), default=0.0),
             tags=len(self._keys),
             samples_per_s=(self._pipeline.accepted_samples - then) / span_s if span_s > 0 else 0.0,
-            rss_bytes=_rss_bytes(),
+            rss_bytes=rss_bytes(),
             problems=(
                 *problems.of_journal(
-                    self._journal.stats(),
-                    self._set_aside.count(),
-                    self._loaded.config.journal.wear_budget,
+                    self._journal.stats().trouble, self._set_aside.count(), self._wear()
                 ),
                 *problems.of_data(
                     self._pipeline, self._seams.events, self._free_bytes(), self._growth_bytes()
@@ -113,6 +112,13 @@ class Answers:
                 *problems.of_clock(self._pipeline.anchors, self._seams.clock.monotonic_s()),
                 *problems.of_links(self._sessions, self._forwarders, self._shadow.bad_counts()),
             ),
+        )
+
+    def _wear(self) -> problems.Wear:
+        return problems.Wear(
+            written_bytes() - self._written_before,
+            self._seams.clock.monotonic_s() - self._began_s,
+            self._loaded.config.journal.wear_budget,
         )
 
     def _growth_bytes(self) -> int:
@@ -237,7 +243,7 @@ class Answers:
 
     async def journal_status(self) -> JournalStatusReply:
         """See `AgentView.journal_status`."""
-        stats = self._journal.stats()
+        stats, wear = self._journal.stats(), self._wear()
         of_head: dict[tuple[Stream, int], list[SegmentInfo]] = {}
         for segment in self._journal.segments():
             of_head.setdefault((segment.stream, segment.epoch), []).append(segment)
@@ -270,9 +276,9 @@ class Answers:
             ring_max_bytes=stats.ring_max_bytes,
             disk_free_bytes=self._free_bytes(),
             max_bytes=self._loaded.config.journal.max_size,
-            bytes_written=stats.bytes_written,
-            bytes_written_s=stats.bytes_written_s,
-            wear_bytes_per_day=self._loaded.config.journal.wear_budget,
+            bytes_written=wear.written_bytes,
+            bytes_written_s=wear.over_s,
+            wear_bytes_per_day=wear.budget_a_day,
             trouble=stats.trouble,
             thinned_samples=stats.thinned_samples,
             quarantined_records=self._set_aside.count(),
@@ -344,9 +350,3 @@ def _before_newest(heads: Sequence[Head], limit: int) -> Position:
             return Position(head.stream, head.epoch, head.next_seq - 1 - limit)
         limit -= count
     return Position(heads[0].stream, heads[0].epoch, heads[0].first_seq - 1)
-
-
-def _rss_bytes() -> int:
-    """Give the resident size of this process now, from proc(5) statm."""
-    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - a kernel file, read each second
-        return int(file.read().split()[1]) * resource.getpagesize()

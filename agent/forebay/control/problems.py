@@ -5,7 +5,7 @@ Owns the wording and the order. Looks at engines and changes nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from forebay.events import DATA_LOST
 from forebay.model import ClockState, GapCause
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from forebay.acquisition.session import Session
     from forebay.events import Events
     from forebay.forwarding.forwarder import Forwarder
-    from forebay.journal.journal import JournalStats
     from forebay.pipeline.anchors import Anchors
     from forebay.pipeline.intake import Pipeline
 
@@ -68,24 +67,32 @@ def of_data(
         yield f"log: {events.lines_lost:,} lines could not be written (is its reader gone?)"
 
 
-def of_journal(stats: JournalStats, quarantined: int, wear_bytes_per_day: int) -> Iterator[str]:
+class Wear(NamedTuple):
+    """What was written to the disk, in how many seconds, and how much a day may be; 0: any."""
+
+    written_bytes: int
+    over_s: float
+    budget_a_day: int
+
+
+def of_journal(trouble: str, quarantined: int, wear: Wear) -> Iterator[str]:
     """Tell what keeps the journal from writing, what it has set aside, how hard the disk is worn.
 
-    `quarantined` counts records; a `wear_bytes_per_day` of 0 is no budget.
+    `trouble` is that of `JournalStats`; `quarantined` counts records.
     """
-    if stats.trouble:
-        yield f"journal: nothing is written: {stats.trouble}"
+    if trouble:
+        yield f"journal: nothing is written: {trouble}"
     if quarantined:
         yield (
             f"journal: {quarantined:,} records are in quarantine "
             "(forebay journal quarantine ls; mend the destination, then retry or drop them)"
         )
-    if wear_bytes_per_day and stats.bytes_written_s >= LEAST_WEAR_S:
-        a_day = stats.bytes_written / stats.bytes_written_s * DAY_S
-        if a_day > wear_bytes_per_day:
+    if wear.budget_a_day and wear.over_s >= LEAST_WEAR_S:
+        a_day = wear.written_bytes / wear.over_s * DAY_S
+        if a_day > wear.budget_a_day:
             yield (
                 f"disk: {a_day / GIB:,.1f} GiB are written a day, "
-                f"journal.wear_budget is {wear_bytes_per_day / GIB:,.1f} GiB "
+                f"journal.wear_budget is {wear.budget_a_day / GIB:,.1f} GiB "
                 "(forebay journal forecast says what takes the most)"
             )
 

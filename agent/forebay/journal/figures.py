@@ -39,9 +39,8 @@ class JournalStats:
     """Figures of this run. Latencies are those of the latest commits, from first write to flush.
 
     `stream_bytes` is what each stream takes on disk, `max_bytes` what it may take at most;
-    telemetry and bulk share theirs. `bytes_written` went to the disk, whatever for, in the
-    `bytes_written_s` since this journal was opened. `trouble` says why nothing can be written now,
-    empty if all is well. `thinned_samples` were taken out of what is on disk.
+    telemetry and bulk share theirs. `trouble` says why nothing can be written now, empty if
+    all is well. `thinned_samples` were taken out of what is on disk.
     """
 
     commits: int
@@ -51,8 +50,6 @@ class JournalStats:
     ring_max_bytes: int
     stream_bytes: Mapping[Stream, int]
     max_bytes: Mapping[Stream, int]
-    bytes_written: int = 0
-    bytes_written_s: float = 0.0
     trouble: str = ""
     thinned_samples: int = 0
 

@@ -12,6 +12,7 @@ from forebay.acquisition.status import SessionStatus
 from forebay.control.problems import (
     DAY_S,
     LEAST_FREE_BYTES,
+    Wear,
     of_clock,
     of_data,
     of_journal,
@@ -93,28 +94,24 @@ def test_a_device_says_why_and_what_to_do() -> None:
     assert links(state="connected", overruns=12) == []
 
 
-def rest(quarantined: int = 0, budget: int = 0, **stats: Any) -> list[str]:
-    found: Any = SimpleNamespace(
-        **{"trouble": "", "bytes_written": 0, "bytes_written_s": 0} | stats
-    )
-    return list(of_journal(found, quarantined, budget))
+def rest(trouble: str = "", quarantined: int = 0, *wear: float) -> list[str]:
+    return list(of_journal(trouble, quarantined, Wear(*(wear or (0, 0, 0)))))
 
 
 def test_trouble_of_the_journal_comes_before_all_else() -> None:
     assert rest() == []
-    trouble, aside = rest(2, trouble="the disk is full")
+    trouble, aside = rest("the disk is full", 2)
     assert trouble == "journal: nothing is written: the disk is full"
     assert aside.startswith("journal: 2 records are in quarantine (forebay journal quarantine ls")
 
 
 def test_wear_is_told_after_an_hour_and_beyond_the_budget() -> None:
-    hour: dict[str, Any] = {"bytes_written": 1 << 30, "bytes_written_s": 3_600.0}
-    (worn,) = rest(budget=20 << 30, **hour)
+    (worn,) = rest("", 0, 1 << 30, 3_600.0, 20 << 30)
     assert "24.0 GiB are written a day, journal.wear_budget is 20.0 GiB" in worn
-    assert rest(budget=24 << 30, **hour) == []
-    assert rest(budget=0, **hour) == []
-    assert rest(budget=1, bytes_written=1 << 40, bytes_written_s=3_599.0) == []
-    assert len(rest(budget=(24 << 30) - 1, bytes_written=24 << 30, bytes_written_s=DAY_S)) == 1
+    assert rest("", 0, 1 << 30, 3_600.0, 24 << 30) == []
+    assert rest("", 0, 1 << 30, 3_600.0, 0) == []
+    assert rest("", 0, 1 << 40, 3_599.0, 1) == []
+    assert len(rest("", 0, 24 << 30, DAY_S, (24 << 30) - 1)) == 1
 
 
 def test_an_uplink_that_holds_back_says_why() -> None:
