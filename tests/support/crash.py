@@ -15,10 +15,12 @@ from forebay.columnar import decode_gap
 from forebay.errors import JournalFailed, JournalFull
 from forebay.journal.entry import gap_entry
 from forebay.journal.journal import Entry, Journal, JournalLimits
+from forebay.journal.record import sha256
 from forebay.model import Gap, GapCause, Position, Record, RecordKind, Stream
 from forebay.testing.clock import FakeClock
 from forebay.testing.disk import FaultyDisk
-from support.journal import DIRECTORY, ENCODED_SCHEMA, PLENTY, entry, name_of, read_all, seams
+from support.journal import DIRECTORY, ENCODED_SCHEMA, PLENTY, entry, read_all, seams
+from support.telemetry import batch_entry, scans
 
 STREAMS = (Stream.TELEMETRY, Stream.TELEMETRY, Stream.TELEMETRY, Stream.EVENTS)
 STEPS_PER_LIFE = 40
@@ -34,20 +36,35 @@ class Oracle:
     """Everything that was promised so far."""
 
     submitted: dict[int, Entry] = field(default_factory=dict)
+    names: dict[bytes, int] = field(default_factory=dict)
     durable: set[int] = field(default_factory=set)
     durable_gap_samples: dict[Stream, int] = field(default_factory=lambda: defaultdict(int))
     gap_samples: dict[Stream, int] = field(default_factory=lambda: defaultdict(int))
     seen: dict[Position, tuple[RecordKind, bytes]] = field(default_factory=dict)
+    revisions: dict[Position, int] = field(default_factory=dict)
+    given: dict[Position, bytes] = field(default_factory=dict)
     advanced: dict[Stream, Position] = field(default_factory=dict)
     taken: set[int] = field(default_factory=set)
 
     def saw(self, records: list[Record]) -> None:
-        """A position names the same bytes for ever, and only what was submitted is ever read."""
+        """A position names the same bytes for ever, and only what was submitted is ever read.
+
+        But for thinning, which says what it took, and never gives it back.
+        """
         for record in records:
-            shown = (record.kind, record.payload)
+            shown = (record.kind, record.hash)
             assert self.seen.setdefault(record.position, shown) == shown, record.position
+            assert self.revisions.get(record.position, 0) <= record.revision, record.position
+            self.revisions[record.position] = record.revision
+            assert (sha256(record.payload) == record.hash) == (record.revision == 0)
             if record.kind is RecordKind.BATCH:
-                assert self.submitted[name_of(record)].payload == record.payload
+                first = self.submitted[self.name(record)]
+                assert record.samples + record.thinned == first.samples
+                assert (record.thinned > 0) == (record.revision > 0)
+
+    def name(self, record: Record) -> int:
+        """Give the name of a batch, whatever was thinned from it."""
+        return self.names[record.hash]
 
 
 class _Life:
@@ -101,7 +118,7 @@ class _Life:
             await future
             for made in entries:
                 if made.kind is RecordKind.BATCH:
-                    self._oracle.durable.add(int.from_bytes(made.payload[:8], "little"))
+                    self._oracle.durable.add(self._oracle.names[sha256(made.payload)])
                 else:
                     self._oracle.durable_gap_samples[made.stream] += _gap_samples(made)
 
@@ -111,11 +128,14 @@ class _Life:
 
     async def _advance(self) -> None:
         stream, size = self._rng.choice(STREAMS), self._rng.randint(1, 20_000)
-        records = await self._journal.read(self._cursor.get(stream), size)
+        records = await self._journal.read(self._cursor.get(stream), size, self._cursor)
         self._oracle.saw(records)
+        for record in () if self._shared else records:  # without room for marks they are lost
+            given = self._oracle.given.setdefault(record.position, record.payload)
+            assert given == record.payload, "changed in flight"
         if records:
             done = records[: self._rng.randint(1, len(records))]
-            self._oracle.taken |= {name_of(r) for r in done if r.kind is RecordKind.BATCH}
+            self._oracle.taken |= {self._oracle.name(r) for r in done if r.kind is RecordKind.BATCH}
             self._oracle.advanced[stream] = done[-1].position
             self._cursor.advance(done[-1].position)
 
@@ -139,7 +159,10 @@ class _Life:
         schema = ENCODED_SCHEMA if stream is Stream.TELEMETRY else None
         samples = rng.randint(0, 99)
         made = entry(name, stream=stream, size=size, samples=samples, schema=schema)
+        if stream is Stream.TELEMETRY and rng.random() < 0.5:
+            made = batch_entry(scans(name, rows=rng.choice((4, 32))))
         oracle.submitted[name] = made
+        oracle.names[sha256(made.payload)] = name
         return made
 
 
@@ -195,7 +218,7 @@ async def _judge(disk: FaultyDisk, oracle: Oracle, *, roomy: bool) -> None:
 
 
 def _judge_order(records: list[Record], oracle: Oracle, stream: Stream) -> None:
-    names = [name_of(r) for r in records if r.kind is RecordKind.BATCH]
+    names = [oracle.name(r) for r in records if r.kind is RecordKind.BATCH]
     assert names == sorted(set(names)), "twice or out of order"
     first = min(names, default=1 << 60)
     lost = {n for n in oracle.durable if oracle.submitted[n].stream is stream and n > first}
@@ -244,7 +267,7 @@ def _judge_ledger(
     least += oracle.durable_gap_samples[stream]
     most = sum(mine.values()) + oracle.gap_samples[stream]
     assert least <= account.produced <= most, (least, account, most)
-    gone = oracle.durable - {name_of(r) for r in batches}
+    gone = oracle.durable - {oracle.name(r) for r in batches}
     taken = sum(samples for n, samples in mine.items() if n in oracle.taken)
     untaken = sum(samples for n, samples in mine.items() if n in gone - oracle.taken)
     assert account.delivered <= taken, (account, taken)

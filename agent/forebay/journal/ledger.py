@@ -82,8 +82,8 @@ class Place:
     `reached` counts the samples of all batches up to the position, of which this consumer never got
     `gapped` and had `quarantined` refused; `lost` were gone and no gap named them. `passed` counts
     what is up to the position in the one segment that holds it. `records` counts all records, or
-    numbers that are spent, up to where `reached` goes. `reached` may go further than the
-    position, up to `edge`: what was gone when the consumer came.
+    numbers that are spent, up to where `reached` goes, and is 0 if nobody knows. `reached` may go
+    further than the position, up to `edge`: what was gone when the consumer came.
     """
 
     position: Position
@@ -185,7 +185,8 @@ def named(view: View, place: Place, damaged: Damaged) -> int:
         known = summary.samples + summary.thinned
         if segment.first > edge:
             size = head.before.counted - before.counted
-            spent = head.before.records - before.records
+            unknown = edge.epoch and not before.records
+            spent = None if unknown else head.before.records - before.records
             total += _of_hole(gaps, (edge, segment.first), size, spent)
             before = Reached(head.before.counted, head.before.records)
         else:
@@ -196,12 +197,15 @@ def named(view: View, place: Place, damaged: Damaged) -> int:
     return total
 
 
-def _of_hole(gaps: Sequence[Gap], edges: tuple[Position, Position], size: int, spent: int) -> int:
+def _of_hole(
+    gaps: Sequence[Gap], edges: tuple[Position, Position], size: int, spent: int | None
+) -> int:
     """Give how many of the `size` samples between two positions gaps name.
 
     All positions between must be named; if they are not, only what gaps say by themselves counts.
     Where the hole spans epochs nobody knows where the older one ended, but how many numbers were
-    `spent`; a gap that reaches beyond the hole counts for its share of them.
+    `spent`; a gap that reaches beyond the hole counts for its share of them. Where that is not
+    known either, what gaps say counts.
     """
     if size <= 0:
         return 0
@@ -209,6 +213,8 @@ def _of_hole(gaps: Sequence[Gap], edges: tuple[Position, Position], size: int, s
     if before.epoch != behind.epoch:
         found = [g for g in gaps if _end(g) > before[1:] and _begin(g) < behind[1:]]
         told = _positions(found, before, behind)
+        if spent is None:
+            return _said(found, size)
         if told >= spent or any(gap.samples is None for gap in found):
             return size
         return min(_said(found, size), size * told // spent)
@@ -354,7 +360,8 @@ def settled(view: View, place: Place, rows: NDArray[Any] | None) -> Place:
     quarantined = min(place.quarantined, reached - gapped)
     lost = min(place.lost, reached - gapped - quarantined)
     edge = None if inside else place.edge
-    records = records if inside else max(place.records, records)
+    if not inside:
+        records = max(place.records, records) if reached >= place.reached else 0
     return Place(position, reached, gapped, quarantined, passed, lost, edge, records)
 
 
