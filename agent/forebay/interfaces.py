@@ -341,12 +341,15 @@ class Terms:
 class Receipt:
     """The destination durably has `resume`; refused for good are `rejected` (position, code).
 
-    `credit_bytes` replaces the last one.
+    `credit_bytes` replaces the last one. `answered` counts the records of this session, in the
+    order in which they were sent, that the destination has looked at: what it refuses of them it
+    has said by now. None if it does not count them; then whatever `resume` covers was looked at.
     """
 
     resume: Resume
     credit_bytes: int
     rejected: tuple[tuple[Position, str], ...] = ()
+    answered: int | None = None
 
 
 class Uplink(Protocol):

@@ -57,6 +57,7 @@ class _Decision:
 
     acks: asyncio.Future[list[uplink_pb2.Ack]]
     size: int
+    records: int
 
 
 class Session:
@@ -75,6 +76,7 @@ class Session:
         most = desk.limits.credit_bytes // RECORD_OVERHEAD_BYTES + 2
         self._decisions: asyncio.Queue[_Decision | None] = asyncio.Queue(most)
         self._ended: SessionEnded | None = None
+        self._answered = 0
         self._log = structlog.get_logger().bind(gateway=certified)
 
     async def run(self) -> None:
@@ -145,15 +147,15 @@ class Session:
             size = message.ByteSize() + RECORD_OVERHEAD_BYTES * (len(records) + 1)
             await self._credit.take(size)
             newest = await self._desk.committer.submit(self._applying(gateway, records), size)
-            newest.add_done_callback(partial(self._decided, size))
+            newest.add_done_callback(partial(self._decided, size, len(records)))
         if newest is not None:
             await asyncio.wait([newest])
         self._decisions.put_nowait(None)
 
-    def _decided(self, size: int, acks: asyncio.Future[list[uplink_pb2.Ack]]) -> None:
+    def _decided(self, size: int, records: int, acks: asyncio.Future[list[uplink_pb2.Ack]]) -> None:
         """Called in the order of submission."""
         acks.exception()  # marks it as seen: after the end of a session nobody asks
-        self._decisions.put_nowait(_Decision(acks, size))
+        self._decisions.put_nowait(_Decision(acks, size, records))
 
     def _applying(
         self,
@@ -181,7 +183,11 @@ class Session:
                 ready.append(self._decisions.get_nowait())
             finished = ready[-1] is None
             decisions = [decision for decision in ready if decision is not None]
-            for ack in _newest(ack for decision in decisions for ack in decision.acks.result()):
+            acks = [*_newest(ack for decision in decisions for ack in decision.acks.result())]
+            for ack in acks:
+                if ack is acks[-1]:  # by then the rejections of all of them are told
+                    self._answered += sum(decision.records for decision in decisions)
+                ack.answered = self._answered
                 await self._channel.write(uplink_pb2.FromServer(ack=ack))
             self._credit.give(sum(decision.size for decision in decisions))
 

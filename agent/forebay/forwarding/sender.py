@@ -144,7 +144,9 @@ class Sender:
             if absent_from:
                 first = record.position._replace(seq=absent_from)
                 self._window.tell(first, record.position.seq - 1)
-            if not again:
+            if again:
+                self._window.handed()
+            else:
                 self._note(record, lane)
         size = sum(len(parcel.record.payload) for parcel in parcels)
         self._count(lane, len(parcels), size)
@@ -282,6 +284,7 @@ class Sender:
         await self._landed()
         record = question.record
         self._window.tell(record.position, record.position.seq)
+        self._window.handed()
         question.asked_s = self._line.now_s()
         self._count(Lane.BACKFILL, 1, len(record.payload))
         await self._line.uplink.send([record], historical=True)

@@ -184,6 +184,8 @@ class Session:
                 return
             del self._doubts[key]
             self._line.forked.discard(key)
+        if self._line.tally.acked[told.stream] < Position(*key, told.committed_seq):
+            return
         testify((told,), self._terms.incarnation, self._line.cursor)
 
     async def _watch(self, deadline_s: float) -> NoReturn:

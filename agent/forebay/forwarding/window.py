@@ -30,13 +30,17 @@ Epoch = tuple[Stream, int]
 
 
 class Flight(NamedTuple):
-    """A record in flight: its payload bytes, when it left, and what had been acknowledged then."""
+    """A record in flight: its payload bytes, when it left, and what had been acknowledged then.
+
+    `number` counts all that was handed to the transport in this session, up to this one.
+    """
 
     position: Position
     size: int
     samples: int
     sent_s: float
     acked_bytes: int
+    number: int = 0
 
 
 class Freed(NamedTuple):
@@ -92,7 +96,8 @@ class Window:
             stream: {lane: deque() for lane in Lane} for stream in Stream
         }
         self._newest: dict[Stream, int] = {}
-        self._bytes = self._records = 0
+        self._bytes = self._records = self._handed = 0
+        self._answered: int | None = None
         self._waiting_since_s: float | None = None
         self._credit = self._bounded(credit_bytes)
         self.acked_bytes = 0
@@ -156,12 +161,17 @@ class Window:
         position, size = record.position, len(record.payload)
         self.tell(position, position.seq)
         samples = record.samples if record.kind is RecordKind.BATCH else 0
-        flight = Flight(position, size, samples, now_s, self.acked_bytes)
+        self.handed()
+        flight = Flight(position, size, samples, now_s, self.acked_bytes, self._handed)
         self._flying[position.stream][lane].append(flight)
         self._bytes += size
         self._records += 1
         if self._waiting_since_s is None:
             self._waiting_since_s = now_s
+
+    def handed(self) -> None:
+        """Count a record that is handed to the transport; `sent` does so for its own."""
+        self._handed += 1
 
     def tell(self, first: Position, last_seq: int) -> None:
         """Note that the destination is told of `first` up to `last_seq`, with or without data."""
@@ -191,6 +201,8 @@ class Window:
         if told.seq < line.told and line.told > line.began:
             raise _misbehaved(f"went back to {_name(told)} after {line.told}")
         self._credit = self._bounded(receipt.credit_bytes)
+        if receipt.answered is not None:
+            self._answered = max(self._answered or 0, receipt.answered)
         line.told = max(line.told, told.seq)
         for first, last in ((1, told.seq), *resume.islands):
             line.acked.add_within(first, last, line.known)
@@ -236,7 +248,7 @@ class Window:
         records = size = 0
         last: Flight | None = None
         for flying in self._flying[stream].values():
-            while flying and self._is_acked(flying[0].position):
+            while flying and self._is_acked(flying[0]):
                 flight = flying.popleft()
                 last = flight if last is None or flight.sent_s > last.sent_s else last
                 size += flight.size
@@ -248,8 +260,14 @@ class Window:
             self._waiting_since_s = now_s if self._records else None
         return Freed(records, size, refused, last)
 
-    def _is_acked(self, position: Position) -> bool:
-        return self._lines[position[:2]].acked.covers(position.seq)
+    def _is_acked(self, flight: Flight) -> bool:
+        """Whether the destination has it, and has said so knowing this very record.
+
+        What it has had for long it covers before the record reaches it: it may be another one.
+        """
+        if self._answered is not None and flight.number > self._answered:
+            return False
+        return self._lines[flight.position[:2]].acked.covers(flight.position.seq)
 
     @staticmethod
     def _bounded(credit_bytes: int) -> int:

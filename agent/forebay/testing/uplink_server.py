@@ -7,6 +7,7 @@ agent: it reads messages, not the model.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn, Self
 
@@ -129,6 +130,16 @@ class Store:
         self.committed[key] = committed
         islands.difference_update([seq for seq in islands if seq <= committed])
 
+    def chain(self, key: Key, seq: int) -> bytes:
+        """Give the hash chain of a line at `seq`; empty if records on the way were never here."""
+        chain = bytes(32)
+        for place in range(1, seq + 1):
+            known = self.hashes.get((*key, place))
+            if known is None:
+                return b""
+            chain = hashlib.sha256(chain + known).digest()
+        return chain
+
     def runs(self, key: Key) -> list[tuple[int, int]]:
         """Give the islands of a line as runs, ascending."""
         runs: list[tuple[int, int]] = []
@@ -247,7 +258,9 @@ class UplinkServer(UplinkServicer):
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "crashed after the commit")
         if not faults.no_acks:
             session.unacked_bytes = 0
-        for key, ack in acks.items():
+        for number, (key, ack) in enumerate(acks.items(), 1):
+            session.answered += len(records) if number == len(acks) else 0
+            ack.answered = session.answered
             await self._acknowledge(key, ack, session, context)
 
     def _keep(self, record: pb.Record, ack: pb.Ack) -> bool:
@@ -288,6 +301,7 @@ class UplinkServer(UplinkServicer):
     def _committed(self, key: Key, seq: int) -> pb.Committed:
         message = pb.Committed(epoch=key[1], committed_seq=seq)
         message.stream = key[0]  # type: ignore[assignment]
+        message.chain = self.store.chain(key, seq)
         for first, last in self.store.runs(key)[:MAX_ISLANDS]:
             if first > seq + 1:
                 message.islands.add(first_seq=first, last_seq=last)
@@ -302,6 +316,7 @@ class _Session:
     acked: dict[Key, int]
     commits: int = 0
     unacked_bytes: int = 0
+    answered: int = 0
 
 
 async def _break_on(seqs: set[int], faults: Faults, context: Context) -> None:

@@ -160,11 +160,13 @@ class Rejection(_message.Message):
     def __init__(self, seq: _Optional[int] = ..., code: _Optional[str] = ..., permanent: _Optional[bool] = ...) -> None: ...
 
 class Ack(_message.Message):
-    __slots__ = ("committed", "rejected", "credit_bytes")
+    __slots__ = ("committed", "rejected", "credit_bytes", "answered")
     COMMITTED_FIELD_NUMBER: _ClassVar[int]
     REJECTED_FIELD_NUMBER: _ClassVar[int]
     CREDIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_FIELD_NUMBER: _ClassVar[int]
     committed: Committed
     rejected: _containers.RepeatedCompositeFieldContainer[Rejection]
     credit_bytes: int
-    def __init__(self, committed: _Optional[_Union[Committed, _Mapping]] = ..., rejected: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., credit_bytes: _Optional[int] = ...) -> None: ...
+    answered: int
+    def __init__(self, committed: _Optional[_Union[Committed, _Mapping]] = ..., rejected: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., credit_bytes: _Optional[int] = ..., answered: _Optional[int] = ...) -> None: ...

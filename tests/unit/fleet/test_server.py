@@ -161,6 +161,25 @@ async def test_a_fork_is_refused_and_the_session_goes_on(server: FleetServer) ->
     assert row["forks"] == 1
 
 
+async def test_acks_count_what_was_looked_at(server: FleetServer) -> None:
+    """By then every rejection among so many records was told, whatever `committed` covers."""
+    async with session(server, "counted") as gateway:
+        await gateway.send(*(anchor(seq) for seq in range(1, 101)))
+        await gateway.ack_up_to(100)
+    async with session(server, "counted") as gateway:
+        for seq in range(1, 101):
+            await gateway.send(anchor(seq, salt=seq % 2), anchor(seq, stream=uplink_pb2.EVENTS))
+        told: set[int] = set()
+        answered = 0
+        while answered < 200:
+            ack = await gateway.ack()
+            told |= {r.seq for r in ack.rejected}
+            assert ack.answered >= answered
+            answered = ack.answered
+            assert told >= {seq for seq in range(1, answered // 2 + 1) if seq % 2}
+    assert told == set(range(1, 101, 2))
+
+
 async def test_a_name_that_is_not_the_certificates_is_refused(server: FleetServer) -> None:
     code, details = await status_of(Gateway(server.address, server.issue("honest"), "other"))
     assert code == grpc.StatusCode.PERMISSION_DENIED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +38,20 @@ def test_acks_free_what_they_cover() -> None:
     assert window.receive(ack(3), 1.0)[:2] == (3, 30)
     assert (window.unacked_records, window.unacked_bytes) == (1, 10)
     assert window.reached(T, Position(T, E, 4)) == Position(T, E, 3)
+
+
+def test_what_is_covered_before_it_was_looked_at_stays_in_flight() -> None:
+    """The destination has had something there for long; whether it is this, it has yet to say."""
+    window = Window({}, 1000)
+    sent(window, 1, 2, 3)
+    window.handed()  # a record out of quarantine, say: it counts too
+    sent(window, 4)
+    assert window.receive(replace(ack(4), answered=1), 0.0).records == 1
+    freed = window.receive(replace(ack(4, 1000, 2, 3), answered=3), 0.0)
+    assert (freed.records, [p.seq for p, _, _ in freed.refused]) == (2, [2, 3])
+    assert window.receive(replace(ack(4), answered=4), 0.0).records == 0
+    assert window.receive(replace(ack(4), answered=5), 0.0).records == 1
+    assert window.unacked_bytes == 0
 
 
 def test_holes_in_the_journal_are_no_trouble() -> None:

@@ -137,4 +137,5 @@ def receipt(ack: pb.Ack) -> Receipt:
         rejected=tuple(
             (Position(stream, committed.epoch, r.seq), r.code[:128]) for r in ack.rejected
         ),
+        answered=ack.answered if ack.HasField("answered") else None,
     )

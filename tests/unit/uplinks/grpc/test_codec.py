@@ -114,6 +114,8 @@ def test_ack_with_a_record_refused_for_good() -> None:
         ((Position(Stream.BULK, 5, 4), "BadDecodingError"),),
     )
     assert codec.receipt(ack) == expected
+    ack.answered = 0
+    assert codec.receipt(ack).answered == 0
 
 
 def test_ack_with_a_record_refused_for_now_ends_the_session() -> None:
