@@ -20,6 +20,7 @@ MODULES = {
     "encode": "bench.encode",
     "modbus": "bench.modbus",
     "journal": "bench.journal",
+    "thinning": "bench.thinning",
     "journal.recovery": "bench.recovery",
     "e2e": "bench.e2e",
     "drain": "bench.drain",
