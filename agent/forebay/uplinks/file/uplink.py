@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -51,7 +50,7 @@ class FileUplink:
         self._thread: ThreadPoolExecutor | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._store: Store | None = None
-        self._ready: deque[Receipt] = deque()
+        self._ready: dict[Epoch, Receipt] = {}
         self._news = asyncio.Event()
         self._failed: UplinkError | None = None
         self._ticks = 0
@@ -83,7 +82,7 @@ class FileUplink:
         """See `Uplink.receipts`."""
         while True:
             while self._ready:
-                yield self._ready.popleft()
+                yield self._ready.popitem()[1]
             if self._failed is not None:
                 raise self._failed
             self._news.clear()
@@ -196,8 +195,9 @@ class FileUplink:
         self, epochs: Iterable[Epoch], refused: dict[Epoch, list[tuple[Position, str]]]
     ) -> None:
         for epoch in sorted(epochs):
-            codes = tuple(refused.get(epoch, ()))
-            self._ready.append(Receipt(self._book.resume(*epoch), CREDIT_BYTES, codes))
+            last = self._ready.pop(epoch, None)  # whoever takes it has it whole
+            codes = (*(last.rejected if last else ()), *refused.get(epoch, ()))
+            self._ready[epoch] = Receipt(self._book.resume(*epoch), CREDIT_BYTES, codes)
 
     def _shut(self) -> None:
         store, self._store = self._store, None

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import aiomqtt
@@ -140,6 +141,18 @@ class Link(aiomqtt.Client):
             await self._room.wait()
         if self.fault is not None:
             raise self.fault
+
+    async def quiet(self) -> None:
+        """Wait a moment until every message has its PUBACK, or the connection is over.
+
+        A socket that is closed with an answer unread may take back what was sent last: the broker
+        would miss the goodbye.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_S):
+                while self.fault is None and self._topics:
+                    self._room.clear()
+                    await self._room.wait()
 
     def put(self, message: Message) -> int:
         """Hand over a message at QoS 1; give its number. Raises UplinkErrors."""

@@ -45,6 +45,7 @@ UNREADABLE = "Unreadable"
 """The code of a record that this version cannot read."""
 _AT_ONCE = 200
 _MAX_FILE_BYTES = 64 << 10
+_MAX_FLYING = 1 << 16
 _PACKET_OVERHEAD_BYTES = 1 << 10
 
 
@@ -69,7 +70,7 @@ class MqttUplink:
         self._link: Link | None = None
         self._form: Form | None = None
         self._births: asyncio.Task[NoReturn] | None = None
-        self._hop: asyncio.Future[list[Message]] | None = None
+        self._hop: asyncio.Task[list[Message]] | None = None
         self._turn = asyncio.Lock()
         self._news, self._heard = asyncio.Event(), asyncio.Event()
         self._begin()
@@ -151,6 +152,7 @@ class MqttUplink:
             with suppress(ForebayError):
                 for message in form.end():
                     link.put(message)
+            await link.quiet()
         await link.shut()
 
     # --- out --------------------------------------------------------------------------------------
@@ -158,6 +160,7 @@ class MqttUplink:
     async def _put(self, record: Record, first_seq: int, *, historical: bool) -> None:
         link, form = self._session()
         flight = _Flight(record.position, first_seq)
+        assert len(self._flying) < _MAX_FLYING, "the forwarder has fewer on their way"
         self._flying.append(flight)
         messages = self._messages(form, record, historical=historical)
         try:
@@ -179,8 +182,9 @@ class MqttUplink:
 
     async def _made(self, messages: Iterator[Message]) -> list[Message]:
         """Make the next messages, away from the event loop."""
-        self._hop = asyncio.ensure_future(
-            asyncio.to_thread(lambda: list(islice(messages, _AT_ONCE)))
+        self._hop = asyncio.create_task(
+            asyncio.to_thread(lambda: list(islice(messages, _AT_ONCE))),
+            name=f"uplink[{self._name}].form",
         )
         return await asyncio.shield(self._hop)
 
@@ -242,7 +246,7 @@ class MqttUplink:
     def _begin(self) -> None:
         """Forget everything of the last session."""
         self._account = Account()
-        self._flying: deque[_Flight] = deque()
+        self._flying: deque[_Flight] = deque(maxlen=_MAX_FLYING)
         self._of_message: dict[int, _Flight] = {}
         self._touched: dict[Epoch, list[tuple[Position, str]]] = {}
 
