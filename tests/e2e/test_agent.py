@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.processes import World, until
+from support.processes import World, simulated, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,20 +16,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 EXIT_IO_ERROR = 74
-
-
-def simulated(name: str, count: int, period: str, stages: str = "") -> str:
-    rows = ", ".join(
-        f'{{ name = "t{i}", address = "counter", type = "int32" }}' for i in range(count)
-    )
-    return f"""
-[devices.{name}]
-protocol = "simulated"
-tags = [{rows}]
-{stages}
-[devices.{name}.groups.default]
-period = "{period}"
-"""
 
 
 async def started(world: World) -> None:

@@ -1,6 +1,7 @@
 """A process that journals for ever and says on its output what is durable: to be killed.
 
-Run as `python -m support.journal_writer DIRECTORY FIRST`; each line is the last durable name.
+Run as `python -m support.journal_writer DIRECTORY FIRST [PACE_S]`; each line is the last durable
+name. PACE_S is how long it rests between two commits.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from forebay.journal.journal import Journal
 from support.journal import PLENTY, T, entry, read_all, seams
 
 
-async def main(directory: Path, first: int) -> None:
+async def main(directory: Path, first: int, pace_s: float) -> None:
     """Submit three entries at a time, wait, tell."""
     real = replace(seams(), disk=SystemDisk(), clock=SystemClock())
     async with Journal(directory, PLENTY, real) as journal:
@@ -29,7 +30,10 @@ async def main(directory: Path, first: int) -> None:
             sys.stdout.flush()
             if name % 10 == 0:
                 cursor.advance((await read_all(journal, T))[-1].position)
+            if pace_s:
+                await asyncio.sleep(pace_s)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
+    pace_s = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), pace_s))

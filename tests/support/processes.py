@@ -59,7 +59,9 @@ class Process:
         self.name, self.log = name, directory / f"{name}.log"
         self.environment: dict[str, str] = {}
         """What it is given beside the test's own environment, from the next start on."""
-        self._command = [str(word) for word in command]
+        self.before: list[str] = []
+        """Words before its command, from the next start on: what it is to run under."""
+        self.command = [str(word) for word in command]
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
@@ -83,7 +85,8 @@ class Process:
         """Start it, with its output added to the log."""
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command,
+                *self.before,
+                *self.command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -110,6 +113,21 @@ class Process:
     def text(self) -> str:
         """Give the whole log."""
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+
+
+def simulated(name: str, count: int, period: str, stages: str = "") -> str:
+    """Give the configuration of a simulated device with `count` counters."""
+    rows = ", ".join(
+        f'{{ name = "t{i}", address = "counter", type = "int32" }}' for i in range(count)
+    )
+    return f"""
+[devices.{name}]
+protocol = "simulated"
+tags = [{rows}]
+{stages}
+[devices.{name}.groups.default]
+period = "{period}"
+"""
 
 
 class World:

@@ -355,7 +355,10 @@ def settled(view: View, place: Place, rows: NDArray[Any] | None) -> Place:
     (counted, records), passed = at(view, position, rows)
     first_counted = view.segments[0][0].header.before.counted if view.segments else 0
     inside = view.find(position) is not None
-    reached = counted if inside else min(place.reached, max(counted, first_counted))
+    if inside:  # a record that was passed may be damaged since: then only the place knows of it
+        reached = min(max(place.reached, counted), _until(view, position, rows))
+    else:
+        reached = min(place.reached, max(counted, first_counted))
     gapped = min(place.gapped, reached)
     quarantined = min(place.quarantined, reached - gapped)
     lost = min(place.lost, reached - gapped - quarantined)
@@ -363,6 +366,24 @@ def settled(view: View, place: Place, rows: NDArray[Any] | None) -> Place:
     if not inside:
         records = max(place.records, records) if reached >= place.reached else 0
     return Place(position, reached, gapped, quarantined, passed, lost, edge, records)
+
+
+def _until(view: View, position: Position, rows: NDArray[Any] | None) -> int:
+    """Give `counted` before the first record behind `position`, which lies in a segment.
+
+    Without `rows`, as `at`: that segment's beginning, or its end if its last record is meant.
+    """
+    for segment, summary in reversed(view.segments):
+        if segment.first > position:
+            continue
+        if position.seq >= summary.last_seq:
+            return summary.after.counted
+        if rows is None:
+            return segment.header.before.counted
+        step = position.seq - segment.header.first_seq
+        later = rows["counted"][int(np.searchsorted(rows["step"], step, side="right")) :]
+        return int(later[0]) if len(later) else summary.after.counted
+    return 0
 
 
 def account(view: View, place: Place, damaged: Damaged) -> Account:

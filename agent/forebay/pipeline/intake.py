@@ -215,6 +215,8 @@ class Pipeline:
             for key in tuple(self._open):
                 self._close_batch(key)
             await self._hand_over()
+            if self._lost and not self._ready:  # what is lost is told, though nothing new comes
+                self._submit_next()
 
     async def close(self) -> None:
         """Hand everything over and wait until it is durable, however long the disk takes.

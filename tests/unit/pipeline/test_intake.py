@@ -166,6 +166,23 @@ async def test_a_long_shortage_is_told_once_and_its_gap_grows() -> None:
     assert samples(world.journal.entries) == 3 * MANY * 10
 
 
+async def test_what_is_lost_is_told_as_soon_as_there_is_room_though_nothing_new_comes() -> None:
+    world = World()
+    running = asyncio.create_task(world.pipeline.run(), name="pipeline")
+    world.journal.full = True
+    accepting = asyncio.create_task(world.pipeline.accept(scan(1, MANY)), name="accept")
+    await world.clock.advance(ROOM_WAIT_S + 0.1)
+    await accepting
+    await world.clock.advance(10.0)
+    assert RecordKind.GAP not in {e.kind for e in world.journal.entries}
+    world.journal.full = False
+    await world.clock.advance(1.0)
+    assert RecordKind.GAP in {e.kind for e in world.journal.entries}
+    assert samples(world.journal.entries) == MANY * 10
+    running.cancel()
+    await asyncio.wait([running])
+
+
 async def test_a_full_stream_makes_one_gap_and_says_why() -> None:
     """The journal would take a gap each second, which is no batch: it waits for the next one."""
     world = World()

@@ -1,4 +1,8 @@
-"""Modelled power cuts at random moments; `python -m crash.run` runs as many as one likes."""
+"""Fault 3: modelled power cuts at random moments, with lost and torn writes.
+
+Nothing durable is lost, and no position ever names two payloads. `python -m crash.run` runs as many
+as one likes.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ GROUPS, PER_GROUP = 10, 30
 
 
 @pytest.mark.parametrize("group", range(GROUPS))
-def test_power_cuts(group: int) -> None:
+def test_fault_03_power_cuts(group: int) -> None:
     first = FIRST + group * PER_GROUP
     for seed in range(first, first + PER_GROUP):
         try:
