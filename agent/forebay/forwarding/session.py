@@ -45,6 +45,7 @@ class Session:
         """Begin at `start`; `old` says of which streams the backlog is worth a lane of its own."""
         self.window = Window(start.there, terms.credit_bytes, start.doubts)
         self.progressed = False
+        self._setting_aside = False
         self._line, self._terms, self._start, self._old = line, terms, start, old
         self._doubts = dict(start.doubts)
         self._routes: dict[Stream, Route] = {}
@@ -118,7 +119,7 @@ class Session:
         """Tell cursor and tally how far a stream is."""
         route, tally = self._routes[stream], self._line.tally
         reached = route.reached(self.window)
-        if reached != tally.acked[stream]:
+        if reached != tally.acked[stream] and not self._setting_aside:
             tally.acked[stream] = reached
             self._line.cursor.advance(reached)
             tally.changed.set()
@@ -137,7 +138,13 @@ class Session:
         now_s = self._line.now_s()
         freed = self.window.receive(receipt, now_s)
         self._sender.answer(receipt)
-        forked = bool(freed.refused) and await self._refused(receipt, freed.refused)
+        forked = False
+        if freed.refused:
+            # What is refused is no longer in flight, but must be set aside before the cursor passes
+            # it. If that fails, the session ends with the cursor before it.
+            self._setting_aside = True
+            forked = await self._refused(receipt, freed.refused)
+            self._setting_aside = False
         if freed.records:
             tally, stream = self._line.tally, receipt.resume.stream
             self.progressed = True
