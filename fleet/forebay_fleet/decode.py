@@ -161,8 +161,8 @@ def check_batch(message: pb.Batch) -> None:
     Raises:
         DecodingError: sizes do not add up, are over a limit, or a compression is unknown.
     """
-    if not 0 < message.schema_id < 1 << 63 or message.rows < 1:
-        raise DecodingError("a batch without schema or rows")
+    if not 0 < message.schema_id < 1 << 63:
+        raise DecodingError("a batch without schema")
     if message.raw_bytes > MAX_RAW_BYTES or len(message.columns) > MAX_COLUMNS:
         raise DecodingError("a batch over the size limit", code="BadEncodingLimitsExceeded")
     if sum(column.bytes for column in message.columns) != message.raw_bytes:

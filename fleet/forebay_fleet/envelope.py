@@ -120,8 +120,10 @@ def _content(record: uplink_pb2.Record, columns_of: Callable[[int], int | None])
 def _check_samples(record: uplink_pb2.Record, batch: batch_pb2.Batch, columns: int | None) -> None:
     """The ledger counts what the envelope says, so it has to say what the payload holds.
 
-    Samples that thinning took are told by the envelope alone.
+    Samples that thinning took are told by the envelope alone; it may have taken all.
     """
+    if not batch.rows and not record.thinned:
+        raise DecodingError("a batch without rows")
     sparse = any(column.role == batch_pb2.INDEX for column in batch.columns)
     held = batch.rows if sparse else batch.rows * (columns or 0)
     if (sparse or columns is not None) and held != record.samples:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from forebay.interfaces import Block
 
 COLUMNS = 8
+_WALK_ROWS = 600
 
 
 class Plc:
@@ -44,8 +45,9 @@ class Plant(Plc):
 
     def __init__(self, columns: int, rng: np.random.Generator) -> None:
         super().__init__()
-        self._columns, self._rng = columns, rng
-        self._walk = np.zeros(columns, np.int64)
+        self._columns = columns
+        walk = np.cumsum(rng.integers(-2, 3, (_WALK_ROWS, columns), dtype=np.int8), axis=0)
+        self._rows = np.arange(columns) + np.clip(walk, -45, 45) / 100
 
     def schema(self, device: str) -> Schema:
         """See `Plc.schema`."""
@@ -53,11 +55,11 @@ class Plant(Plc):
         return Schema(device, "default", tags)
 
     def row(self) -> NDArray[Any]:
-        """See `Plc.row`."""
+        """See `Plc.row`; the walk goes there and back for ever."""
+        at = self.polls % (2 * _WALK_ROWS)
         self.polls += 1
-        steps = self._rng.integers(-2, 3, self._columns)
-        self._walk = np.clip(self._walk + steps, -45, 45)
-        return (np.arange(self._columns) + self._walk / 100)[None, :]
+        at = at if at < _WALK_ROWS else 2 * _WALK_ROWS - 1 - at
+        return self._rows[at : at + 1]
 
 
 class PlcDriver:

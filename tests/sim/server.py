@@ -36,7 +36,7 @@ class InlineCommitter:
     def __init__(self, store: StoreWriter, rng: random.Random) -> None:
         self._store, self._rng = store, rng
         self.delay_most_s = 0.01
-        self.commits = 0
+        self._told_s = 0.0
 
     async def submit(self, apply: Callable[[], Callable[[], T]], size: int) -> asyncio.Future[T]:
         """See `Committer.submit`."""
@@ -51,7 +51,6 @@ class InlineCommitter:
                 ended = error
         if ended is None:
             result = tell()
-        self.commits += 1
 
         def deliver() -> None:
             if future.done():
@@ -62,7 +61,9 @@ class InlineCommitter:
                 future.set_result(result)
 
         loop = asyncio.get_running_loop()
-        loop.call_later(self._rng.uniform(0, self.delay_most_s), deliver)
+        wait_s = self._rng.uniform(0, self.delay_most_s)
+        self._told_s = max(self._told_s, loop.time() + wait_s)  # in order, as one thread would
+        loop.call_at(self._told_s, deliver)
         return future
 
 

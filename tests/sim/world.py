@@ -79,7 +79,7 @@ class World:
         self.journal = Path("/journal")
         self.max_bytes, self.segment_bytes = ROOMY_BYTES, SEGMENT_BYTES
         self.plc = Plc()
-        self.period_s = 1.0
+        self.period_s, self.commit_s = 1.0, 0.25
         self.nets = {name: Net(random.Random(self.rng.random())) for name in uplinks}
         self.servers = {
             name: SimServer(directory / name, self.clock, random.Random(self.rng.random()))
@@ -180,6 +180,7 @@ class World:
             directory=self.journal,
             max_size=self.max_bytes,
             segment_size=self.segment_bytes,
+            commit_interval=self.commit_s,
         )
         config = Config.model_construct(
             gateway=GatewaySettings(id=GATEWAY), journal=journal, control=ControlSettings()
