@@ -133,6 +133,32 @@ async def test_from_the_first_plc_to_the_cloud(tmp_path: Path) -> None:
     assert done["forebay-fleet query"].count(" 12.345  kW ") == 3
 
 
+async def test_a_metered_line(tmp_path: Path) -> None:
+    """The second guide with this one's tables in its file; then this one's commands."""
+    names = ("first-plc", "first-cloud", "metered-link")
+    first, second, third = ((GUIDES / f"{name}.md").read_text("utf-8") for name in names)
+    port = str(free_port())
+    async with ModbusServer(watts) as meter, Shell(tmp_path) as shell:
+        (toml,), (csv,) = blocks(first, "toml"), blocks(first, "csv")
+        toml = toml.replace('"192.0.2.20"', f'"127.0.0.1"\nport = {meter.port}')
+        (uplink,), (limits,) = blocks(second, "toml"), blocks(third, "toml")
+        text = toml + uplink.replace("7443", port) + limits
+        (tmp_path / "forebay.toml").write_text(text, "utf-8")
+        (tmp_path / "meter.csv").write_text(csv, "utf-8")
+        lines = [line for guide in (second, third) for line in commands(guide)]
+        done = await follow(shell, [line.replace("7443", port) for line in lines])
+        seen = await shell.until("forebay uplinks", lambda text: "sent today" in text)
+    assert "connected" in seen
+    assert done["forebay check"] in third
+    assert set(tomllib.loads(limits)["uplinks"]["cloud"]) == {"link", "live", "backfill"}
+
+
+def commands(guide: str) -> list[str]:
+    """Give what a guide has a reader type."""
+    lines = "".join(blocks(guide, "console")).splitlines()
+    return [line[2:] for line in lines if line.startswith("$ ")]
+
+
 async def test_other_destinations(tmp_path: Path) -> None:
     first, second = (
         (GUIDES / f"{name}.md").read_text("utf-8") for name in ("first-plc", "other-destinations")

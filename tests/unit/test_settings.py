@@ -118,5 +118,5 @@ def test_times_of_day(text: str, span: tuple[int, int]) -> None:
     "text", ["", "22-06", "22:00", "24:00-06:00", "22:60-23:00", "22:00-06:00 CET", "7:00-7:00"]
 )
 def test_what_is_no_time_of_day(text: str) -> None:
-    with pytest.raises(ValueError, match="22:00-06:00|00:00-24:00"):
+    with pytest.raises(ValueError, match=r"22:00-06:00|00:00-24:00"):
         parse_span(text)

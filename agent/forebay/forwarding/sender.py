@@ -222,17 +222,27 @@ class Sender:
         if record is None or self._window.knows(suspect):
             suspicion.clear()
             return
-        neighbour: Record | None = None
-        async for other in self._behind(suspect):
-            neighbour = other
-            distance -= 1
-            if not distance:
-                break
+        neighbour = await self._neighbour(suspect, distance)
         if neighbour is not None:  # else there will be one, and till then all goes as usual
             await self._send_alone(neighbour)
             suspicion.neighbour_taken()
             await self._send_alone(record)
             suspicion.clear()
+
+    async def _neighbour(self, suspect: Position, distance: int) -> Record | None:
+        """Find a record so far behind the suspect, or less far, or of another stream."""
+        found: Record | None = None
+        async for other in self._behind(suspect):
+            found = other
+            distance -= 1
+            if not distance:
+                return found
+        if found is None:
+            for stream in self._routes:
+                if stream is not suspect.stream:
+                    async for other in self._behind(self._routes[stream].passed):
+                        return other
+        return found
 
     async def _read(self, position: Position) -> Record | None:
         before = position._replace(seq=position.seq - 1)

@@ -60,11 +60,11 @@ class Faults:
     postpone: frozenset[int] = frozenset()
     """Refuse these seqs for now."""
     poison: frozenset[int] = frozenset()
-    """Break the session at these seqs, with nothing of their group stored."""
+    """Break the session at batches of these seqs, with nothing of their group stored."""
     alone: bool = False
-    """Break the session at each message of more than one record."""
+    """Break the session at each message of more than one batch."""
     hang: frozenset[int] = frozenset()
-    """Take nothing more of a session after these seqs, and say nothing."""
+    """Take nothing more of a session after batches of these seqs, and say nothing."""
     delay_s: float = 0.0
     """Wait so long before each commit."""
 
@@ -239,7 +239,7 @@ class UplinkServer(UplinkServicer):
         self.most_unacked_bytes = max(self.most_unacked_bytes, session.unacked_bytes)
         if faults.delay_s:
             await asyncio.sleep(faults.delay_s)
-        await _break_on({record.seq for record in records}, faults, context)
+        await _break_on({r.seq for r in records if r.kind == pb.BATCH}, faults, context)
         acks: dict[Key, pb.Ack] = {}
         for record in records:
             key: Key = (record.stream, record.epoch)

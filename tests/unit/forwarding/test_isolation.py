@@ -137,6 +137,18 @@ async def test_poisons_in_a_row_are_all_found(server: UplinkServer) -> None:
     assert sorted(seqs(server)) == [n for n in range(1, 41) if n not in (5, 6, 7)]
 
 
+async def test_poison_in_a_quiet_stream_does_not_stop_the_busy_ones(server: UplinkServer) -> None:
+    """An audit record that nothing follows for weeks: telemetry tells that the server is well."""
+    server.faults = Faults(poison=frozenset({777}))
+    journal = MemoryJournal(make_record(777, stream=Stream.AUDIT), *records(1, 20))
+    forwarder = make_forwarder(server, journal, **QUICK)
+    async with running(forwarder):
+        await until(lambda: journal.quarantine.kept)
+        assert await forwarder.drain(600)
+    assert [copy.position[::2] for copy in journal.quarantine.kept] == [(Stream.AUDIT, 777)]
+    assert sorted(seqs(server)) == list(range(1, 21))
+
+
 async def test_a_destination_that_recovers_at_any_moment_costs_no_record(
     server: UplinkServer,
 ) -> None:

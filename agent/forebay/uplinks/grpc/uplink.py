@@ -38,9 +38,12 @@ MAX_ANSWER_BYTES = 1 << 20
 CLOSE_TIMEOUT_S = 2.0
 
 _OPTIONS = (
-    # Pings find a dead path while nothing is sent; the server must allow them this often.
-    ("grpc.keepalive_time_ms", 20_000),
+    # Pings find a dead path while nothing is sent; the server must allow them this often. gRPC by
+    # itself waits a minute for the answer to one, and after two without data it sends no more.
+    ("grpc.keepalive_time_ms", 18_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
     ("grpc.max_send_message_length", -1),
     # The forwarder owns retries. Shared subchannels would bring a hidden back-off of their own.
