@@ -129,7 +129,7 @@ def decode_batch(payload: bytes, schema: SchemaView) -> BatchView:
     index = None
     if pb.INDEX in pieces:
         index = columns.numbers(*pieces.pop(pb.INDEX), (rows,)).astype(np.uint32, copy=False)
-        if int(index.max()) >= schema.tags:
+        if len(index) and int(index.max()) >= schema.tags:
             raise DecodingError("a sample of a column that its schema has not")
     try:
         base = np.int64(message.base_time_ns)
