@@ -283,11 +283,10 @@ class Catalog:
 
         return view, damaged
 
-    def damaged_between(self, after: Position, last: Position) -> bool:
-        """Whether any record behind `after` up to `last` is known to be damaged."""
-        return any(after[1:] < place <= last[1:] for place in self._damaged[after.stream])
+    def damaged(self, after: Position, last: Position) -> dict[tuple[int, int], int]:
+        """Give epoch and seq of the records behind `after` up to `last` that are damaged.
 
-    def damaged_samples(self, after: Position) -> int:
-        """Count the samples of damaged batches behind `after`."""
-        damaged = self._damaged[after.stream]
-        return sum(n for place, n in damaged.items() if place > (after.epoch, after.seq))
+        With each the samples of a batch, else 0.
+        """
+        marks = self._damaged[after.stream].items()
+        return {place: n for place, n in marks if after[1:] < place <= last[1:]}

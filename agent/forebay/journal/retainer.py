@@ -153,7 +153,7 @@ class Retainer:
         there = segment in self._catalog.segments(segment.stream)
         head = segment.header
         before = Position(head.stream, head.epoch, head.first_seq - 1)
-        return there and not self._catalog.damaged_between(before, segment.last)
+        return there and not self._catalog.damaged(before, segment.last)
 
     # --- dropping ---------------------------------------------------------------------------------
 
@@ -258,17 +258,15 @@ class Retainer:
         rows = self._cache.load(segment)
         rows = rows[rows["step"].astype(np.int64) > behind - head.first_seq]
         samples = int((rows["samples"] + rows["thinned"]).sum())
-        for row in rows[rows["thinned"] > 0]:
-            seq = head.first_seq + int(row["step"])
-            if self._catalog.is_damaged(Position(head.stream, head.epoch, seq)):
+        told = self._catalog.damaged(Position(head.stream, head.epoch, behind), segment.last)
+        for row in rows[rows["thinned"] > 0] if told else ():
+            if (head.epoch, head.first_seq + int(row["step"])) in told:
                 samples -= int(row["thinned"])
-        passed = Position(head.stream, head.epoch, behind)
-        damaged = self._catalog.damaged_samples
         return Gap(
             cause=cause,
             time_from_ns=summary.time_min_ns,
             time_to_ns=summary.time_max_ns,
-            samples=samples - damaged(passed) + damaged(segment.last),
+            samples=samples - sum(told.values()),
             epoch=head.epoch,
             seq_from=behind + 1,
             seq_to=summary.last_seq,
