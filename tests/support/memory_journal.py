@@ -131,7 +131,7 @@ class MemoryJournal:
         self._next_epoch = 0
         self.quarantine = MemoryQuarantine()
         self.new_epochs: list[str] = []
-        self.directory = Path("/nowhere")
+        self.directory = Path("/dev/null/nowhere")  # where nothing can be kept
         self.append(*records)
 
     def append(self, *records: Record) -> None:

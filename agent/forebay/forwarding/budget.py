@@ -112,14 +112,21 @@ class Budget:
             if not any(_within(span, self._minute(now_ns)) for span in self._spans):
                 return f"backfill waits for {self._next_begin(self._minute(now_ns))}"
         daily = self._daily[lane]
-        self._roll(now_ns)
-        if daily is not None and self.spent.lanes[lane] >= daily:
+        if daily is not None and self.left(lane, stream, now_ns) <= 0:
             return f"{lane} has used its {_mebibytes(daily)} of today"
         return ""
 
     def room(self, lane: Lane, now_s: float) -> float:
         """Give how many bytes of a lane the caps let go at monotonic `now_s`."""
         return min([bucket.room(now_s) for bucket in self._buckets[lane]], default=float("inf"))
+
+    def left(self, lane: Lane, stream: Stream, now_ns: int) -> float:
+        """Give how many bytes of a lane's stream the day lets go at wall time `now_ns`."""
+        daily = self._daily[lane]
+        if daily is None or (stream in URGENT and not self._all[lane]):
+            return float("inf")
+        self._roll(now_ns)
+        return daily - self.spent.lanes[lane]
 
     def wait_s(self, lane: Lane) -> float:
         """Give how long after the last `room` the caps let something go."""

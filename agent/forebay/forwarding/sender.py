@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from forebay.forwarding.aside import SUSPECT, TOO_LARGE
+from forebay.forwarding.budget import ENVELOPE_BYTES
 from forebay.forwarding.feed import GROUP_BYTES
 from forebay.forwarding.lanes import Lane, Lanes
 from forebay.forwarding.pace import Pace
@@ -94,7 +95,7 @@ class Sender:
             return False
         lane, stream = self._lanes.pick(ready)
         feed = self._routes[stream].feed(lane)
-        group = feed.take(partial(self._fits, lane)) if feed else []
+        group = feed.take(partial(self._fits, lane, stream)) if feed else []
         if not group:
             return False
         size = await self._hand_over(lane, group)
@@ -111,22 +112,23 @@ class Sender:
                 if (
                     record is not None
                     and not self._line.budget.held(lane, stream, now_ns)
-                    and self._fits(lane, 1, len(record.payload))
+                    and self._fits(lane, stream, 1, len(record.payload))
                 ):
                     ready.setdefault(lane, []).append(stream)
         return ready
 
-    def _fits(self, lane: Lane, records: int, size: int) -> bool:
+    def _fits(self, lane: Lane, stream: Stream, records: int, size: int) -> bool:
         """Whether a group fits into the credit, the pace and the budget."""
         if not self._window.may_send(records, size):
             return False
         flying = self._window.unacked_bytes
         behind = lane is Lane.BACKFILL and any(r.is_split for r in self._routes.values())
         pace = self.pace.most_bytes(behind=behind)
-        room = self._line.budget.room(lane, self._line.now_s())
+        budget, now_ns = self._line.budget, self._line.seams.clock.now_ns()
+        room = min(budget.room(lane, self._line.now_s()), budget.left(lane, stream, now_ns))
         if records == 1:
             return room > 0 and (not flying or flying + size <= pace)
-        return size <= room and flying + size <= pace
+        return size + records * ENVELOPE_BYTES <= room and flying + size <= pace
 
     async def _hand_over(self, lane: Lane, group: Sequence[Parcel]) -> int:
         """Send a group, but for what is too large; give its payload bytes."""

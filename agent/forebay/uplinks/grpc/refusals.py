@@ -28,6 +28,9 @@ _HINTS = {
     grpc.StatusCode.UNAVAILABLE: "check that the server runs and the network reaches its address",
     grpc.StatusCode.DEADLINE_EXCEEDED: "the server is slow or unreachable: check both",
 }
+_CUT_OFF = "Internal error from Core"
+"""gRPC's own words where a write fails because the call has ended: then it never learns why."""
+_CUT_OFF_HINT = "it is opened anew by itself; if that is refused, the next line says why"
 _OTHER_HINT = "look at the server's log for its reason"
 _TLS_HINT = (
     "the TLS handshake failed: check ca against the server's certificate, server_name against its "
@@ -72,6 +75,10 @@ def from_status(
 ) -> UplinkError:
     """Give the error for a call that ended with `code`, `details` and `trailing` metadata."""
     code = code or grpc.StatusCode.UNKNOWN
+    if code is grpc.StatusCode.INTERNAL and _CUT_OFF in (details or ""):
+        return UplinkUnavailable(
+            "the server ended the session while a message was on its way", hint=_CUT_OFF_HINT
+        )
     text = f"{code.name}: {(details or 'no details').strip()[:500]}"
     if code is grpc.StatusCode.OK:
         text = "the server ended the session"

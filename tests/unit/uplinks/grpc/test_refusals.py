@@ -71,3 +71,11 @@ def test_a_certificate_out_of_its_time_names_the_clock(reason: str, said: str) -
 def test_wait_asked_for(trailing: list[tuple[str, Any]], wait_s: float | None) -> None:
     assert asked_wait_s(trailing) == wait_s
     assert from_status(grpc.StatusCode.UNAVAILABLE, "", trailing).wait_s == wait_s  # type: ignore[attr-defined]
+
+
+def test_a_write_into_a_call_that_has_ended_says_so() -> None:
+    error = from_status(grpc.StatusCode.INTERNAL, "Internal error from Core", None)
+    assert isinstance(error, UplinkUnavailable)
+    assert "ended the session" in str(error)
+    other = from_status(grpc.StatusCode.INTERNAL, "a defect of the server", None)
+    assert "a defect of the server" in str(other)
