@@ -212,6 +212,12 @@ class Medium:
         """
         self._failures.append(_Failure(call, number, part, after))
 
+    def revive(self) -> None:
+        """Let the next process have the disk: this one was killed, and the power stayed."""
+        self.off = False
+        self._locks.clear()
+        self._failures.clear()
+
     def flip(self, path: Path, bit: int) -> None:
         """Turn one bit of a file, seen and stable, as rot does."""
         inode = self._names[path]
@@ -277,12 +283,6 @@ class Medium:
 
 class FaultyDisk(Medium):
     """Implements `forebay.files.Disk`. Safe for all threads."""
-
-    def revive(self) -> None:
-        """Let the next process have the disk: this one was killed, and the power stayed."""
-        self.off = False
-        self._locks.clear()
-        self._failures.clear()
 
     def snapshot(self) -> FaultyDisk:
         """Give a copy of all files as they are, as a backup or a second box has them."""
