@@ -114,6 +114,13 @@ def test_python_keeps_the_rules() -> None:
     assert not unused, f"nothing needs these any more: {unused}"
 
 
+def test_make_fuzz_reaches_every_property_test() -> None:
+    """A test that sets its own number of examples would keep it whatever `make fuzz` asks."""
+    word = "max_" + "examples"
+    found = {path for path, text in code().items() if word in text}
+    assert found == {"tests/conftest.py", "tests/support/fuzz.py"}
+
+
 def test_links_lead_somewhere() -> None:
     """Relative links of every page, and every folder or file that they may lead to."""
     places = {str(place) for path in tracked() for place in (Path(path), *Path(path).parents)}

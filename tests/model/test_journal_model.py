@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from forebay.columnar import decode_gap
@@ -12,6 +12,7 @@ from forebay.journal.journal import Journal, JournalLimits
 from forebay.journal.record import sha256
 from forebay.model import Position, Record, RecordKind
 from forebay.testing.disk import FaultyDisk
+from support.fuzz import examples
 from support.journal import DIRECTORY, T, calm, entry, read_all, seams
 from support.telemetry import batch_entry, scans
 
@@ -160,13 +161,13 @@ class Model:
             assert set(range(after + 1, first.seq)) <= named
 
 
-@settings(max_examples=80)
+@examples(80)
 @given(st.lists(ACTIONS, max_size=25))
 async def test_roomy(actions: list[tuple[str, object]]) -> None:
     await Model(JournalLimits(1 << 30, 1e9, 4096, 1 << 20)).run(actions)
 
 
-@settings(max_examples=120)
+@examples(120)
 @given(st.lists(ACTIONS, min_size=15, max_size=50))
 async def test_tight(actions: list[tuple[str, object]]) -> None:
     await Model(JournalLimits(24 << 10, 1e9, 4096, 1 << 20)).run(actions)
@@ -180,7 +181,7 @@ async def test_the_histories_thin() -> None:
     assert model.most_thinned > 500
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.lists(ACTIONS, min_size=15, max_size=50), st.data())
 async def test_a_loss_that_nobody_names_shows(
     actions: list[tuple[str, object]], data: st.DataObject

@@ -6,7 +6,7 @@ import contextlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -26,6 +26,7 @@ from forebay.errors import JournalCorrupt
 from forebay.model import Anchor, Batch, ClockState, Gap, GapCause, Schema, Tag, ValueType
 from forebay.pipeline.split import split
 from forebay.transforms import MAX_RAW_BYTES
+from support.fuzz import examples
 
 TYPES = list(ValueType)
 
@@ -99,7 +100,7 @@ def zeros(batch: Batch) -> np.ndarray:
 
 
 @given(dense() | sparse())
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_round_trip_is_exact_to_the_bit(batches: list[Batch]) -> None:
     schema = batches[0].schema
     payload = encode_batch(batches)
@@ -136,7 +137,7 @@ def test_times_may_go_back_by_years_within_a_batch(back_ns: int, sparse: bool) -
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_garbage_is_refused_with_a_typed_error(payload: bytes) -> None:
     schema = make_schema([ValueType.FLOAT32])
     for decode in (
@@ -149,7 +150,7 @@ def test_garbage_is_refused_with_a_typed_error(payload: bytes) -> None:
 
 
 @given(dense() | sparse(), st.data())
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_one_flipped_bit_raises_only_typed_errors(
     batches: list[Batch], data: st.DataObject
 ) -> None:

@@ -7,7 +7,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from forebay_fleet._proto import batch_pb2, uplink_pb2
@@ -17,6 +17,7 @@ from forebay_fleet.store.opening import FILE
 from forebay_fleet.store.reader import GapRow, StoreReader
 from support.fleet import anchor, record
 from support.fleet_ingest import EPOCH, Server, batch, codes, gap, schema
+from support.fuzz import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -323,7 +324,7 @@ class Plant:
         return sum(self.sizes[seq] for seq in self.named - self.here)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(data=st.data())
 def test_what_is_gapped_is_what_is_lost_in_any_order(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -6,7 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from forebay_fleet._proto import batch_pb2, uplink_pb2
@@ -18,6 +18,7 @@ from forebay_fleet.store.reader import StoreReader
 from forebay_fleet.store.writer import StoreWriter
 from support.fleet import anchor, record
 from support.fleet_ingest import EPOCH, LIMITS, Server, codes, gap, islands
+from support.fuzz import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +52,7 @@ def test_holes_make_islands_and_filling_them_joins(server: Server) -> None:
     assert server.verified() == []
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(order=st.permutations(list(range(1, 13))), data=st.data())
 def test_chain_and_ledger_do_not_depend_on_the_order(
     tmp_path_factory: pytest.TempPathFactory, order: list[int], data: st.DataObject

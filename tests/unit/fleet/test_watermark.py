@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from forebay_fleet._proto import uplink_pb2
 from forebay_fleet.watermark import watermarks
 from support.fleet import anchor
 from support.fleet_ingest import EPOCH, Server, gap
+from support.fuzz import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +99,7 @@ def test_streams_and_gateways_have_their_own(server: Server) -> None:
     }
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(data=st.data())
 def test_it_never_goes_back_and_never_beyond_what_is_missing(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

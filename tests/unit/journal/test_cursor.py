@@ -8,12 +8,13 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from forebay.model import Position, RecordKind, Stream
 from forebay.testing.clock import FakeClock
 from forebay.testing.disk import FaultyDisk
+from support.fuzz import examples
 from support.journal import DIRECTORY, START, T, entry, journal, read_all
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ async def test_a_damaged_file_means_the_beginning(damaged: bytes) -> None:
         assert (account.delivered, account.pending, account.gapped) == (0, 40, 0)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.integers(0, 10_000))
 async def test_a_flipped_bit_is_seen_or_changes_nothing(bit: int) -> None:
     disk = FaultyDisk()

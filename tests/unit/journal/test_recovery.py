@@ -8,7 +8,7 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from forebay.columnar import decode_gap
@@ -20,6 +20,7 @@ from forebay.journal.record import record_bytes
 from forebay.journal.segment import HEADER_BYTES, TRAILER_BYTES
 from forebay.model import Gap, GapCause, Position, Record, RecordKind
 from forebay.testing.disk import FaultyDisk, FaultyFile
+from support.fuzz import examples
 from support.journal import (
     DIRECTORY,
     START,
@@ -371,7 +372,7 @@ async def test_leftovers_are_removed_and_foreign_files_left_alone() -> None:
     assert not [n for n in disk.listdir(directory) if n.endswith(".new")]
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.binary(max_size=600), st.integers(0, 5000))
 async def test_rubbish_over_a_segment_never_stops_a_start(rubbish: bytes, offset: int) -> None:
     disk = FaultyDisk()

@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from forebay.columnar import decode_batch, encode_batch
 from forebay.journal import thinning
 from forebay.journal.thinning import LEVELS_S, thin
 from forebay.model import Batch, Schema, Tag, ValueType
+from support.fuzz import examples
 
 TYPES = (ValueType.FLOAT32, ValueType.INT16, ValueType.BOOL, ValueType.STRING, ValueType.UINT64)
 QUALITIES = (0, 0x002F_0000, 0x8005_0000)
@@ -153,7 +154,7 @@ LEVELS = st.sampled_from(LEVELS_S)
 
 
 @given(runs(), LEVELS)
-@settings(max_examples=400, deadline=None)
+@examples(400)
 def test_what_stays_is_what_the_rules_say(batches: list[Batch], bucket_s: int) -> None:
     before = samples(batches)
     stays = kept(before, bucket_s)
@@ -162,7 +163,7 @@ def test_what_stays_is_what_the_rules_say(batches: list[Batch], bucket_s: int) -
 
 
 @given(runs(), LEVELS)
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_a_reader_of_the_trend_misses_nothing(batches: list[Batch], bucket_s: int) -> None:
     """Least, greatest, first and last of each bucket are what they were."""
     after = {c[0].column: buckets(c, bucket_s) for c in by_column(samples(thin(batches, bucket_s)))}
@@ -180,7 +181,7 @@ def test_a_reader_of_the_trend_misses_nothing(batches: list[Batch], bucket_s: in
 
 
 @given(runs(), LEVELS)
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_every_change_of_quality_stays_where_it_was(batches: list[Batch], bucket_s: int) -> None:
     def changes(found: list[One]) -> list[tuple[int, int, int, int, int]]:
         return [
@@ -194,14 +195,14 @@ def test_every_change_of_quality_stays_where_it_was(batches: list[Batch], bucket
 
 
 @given(runs(), LEVELS)
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_thinning_twice_is_thinning_once(batches: list[Batch], bucket_s: int) -> None:
     once = thin(batches, bucket_s)
     assert plain(samples(thin(once, bucket_s))) == plain(samples(once))
 
 
 @given(runs(), LEVELS)
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_what_stays_can_be_encoded(batches: list[Batch], bucket_s: int) -> None:
     out = thin(batches, bucket_s)
     assert len(out) == len(batches)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from forebay.acquisition.plan import refine
@@ -15,6 +15,7 @@ from forebay.drivers.modbus.driver import ModbusDriver
 from forebay.errors import ProtocolViolation
 from forebay.model import Quality, is_bad
 from forebay.testing.modbus_server import Illegal, Misbehaviour, ModbusServer, address_values
+from support.fuzz import examples
 from support.modbus import Group, connected, device, seams, tag
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def tag_lists(draw: st.DrawFn) -> list[ModbusTag]:
     return draw(st.permutations(rows))
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(
     tag_lists(),
     st.lists(st.integers(0, 304), max_size=12),
