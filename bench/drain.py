@@ -12,7 +12,6 @@ import json
 import os
 import statistics
 import sys
-import tempfile
 import time
 from collections import deque
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.figures import Figure, figure, seams
+from bench.figures import Figure, figure, scratch, seams
 from bench.plc import libmodbus_server
 from forebay.columnar import BatchEncoder, encode_schema
 from forebay.config.load import load
@@ -160,7 +159,7 @@ async def drain(world: World, probe: Path) -> Round:
 async def one_round() -> Round:
     """Make an outage and end it, in a world of its own."""
     with (
-        tempfile.TemporaryDirectory(dir=Path.cwd()) as name,
+        scratch() as name,
         libmodbus_server(2 * TAGS, "walk") as port,
     ):
         directory = Path(name)

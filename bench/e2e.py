@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.figures import Figure, figure
+from bench.figures import Figure, figure, scratch
 from bench.plc import libmodbus_server
 from support.processes import World, until
 
@@ -79,7 +78,7 @@ async def account(world: World) -> dict[str, Any]:
 async def window(depth: int, period: str = "1 ms") -> Window:
     """Run everything once and measure one window."""
     with (
-        tempfile.TemporaryDirectory(dir=Path.cwd()) as name,
+        scratch() as name,
         libmodbus_server(2 * TAGS, "walk") as port,
     ):
         async with World(Path(name)) as world:

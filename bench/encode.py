@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from bench.figures import Figure, cpu_s_each, figure, seams
+from bench.figures import Figure, cpu_s_each, figure, scratch, seams
 from bench.wire import sent_bytes
 from forebay.columnar import BatchEncoder, decode_batch, encode_schema
 from forebay.journal.journal import Entry, Journal, JournalLimits
@@ -122,7 +121,7 @@ async def stored() -> tuple[float, float]:
     """Give bytes a value on disk and on the wire: segment files, and TLS bytes to a server."""
     made = entries(BatchEncoder())
     values = sum(entry.samples for entry in made)
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+    with scratch() as name:
         directory = Path(name)
         limits = JournalLimits(1 << 30, 30 * 86_400.0, 16 << 20, 64 << 20)
         async with Journal(directory / "journal", limits, seams()) as journal:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import random
 import statistics
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from forebay.clock import SystemClock
@@ -18,6 +20,8 @@ from forebay.net import SystemNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+CACHE = Path(__file__).resolve().parent.parent / ".cache"
 
 
 class Figure(TypedDict):
@@ -60,6 +64,15 @@ def cpu_s_each(work: Callable[[], object], times: int) -> float:
     for _ in range(times):
         work()
     return (time.process_time() - begin) / times
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """Give a directory on the checkout's disk: that of the system may be memory.
+
+    It lies in .cache, where a run that was killed leaves it out of everybody's way.
+    """
+    CACHE.mkdir(exist_ok=True)
+    return tempfile.TemporaryDirectory(prefix="bench-", dir=CACHE)
 
 
 def seams() -> Seams:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 import time
 from collections import deque
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.figures import Figure, figure, seams
+from bench.figures import Figure, figure, scratch, seams
 from forebay.journal.journal import Entry, Journal, JournalLimits
 from forebay.model import Position, RecordKind, Stream
 
@@ -177,7 +176,7 @@ async def wear(directory: Path) -> list[Figure]:
 
 async def measure() -> list[Figure]:
     """Measure rates, then wear."""
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+    with scratch() as name:
         return [*await rates(Path(name)), *await wear(Path(name))]
 
 

@@ -12,12 +12,11 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from pathlib import Path
 
-from bench.figures import Figure, figure, seams
+from bench.figures import Figure, figure, scratch, seams
 from forebay.journal.journal import Entry, Journal, JournalLimits
 from forebay.model import RecordKind, Stream
 
@@ -108,7 +107,7 @@ def run() -> list[Figure]:
     rng = random.Random(1)
     whole: list[float] = []
     damaged: list[float] = []
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+    with scratch() as name:
         directory = Path(name) / "journal"
         run_apart("fill", directory, FILL_TIMEOUT_S)
         for harmed, into in ((False, whole), (True, damaged)):
