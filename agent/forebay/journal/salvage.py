@@ -35,7 +35,6 @@ from forebay.journal.segment import (
     Totals,
     encode_footer,
     encode_header,
-    extended,
     index_row,
 )
 from forebay.model import RecordKind
@@ -99,28 +98,48 @@ def scan(data: bytes, header: SegmentHeader) -> Scan:
 
 
 class _Walk:
-    """The state of one scan: what the records so far add up to."""
+    """The state of one scan: what the records so far add up to.
+
+    Numbers of its own, not a Summary a record: a segment may hold 65,536, and a start scans many.
+    """
 
     def __init__(self, data: bytes, header: SegmentHeader) -> None:
         self._data, self._header = data, header
-        self.summary = Summary(
-            last_seq=header.first_seq - 1,
-            count=0,
-            samples=0,
-            end=HEADER_BYTES,
-            file_bytes=len(data),
-            after=header.before,
-            chain=header.chain,
-        )
+        self._mine = (header.stream.number, header.epoch)
+        self._last_seq, self._end = header.first_seq - 1, HEADER_BYTES
+        self._counted, self._missing, self._records = header.before
+        self._chain = header.chain
+        self._samples = self._thinned = 0
+        self._time_min_ns = self._time_max_ns = 0
+        self._schemas: dict[int, tuple[int, int]] = {}
+        self._gaps: list[JournaledGap] = []
         self.rows: list[tuple[int, ...]] = []
+
+    @property
+    def summary(self) -> Summary:
+        """What the records so far add up to."""
+        return Summary(
+            last_seq=self._last_seq,
+            count=len(self.rows),
+            samples=self._samples,
+            thinned=self._thinned,
+            end=self._end,
+            file_bytes=len(self._data),
+            after=Totals(self._counted, self._missing, self._records),
+            chain=self._chain,
+            time_min_ns=self._time_min_ns,
+            time_max_ns=self._time_max_ns,
+            schemas=self._schemas,
+            gaps=tuple(self._gaps),
+        )
 
     def header_at(self, at: int) -> RecordHeader | None:
         """Give the header at `at` if it is one of this segment's and not from before."""
         found = decode_header(self._data, at, at)
         if found is None or len(self.rows) >= MAX_RECORDS:
             return None
-        mine = (found.stream, found.epoch) == (self._header.stream.number, self._header.epoch)
-        return found if mine and found.seq > self.summary.last_seq else None
+        mine = (found.stream, found.epoch) == self._mine
+        return found if mine and found.seq > self._last_seq else None
 
     def payload_holds(self, found: RecordHeader) -> bool:
         """Whether the record is whole."""
@@ -137,27 +156,35 @@ class _Walk:
 
     def take(self, found: RecordHeader) -> None:
         """Account for one readable record; its header also tells what a hole before it held."""
-        before, due = self.summary.after, self.summary.last_seq + 1
-        start = found.offset + RECORD_HEADER_BYTES
-        counted, missing = found.counted, found.missing
-        gaps, schemas = self.summary.gaps, self.summary.schemas
-        counted += found.own
-        if found.kind == RecordKind.GAP:
-            gap = decode_gap(self._data[start : start + found.length])
-            missing += found.samples
+        self._counted, self._missing = found.counted, found.missing
+        if found.kind == RecordKind.BATCH:
+            self._batch(found)
+        elif found.kind == RecordKind.GAP:
+            self._missing += found.samples
+            gap = decode_gap(self._payload(found))
             if gap.journaled:
-                gaps = (*gaps, JournaledGap(found.seq, gap))
+                self._gaps.append(JournaledGap(found.seq, gap))
         elif found.kind == RecordKind.SCHEMA:
             with contextlib.suppress(JournalCorrupt):  # of a newer version: carried, not indexed
-                schema = decode_schema(self._data[start : start + found.length])
-                schemas = {**schemas, schema.id: (found.offset, found.length)}
-        records = before.records + found.seq - due + 1
-        after = Totals(counted, missing, records)
-        chain = next_chain(self.summary.chain, found.hash)
-        self.summary = replace(
-            extended(self.summary, found, after, chain), gaps=gaps, schemas=schemas
-        )
+                schema = decode_schema(self._payload(found))
+                self._schemas[schema.id] = (found.offset, found.length)
+        self._records += found.seq - self._last_seq
+        self._last_seq, self._end = found.seq, found.offset + found.size
+        self._chain = next_chain(self._chain, found.hash)
         self.rows.append(index_row(found, self._header.first_seq))
+
+    def _batch(self, found: RecordHeader) -> None:
+        self._counted += found.samples + found.thinned
+        self._samples += found.samples
+        self._thinned += found.thinned
+        if not self._time_max_ns and not self._time_min_ns:
+            self._time_min_ns, self._time_max_ns = found.time_min_ns, found.time_max_ns
+        self._time_min_ns = min(self._time_min_ns, found.time_min_ns)
+        self._time_max_ns = max(self._time_max_ns, found.time_max_ns)
+
+    def _payload(self, found: RecordHeader) -> bytes:
+        start = found.offset + RECORD_HEADER_BYTES
+        return self._data[start : start + found.length]
 
 
 def reseal(disk: Disk, path: Path, found: Scan, clock: Clock) -> Summary:
