@@ -9,7 +9,7 @@ import pytest
 from forebay.journal.journal import Journal, JournalLimits
 from forebay.model import Stream
 from support.fleet import FleetServer
-from support.fleet_life import GATEWAY, life
+from support.fleet_life import life
 from support.forwarding import make_seams
 from support.journal import calm
 from support.telemetry import batch_entry, scans
