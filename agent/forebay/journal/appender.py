@@ -127,11 +127,11 @@ class Appender:
     def reserve(self, entries: Sequence[Entry]) -> None:
         """Make sure that `entries`, which need no schema, can be appended. NoRoom if they cannot.
 
-        Only for few: they must fit into one segment.
+        Only for few: they must fit into one segment. On a full disk that has room for nothing else.
         """
         need = sum(record_bytes(len(entry.payload)) for entry in entries)
         if self._segment is None or not self._fits(need, len(entries)):
-            self._roll(need, len(entries))
+            self._roll(need, len(entries), least=self.cramped)
 
     def sync(self) -> None:
         """Make all that was appended durable and visible."""
@@ -187,16 +187,19 @@ class Appender:
         footer = footer_bytes(count, len(state.schemas) + 1, len(state.gaps) + entries)
         return count <= MAX_RECORDS and state.end + need + footer <= self._capacity
 
-    def _roll(self, need: int, entries: int = 1) -> None:
-        """Seal the active segment and open the next, large enough for `need` bytes of entries."""
+    def _roll(self, need: int, entries: int = 1, *, least: bool = False) -> None:
+        """Seal the active segment and open the next, large enough for `need` bytes of entries.
+
+        With `least` no larger than for these.
+        """
         self.seal(clean=False)
         end = self._end
         header = SegmentHeader(
             self._stream, end.epoch, end.next_seq, self._clock.now_ns(), end.totals, end.chain
         )
-        least = aligned(HEADER_BYTES + need + footer_bytes(1 + entries, 1, entries))
+        enough = aligned(HEADER_BYTES + need + footer_bytes(1 + entries, 1, entries))
         usual = min(CRAMPED_BYTES, self._segment_bytes) if self.cramped else self._segment_bytes
-        self._capacity = max(usual, least)
+        self._capacity = enough if least else max(usual, enough)
         path = self._directory / file_name(end.epoch, end.next_seq)
         try:
             self._create(path, header)

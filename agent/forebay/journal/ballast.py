@@ -8,7 +8,7 @@ nothing and is given up first, and the order of what comes after it. Runs on the
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from forebay.events import DISK_FULL, DISK_HAS_ROOM
 from forebay.files import no_space
@@ -30,8 +30,10 @@ BALLAST_BYTES_MOST = 32 << 20
 _SHARE = 32
 HINT = "free some space or files on the journal's disk, or lower [journal] max_size"
 RELIEF_EVERY_S = 60.0
-"""Where dropping old data did not help, because somebody else took the room, how long until more is
-dropped: a disk that others fill must not cost the whole backlog."""
+"""Where others took the room that dropping old data gave, how long until more is dropped: a disk
+that others fill must not cost the whole backlog."""
+_OTHERS_SHARE = 8
+"""Others took it: an eighth of what went, or more."""
 
 
 def ballast_bytes(max_bytes: int) -> int:
@@ -89,6 +91,14 @@ class Ballast:
         return True
 
 
+class _Relief(NamedTuple):
+    """The last time that data was dropped: when, `_shared_bytes` before it, and how much went."""
+
+    at_s: float
+    shared_bytes: int
+    dropped_bytes: int
+
+
 class Room:
     """Finds room when a segment cannot be made, and puts everything back when there is some."""
 
@@ -108,7 +118,7 @@ class Room:
         self._disk, self._clock = seams
         self._told, self._directory = told, directory
         self._need_bytes = ballast.size + 2 * segment_bytes
-        self._relieved_at_s: float | None = None
+        self._relief = _Relief(-RELIEF_EVERY_S, 0, 0)
         self._short = self._mended = False
 
     @property
@@ -128,10 +138,6 @@ class Room:
             log.cramped = True
         released = self._ballast.release()
         return self._drop(may_drop=may_drop) or released
-
-    def found(self) -> None:
-        """Note that there was room after all: what was dropped has helped."""
-        self._relieved_at_s = None
 
     def mend(self, *, may_drop: bool) -> None:
         """Make the ballast whole again as soon as there is room for it. OSError as `find`."""
@@ -156,12 +162,21 @@ class Room:
             return 0
 
     def _drop(self, *, may_drop: bool) -> bool:
-        """Drop the oldest data, unless that was of no use a moment ago."""
-        now_s, last_s = self._clock.monotonic_s(), self._relieved_at_s
-        if not may_drop or (last_s is not None and now_s - last_s < RELIEF_EVERY_S):
+        """Drop the oldest data, unless others have taken the room that the last time gave."""
+        now_s, shared = self._clock.monotonic_s(), self._shared_bytes()
+        last = self._relief
+        taken = last.shared_bytes - shared > last.dropped_bytes // _OTHERS_SHARE
+        if not may_drop or (taken and now_s - last.at_s < RELIEF_EVERY_S):
             return False
-        self._relieved_at_s = now_s
         try:
-            return self._retainer.relieve(self._need_bytes)
+            dropped = self._retainer.relieve(self._need_bytes)
         except NoRoom:  # not even for the gap that would account for it
             return False
+        if dropped:
+            self._relief = _Relief(now_s, shared, dropped)
+        return dropped > 0
+
+    def _shared_bytes(self) -> int:
+        """Give what the journal has of the disk and what is free: it shrinks as others take it."""
+        held = self._retainer.held_bytes() + (self._ballast.size if self._ballast.whole else 0)
+        return held + self.free_bytes()

@@ -76,14 +76,20 @@ class Retainer:
             candidate, level_s = due
             self._thinner.begin(self._segment(candidate), level_s)
 
-    def relieve(self, need_bytes: int) -> bool:
-        """Drop what a full disk needs to get `need_bytes` back; give whether anything went.
+    def relieve(self, need_bytes: int) -> int:
+        """Drop what a full disk needs to get `need_bytes` back; give how many bytes went.
 
         OSError if the disk refuses; NoRoom, with nothing done, if there is none even for the gap.
         """
         drops = retention.relief(self.held(), need_bytes)
         self.drop(drops)
-        return bool(drops)
+        return sum(drop.held.file_bytes for drop in drops)
+
+    def held_bytes(self) -> int:
+        """Give what all segments take on disk, the room reserved for the growing ones included."""
+        return sum(
+            s.summary.file_bytes for stream in Stream for s in self._catalog.segments(stream)
+        )
 
     def held(self) -> dict[Stream, list[retention.Held]]:
         """Give all segments as retention sees them."""

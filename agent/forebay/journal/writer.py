@@ -266,7 +266,7 @@ class Writer:
         for copy in copies:
             self._retainer.adopt(copy.result())
         self._retain(retain)
-        if look:
+        if look or self._room.scarce:  # before the next segment meets the same
             self._room.mend(may_drop=self._may_retain)
         return True
 
@@ -336,8 +336,6 @@ class Writer:
         if self.trouble:
             self.trouble = ""
             self._told.waits("")
-        if self._room.scarce:
-            self._room.found()
 
     def _wait_for_room(self) -> None:
         """Wait until somebody says that it is time to look again. _GivenUp if the run ends."""

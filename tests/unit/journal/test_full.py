@@ -138,6 +138,34 @@ async def test_on_a_disk_smaller_than_it_was_told_the_oldest_goes_with_a_gap() -
         await box.judge(log)
 
 
+async def test_it_makes_room_at_full_speed_without_anybody_who_looks_after_it() -> None:
+    """No second passes: what one segment met the next one must not meet without a ballast."""
+    box = Box()
+    async with Journal(DIRECTORY, LIMITS, box.seams()) as log:
+        log.cursor("cloud")
+        log._writer.retain()  # noqa: SLF001 - consumers are there; the rest is the writer's own
+        for _ in range(200):
+            await log.submit(box.entries(4))
+        await box.judge(log)
+
+
+async def test_a_gap_needs_little_room_where_there_is_nearly_none() -> None:
+    box = Box(FaultyDisk(capacity_bytes=64 * MIB))
+    async with Journal(DIRECTORY, LIMITS, box.seams()) as log:
+        log.cursor("cloud")
+        for _ in range(20):
+            await log.submit(box.entries(12))
+        log._writer.retain()  # noqa: SLF001 - as above
+        await log.submit(box.entries(1))
+        box.disk.unlink(BALLAST)
+        log._ballast.whole = False  # noqa: SLF001 - somebody has removed it
+        box.disk.others_bytes = box.disk.room() - 4 * KIB
+        for _ in range(20):
+            await log.submit(box.entries(12))
+        await box.judge(log)
+        assert log.ledger(T, log.cursor("cloud")).gapped > 0
+
+
 @pytest.mark.parametrize("what", ["bytes", "files"])
 async def test_where_others_fill_the_disk_it_waits_and_goes_on_by_itself(what: str) -> None:
     box = Box(FaultyDisk(capacity_bytes=64 * MIB, capacity_files=200))
