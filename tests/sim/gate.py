@@ -60,4 +60,6 @@ class WriterGate:
     def _idle(self) -> bool:
         thread = self._writer._thread  # noqa: SLF001 - as above
         waits = bool(self._wake._waiters)  # type: ignore[attr-defined]  # noqa: SLF001 - CPython's Condition
-        return waits or not thread.is_alive()
+        # A copy that is being thinned takes no virtual time: else drops would always overtake it.
+        thinning = self._writer._retainer.thinning  # noqa: SLF001 - as above
+        return (waits and not thinning) or not thread.is_alive()

@@ -61,7 +61,7 @@ async def _script(world: World, hours: float, columns: int, directory: Path) -> 
     world.disk, world.journal = UnflushedDisk(), directory / "journal"
     world.commit_s = COMMIT_S
     world.max_bytes = int(hours * columns * BYTES_PER_HOUR_AND_TAG)
-    world.segment_bytes = max(128 << 10, world.max_bytes // 100)
+    world.segment_bytes = max(columns * 200, world.max_bytes // 100)
     world.plc = Plant(columns, np.random.default_rng(7))
     began_s = time.monotonic()
     world.start_agent()
