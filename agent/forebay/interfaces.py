@@ -297,7 +297,7 @@ class Offer:
     `delivered` is how far its own cursor is, one entry a stream that has begun: a destination that
     keeps no account of its own gives it back as its `Terms.resume`. `schema` gives a schema that a
     BATCH in the journal needs, by its id, and raises KeyError if there is none: an uplink that
-    reads payloads may begin behind the record that brought it. It may take long; any thread may ask.
+    reads payloads may begin behind the record that brought it. It may be slow; any thread may ask.
     """
 
     gateway: str

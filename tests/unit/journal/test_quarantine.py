@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -17,11 +18,17 @@ from forebay.testing.disk import FaultyDisk
 from forebay.testing.records import make_record
 from support.journal import seams
 
+if TYPE_CHECKING:
+    from forebay.events import Events
+
 DIRECTORY = Path("/journal/quarantine")
 DAY_S = 86_400.0
 
 
-def quarantine(disk: FaultyDisk, max_bytes: int = 1 << 20, clock: FakeClock | None = None):  # noqa: ANN201 - with the events that it tells
+def quarantine(
+    disk: FaultyDisk, max_bytes: int = 1 << 20, clock: FakeClock | None = None
+) -> tuple[Quarantine, Events]:
+    """Give a quarantine, and the events that it tells."""
     made = seams(disk, clock)
     return Quarantine(DIRECTORY, max_bytes, made), made.events
 
