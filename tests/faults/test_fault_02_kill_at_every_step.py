@@ -41,10 +41,8 @@ async def test_fault_02_kill_at_every_step(step: str, tmp_path: Path, strace_bin
     durable: set[int] = set()
     first = 1
     for number in range(ROUNDS):
-        when = (
-            rng.randint(2, 8) if step in ("seal", "create", "name", "drop") else rng.randint(9, 60)
-        )
-        kill = f"{STEPS[step]}:signal=SIGKILL:when={when}"
+        call, least, most = STEPS[step]
+        kill = f"{call}:signal=SIGKILL:when={rng.randint(least, most)}"
         before = injecting(strace_binary, tmp_path / f"strace-{number}", kill)
         status, told = lived(tmp_path / "journal", first, 400, "ROLL", before=before)
         assert status == -signal.SIGKILL
