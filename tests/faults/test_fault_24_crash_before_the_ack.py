@@ -10,7 +10,6 @@ import pytest
 
 from support.fleet import FleetServer, Gateway, anchor
 from support.fleet_life import ROWS, SAMPLES, eventually, life, seconds
-from support.forwarding import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -87,14 +86,12 @@ async def test_fault_24_crash_after_commit_before_ack(tmp_path: Path) -> None:
                 mute.cut()
                 mute.hushed = False
                 server.start()
-                assert await gateway.forwarder.drain(600)
-                account = gateway.account()
+                account = await gateway.drained()
             assert (account.produced, account.delivered) == (40 * SAMPLES, 40 * SAMPLES)
             (journal / "cursors" / "cloud.json").unlink()
             async with life(journal, server, address=address, seed=2) as gateway:
                 await gateway.produce(range(40, 45))
-                assert await gateway.forwarder.drain(600)
-                await until(lambda: gateway.account().pending == 0)
+                await gateway.drained()
         answer = server.read_json("ledger", "--verify")
         assert answer["verified"]["problems"] == []
         assert answer["verified"]["samples"] == 45 * SAMPLES

@@ -34,15 +34,13 @@ async def test_fault_31_same_seq_different_hash(tmp_path: Path) -> None:
             await gateway.produce(range(20, 40))
             assert await gateway.forwarder.drain(600)
             await gateway.produce(range(40, 45))
-            assert await gateway.forwarder.drain(600)
-            account = gateway.account()
+            account = await gateway.drained()
         answer = server.read_json("ledger", "--verify")
         forks = server.read_json("forks", "--gateway", GATEWAY)
         (row,) = server.read_json("gateways")
         assert "ALARM" in server.command("gateways").stdout
         there = seconds(server)
     assert account.balanced
-    assert account.pending == 0
     assert answer["verified"]["problems"] == []
     assert row["forks"] == len(forks) > 0
     wanted = [*range(15), *range(20, 45)]

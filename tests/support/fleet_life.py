@@ -16,7 +16,7 @@ from forebay.journal.journal import Account, Entry, Journal, JournalLimits
 from forebay.model import Batch, RecordKind, Schema, Stream, Tag, ValueType
 from forebay.uplinks.grpc import SPEC
 from forebay.uplinks.grpc.config import GrpcSettings
-from support.forwarding import make_seams, running
+from support.forwarding import make_seams, running, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -63,6 +63,15 @@ class Life:
         """Journal the batches of these seconds."""
         for number in numbers:
             await self.journal.submit([entry(number)])
+
+    async def drained(self) -> Account:
+        """Wait until everything is delivered or accounted for; give the account.
+
+        It follows the cursor within a second.
+        """
+        assert await self.forwarder.drain(600)
+        await until(lambda: self.account().pending == 0)
+        return self.account()
 
     def account(self) -> Account:
         """Give what the gateway tells of its telemetry."""
