@@ -18,40 +18,39 @@ if TYPE_CHECKING:
     from forebay.clock import Clock
     from forebay.interfaces import Block
 
-COLUMNS = 8
 _WALK_ROWS = 600
 
 
 class Plc:
-    """Outlives the agent. `value = poll * COLUMNS + column`; no poll is ever numbered twice."""
+    """Outlives the agent. `value = poll * columns + column`; no poll is ever numbered twice."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: int = 8) -> None:
+        self.columns = columns
         self.polls = 0
         self.down = False
 
     def schema(self, device: str) -> Schema:
         """Give the tags of a device."""
-        tags = tuple(Tag(f"t{i}", str(i), ValueType.INT64) for i in range(COLUMNS))
+        tags = tuple(Tag(f"t{i}", str(i), ValueType.INT64) for i in range(self.columns))
         return Schema(device, "default", tags)
 
     def row(self) -> NDArray[Any]:
         """Give the next poll's values, shape (1, columns)."""
         number, self.polls = self.polls, self.polls + 1
-        return np.arange(COLUMNS, dtype=np.int64)[None, :] + number * COLUMNS
+        return np.arange(self.columns, dtype=np.int64)[None, :] + number * self.columns
 
 
 class Plant(Plc):
     """Many slow process values: a walk by hundredths around the column's own number."""
 
     def __init__(self, columns: int, rng: np.random.Generator) -> None:
-        super().__init__()
-        self._columns = columns
+        super().__init__(columns)
         walk = np.cumsum(rng.integers(-2, 3, (_WALK_ROWS, columns), dtype=np.int8), axis=0)
         self._rows = np.arange(columns) + np.clip(walk, -45, 45) / 100
 
     def schema(self, device: str) -> Schema:
         """See `Plc.schema`."""
-        tags = tuple(Tag(f"t{i}", str(i), ValueType.FLOAT64) for i in range(self._columns))
+        tags = tuple(Tag(f"t{i}", str(i), ValueType.FLOAT64) for i in range(self.columns))
         return Schema(device, "default", tags)
 
     def row(self) -> NDArray[Any]:

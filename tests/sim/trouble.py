@@ -10,6 +10,7 @@ import random
 from typing import TYPE_CHECKING
 
 from sim import verdict
+from sim.plc import Plc
 from sim.world import run
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from sim.world import World
 
 TROUBLE_S = 240.0
-TIGHT_BYTES = 96 << 10
+TIGHT_BYTES = 512 << 10
 
 
 def simulate(seed: int) -> str:
@@ -32,10 +33,10 @@ async def _script(world: World) -> None:
     """Trouble, then peace, then the verdict."""
     trouble = Trouble(world)
     if world.rng.random() < 0.3:
-        world.max_bytes = TIGHT_BYTES
+        world.max_bytes, world.plc = TIGHT_BYTES, Plc(100)
     for server in world.servers.values():
         server.start()
-    world.period_s = 0.5
+    world.period_s, world.commit_s = (0.2, 2.0) if world.plc.columns > 8 else (0.5, 0.25)
     world.start_agent()
     while world.loop.time() < TROUBLE_S:
         await asyncio.sleep(world.rng.uniform(0.05, 10))
@@ -169,7 +170,7 @@ class Trouble:
         self._world.note(f"PLC {'off' if self._world.plc.down else 'on'}")
 
     async def _clock_step(self, _net: Net, _server: SimServer) -> None:
-        seconds = self._world.rng.choice((-1, 1)) * self._world.rng.choice((0.2, 3_600.0, 3.2e8))
+        seconds = self._world.rng.choice((-1, 1)) * self._world.rng.choice((0.234567891, 3_600.123456789, 3.2e8))
         self._world.clock.step_wall(seconds)
         self._world.clock.is_synced = self._world.rng.random() < 0.7
         self._world.note(

@@ -10,7 +10,6 @@ from forebay_fleet._proto import uplink_pb2
 from forebay_fleet.audit import verify
 from forebay_fleet.decode import decode_batch, decode_schema
 from forebay_fleet.store.reader import StoreReader
-from sim.plc import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +34,7 @@ def check(world: World) -> None:
 
 def _values(world: World, reader: StoreReader) -> None:
     """Each stored value is one that the PLC gave, under its own tag, at most once."""
+    columns = world.plc.columns
     seen: list[np.ndarray[Any, np.dtype[np.int64]]] = []
     for line in reader.lines():
         for record in reader.records(line.id):
@@ -43,14 +43,14 @@ def _values(world: World, reader: StoreReader) -> None:
             assert record.schema_id is not None
             schema = decode_schema(reader.history.schema(record.gateway, record.schema_id) or b"")
             batch = decode_batch(record.payload, schema)
-            for column in range(COLUMNS):
+            for column in range(columns):
                 series = batch.series(column)
                 values = series.values[(series.quality & _BAD) == 0]
-                assert (values % COLUMNS == column).all(), "a value under another tag"
+                assert (values % columns == column).all(), "a value under another tag"
                 seen.append(values)
     values = np.concatenate([*seen, np.zeros(0, np.int64)])
     assert len(np.unique(values)) == len(values), "a value twice"
-    assert not len(values) or values.max() < world.plc.polls * COLUMNS, "an invented value"
+    assert not len(values) or values.max() < world.plc.polls * columns, "an invented value"
 
 
 def account(
