@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from forebay.clock import Clock
     from forebay.interfaces import Block
 
+NOISE_FROM = 40
 _WALK_ROWS = 600
 
 
 class Plc:
-    """Outlives the agent. `value = poll * columns + column`; no poll is ever numbered twice."""
+    """Outlives the agent. `value = poll * columns + column`; no poll is ever numbered twice.
+
+    Above bit NOISE_FROM is noise, so that readings take room on a disk that is short of it.
+    """
 
     def __init__(self, columns: int = 8) -> None:
         self.columns = columns
@@ -37,7 +41,9 @@ class Plc:
     def row(self) -> NDArray[Any]:
         """Give the next poll's values, shape (1, columns)."""
         number, self.polls = self.polls, self.polls + 1
-        return np.arange(self.columns, dtype=np.int64)[None, :] + number * self.columns
+        noise = np.random.default_rng(number).integers(0, 1 << 16, self.columns, dtype=np.int64)
+        own = np.arange(self.columns, dtype=np.int64) + number * self.columns
+        return ((noise << NOISE_FROM) + own)[None, :]
 
 
 class Plant(Plc):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sim.world import World
 
 TROUBLE_S = 240.0
-TIGHT_BYTES = 512 << 10
+TIGHT_BYTES = 160 << 10
 
 
 def simulate(seed: int) -> str:
@@ -170,7 +170,8 @@ class Trouble:
         self._world.note(f"PLC {'off' if self._world.plc.down else 'on'}")
 
     async def _clock_step(self, _net: Net, _server: SimServer) -> None:
-        seconds = self._world.rng.choice((-1, 1)) * self._world.rng.choice((0.234567891, 3_600.123456789, 3.2e8))
+        by_s = self._world.rng.choice((0.234567891, 3_600.123456789, 3.2e8))
+        seconds = self._world.rng.choice((-1, 1)) * by_s
         self._world.clock.step_wall(seconds)
         self._world.clock.is_synced = self._world.rng.random() < 0.7
         self._world.note(

@@ -10,6 +10,7 @@ from forebay_fleet._proto import uplink_pb2
 from forebay_fleet.audit import verify
 from forebay_fleet.decode import decode_batch, decode_schema
 from forebay_fleet.store.reader import StoreReader
+from sim.plc import NOISE_FROM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +46,7 @@ def _values(world: World, reader: StoreReader) -> None:
             batch = decode_batch(record.payload, schema)
             for column in range(columns):
                 series = batch.series(column)
-                values = series.values[(series.quality & _BAD) == 0]
+                values = series.values[(series.quality & _BAD) == 0] & ((1 << NOISE_FROM) - 1)
                 assert (values % columns == column).all(), "a value under another tag"
                 seen.append(values)
     values = np.concatenate([*seen, np.zeros(0, np.int64)])
