@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from forebay.journal.journal import Journal
 
-PATIENCE_S = 30.0
+PATIENCE_S = 8.0
 """Real seconds for one commit; more means that writer and loop wait for each other."""
 
 
@@ -61,5 +61,7 @@ class WriterGate:
         thread = self._writer._thread  # noqa: SLF001 - as above
         waits = bool(self._wake._waiters)  # type: ignore[attr-defined]  # noqa: SLF001 - CPython's Condition
         # A copy that is being thinned takes no virtual time: else drops would always overtake it.
-        thinning = self._writer._retainer.thinning  # noqa: SLF001 - as above
+        # Unless the writer waits for room on a full disk, and the copy for the writer.
+        made = bool(self._writer._copies)  # noqa: SLF001 - as above
+        thinning = self._writer._retainer.thinning and not made  # noqa: SLF001 - as above
         return (waits and not thinning) or not thread.is_alive()

@@ -11,7 +11,7 @@ from sim.trouble import simulate
 
 FIRST = int(os.environ.get("SIM_FIRST", secrets.randbelow(10**9)))
 RUNS = 20
-BROKE_ONCE: tuple[int, ...] = ()
+BROKE_ONCE = (4006, 4023)
 """Seeds that found a defect. A change of the simulation gives them another course."""
 
 

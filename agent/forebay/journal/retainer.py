@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from forebay.journal.writer import Told
 
 
+FULL_PAUSE_S = 60.0
+"""How long no copy is begun after one found no room on the disk."""
+
+
 class Retainer:
     """Retention of all streams."""
 
@@ -53,6 +57,7 @@ class Retainer:
         self._thinner = Thinner(seams.disk, ended)
         self.thinning = False
         """Whether a copy is being made."""
+        self._not_before_s = 0.0
         self._tried: dict[Path, int] = {}
         self.full: frozenset[Stream] = frozenset()
         """Streams that take no more batches until consumers have passed some."""
@@ -70,7 +75,8 @@ class Retainer:
         self.drop(retention.plan(self.held(), self._limits, now_ns))
         held = self.held()
         self.full = retention.full(held, self._limits)
-        due = None if self.thinning else retention.thinnable(held, self._limits)
+        wait = self.thinning or self._clock.monotonic_s() < self._not_before_s
+        due = None if wait else retention.thinnable(held, self._limits)
         if due is not None:
             self.thinning = True
             candidate, level_s = due
@@ -130,7 +136,9 @@ class Retainer:
             raise made.error
         segment, copy = made.segment, made.copy
         if copy is None:
-            if not made.full:
+            if made.full:  # the copy needs room first: asking at once would ask for ever
+                self._not_before_s = self._clock.monotonic_s() + FULL_PAUSE_S
+            else:
                 self._tried[segment.path] = made.level_s
             return
         fresh = copy.path.with_name(copy.path.name + FRESH_SUFFIX)
