@@ -1,15 +1,14 @@
-"""A short form of `make sim`: some fresh runs, and every seed that ever broke a promise."""
+"""A short form of `make sim`: the first runs, and every seed that ever broke a promise."""
 
 from __future__ import annotations
 
 import os
-import secrets
 
 import pytest
 
 from sim.trouble import simulate
 
-FIRST = int(os.environ.get("SIM_FIRST", secrets.randbelow(10**9)))
+FIRST = int(os.environ.get("SIM_FIRST", "1"))
 RUNS = 20
 BROKE_ONCE = (4006, 4023)
 """Seeds that found a defect. A change of the simulation gives them another course."""
