@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from forebay.journal.journal import Journal
 
-PATIENCE_S = 8.0
+PATIENCE_S = 120.0
 """Real seconds for one commit; more means that writer and loop wait for each other."""
 
 
