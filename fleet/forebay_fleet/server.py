@@ -121,6 +121,9 @@ def _build(settings: ServerSettings, desk: Desk) -> tuple[grpc.aio.Server, int]:
             ("grpc.max_receive_message_length", limits.max_message_bytes),
             ("grpc.keepalive_time_ms", keepalive_ms),
             ("grpc.keepalive_timeout_ms", int(limits.keepalive_timeout_s * 1000)),
+            # Without these gRPC's own minute counts, and an idle session is not watched at all.
+            ("grpc.http2.ping_timeout_ms", int(limits.keepalive_timeout_s * 1000)),
+            ("grpc.http2.max_pings_without_data", 0),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", keepalive_ms // 4),
             ("grpc.so_reuseport", 0),
         ],
