@@ -13,7 +13,9 @@ from forebay.columnar import decode_gap
 from forebay.errors import JournalFailed, JournalFull, StreamFull
 from forebay.journal.entry import Overflow
 from forebay.journal.journal import Journal, JournalLimits
+from forebay.journal.retainer import FULL_PAUSE_S
 from forebay.model import GapCause, Position, RecordKind, Stream
+from forebay.testing.clock import FakeClock
 from forebay.testing.disk import FaultyDisk
 from support.journal import DIRECTORY, START, T, calm, entry, journal, name_of, read_all, seams
 from support.telemetry import batch_entry, scans
@@ -240,14 +242,20 @@ async def test_a_damaged_record_of_a_thinned_segment_is_accounted_for() -> None:
         assert again == account
 
 
-async def test_a_disk_without_room_for_the_copy_is_no_failure() -> None:
-    disk = FaultyDisk()
-    async with journal(disk, LIMITS) as log:
+async def test_a_disk_without_room_for_the_copy_is_asked_again_after_a_while() -> None:
+    disk, clock = FaultyDisk(), FakeClock()
+    async with journal(disk, LIMITS, clock=clock) as log:
         consumer = Consumer(log, "cloud")
         await fill(log, 0, 60)
-        disk.fail("allocate", errno.ENOSPC, part=".1.seg.new")
-        await fill_until(log, 60, lambda: 10 in levels(log))
-        assert not disk._failures, "it happened"  # noqa: SLF001
+        for _ in range(2):
+            disk.fail("allocate", errno.ENOSPC, part=".1.seg.new")
+        await fill_until(log, 60, lambda: len(disk._failures) == 1)  # noqa: SLF001
+        await fill(log, 500, 60)
+        assert len(disk._failures) == 1, "it asked again at once"  # noqa: SLF001
+        assert 10 not in levels(log)
+        disk._failures.clear()  # noqa: SLF001
+        await clock.advance(FULL_PAUSE_S)
+        await fill_until(log, 600, lambda: 10 in levels(log))
         consumer.check()
 
 
