@@ -84,9 +84,7 @@ async def test_fault_35_clock_steps(tmp_path: Path) -> None:
     found = mended(records)
     assert len(found) == DEVICES
     for device, times in found.items():
-        # An anchor is as exact as two clocks can be read one after the other by a busy process.
-        back_ns = max((a - b for a, b in pairwise(times)), default=0)
-        assert back_ns < S // 10, f"{device}: times go back once they are mended"
+        assert times == sorted(times), f"{device}: times go back once they are mended"
         assert began_ns < times[0] < times[-1] < ended_ns, device
     raw = [r.time_min_ns for r in records if r.kind is RecordKind.BATCH]
     assert max(raw) - min(raw) > 19 * YEAR_S * S, "rows are never restamped"
