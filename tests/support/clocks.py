@@ -30,6 +30,12 @@ YEAR_S = 365 * 86_400
 DEVICES = 4
 TAGS = 50
 PERIOD_S = 0.1
+READ_EVERY_S = 1
+"""How often a process reads its clock's file; a step reaches it that late.
+
+While libfaketime 0.9.10 reads the file, other threads see the true time: with a reading for each
+call, 21 times in 20 s and 41 steps; with one a second, never in 95 s.
+"""
 
 
 def library() -> Path:
@@ -42,7 +48,7 @@ def library() -> Path:
 
 
 class FakeTime:
-    """The wall clock of processes started with `environment`; `set` steps it at once."""
+    """The wall clock of processes started with `environment`; `set` steps it within a second."""
 
     def __init__(self, directory: Path, begin: str) -> None:
         """Begin as libfaketime reads it: `+SECONDS` beside the true time, or `@DATE` from there."""
@@ -56,7 +62,7 @@ class FakeTime:
         return {
             "LD_PRELOAD": str(self._library),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_CACHE_DURATION": str(READ_EVERY_S),
             "DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
