@@ -145,6 +145,14 @@ def parse_host(text: str) -> str:
     return text
 
 
+def is_loopback(host: str) -> bool:
+    """Whether `host` cannot leave this machine: `localhost`, 127.0.0.0/8 or ::1."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _is_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)

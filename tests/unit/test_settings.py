@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.settings import parse_host, parse_rate, parse_span
+from forebay.settings import is_loopback, parse_host, parse_rate, parse_span
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,22 @@ def test_a_host_never_fails_before_it_is_looked_up(text: str) -> None:
     assert host.isascii()
     assert not any(character.isspace() or character == "\0" for character in host)
     host.encode("idna")
+
+
+@pytest.mark.parametrize(
+    ("host", "stays"),
+    [
+        ("localhost", True),
+        ("127.0.0.9", True),
+        ("::1", True),
+        ("10.0.0.7", False),
+        ("fe80::1", False),
+        ("fleet", False),
+        ("localhost.example.org", False),
+    ],
+)
+def test_what_cannot_leave_this_machine(host: str, stays: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    assert is_loopback(host) is stays
 
 
 @pytest.mark.parametrize(

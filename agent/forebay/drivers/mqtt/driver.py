@@ -6,25 +6,22 @@ taken. Must not know aiomqtt (`link` does) or payloads (`routes` does).
 
 from __future__ import annotations
 
-import asyncio
-import ssl
 from typing import TYPE_CHECKING, cast
 
-from forebay.drivers.mqtt.link import Link, TlsSocket
+from forebay.drivers.mqtt.faults import translate
+from forebay.drivers.mqtt.link import Link
 from forebay.drivers.mqtt.routes import Routes
-from forebay.errors import DeviceRefused
 from forebay.events import TAGS_REFUSED
 from forebay.model import Quality
+from forebay.mqttclient.credentials import CredentialsUnusable, read_credentials
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
-    from pathlib import Path
 
     from forebay.drivers.mqtt.config import MqttSettings, MqttTag
     from forebay.interfaces import DeviceSpec, Seams
     from forebay.model import Batch, Schema
 
-_MAX_FILE_BYTES = 64 << 10
 _SAMPLES_AT_ONCE = 5000
 _SHOWN = 5
 
@@ -42,10 +39,11 @@ class MqttDriver:
 
     async def connect(self) -> None:
         """See `Driver.connect`."""
-        settings = self._settings
-        password = await self._password()
-        tls = await self._tls() if settings.tls else None
-        self._link = Link(self._device, settings, password, tls, self._seams.clock)
+        try:
+            credentials = await read_credentials(self._settings, self._seams.disk)
+        except CredentialsUnusable as error:
+            raise translate(error, "connecting") from error
+        self._link = Link(self._device, self._settings, credentials, self._seams.clock)
         await self._link.open()
 
     async def close(self) -> None:
@@ -71,39 +69,6 @@ class MqttDriver:
                 yield batch
             link.ack(messages)
             await link.forget({m.topic for m in messages if m.topic and m.topic not in routes})
-
-    async def _password(self) -> str | None:
-        path = self._settings.password_file
-        return None if path is None else (await self._read_file(path)).decode().rstrip("\r\n")
-
-    async def _tls(self) -> ssl.SSLContext:
-        """Give a context that verifies the broker, its name included."""
-        settings = self._settings
-        try:
-            context = ssl.create_default_context()
-            if settings.ca is not None:
-                pem = await self._read_file(settings.ca)
-                context = ssl.create_default_context(cadata=pem.decode())
-            if settings.certificate is not None:
-                await asyncio.to_thread(context.load_cert_chain, settings.certificate, settings.key)
-            context.sslsocket_class = TlsSocket
-        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            raise DeviceRefused(
-                f"cannot use ca, certificate or key: {error}",
-                hint="they are PEM files, and the key is that of the certificate",
-                status=Quality.BAD_CONFIGURATION_ERROR,
-            ) from error
-        return context
-
-    async def _read_file(self, path: Path) -> bytes:
-        try:
-            return await asyncio.to_thread(self._seams.disk.read_bytes, path, _MAX_FILE_BYTES)
-        except OSError as error:
-            raise DeviceRefused(
-                f"cannot read {path}: {error.strerror}",
-                hint="check the path and who may read the file",
-                status=Quality.BAD_CONFIGURATION_ERROR,
-            ) from error
 
     def _note_refused(self, routes: Routes, topics: list[str]) -> None:
         if topics:

@@ -5,14 +5,13 @@ Owns every check that needs no network. Must not know gRPC.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from forebay.settings import Host, Seconds, UplinkSettings, parse_host
+from forebay.settings import Host, Seconds, UplinkSettings, is_loopback, parse_host
 
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\]|([^\s\[\]:/]{1,253})):([0-9]{1,5})")
 _MAX_ADDRESS_CHARACTERS = 261
@@ -27,14 +26,6 @@ def split_address(address: str) -> tuple[str, int]:
     if not 1 <= port <= 65_535:
         raise ValueError(f"{address!r} has no valid port; write one from 1 to 65535")
     return host, port
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` cannot leave this machine: `localhost`, 127.0.0.0/8 or ::1."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class GrpcSettings(UplinkSettings):

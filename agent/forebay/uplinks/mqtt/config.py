@@ -6,18 +6,15 @@ no protocol library.
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from forebay.settings import Bytes, Host, Seconds, UplinkSettings
+from forebay.mqttclient.settings import BrokerSettings, ClientId, Version
+from forebay.settings import Bytes, Seconds, UplinkSettings, is_loopback
 from forebay.uplinks.mqtt.topics import parse_template
 
-_TLS_PORT = 8883
-_PLAIN_PORT = 1883
 _ONE_LEVEL = re.compile(r"[^\x00-\x1f\x7f/+#]{1,128}")
 
 
@@ -32,7 +29,7 @@ OneLevel = Annotated[str, AfterValidator(_one_level)]
 """A name that stands between two slashes of a topic."""
 
 
-class MqttUplinkSettings(UplinkSettings):
+class MqttUplinkSettings(BrokerSettings, UplinkSettings):
     """An MQTT broker.
 
     TLS by default, verified against the machine's certificate authorities or `ca`. Plain text has
@@ -40,10 +37,9 @@ class MqttUplinkSettings(UplinkSettings):
     """
 
     kind: Literal["mqtt"]
-    host: Annotated[Host, Field(description="Name or IP address of the broker.")]
-    port: Annotated[
-        int | None, Field(ge=1, le=65_535, description="TCP port; 8883, or 1883 without TLS.")
-    ] = None
+    insecure: Annotated[
+        bool, Field(description="Whether plain text may leave this machine at all.")
+    ] = False
     format: Annotated[
         Literal["json", "sparkplug_b"],
         Field(description="`json` by topics of your own; `sparkplug_b` as Eclipse Sparkplug 3.0."),
@@ -74,30 +70,12 @@ class MqttUplinkSettings(UplinkSettings):
         OneLevel | None,
         Field(description="`sparkplug_b`: host without which nothing is sent, by its STATE."),
     ] = None
-    tls: Annotated[bool, Field(description="Whether the connection is encrypted.")] = True
-    insecure: Annotated[
-        bool, Field(description="Whether plain text may leave this machine at all.")
-    ] = False
-    ca: Annotated[
-        Path | None, Field(description="Certificate authorities (PEM) to trust instead.")
-    ] = None
-    certificate: Annotated[Path | None, Field(description="Our certificate (PEM).")] = None
-    key: Annotated[Path | None, Field(description="The private key of our certificate.")] = None
-    username: Annotated[str, Field(max_length=256, description="User; empty for none.")] = ""
-    password_file: Annotated[
-        Path | None, Field(description="File that holds the password of `username`.")
-    ] = None
     version: Annotated[
-        Literal["5", "3.1.1"],
-        Field(description="Protocol version; with 5 a broker says why it refuses."),
+        Version, Field(description="Protocol version; with 5 a broker says why it refuses.")
     ] = "5"
     client_id: Annotated[
-        str,
-        Field(
-            max_length=128,
-            pattern=r"^[A-Za-z0-9._-]*$",
-            description="Our name, unique at the broker; forebay-GATEWAY-UPLINK if empty.",
-        ),
+        ClientId,
+        Field(description="Our name, unique at the broker; forebay-GATEWAY-UPLINK if empty."),
     ] = ""
     needs_listener: Annotated[
         bool,
@@ -106,20 +84,12 @@ class MqttUplinkSettings(UplinkSettings):
     timeout: Annotated[
         Seconds, Field(gt=0, le=300, description="Longest wait for the broker to take us in.")
     ] = 10.0
-    keepalive: Annotated[
-        int, Field(ge=2, le=600, description="Seconds after which a silent broker is probed.")
-    ] = 15
     max_inflight: Annotated[
         int, Field(ge=1, le=10_000, description="Messages sent ahead of the broker's PUBACKs.")
     ] = 200
     max_payload: Annotated[
         Bytes, Field(ge=1 << 10, le=16 << 20, description="Larger messages are sent in pieces.")
     ] = 128 << 10
-
-    @property
-    def port_used(self) -> int:
-        """The port, or the registered one for what `tls` says."""
-        return self.port or (_TLS_PORT if self.tls else _PLAIN_PORT)
 
     @field_validator("topic")
     @classmethod
@@ -134,31 +104,10 @@ class MqttUplinkSettings(UplinkSettings):
         return value
 
     @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError(
-                "certificate and key come together; "
-                + ("add key" if self.key is None else "add certificate")
-                + ", or remove both"
-            )
-        if not self.tls and (self.ca or self.certificate):
-            raise ValueError("ca, certificate and key need TLS; write tls = true, or remove them")
-        if (self.password_file is not None) != bool(self.username):
-            raise ValueError(
-                "username and password_file come together; "
-                + ("add username" if self.password_file else "add password_file")
-                + ", or remove both"
-            )
-        if not self.tls and not self.insecure and not _is_loopback(self.host):
+    def _is_private(self) -> Self:
+        if not self.tls and not self.insecure and not is_loopback(self.host):
             raise ValueError(
                 f"plain text would leave this machine for {self.host}; write tls = true, or "
                 "insecure = true if everybody on the way may read it"
             )
         return self
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

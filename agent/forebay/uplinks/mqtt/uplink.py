@@ -8,7 +8,6 @@ does).
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,16 +17,17 @@ from typing import TYPE_CHECKING
 from forebay.errors import ForebayError, JournalCorrupt, UplinkError, UplinkUnavailable
 from forebay.interfaces import Receipt, Resume, Terms
 from forebay.model import Position, RecordKind
+from forebay.mqttclient.credentials import CredentialsUnusable, read_credentials
 from forebay.positions import Account
 from forebay.readings import SchemaShelf, note, readings
+from forebay.uplinks.mqtt.faults import translate
 from forebay.uplinks.mqtt.form import Item
 from forebay.uplinks.mqtt.json_form import JsonForm
-from forebay.uplinks.mqtt.link import Link, TlsSocket
+from forebay.uplinks.mqtt.link import Link
 from forebay.uplinks.mqtt.sparkplug import Node, SparkplugForm
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
-    from pathlib import Path
     from typing import NoReturn
 
     from forebay.interfaces import Offer, Seams
@@ -44,7 +44,6 @@ MAX_RECORD_BYTES = 16 << 20
 UNREADABLE = "Unreadable"
 """The code of a record that this version cannot read."""
 _AT_ONCE = 200
-_MAX_FILE_BYTES = 64 << 10
 _MAX_FLYING = 1 << 16
 _PACKET_OVERHEAD_BYTES = 1 << 10
 
@@ -84,12 +83,14 @@ class MqttUplink:
             self._account.add(told.stream, told.epoch, 1, told.committed_seq)
             for first, last in told.islands:
                 self._account.add(told.stream, told.epoch, first, last)
-        password = await self._password()
-        tls = await self._tls() if settings.tls else None
+        try:
+            credentials = await read_credentials(settings, self._seams.disk)
+        except CredentialsUnusable as error:
+            raise translate(error, "connecting") from error
         self._bd_seq = (self._bd_seq + 1) % 256
         form = self._form = self._make_form(offer.gateway, settings.max_payload)
         client_id = settings.client_id or f"forebay-{offer.gateway}-{self._name}"
-        link = self._link = Link(client_id, settings, password, tls, form.will)
+        link = self._link = Link(client_id, settings, credentials, form.will)
         link.on_ack, link.on_command, link.on_fault = self._acked, self._command, self._news.set
         await link.open()
         if 0 < link.max_packet_bytes < settings.max_payload + _PACKET_OVERHEAD_BYTES:
@@ -273,34 +274,3 @@ class MqttUplink:
                 f"the primary host {self._settings.primary_host!r} is not online",
                 hint="start it, or remove primary_host",
             ) from None
-
-    async def _password(self) -> str | None:
-        path = self._settings.password_file
-        return None if path is None else (await self._read_file(path)).decode().rstrip("\r\n")
-
-    async def _tls(self) -> ssl.SSLContext:
-        """Give a context that verifies the broker, its name included."""
-        settings = self._settings
-        try:
-            context = ssl.create_default_context()
-            if settings.ca is not None:
-                pem = await self._read_file(settings.ca)
-                context = ssl.create_default_context(cadata=pem.decode())
-            if settings.certificate is not None:
-                await asyncio.to_thread(context.load_cert_chain, settings.certificate, settings.key)
-            context.sslsocket_class = TlsSocket
-        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            raise UplinkUnavailable(
-                f"cannot use ca, certificate or key: {error}",
-                hint="they are PEM files, and the key is that of the certificate",
-            ) from error
-        return context
-
-    async def _read_file(self, path: Path) -> bytes:
-        try:
-            return await asyncio.to_thread(self._seams.disk.read_bytes, path, _MAX_FILE_BYTES)
-        except OSError as error:
-            raise UplinkUnavailable(
-                f"{path} cannot be read: {error.strerror}",
-                hint="give the agent's user the right to read it, or correct the path",
-            ) from error

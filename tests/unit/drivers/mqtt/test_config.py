@@ -31,11 +31,8 @@ def test_the_defaults_are_the_careful_ones() -> None:
     "wrong",
     [
         {"certificate": "a.pem"},
-        {"key": "a.key"},
-        {"tls": False, "ca": "ca.pem"},
-        {"username": "a"},
-        {"password_file": "secret"},
         {"qos": 2},
+        {"session_expiry": 1},
         {"client_id": "a b"},
         {"version": "3.1"},
         {"password": "inline"},

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,74 +10,15 @@ from forebay.errors import DeviceError, DeviceUnreachable
 from forebay.events import TAGS_REFUSED
 from forebay.model import Quality
 from support.mqtt import connected, device
+from support.scripted_broker import publish, scripted_broker
 from support.seams import system_seams
 from support.streams import Listener
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-CONNACK = b"\x20\x02\x00\x00"
 TAGS = {"open": ("a", "int16"), "shut": ("b", "int16")}
 
 
-def publish(topic: bytes, payload: bytes, mid: int) -> bytes:
-    """A PUBLISH at QoS 1, shorter than 128 bytes."""
-    body = len(topic).to_bytes(2, "big") + topic + mid.to_bytes(2, "big") + payload
-    return bytes([0x32, len(body)]) + body
-
-
-class Broker:
-    """Accepts, subscribes with the `granted` codes, and says what it is told to.
-
-    `heard` are PUBACKs' packet ids.
-    """
-
-    def __init__(self, granted: bytes) -> None:
-        self.granted = granted
-        self.heard: list[int] = []
-        self.news = asyncio.Event()
-        self.subscribed = asyncio.Event()
-        self._writers: list[asyncio.StreamWriter] = []
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
-        try:
-            while True:
-                kind, size = await reader.readexactly(2)
-                body = await reader.readexactly(size)
-                if kind == 0x10:
-                    writer.write(CONNACK)
-                elif kind == 0x82:
-                    writer.write(bytes([0x90, 2 + len(self.granted)]) + body[:2] + self.granted)
-                    self.subscribed.set()
-                elif kind == 0x40:
-                    self.heard.append(int.from_bytes(body, "big"))
-                    self.news.set()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
-    def say(self, data: bytes) -> None:
-        self._writers[-1].write(data)
-
-    def close(self) -> None:
-        for writer in self._writers:
-            writer.close()
-
-
-@asynccontextmanager
-async def broker(granted: bytes = b"\x01\x01") -> AsyncIterator[tuple[Broker, int]]:
-    scripted = Broker(granted)
-    server = await asyncio.start_server(scripted.serve, "127.0.0.1", 0)
-    try:
-        yield scripted, server.sockets[0].getsockname()[1]
-    finally:
-        scripted.close()
-        server.close()
-        await server.wait_closed()
-
-
 async def test_an_acknowledgement_follows_the_intake() -> None:
-    async with broker() as (scripted, port):
+    async with scripted_broker() as (scripted, port):
         spec = device(port, TAGS, version="3.1.1")
         async with connected(spec) as driver, Listener(driver, {spec.schemas[0]: 1.0}) as listener:
             listener.open.clear()
@@ -99,7 +38,7 @@ async def test_an_acknowledgement_follows_the_intake() -> None:
 
 async def test_a_refused_topic_marks_its_tags_and_spares_the_others() -> None:
     seams = system_seams()
-    async with broker(granted=b"\x01\x80") as (scripted, port):
+    async with scripted_broker(granted=b"\x01\x80") as (scripted, port):
         spec = device(port, TAGS, version="3.1.1")
         async with (
             connected(spec, seams) as driver,
@@ -114,7 +53,7 @@ async def test_a_refused_topic_marks_its_tags_and_spares_the_others() -> None:
 
 
 async def test_a_packet_of_any_size_is_refused_at_its_header() -> None:
-    async with broker() as (scripted, port):
+    async with scripted_broker() as (scripted, port):
         spec = device(port, TAGS, version="3.1.1")
         async with connected(spec) as driver:
             listener = Listener(driver, {spec.schemas[0]: 1.0})
@@ -136,7 +75,7 @@ async def test_a_packet_of_any_size_is_refused_at_its_header() -> None:
     ],
 )
 async def test_garbage_ends_in_a_device_error_or_is_ignored(garbage: bytes) -> None:
-    async with broker() as (scripted, port):
+    async with scripted_broker() as (scripted, port):
         spec = device(port, TAGS, version="3.1.1")
         async with connected(spec) as driver:
             listener = Listener(driver, {spec.schemas[0]: 1.0})
@@ -152,7 +91,7 @@ async def test_garbage_ends_in_a_device_error_or_is_ignored(garbage: bytes) -> N
 
 
 async def test_a_topic_that_is_not_utf_8_is_acknowledged_and_feeds_nothing() -> None:
-    async with broker() as (scripted, port):
+    async with scripted_broker() as (scripted, port):
         spec = device(port, TAGS, version="3.1.1")
         async with connected(spec) as driver, Listener(driver, {spec.schemas[0]: 1.0}) as listener:
             await scripted.subscribed.wait()

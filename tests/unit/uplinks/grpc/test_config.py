@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from forebay.uplinks.grpc.config import GrpcSettings, is_loopback, split_address
+from forebay.uplinks.grpc.config import GrpcSettings, split_address
 
 TLS = {"ca": "ca.pem", "cert": "gw.pem", "key": "gw.key"}
 
@@ -55,4 +55,3 @@ def test_addresses_that_do_not_read(address: str) -> None:
 def test_address_parts() -> None:
     assert split_address("[::1]:7443") == ("::1", 7443)
     assert split_address("fleet.example.org:1") == ("fleet.example.org", 1)
-    assert not is_loopback("fleet")
