@@ -58,6 +58,7 @@ class Cursor(Places):
             if position > mine.target:
                 mine.target, mine.doubt = position, None
                 self._changes += 1
+                self._patient += 1
 
     def rewind(self, position: Position) -> None:
         """Go back to `position`: the destination has lost what it had behind it.
@@ -125,6 +126,7 @@ class Cursor(Places):
         with self._lock:
             self._streams[position.stream].witness = Witness(position, chain, incarnation)
             self._changes += 1
+            self._patient += 1
 
 
 def _delivered(place: Place, position: Position, samples: int) -> Place:
@@ -240,16 +242,23 @@ class CursorStore:
             if self._index(segment) is None:
                 cursor.settle(*parts, blind=True, back=back)
 
-    def save(self) -> None:
-        """Settle, and make every changed cursor durable. Blocks. OSError if the disk refuses."""
+    def save(self, fewest: int = 1) -> bool:
+        """Settle, and make every changed cursor durable; whether there was any.
+
+        What only advanced may wait until it is the `fewest` records further. Blocks. OSError if the
+        disk refuses.
+        """
+        wrote = False
         with self._saving:
             self.settle()
             for cursor in self.all():
-                what = cursor.unsaved()
+                what = cursor.unsaved(fewest)
                 if what is not None:
                     self._disk.makedirs(self._directory)
                     self._disk.write_atomic(self._directory / f"{cursor.name}.json", what.content)
                     cursor.saved(what)
+                    wrote = True
+        return wrote
 
     def _index(self, segment: Segment) -> NDArray[Any] | None:
         """Give a segment's index, None if it cannot be read."""

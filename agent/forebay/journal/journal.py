@@ -27,6 +27,7 @@ from forebay.journal.ledger import Account
 from forebay.journal.quarantine import Quarantine
 from forebay.journal.reader import Reader
 from forebay.journal.recovery import Recovered, Recovery
+from forebay.journal.saving import SAVE_EVERY_S, Saving
 from forebay.journal.segment import HEADER_BYTES
 from forebay.journal.tip import TipFile
 from forebay.journal.waiting import Waiting
@@ -34,7 +35,7 @@ from forebay.journal.writer import Job, Writer
 from forebay.model import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -52,7 +53,6 @@ __all__ = [
     "SegmentInfo",
 ]
 
-SAVE_EVERY_S = 1.0
 RETAIN_EVERY_S = 60.0
 ATTACH_EVERY_S = 60.0
 DETACHED_HINT = "look at the disk (dmesg, df, mount); it is tried again every minute"
@@ -89,6 +89,7 @@ class Journal:
         self.quarantine = Quarantine(directory / "quarantine", share, seams)
         """Copies of records that a destination refused for good."""
         self._tip = TipFile(directory, seams.disk)
+        self._saving = Saving(self._cursors, self._tip, self._catalog, seams.clock)
         self._ballast = Ballast(directory, ballast_bytes(limits.max_bytes), seams.disk)
         self._reader = Reader(seams.disk, self._catalog, cache)
         parts = (self._catalog, cache, self._cursors)
@@ -299,7 +300,7 @@ class Journal:
     def cursor(self, name: str) -> Cursor:
         """Give the cursor of a consumer; a new one stands at the beginning.
 
-        It is saved about once a second and on close. From this call on retention tells this
+        It is saved after a while (`saving`) and on close. From this call on retention tells this
         consumer by a gap what it drops before the consumer was there; what is gone already counts
         as gapped. So ask for the cursors of all consumers together, before the first wait: then
         retention begins (without any consumer, after a second). ValueError for a bad name.
@@ -391,7 +392,7 @@ class Journal:
             self._upkeep = None
         await self._loop.run_in_executor(self._threads, self._writer.stop)
         if self._waiting.failure is None and self._lock is not None:
-            await self._save(orderly=not self._writer.gave_up)
+            await self._save(partial(self._saving.end, orderly=not self._writer.gave_up))
         self._tip.close()
         self._unlock()
         await asyncio.to_thread(self._threads.shutdown)
@@ -406,7 +407,7 @@ class Journal:
         due_s = self._seams.clock.monotonic_s() + RETAIN_EVERY_S
         while self._waiting.failure is None:
             await self._seams.clock.sleep(SAVE_EVERY_S)
-            await self._save()
+            await self._save(self._saving.look)
             if self._writer.full:
                 self._writer.retain()  # what was just passed may make room
             self._writer.look()
@@ -421,26 +422,13 @@ class Journal:
         with contextlib.suppress(QuarantineError):  # what is too old may stay a minute longer
             await self.quarantine.prune(self._age.now_ns(clock.read()))
 
-    async def _save(self, *, orderly: bool = False) -> None:
-        """Make cursors and tip durable; a disk without room for them is no failure."""
+    async def _save(self, save: Callable[[], None]) -> None:
+        """Make cursors and tip durable."""
         assert self._loop is not None
         try:
-            await self._loop.run_in_executor(self._threads, self._save_now, orderly)
+            await self._loop.run_in_executor(self._threads, save)
         except OSError as error:
             self._writer.fail(error)
-
-    def _save_now(self, orderly: bool) -> None:  # noqa: FBT001 - through an executor
-        for save in (
-            self._cursors.save,
-            partial(
-                self._tip.save, self._catalog.tips(), self._seams.clock.now_ns(), orderly=orderly
-            ),
-        ):
-            try:
-                save()
-            except OSError as error:  # both are hints: a second later there may be room
-                if not no_space(error):
-                    raise
 
 
 def _unopened(directory: Path, error: OSError) -> JournalFailed:

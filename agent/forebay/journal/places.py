@@ -14,6 +14,7 @@ from forebay.journal import ledger
 from forebay.journal.cursor_file import Remembered, Witness, file_text
 from forebay.journal.given import Run, Runs, behind, joined, touches
 from forebay.journal.ledger import Place
+from forebay.journal.saving import ALL
 from forebay.model import Position, Stream
 
 if TYPE_CHECKING:
@@ -25,11 +26,15 @@ TRAIL_MOST = 32
 
 
 class Unsaved(NamedTuple):
-    """A cursor file's content, the positions in it, and the number of the change it goes up to."""
+    """A cursor file's content, the positions in it, and the number of the change it goes up to.
+
+    `pressing` is the number of the last of these that could not wait.
+    """
 
     content: bytes
     positions: dict[Stream, Position]
     changes: int
+    pressing: int
 
 
 @dataclass(slots=True)
@@ -88,6 +93,7 @@ class Places:
             for stream, was in known.items()
         }
         self._changes, self._saved = 1, 0
+        self._patient, self._pressed = 0, 0
 
     def adopt(self, known: Places) -> None:
         """Become what is `known`: this one came before anything could be read."""
@@ -196,10 +202,16 @@ class Places:
             view, damaged = catalog.picture(stream)
         return ledger.account(view, place, damaged)
 
-    def unsaved(self) -> Unsaved | None:
-        """Give what to write, or None if nothing changed since the last save."""
+    def unsaved(self, fewest: int = 1) -> Unsaved | None:
+        """Give what to write, or None if nothing changed since the last save.
+
+        None also if nothing but place and witness did, by less than the `fewest` records: hints.
+        """
         with self._lock:
             if self._changes == self._saved:
+                return None
+            pressing = self._changes - self._patient
+            if pressing == self._pressed and max(1, self._further()) < fewest:
                 return None
             settled = {stream: mine.place.position for stream, mine in self._streams.items()}
             targets = {stream: mine.target for stream, mine in self._streams.items()}
@@ -211,8 +223,18 @@ class Places:
                     for stream, mine in self._streams.items()
                 }
             )
-            changes = self._changes if settled == targets else self._saved
-        return Unsaved(content, settled, changes)
+            whole = settled == targets
+            changes = self._changes if whole else self._saved
+        return Unsaved(content, settled, changes, pressing if whole else self._pressed)
+
+    def _further(self) -> int:
+        """Give by how many records the places are beyond the file; ALL for another epoch."""
+        further = 0
+        for mine in self._streams.values():
+            if mine.target.epoch != mine.durable.epoch:
+                return ALL
+            further += mine.target.seq - mine.durable.seq
+        return further
 
     def saved(self, what: Unsaved) -> None:
         """Note that `what` is on disk."""
@@ -221,7 +243,7 @@ class Places:
                 mine.durable = what.positions[stream]
                 if mine.rewound is not None:
                     mine.durable = min(mine.durable, mine.rewound)
-            self._saved = what.changes
+            self._saved, self._pressed = what.changes, what.pressing
 
 
 def nowhere(stream: Stream) -> Place:

@@ -12,6 +12,7 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from forebay.journal.record import crc32c
+from forebay.journal.saving import ALL
 from forebay.model import Stream
 
 if TYPE_CHECKING:
@@ -110,15 +111,38 @@ class TipFile:
         self._last = newest.streams
         return newest
 
-    def save(self, streams: Mapping[Stream, Tip], now_ns: int, *, orderly: bool = False) -> None:
-        """Make `streams` durable over the older slot, if they have changed or the run ends."""
-        if streams == self._last and not orderly:
-            return
+    def save(
+        self,
+        streams: Mapping[Stream, Tip],
+        now_ns: int,
+        *,
+        orderly: bool = False,
+        fewest: int = 1,
+    ) -> bool:
+        """Make `streams` durable over the older slot, if they are the `fewest` records further.
+
+        In any case if the run ends. Gives whether it wrote.
+        """
+        if self._further(streams) < fewest and not orderly:
+            return False
         file = self._open()
         tips = Tips(self._number + 1, now_ns, orderly, dict(streams))
         file.pwrite([encode(tips)], SLOT_OFFSETS[self._next])
         file.datasync()
         self._number, self._next, self._last = tips.number, 1 - self._next, tips.streams
+        return True
+
+    def _further(self, streams: Mapping[Stream, Tip]) -> int:
+        """Give by how many records `streams` are beyond the file; ALL for another epoch."""
+        if streams == self._last:
+            return 0
+        further = 0
+        for stream, tip in streams.items():
+            known = self._last.get(stream)
+            if known is None or known.epoch != tip.epoch or known.seq > tip.seq:
+                return ALL
+            further += tip.seq - known.seq
+        return max(1, further)
 
     def close(self) -> None:
         """Let go of the file; writes nothing."""
