@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from forebay.columnar import decode_anchor, decode_batch, decode_gap, decode_schema, peek_schema_id
-from forebay.model import BAD_SEVERITY, RecordKind, ValueType, quality_name
+from forebay.model import BAD_SEVERITY, RecordKind, ValueType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,12 +63,6 @@ class Readings(NamedTuple):
             out[part.rows] = part.values.tolist()
         out[self.bad] = None
         return out.tolist()
-
-    def quality_names(self) -> list[str]:
-        """Give the name of each sample's quality."""
-        codes, which = np.unique(self.quality, return_inverse=True)
-        names = [quality_name(code) for code in codes.tolist()]
-        return [names[0]] * len(which) if len(names) == 1 else [names[i] for i in which.tolist()]
 
 
 class SchemaShelf:

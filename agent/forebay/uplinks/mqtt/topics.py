@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 _PLACE = re.compile(r"\{([^{}]*)\}")
 _UNSAFE = re.compile(r"[%+#\x00-\x1f\x7f]")
-_MAX_TOPIC_BYTES = 65_535
 
 
 def parse_template(template: str, places: AbstractSet[str]) -> frozenset[str]:
