@@ -1,7 +1,7 @@
 """The clock seam: the only way in which Forebay learns the time or waits.
 
-Owns the mapping from the operating system's clocks to nanoseconds and seconds, and what of it may
-let data grow old. Must not know who asks.
+Owns the mapping from the operating system's clocks to nanoseconds and seconds, what of it may let
+data grow old, and the one way to stamp a row. Must not know who asks.
 """
 
 from __future__ import annotations
@@ -21,6 +21,25 @@ BELIEVE_AFTER_S = 86_400.0
 _ALIKE_NS = 1_000_000_000
 _CLOSE_NS = 50_000
 _TRIES = 8
+
+
+class Stamp(NamedTuple):
+    """One moment by the wall clock and by the time since boot: see `stamp`."""
+
+    wall_ns: int
+    boottime_ns: int
+
+    @property
+    def offset_ns(self) -> int:
+        """See `Reading.offset_ns`."""
+        return self.wall_ns - self.boottime_ns
+
+    def at(self, boottime_ns: int) -> Stamp:
+        """Give another moment by this very wall clock.
+
+        So a row never holds times of two clocks, though the clock was set while it was read.
+        """
+        return Stamp(self.wall_ns - self.boottime_ns + boottime_ns, boottime_ns)
 
 
 class Reading(NamedTuple):
@@ -75,6 +94,23 @@ class Clock(Protocol):
         ...
 
 
+def stamp(clock: Clock) -> Stamp:
+    """Read the wall clock, and the time since boot at that moment. Any thread may; 0.5 us.
+
+    The wall clock is read between two looks at the other; if the thread was held up there, it is
+    done again, so that the two are as close as the machine allows.
+    """
+    best_ns, wall_ns, boottime_ns = -1, 0, 0
+    for _ in range(_TRIES):
+        before_ns, now_ns, after_ns = clock.boottime_ns(), clock.now_ns(), clock.boottime_ns()
+        apart_ns = after_ns - before_ns
+        if best_ns < 0 or apart_ns < best_ns:
+            best_ns, wall_ns, boottime_ns = apart_ns, now_ns, before_ns + apart_ns // 2
+        if apart_ns <= _CLOSE_NS:
+            break
+    return Stamp(wall_ns, boottime_ns)
+
+
 class SystemClock:
     """The machine's clocks. Used inside a running event loop."""
 
@@ -104,21 +140,11 @@ class SystemClock:
         """See `Clock.read`; adjtimex(2) with an empty request, which changes nothing.
 
         Where a sandbox forbids even that, nobody can know whether the clock is right.
-
-        The wall clock is read between two looks at the other; if the thread was held up there, it
-        is done again, so that the two are as close as the machine allows.
         """
         timex = _Timex()
         state: int = self._libc.adjtimex(ctypes.byref(timex))
         synced = 0 <= state < _TIME_ERROR
-        best_ns, wall_ns, boottime_ns = -1, 0, 0
-        for _ in range(_TRIES):
-            before_ns, now_ns, after_ns = self.boottime_ns(), self.now_ns(), self.boottime_ns()
-            apart_ns = after_ns - before_ns
-            if best_ns < 0 or apart_ns < best_ns:
-                best_ns, wall_ns, boottime_ns = apart_ns, now_ns, before_ns + apart_ns // 2
-            if apart_ns <= _CLOSE_NS:
-                break
+        wall_ns, boottime_ns = stamp(self)
         return Reading(wall_ns, boottime_ns, synced, timex.maxerror * 1000 if synced else 0)
 
     async def sleep(self, seconds: float) -> None:

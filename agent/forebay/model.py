@@ -193,6 +193,10 @@ class Batch:
     else the moment at which the read began. `received_ns` (rows,) is when the gateway held the
     answer. `quality is None` means all Good. Where a quality is bad there is no value, and the
     column holds zero or the empty string.
+
+    `boottime_ns` (rows,) is the CLOCK_BOOTTIME at which `received_ns` was read (`clock.stamp`): it
+    tells by which wall clock a row was stamped, if that clock was set since. It is not journaled;
+    None where nobody said.
     """
 
     schema: Schema
@@ -201,6 +205,7 @@ class Batch:
     values: tuple[NDArray[Any], ...]
     quality: NDArray[np.uint32] | None = None
     index: NDArray[np.uint32] | None = None
+    boottime_ns: NDArray[np.int64] | None = None
 
     @property
     def rows(self) -> int:
@@ -373,8 +378,9 @@ class Gap:
 class Anchor:
     """Ties the wall clock to the monotonic clock at one moment of one boot.
 
-    Readers mend times by it: the records from here to the next anchor were stamped by the clock
-    that it describes.
+    Readers mend times by it: the records from here to the next anchor, in the order of positions,
+    were stamped by the clock that it describes. Rows that come late have that of their time put
+    again before them, so `monotonic_ns` may go back from one anchor to the next.
 
     `monotonic_ns` is CLOCK_BOOTTIME; `error_ns` is the most that `wall_ns` may be off as the kernel
     estimates it, 0 where nobody can know.
@@ -385,6 +391,11 @@ class Anchor:
     monotonic_ns: int
     state: ClockState
     error_ns: int = 0
+
+    @property
+    def offset_ns(self) -> int:
+        """What makes a time by this wall clock of a time since boot."""
+        return self.wall_ns - self.monotonic_ns
 
 
 @dataclass(frozen=True, slots=True)

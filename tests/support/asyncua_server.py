@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
 from asyncua.server.server import Server
+from asyncua.ua.attribute_ids import AttributeIds
 
 from support.node_opcua import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
 NAMESPACE = "urn:forebay:small"
 
@@ -33,6 +34,12 @@ class SmallServer:
     async def set(self, name: str, value: ua.DataValue) -> None:
         node = ua.NodeId(ua.String(name), ua.Int16(self.index))
         await self.server.write_attribute_value(node, value)
+
+    def ask(self, name: str, answer: Callable[..., ua.DataValue]) -> None:
+        """Let `answer` give the value at each read."""
+        node = ua.NodeId(ua.String(name), ua.Int16(self.index))
+        space = self.server.iserver.aspace
+        space.set_attribute_value_callback(node, AttributeIds.Value, answer)
 
 
 @asynccontextmanager

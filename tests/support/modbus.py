@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from forebay.acquisition.plan import Learned, Plan, plan
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
+    from forebay.clock import Clock
     from forebay.drivers.modbus.driver import ModbusReader
 
 
@@ -45,8 +47,9 @@ def device(port: int, tags: Sequence[ModbusTag], **settings: Any) -> DeviceSpec:
 class Group:
     """A connected driver and its one group, planned and compiled."""
 
-    def __init__(self, spec: DeviceSpec) -> None:
-        self.driver = ModbusDriver(spec, seams())
+    def __init__(self, spec: DeviceSpec, clock: Clock | None = None) -> None:
+        given = seams()
+        self.driver = ModbusDriver(spec, replace(given, clock=clock or given.clock))
         self.schema = spec.schemas[0]
         self.learned = Learned()
 
@@ -58,8 +61,10 @@ class Group:
 
 
 @asynccontextmanager
-async def connected(port: int, tags: Sequence[ModbusTag], **settings: Any) -> AsyncIterator[Group]:
-    group = Group(device(port, tags, **settings))
+async def connected(
+    port: int, tags: Sequence[ModbusTag], clock: Clock | None = None, **settings: Any
+) -> AsyncIterator[Group]:
+    group = Group(device(port, tags, **settings), clock)
     await group.driver.connect()
     try:
         yield group

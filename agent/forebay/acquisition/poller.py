@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from forebay.acquisition.plan import PROBE_EVERY, Learned, plan, probe, refine
 from forebay.acquisition.rows import bad_row, mark, slowed
 from forebay.acquisition.schedule import Pace, next_due_s, phase_s
+from forebay.clock import stamp
 from forebay.errors import DeviceError, DeviceUnreachable
 from forebay.events import POLL_OVERRUN, TAGS_REFUSED
 from forebay.model import Gap, GapCause, Quality
@@ -145,10 +146,10 @@ class Poller:
 
     async def _row(self, group: _Group) -> Batch:
         """Give one row for one due time: read, or bad if there is no reading."""
-        began_ns = self._clock.now_ns()
+        began_ns = self._clock.boottime_ns()
         reader = group.reader
         if reader is None:
-            return bad_row(group.schema, self._link.status, began_ns)
+            return bad_row(group.schema, self._link.status, stamp(self._clock))
         try:
             began_s = self._clock.monotonic_s()
             batch = await self._read(group, reader)
@@ -224,7 +225,7 @@ class Poller:
         return group.reader
 
     def _broken(self, group: _Group, error: DeviceError, began_ns: int) -> Batch:
-        """End the link and give the row that says so."""
+        """End the link and give the row that says so; `began_ns` is boot time."""
         self.disconnected()
         self._link.fail(error)
-        return bad_row(group.schema, error.status, began_ns)
+        return bad_row(group.schema, error.status, stamp(self._clock).at(began_ns))

@@ -15,15 +15,16 @@ from forebay.model import Batch, Quality
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from forebay.clock import Stamp
     from forebay.model import Schema
 
 
-def bad_row(schema: Schema, status: int, time_ns: int) -> Batch:
-    """Give a dense row without values, every quality `status`."""
+def bad_row(schema: Schema, status: int, at: Stamp) -> Batch:
+    """Give a dense row of the moment `at` without values, every quality `status`."""
     return Batch(
         schema,
-        np.array([time_ns], np.int64),
-        np.array([time_ns], np.int64),
+        np.array([at.wall_ns], np.int64),
+        np.array([at.wall_ns], np.int64),
         tuple(
             np.full((1, len(lane.columns)), "", object)
             if lane.type.dtype == object
@@ -31,6 +32,7 @@ def bad_row(schema: Schema, status: int, time_ns: int) -> Batch:
             for lane in schema.lanes
         ),
         np.full((1, len(schema.tags)), status, np.uint32),
+        boottime_ns=np.array([at.boottime_ns], np.int64),
     )
 
 

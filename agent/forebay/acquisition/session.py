@@ -13,6 +13,7 @@ from forebay.acquisition.link import Link
 from forebay.acquisition.poller import Poller
 from forebay.acquisition.rows import bad_row
 from forebay.acquisition.status import SessionStatus
+from forebay.clock import stamp
 from forebay.errors import DeviceError, DeviceUnreachable, JournalError, ProtocolViolation
 from forebay.events import DEVICE_CONNECTED, DEVICE_LOST, FRAME_REFUSED, SESSION_FAILED
 from forebay.model import Quality
@@ -182,4 +183,4 @@ class Session:
             self._seams.events.emit(DEVICE_LOST, **fields)
         if first or was_up:
             for schema in self._streamed:
-                await self._intake.accept(bad_row(schema, error.status, self._clock.now_ns()))
+                await self._intake.accept(bad_row(schema, error.status, stamp(self._clock)))

@@ -6,9 +6,9 @@ of what found no room.
 Owns samples from `accept` until the journal has made them durable. Must not know protocols, files
 or destinations.
 
-What is journaled is never restamped. So an anchor must lie in the stream exactly where the clock
-changed: each batch is looked at for a step of the wall clock since the one before it, and an anchor
-closes every batch that is open.
+What is journaled is never restamped. So the last anchor before a row must describe the clock that
+stamped it: each batch is asked by which clock it was stamped, a row of another clock gets an anchor
+before it, and an anchor closes every batch that is open.
 """
 
 from __future__ import annotations
@@ -128,22 +128,28 @@ class Pipeline:
     async def accept(self, batch: Batch) -> None:
         """See `forebay.interfaces.Intake.accept`."""
         self._shadow.update(batch)
-        out = self._staged(batch)
-        if out is None or not out.rows:
+        if not batch.rows:
             return
-        anchor = self.anchors.look() if self.anchors.stepped() else None
-        if anchor is not None and not self.anchors.was_before(int(out.received_ns[0]), anchor):
-            self._put_anchor(anchor)
-            anchor = None
-        self.accepted_samples += out.samples
-        closed = [self._take(part) for part in split(out)]
-        if anchor is not None:
-            self._put_anchor(anchor)
-        if any(closed):
+        closed = False
+        if self.anchors.explains(batch):
+            closed = self._admit(batch)
+        else:
+            for anchor, part in self.anchors.told_apart(batch):
+                if anchor is not None:
+                    self._put_anchor(anchor)
+                if part is not None:
+                    closed = self._admit(part) or closed
+        if closed:
             await self._hand_over()
 
     def account(self, gap: Gap) -> None:
-        """See `forebay.interfaces.Intake.account`."""
+        """See `forebay.interfaces.Intake.account`.
+
+        Its times are of the clock as it is now, so the anchor before it must be as well.
+        """
+        anchor = self.anchors.look()
+        if anchor is not None:
+            self._put_anchor(anchor)
         for key, waiting in tuple(self._open.items()):
             if waiting.batches[0].schema.source == gap.source:
                 self._close_batch(key)
@@ -170,6 +176,15 @@ class Pipeline:
             time_max_ns=anchor.wall_ns,
         )
         self._ready.append(_Ready(entry, "", None))
+
+    def _admit(self, batch: Batch) -> bool:
+        """Let the stages have a batch and take what they leave; see `_take`."""
+        out = self._staged(batch)
+        if out is None or not out.rows:
+            return False
+        self.accepted_samples += out.samples
+        closed = [self._take(part) for part in split(out)]
+        return any(closed)
 
     def _take(self, batch: Batch) -> bool:
         """Put a batch with its like, and close them if they are enough for a record.

@@ -1,4 +1,4 @@
-"""Cuts a batch that is too large for one record into batches that are not. Pure.
+"""Cuts batches: between rows of two clocks, and where one is too large for a record. Pure.
 
 Only text can make a batch that large: a row of numbers over the largest tag list stays far below.
 """
@@ -6,12 +6,14 @@ Only text can make a batch that large: a row of numbers over the largest tag lis
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
     from forebay.model import Batch
 
@@ -28,25 +30,40 @@ def split(batch: Batch, max_bytes: int = MAX_BATCH_BYTES) -> Iterator[Batch]:
         yield batch
     elif batch.index is None and batch.rows > 1:
         for row in range(batch.rows):
-            yield from split(_row(batch, row), max_bytes)
+            yield from split(cut(batch, row, row + 1), max_bytes)
     elif batch.index is None:
         yield from split(_sparse(batch), max_bytes)
     else:
         middle = batch.rows // 2
-        yield from split(_rows(batch, 0, middle), max_bytes)
-        yield from split(_rows(batch, middle, batch.rows), max_bytes)
+        yield from split(cut(batch, 0, middle), max_bytes)
+        yield from split(cut(batch, middle, batch.rows), max_bytes)
 
 
-def _row(batch: Batch, row: int) -> Batch:
-    """Give one row of a dense batch."""
-    here = slice(row, row + 1)
+def cut(batch: Batch, first: int, end: int) -> Batch:
+    """Give the rows first..end (exclusive) of a batch, without their boot times."""
+    if first == 0 and end == batch.rows:
+        return batch
+    here = slice(first, end)
     return replace(
         batch,
         times_ns=batch.times_ns[here],
         received_ns=batch.received_ns[here],
-        values=tuple(values[here] for values in batch.values),
+        values=tuple(_lanes(batch, first, end)),
         quality=None if batch.quality is None else batch.quality[here],
+        index=None if batch.index is None else batch.index[here],
+        boottime_ns=None,
     )
+
+
+def _lanes(batch: Batch, first: int, end: int) -> Iterator[NDArray[Any]]:
+    if batch.index is None:
+        yield from (of_lane[first:end] for of_lane in batch.values)
+        return
+    lanes = batch.schema.lane_of[batch.index]
+    for number, of_lane in enumerate(batch.values):
+        begin = int(np.count_nonzero(lanes[:first] == number))
+        length = int(np.count_nonzero(lanes[first:end] == number))
+        yield of_lane[begin : begin + length]
 
 
 def _sparse(batch: Batch) -> Batch:
@@ -59,23 +76,5 @@ def _sparse(batch: Batch) -> Batch:
         values=tuple(values[0] for values in batch.values),
         quality=None if batch.quality is None else batch.quality[0],
         index=np.arange(count, dtype=np.uint32),
-    )
-
-
-def _rows(batch: Batch, first: int, end: int) -> Batch:
-    """Give the rows first..end (exclusive) of a sparse batch."""
-    assert batch.index is not None
-    lanes = batch.schema.lane_of[batch.index]
-    values = []
-    for number, of_lane in enumerate(batch.values):
-        begin = int(np.count_nonzero(lanes[:first] == number))
-        length = int(np.count_nonzero(lanes[first:end] == number))
-        values.append(of_lane[begin : begin + length])
-    return replace(
-        batch,
-        times_ns=batch.times_ns[first:end],
-        received_ns=batch.received_ns[first:end],
-        values=tuple(values),
-        quality=None if batch.quality is None else batch.quality[first:end],
-        index=batch.index[first:end],
+        boottime_ns=None,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forebay.clock import stamp
 from forebay.interfaces import Refusal, Scan, Span, SpanLimits
 from forebay.model import Batch, Quality
 
@@ -92,7 +93,8 @@ class _ScriptedReader:
     async def read(self) -> Scan:
         driver = self._driver
         driver.reads += 1
-        began_ns = driver._clock.now_ns()  # noqa: SLF001 - the driver's own other half
+        clock = driver._clock  # noqa: SLF001 - the driver's own other half
+        began_ns = clock.boottime_ns()
         await _maybe(driver.on_read())
         quality = np.zeros((1, len(self._schema.tags)), np.uint32)
         refusals = []
@@ -114,9 +116,14 @@ class _ScriptedReader:
             values.append(
                 np.where(quality[0, lane.columns] >> 31, 0, row).astype(lane.type.dtype)[None, :]
             )
-        times = np.array([began_ns], np.int64)
+        received = stamp(clock)
         batch = Batch(
-            self._schema, times, times.copy(), tuple(values), quality if quality.any() else None
+            self._schema,
+            np.array([received.at(began_ns).wall_ns], np.int64),
+            np.array([received.wall_ns], np.int64),
+            tuple(values),
+            quality if quality.any() else None,
+            boottime_ns=np.array([received.boottime_ns], np.int64),
         )
         return Scan(batch, tuple(refusals))
 

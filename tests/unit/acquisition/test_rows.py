@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from forebay.acquisition.rows import bad_row, mark, slowed
+from forebay.clock import Stamp
 from forebay.model import Batch, Quality, Schema, Tag, ValueType
 
 SCHEMA = Schema("press", "fast", tuple(Tag(f"t{i}", f"{i}", ValueType.INT32) for i in range(4)))
@@ -48,6 +49,8 @@ def test_columns_that_were_not_asked_for_are_marked() -> None:
 
 
 def test_a_bad_row_has_no_values() -> None:
-    row = bad_row(SCHEMA, Quality.BAD_TIMEOUT, 9)
+    row = bad_row(SCHEMA, Quality.BAD_TIMEOUT, Stamp(9, 4))
     assert (row.rows, of(row)) == (1, [Quality.BAD_TIMEOUT] * 4)
     assert not row.values[0].any()
+    assert row.boottime_ns is not None
+    assert (row.times_ns[0], row.received_ns[0], row.boottime_ns[0]) == (9, 9, 4)

@@ -124,6 +124,29 @@ async def test_a_slow_poll_is_counted_once_per_missed_period_and_told_once() -> 
         assert world.events.count(POLL_OVERRUN, device="press") == 1
 
 
+@pytest.mark.parametrize("breaks", [False, True])
+async def test_a_row_is_dated_by_the_clock_as_it_is_when_the_row_is_made(*, breaks: bool) -> None:
+    """The clock is set while the poll waits: the row's times and the anchor behind it agree."""
+    world = polled(period=10.0)
+
+    def read() -> None:
+        world.clock.freeze(1.0)
+        world.clock.step_wall(-3600)
+        world.clock.freeze(2.0)
+        if breaks:
+            raise DeviceUnreachable("cable", hint="plug it in", status=Quality.BAD_TIMEOUT)
+
+    world.driver.on_read = read
+    async with running(world):
+        await world.clock.advance(0.5)
+    (row,) = world.rows
+    assert row.boottime_ns is not None
+    offset_ns = world.clock.read().offset_ns
+    assert row.received_ns[0] - row.boottime_ns[0] == offset_ns
+    assert row.times_ns[0] - offset_ns == 0, "when the read began"
+    assert row.received_ns[0] - offset_ns == (0 if breaks else 3 * S)
+
+
 async def test_two_groups_keep_their_own_periods() -> None:
     world = World(
         (schema(2, "fast"), schema(3, "slow")),

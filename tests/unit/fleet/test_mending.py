@@ -102,6 +102,21 @@ def test_the_next_run_of_the_same_boot_mends_this_one() -> None:
     assert found == [Stretch(1, 1, LAST, -HOUR)]
 
 
+@pytest.mark.parametrize("state", [UNSYNCED, SYNCED, HOLDOVER])
+def test_an_anchor_that_is_put_again_for_late_rows_is_no_other_step(state: int) -> None:
+    """It stands behind the step and tells of the time before it."""
+    box = Box()
+    was = box.tie(1, NOW + 1 * S, HOUR, state)
+    again = box.tie(20, NOW + 99 * S, HOUR, state)
+    set_by_hand = [box.tie(seq, NOW + 100 * S, -HOUR, UNSYNCED) for seq in (10, 22)]
+    right = box.tie(30, NOW + 200 * S, 7, SYNCED)
+    found = stretches([was, again, *set_by_hand, right])
+    assert [correction(found, seq) for seq in (15, 25)] == [7 + HOUR] * 2
+    of_old = 7 - HOUR if state == UNSYNCED else 0
+    assert [correction(found, seq) for seq in (5, 21)] == [of_old] * 2
+    assert correction(found, 30) == 0
+
+
 def test_a_clock_that_runs_on_by_itself_is_left_alone() -> None:
     box = Box()
     assert not stretches(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 import structlog
 from hypothesis import given
@@ -13,15 +14,23 @@ from forebay.clock import Reading
 from forebay.events import CLOCK_STATE, CLOCK_STEPPED, Events
 from forebay.files import SystemDisk
 from forebay.interfaces import Seams
-from forebay.model import ClockState
+from forebay.model import Batch, ClockState, Schema, Tag, ValueType
 from forebay.net import SystemNetwork
-from forebay.pipeline.anchors import HOLDOVER_ERROR_MOST_NS, STEP_NS, Anchors, Known, after
+from forebay.pipeline.anchors import (
+    HOLDOVER_ERROR_MOST_NS,
+    RECENT_NS,
+    STEP_NS,
+    Anchors,
+    Known,
+    after,
+)
 from forebay.testing.clock import FakeClock
 
 U, SY, H = ClockState.UNSYNCED, ClockState.SYNCED, ClockState.HOLDOVER
 S = 1_000_000_000
 MS = 1_000_000
 DAY_S = 86_400
+SCHEMA = Schema("press", "fast", (Tag("t", "0", ValueType.INT32),))
 
 
 class World:
@@ -31,6 +40,13 @@ class World:
         self.events = Events(structlog.get_logger())
         seams = Seams(self.clock, SystemDisk(), SystemNetwork(), random.Random(1), self.events)
         self.anchors = Anchors(seams)
+
+
+def row(clock: FakeClock, *, stamped: bool = True) -> Batch:
+    """A row that is received now."""
+    now, boot = np.array([clock.now_ns()], np.int64), np.array([clock.boottime_ns()], np.int64)
+    values = (np.zeros((1, 1), np.int32),)
+    return Batch(SCHEMA, now, now.copy(), values, boottime_ns=boot if stamped else None)
 
 
 def reading(offset_ns: int, at_ns: int, *, synced: bool = True, error_ns: int = MS) -> Reading:
@@ -106,7 +122,7 @@ async def test_a_steady_clock_needs_no_more_anchors() -> None:
         await world.clock.advance(1)
         world.clock.error_ns += 500_000
         world.clock.step_wall(0.000_009)
-        assert not world.anchors.stepped()
+        assert world.anchors.explains(row(world.clock))
         assert world.anchors.look() is None
     assert world.events.count(CLOCK_STEPPED) == world.events.count(CLOCK_STATE) == 0
 
@@ -114,7 +130,7 @@ async def test_a_steady_clock_needs_no_more_anchors() -> None:
 async def test_suspend_is_no_step_of_the_clock() -> None:
     world = World()
     world.clock.suspend(8 * 3600)
-    assert not world.anchors.stepped()
+    assert world.anchors.explains(row(world.clock))
     assert world.anchors.look() is None
 
 
@@ -123,7 +139,7 @@ async def test_a_boot_in_1970_that_is_set_by_ntp() -> None:
     await world.clock.advance(300)
     world.clock.step_wall(1.7e9)
     world.clock.synced = True
-    assert world.anchors.stepped()
+    assert not world.anchors.explains(row(world.clock))
     anchor = world.anchors.look()
     assert anchor is not None
     assert (anchor.state, anchor.wall_ns, anchor.monotonic_ns) == (
@@ -146,16 +162,129 @@ async def test_a_boot_in_1970_that_is_set_by_ntp() -> None:
     assert (world.anchors.steps, world.anchors.last_step.by_s) == (1, 1.7e9)
 
 
-async def test_values_are_told_apart_by_the_clock_that_explains_them() -> None:
+def told(world: World, *batches: Batch) -> list[tuple[int, ClockState] | list[int]]:
+    """Give what is put into the stream: anchors as offset and state, batches as source times."""
+    found: list[tuple[int, ClockState] | list[int]] = []
+    for batch in batches:
+        if world.anchors.explains(batch):
+            found.append(batch.times_ns.tolist())
+            continue
+        for anchor, part in world.anchors.told_apart(batch):
+            if anchor is not None:
+                found.append((anchor.offset_ns, anchor.state))
+            if part is not None:
+                found.append(part.times_ns.tolist())
+    return found
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+async def test_rows_are_told_apart_by_the_clock_that_stamped_them(*, stamped: bool) -> None:
     world = World()
-    old_ns = world.clock.now_ns()
+    was_ns = world.clock.now_ns()
+    old = row(world.clock, stamped=stamped)
     world.clock.step_wall(-3600)
+    world.clock.synced = False
     await world.clock.advance(0.5)
-    anchor = world.anchors.look()
-    assert anchor is not None
-    assert world.anchors.was_before(old_ns, anchor)
-    assert not world.anchors.was_before(world.clock.now_ns() - 200 * MS, anchor)
+    new = row(world.clock, stamped=stamped)
+    now_ns = was_ns - 3600 * S
+    assert told(world, old, new, old, old, new) == [
+        old.times_ns.tolist(),
+        (now_ns, U),
+        new.times_ns.tolist(),
+        (was_ns, SY),
+        old.times_ns.tolist(),
+        old.times_ns.tolist(),
+        (now_ns, U),
+        new.times_ns.tolist(),
+    ]
+    assert world.anchors.steps == 1, "an anchor that is put again is of no step"
+
+
+async def test_a_queue_longer_than_the_step_misleads_nobody() -> None:
+    """A row stamped since the step, 5 s ago, is as old as one of the old clock, 3 s ago."""
+    world = World()
+    world.clock.step_wall(2)
+    new = row(world.clock)
+    await world.clock.advance(5)
+    assert told(world, new) == [(world.clock.now_ns() - 5 * S, SY), new.times_ns.tolist()]
+    world.clock.step_wall(-2)
+    assert world.anchors.look() is not None
+    assert told(world, new)[0] == (world.anchors.first.offset_ns + 2 * S, SY)
+
+
+async def test_a_row_without_a_boot_time_is_of_an_old_clock_only_while_a_step_is_recent() -> None:
+    world = World()
+    old = row(world.clock, stamped=False)
+    world.clock.step_wall(-3600)
+    await world.clock.advance(1)
+    assert world.anchors.look() is not None
+    await world.clock.advance(RECENT_NS / 1e9 - 1)
+    assert len(told(world, old)) == 2
+    await world.clock.advance(1)
+    assert world.anchors.look() is not None, "the present clock again"
+    assert told(world, old) == [old.times_ns.tolist()]
+
+
+async def test_a_clock_that_was_set_again_before_anybody_looked() -> None:
+    """Nothing is known of it but by how much it was off; the one before it is still known."""
+    world = World()
+    first_ns, first = world.anchors.first.offset_ns, row(world.clock)
+    world.clock.step_wall(7200)
+    brief = row(world.clock)
+    world.clock.step_wall(-3600)
+    await world.clock.advance(1)
+    assert told(world, first, brief, first) == [
+        first.times_ns.tolist(),
+        (first_ns + 7200 * S, U),
+        brief.times_ns.tolist(),
+        (first_ns + 3600 * S, SY),
+        (first_ns, SY),
+        first.times_ns.tolist(),
+    ]
+
+
+async def test_an_anchor_that_is_put_again_says_what_was_so_when_the_row_came() -> None:
+    """Readers seek a boot's next right clock by boot time: this one must not seem newer."""
+    world = World(synced=False)
+    await world.clock.advance(7)
+    old = row(world.clock)
+    world.clock.step_wall(1e9)
+    world.clock.synced = True
+    await world.clock.advance(3)
+    present = world.anchors.look()
+    assert present is not None
+    ((again, _),) = world.anchors.told_apart(old)
+    assert again is not None
+    assert (again.state, again.monotonic_ns, again.wall_ns) == (U, 7 * S, int(old.received_ns[0]))
+    assert present.monotonic_ns == 10 * S
+
+
+async def test_many_steps_are_remembered_and_not_all_for_ever() -> None:
+    world = World()
+    rows = []
+    for _ in range(20):
+        rows.append(row(world.clock))
+        world.clock.step_wall(60)
+        await world.clock.advance(0.1)
+        assert world.anchors.look() is not None
+    states = [told(world, late)[0] for late in reversed(rows)]
+    assert [told_of for _, told_of in states] == [SY] * 8 + [U] * 12
+    first_ns = world.anchors.first.offset_ns
+    assert [offset_ns for offset_ns, _ in states] == [
+        first_ns + 60 * S * step for step in reversed(range(20))
+    ]
+
+
+async def test_a_state_that_changes_does_not_change_what_a_step_is() -> None:
+    """A row lies within STEP_NS of the anchor before it, whatever small steps came before."""
+    world = World()
+    world.clock.step_wall(0.009)
     world.clock.synced = False
     anchor = world.anchors.look()
     assert anchor is not None
-    assert not world.anchors.was_before(old_ns, anchor), "this anchor is of no step"
+    assert world.anchors.steps == 0
+    world.clock.step_wall(0.009)
+    assert world.anchors.explains(row(world.clock))
+    world.clock.step_wall(0.002)
+    assert not world.anchors.explains(row(world.clock))
+    assert world.anchors.look() is not None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from forebay.columnar import decode_batch, encode_batch
 from forebay.model import MAX_STRING_BYTES, Batch, Schema, Tag, ValueType
-from forebay.pipeline.split import MAX_BATCH_BYTES, split
+from forebay.pipeline.split import MAX_BATCH_BYTES, cut, split
 
 KINDS = [ValueType.STRING, ValueType.INT16, ValueType.STRING, ValueType.FLOAT64]
 
@@ -46,6 +48,36 @@ def test_every_sample_is_kept_in_order(
     assert [s for p in parts for s in p.iter_samples()] == list(batch.iter_samples())
     again = [p for part in parts for p in split(part, limit)]
     assert len(again) == len(parts)
+
+
+def as_sparse(batch: Batch) -> Batch:
+    """The same samples, a row each."""
+    columns = len(batch.schema.tags)
+    return replace(
+        batch,
+        times_ns=np.repeat(batch.times_ns, columns),
+        received_ns=np.repeat(batch.received_ns, columns),
+        values=tuple(v.ravel() for v in batch.values),
+        quality=None if batch.quality is None else batch.quality.ravel(),
+        index=np.tile(np.arange(columns, dtype=np.uint32), batch.rows),
+    )
+
+
+@given(st.integers(1, 9), st.integers(1, 6), st.booleans(), st.booleans(), st.data())
+def test_a_cut_parts_the_rows_and_no_more(
+    count: int,
+    rows: int,
+    bad: bool,  # noqa: FBT001 - drawn by hypothesis
+    sparse: bool,  # noqa: FBT001 - drawn by hypothesis
+    data: st.DataObject,
+) -> None:
+    batch = dense(count, rows, "x", bad=bad)
+    if sparse:
+        batch = as_sparse(batch)
+    at = data.draw(st.integers(0, batch.rows))
+    parts = cut(batch, 0, at), cut(batch, at, batch.rows)
+    assert [p.rows for p in parts] == [at, batch.rows - at]
+    assert [s for p in parts for s in p.iter_samples()] == list(batch.iter_samples())
 
 
 def test_what_fits_is_left_alone() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forebay.clock import stamp
 from forebay.drivers.modbus.codec import compile_request, data_bytes, meaning
 from forebay.drivers.modbus.config import ModbusSettings, ModbusTag
 from forebay.drivers.modbus.connection import Connection
@@ -134,9 +135,9 @@ class ModbusReader:
 
     async def read(self) -> Scan:
         """See `Reader.read`."""
-        began_ns = self._clock.now_ns()
+        began_ns = self._clock.boottime_ns()
         refused = await self._connection.exchange(self._requests, self._image)
-        received_ns = self._clock.now_ns()
+        received = stamp(self._clock)
         values, marks = self._decoder.decode(self._image)
         quality: NDArray[np.uint32] | None = None
         refusals = tuple(self._refusal(index, code) for index, code in refused)
@@ -148,10 +149,11 @@ class ModbusReader:
                 quality[0, list(self._blocks[refusal.block].columns)] = refusal.status
         batch = Batch(
             self._schema,
-            np.array([began_ns], np.int64),
-            np.array([received_ns], np.int64),
+            np.array([received.at(began_ns).wall_ns], np.int64),
+            np.array([received.wall_ns], np.int64),
             values,
             quality,
+            boottime_ns=np.array([received.boottime_ns], np.int64),
         )
         return Scan(batch, refusals)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from forebay.clock import stamp
 from forebay.drivers.mqtt.faults import translate
 from forebay.drivers.mqtt.link import Link
 from forebay.drivers.mqtt.routes import Routes
@@ -58,7 +59,8 @@ class MqttDriver:
         routes = Routes(tuple(schemas), self._tags)
         refused = await link.subscribe_all(routes.topics)
         self._note_refused(routes, refused)
-        for batch in routes.refused(refused, Quality.BAD_NOT_READABLE, self._seams.clock.now_ns()):
+        now = stamp(self._seams.clock)
+        for batch in routes.refused(refused, Quality.BAD_NOT_READABLE, now):
             yield batch
         at_once = max(1, _SAMPLES_AT_ONCE // routes.widest)
         while True:

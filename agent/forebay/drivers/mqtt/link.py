@@ -13,6 +13,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from forebay.clock import stamp
 from forebay.drivers.mqtt.faults import translate
 from forebay.drivers.mqtt.routes import Message
 from forebay.errors import DeviceUnreachable
@@ -151,8 +152,8 @@ class Link(Client):
         except UnicodeDecodeError:
             topic = ""
         mid = message.mid if message.qos else 0
-        now_ns = self._clock.now_ns()
-        self._inbox.append(Message(topic, payload, bool(message.retain), mid, now_ns))
+        received = stamp(self._clock)
+        self._inbox.append(Message(topic, payload, bool(message.retain), mid, received))
         self._arrived.set()
 
     @property

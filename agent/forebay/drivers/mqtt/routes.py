@@ -24,6 +24,7 @@ from forebay.model import Batch, Quality, ValueType, is_bad
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from forebay.clock import Stamp
     from forebay.drivers.mqtt.config import MqttTag
     from forebay.model import Schema
 
@@ -38,7 +39,7 @@ class Message(NamedTuple):
     payload: bytes | None
     retained: bool
     mid: int
-    received_ns: int
+    received: Stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class _Rows:
 
     columns: list[int] = field(default_factory=list)
     times_ns: list[int] = field(default_factory=list)
-    received_ns: list[int] = field(default_factory=list)
+    received: list[Stamp] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
 
 
@@ -106,12 +107,12 @@ class Routes:
         pairs = zip(self._schemas, rows, strict=True)
         return [_batch(schema, r) for schema, r in pairs if r.columns], absent
 
-    def refused(self, topics: Iterable[str], status: int, now_ns: int) -> list[Batch]:
+    def refused(self, topics: Iterable[str], status: int, now: Stamp) -> list[Batch]:
         """Give a sample without value for every tag of `topics`."""
         rows = [_Rows() for _ in self._schemas]
         for topic in topics:
             for target in self._targets.get(topic, ()):
-                _add(rows[target.schema], target, Reading(None, status), now_ns, now_ns)
+                _add(rows[target.schema], target, Reading(None, status), now.wall_ns, now)
         pairs = zip(self._schemas, rows, strict=True)
         return [_batch(schema, r) for schema, r in pairs if r.columns]
 
@@ -119,7 +120,7 @@ class Routes:
         targets = self._targets.get(message.topic, ())
         document, broken = _parse(message, targets)
         for target in targets:
-            time_ns: int | None = message.received_ns
+            time_ns: int | None = message.received.wall_ns
             reading: Reading | None = UNDECODABLE
             if message.payload is None or (target.pointer is not None and broken):
                 pass
@@ -133,8 +134,8 @@ class Routes:
                 continue
             if not is_bad(reading.quality):
                 reading = reading._replace(quality=_quality(message, target, time_ns))
-            dated_ns = message.received_ns if time_ns is None else time_ns
-            _add(rows[target.schema], target, reading, dated_ns, message.received_ns)
+            dated_ns = message.received.wall_ns if time_ns is None else time_ns
+            _add(rows[target.schema], target, reading, dated_ns, message.received)
 
 
 def _parse(message: Message, targets: Sequence[_Target]) -> tuple[object, bool]:
@@ -157,10 +158,10 @@ def _quality(message: Message, target: _Target, time_ns: int | None) -> int:
     return Quality.UNCERTAIN_LAST_USABLE_VALUE if message.retained else Quality.GOOD
 
 
-def _add(rows: _Rows, target: _Target, reading: Reading, time_ns: int, received_ns: int) -> None:
+def _add(rows: _Rows, target: _Target, reading: Reading, time_ns: int, received: Stamp) -> None:
     rows.columns.append(target.column)
     rows.times_ns.append(time_ns)
-    rows.received_ns.append(received_ns)
+    rows.received.append(received)
     rows.readings.append(reading)
 
 
@@ -171,14 +172,16 @@ def _batch(schema: Schema, rows: _Rows) -> Batch:
         empty = "" if schema.lanes[lane].type is ValueType.STRING else 0
         lanes[lane].append(empty if reading.value is None else reading.value)
     quality = np.array([reading.quality for reading in rows.readings], np.uint32)
+    received_ns, boottime_ns = np.array(rows.received, np.int64).T.copy()
     return Batch(
         schema,
         np.array(rows.times_ns, np.int64),
-        np.array(rows.received_ns, np.int64),
+        received_ns,
         tuple(
             np.array(values, lane.type.dtype)
             for values, lane in zip(lanes, schema.lanes, strict=True)
         ),
         quality if quality.any() else None,
         np.array(rows.columns, np.uint32),
+        boottime_ns,
     )

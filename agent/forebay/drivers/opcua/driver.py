@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from forebay.clock import stamp
 from forebay.drivers.opcua.address import parse_address
 from forebay.drivers.opcua.chunks import in_chunks
 from forebay.drivers.opcua.connection import Connection
@@ -111,11 +112,12 @@ class NodeReader:
 
         Gives each value under its own time; one dense row if the gateway's clock dates them.
         """
-        began_ns = self._clock.now_ns()
+        began_ns = self._clock.boottime_ns()
         size = self._connection.max_nodes_per_read
         pieces, worked = await in_chunks(self._nodes, size, self._connection.read_values)
         self._connection.max_nodes_per_read = worked
-        received_ns = self._clock.now_ns()
+        received = stamp(self._clock)
+        began = received.at(began_ns)
         parts: list[Values] = []
         start = 0
         for piece, answer in pieces:
@@ -130,9 +132,9 @@ class NodeReader:
             parts.append(refused(self._missing, unknown))
         values = merged(parts)
         if self._dense:
-            batch = self._maker.dense(values, began_ns, received_ns)
+            batch = self._maker.dense(values, began, received)
         else:
-            batch = self._maker.sparse(values, received_ns, began_ns)
+            batch = self._maker.sparse(values, received, began)
         self._refusals.note(batch)
         return Scan(batch)
 

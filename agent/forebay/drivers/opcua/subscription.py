@@ -18,6 +18,7 @@ from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
 
+from forebay.clock import stamp
 from forebay.drivers.opcua.chunks import in_chunks
 from forebay.drivers.opcua.codec import publish_response
 from forebay.drivers.opcua.faults import status_name, translate
@@ -191,7 +192,7 @@ class Feed:
 
     def _take_in(self, subscription: _Subscription, notification: Notification) -> Arrival:
         """Check a notification and make its batches."""
-        now_s, received_ns = self._clock.monotonic_s(), self._clock.now_ns()
+        now_s, received = self._clock.monotonic_s(), stamp(self._clock)
         subscription.heard_s = now_s
         if notification.status is not None and notification.status & 0x8000_0000:
             raise DeviceUnreachable(
@@ -212,7 +213,7 @@ class Feed:
         batches = tuple(
             batch
             for values in notification.data
-            if (batch := subscription.maker.sparse(values, received_ns)).rows
+            if (batch := subscription.maker.sparse(values, received)).rows
         )
         for batch in batches:
             subscription.refusals.note(batch)
@@ -283,7 +284,7 @@ class Feed:
     def _refused(self, subscription: _Subscription, statuses: Mapping[int, int]) -> Batch:
         columns = sorted(statuses)
         values = refused(columns, [statuses[column] for column in columns])
-        batch = subscription.maker.sparse(values, self._clock.now_ns())
+        batch = subscription.maker.sparse(values, stamp(self._clock))
         subscription.refusals.note(batch)
         return batch
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from forebay.clock import Stamp
     from forebay.model import Schema
 
 _UNIX_TICKS = 116_444_736_000_000_000
@@ -73,10 +74,10 @@ class BatchMaker:
         numbers = {value_type: number for number, value_type in enumerate(_TYPES)}
         self._types = np.array([numbers[tag.type] for tag in schema.tags], np.intp)
 
-    def sparse(self, values: Values, received_ns: int, fallback_ns: int | None = None) -> Batch:
+    def sparse(self, values: Values, received: Stamp, fallback: Stamp | None = None) -> Batch:
         """Give one sample a value; `values.handles` are columns, and one that is none is left out.
 
-        `fallback_ns` dates what has no time of its own, by default `received_ns`.
+        `fallback` dates what has no time of its own, by default `received`.
         """
         known = values.handles < len(self.schema.tags)
         if not known.all():
@@ -95,22 +96,24 @@ class BatchMaker:
         self._cap_strings(batch_values, columns, quality)
         return Batch(
             self.schema,
-            self._times(values, received_ns if fallback_ns is None else fallback_ns),
-            np.full(len(columns), received_ns, np.int64),
+            self._times(values, (received if fallback is None else fallback).wall_ns),
+            np.full(len(columns), received.wall_ns, np.int64),
             batch_values,
             quality if quality.any() else None,
             columns.astype(np.uint32),
+            np.full(len(columns), received.boottime_ns, np.int64),
         )
 
-    def dense(self, values: Values, began_ns: int, received_ns: int) -> Batch:
-        """Give one row at the time `began_ns`; `values` hold each column once, in order."""
-        sparse = self.sparse(values, received_ns)
+    def dense(self, values: Values, began: Stamp, received: Stamp) -> Batch:
+        """Give one row at the time `began`; `values` hold each column once, in order."""
+        sparse = self.sparse(values, received)
         return Batch(
             self.schema,
-            np.array([began_ns], np.int64),
-            np.array([received_ns], np.int64),
+            np.array([began.wall_ns], np.int64),
+            np.array([received.wall_ns], np.int64),
             tuple(lane.reshape(1, -1) for lane in sparse.values),
             None if sparse.quality is None else sparse.quality.reshape(1, -1),
+            boottime_ns=np.array([received.boottime_ns], np.int64),
         )
 
     def _judge(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forebay.clock import stamp
 from forebay.drivers.simulated.config import DEFAULTS, SimulatedTag
 from forebay.interfaces import Scan, SpanLimits
 from forebay.model import Batch, ValueType
@@ -67,10 +68,10 @@ class SimulatedReader:
 
     async def read(self) -> Scan:
         """See `Reader.read`."""
-        now_ns = self._clock.now_ns()
-        values = tuple(lane.next(now_ns / 1e9, self._random) for lane in self._lanes)
-        times_ns = np.array([now_ns], np.int64)
-        return Scan(Batch(self._schema, times_ns, times_ns.copy(), values))
+        now = stamp(self._clock)
+        values = tuple(lane.next(now.wall_ns / 1e9, self._random) for lane in self._lanes)
+        times_ns, boottime_ns = np.array([[now.wall_ns], [now.boottime_ns]], np.int64)
+        return Scan(Batch(self._schema, times_ns, times_ns.copy(), values, boottime_ns=boottime_ns))
 
 
 class _Lane:

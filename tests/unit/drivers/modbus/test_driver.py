@@ -14,6 +14,7 @@ from forebay.drivers.modbus import SPEC
 from forebay.drivers.modbus.driver import ModbusDriver
 from forebay.errors import ProtocolViolation
 from forebay.model import Quality, is_bad
+from forebay.testing.clock import FakeClock
 from forebay.testing.modbus_server import Illegal, Misbehaviour, ModbusServer, address_values
 from support.fuzz import examples
 from support.modbus import Group, connected, device, seams, tag
@@ -73,6 +74,28 @@ async def test_a_row_holds_every_column_with_its_value() -> None:
     assert scan.batch.times_ns[0] <= scan.batch.received_ns[0]
 
 
+@pytest.mark.parametrize("step_s", [3600, -3600, 0.02, -0.02])
+async def test_a_clock_that_is_set_during_a_read_does_not_part_the_times_of_its_row(
+    step_s: float,
+) -> None:
+    clock = FakeClock()
+
+    def answer(area: str, address: int) -> int:
+        clock.freeze(0.3)
+        clock.step_wall(step_s)
+        clock.freeze(0.2)
+        return address_values(area, address)
+
+    async with (
+        ModbusServer(answer) as server,
+        connected(server.port, [tag("holding:7")], clock) as group,
+    ):
+        batch = (await group.reader().read()).batch
+    assert batch.boottime_ns is not None
+    assert (batch.boottime_ns[0], batch.received_ns[0]) == (clock.boottime_ns(), clock.now_ns())
+    assert batch.received_ns[0] - batch.times_ns[0] == 500_000_000
+
+
 async def test_holes_are_bridged_and_the_rest_is_not_read() -> None:
     tags = [tag("holding:0"), tag("holding:9"), tag("holding:19"), tag("coil:0", "bool")]
     async with ModbusServer() as server, connected(server.port, tags) as group:
@@ -124,6 +147,7 @@ async def test_one_failing_register_costs_one_tag_and_moves_no_value_to_another(
     async with ModbusServer() as server, connected(server.port, tags) as group:
         server.illegal = (Illegal("holding", 300, 300),)
         batch = await settle(group)
+    assert len(row(batch)) == len(tags)
     for address, (value, quality) in enumerate(row(batch)):
         if address == 300:
             assert (value, quality) == (None, Quality.BAD_NODE_ID_UNKNOWN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from forebay.clock import Stamp
 from forebay.drivers.mqtt import SPEC
 from forebay.drivers.mqtt.config import MqttTag
 from forebay.drivers.mqtt.routes import Message, Routes
@@ -33,7 +34,7 @@ def routes() -> Routes:
 
 
 def message(topic: str, payload: bytes | None, *, retained: bool = False) -> Message:
-    return Message(topic, payload, retained, 1, NOW_NS)
+    return Message(topic, payload, retained, 1, Stamp(NOW_NS, 5))
 
 
 def told(batches: list[Batch]) -> list[tuple[str, object, int, int]]:
@@ -98,7 +99,7 @@ def test_a_topic_that_nobody_asked_for_feeds_nothing() -> None:
 
 
 def test_a_refused_topic_marks_its_tags() -> None:
-    found = told(routes().refused(["line/jam"], Quality.BAD_NOT_READABLE, NOW_NS))
+    found = told(routes().refused(["line/jam"], Quality.BAD_NOT_READABLE, Stamp(NOW_NS, 5)))
     assert found == [("jam", None, Quality.BAD_NOT_READABLE, NOW_NS)]
     assert routes().tags_of(["line/jam"]) == ["jam"]
 

@@ -15,6 +15,7 @@ from forebay.drivers.opcua.connection import BoundedProtocol
 from forebay.errors import DeviceRefused, DeviceUnreachable
 from forebay.events import TAGS_REFUSED
 from forebay.model import Quality
+from forebay.testing.clock import FakeClock
 from support.asyncua_server import NAMESPACE, small_server
 from support.node_opcua import free_port
 from support.opcua import connected, device, read_once
@@ -77,6 +78,30 @@ async def test_the_gateways_time_makes_dense_rows() -> None:
     assert batch.index is None
     assert batch.times_ns[0] >= before_ns
     assert batch.received_ns[0] >= batch.times_ns[0]
+
+
+@pytest.mark.parametrize("step_s", [3600, -0.02])
+async def test_a_clock_that_is_set_during_a_read_does_not_part_the_times_of_its_row(
+    step_s: float,
+) -> None:
+    clock = FakeClock()
+
+    def answer(*_: object) -> Any:
+        clock.freeze(0.3)
+        clock.step_wall(step_s)
+        clock.freeze(0.2)
+        return ua.DataValue(ua.Variant(2.5, ua.VariantType.Double))
+
+    async with small_server(Level=1.5) as server:
+        spec = device(server.endpoint, LEVEL, timestamps="gateway")
+        async with connected(spec, replace(system_seams(), clock=clock)) as driver:
+            reader = driver.reader(spec.schemas[0], ())
+            server.ask("Level", answer)
+            batch = (await reader.read()).batch
+    assert [sample.value for sample in batch.iter_samples()] == [2.5]
+    assert batch.boottime_ns is not None
+    assert (batch.boottime_ns[0], batch.received_ns[0]) == (clock.boottime_ns(), clock.now_ns())
+    assert batch.received_ns[0] - batch.times_ns[0] == 500_000_000
 
 
 async def test_changes_come_in_order_and_bad_tags_once() -> None:

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from forebay.clock import Stamp
 from forebay.drivers.opcua.codec import ARRAY, BAD_STRING, NULL, STRING, Values
 from forebay.drivers.opcua.values import BatchMaker, merged, refused
 from forebay.model import Quality, Sample, Schema, Tag, ValueType
 
 UNIX_TICKS = 116_444_736_000_000_000
 NOW_NS = 1_800_000_000_000_000_000
+NOW = Stamp(NOW_NS, 7)
 INTEGERS = {2: "int8", 3: "uint8", 4: "int16", 5: "uint16", 6: "int32", 7: "uint32", 8: "int64"}
 RANGES = {
     **{kind: np.iinfo(name) for kind, name in INTEGERS.items()},
@@ -39,7 +41,7 @@ def values(rows: list[tuple[int, int, Any]], **columns: list[int]) -> Values:
 
 
 def samples(made: Schema, given: Values, timestamps: str = "source") -> list[Sample]:
-    return list(BatchMaker(made, timestamps).sparse(given, NOW_NS).iter_samples())
+    return list(BatchMaker(made, timestamps).sparse(given, NOW).iter_samples())
 
 
 @pytest.mark.parametrize("value_type", [t for t in ValueType if t is not ValueType.STRING])
@@ -138,9 +140,18 @@ def test_a_string_that_no_column_may_hold_is_out_of_range() -> None:
 def test_a_dense_row_has_every_column_once_in_order() -> None:
     made = schema("float64", "int32", "float64")
     parts = [values([(0, 11, 1.0), (2, 11, 3.0)]), refused([1], [0x80340000])]
-    batch = BatchMaker(made, "gateway").dense(merged(parts), 5, NOW_NS)
+    batch = BatchMaker(made, "gateway").dense(merged(parts), Stamp(5, 2), NOW)
     found = [(s.tag.name, s.value, s.quality, s.time_ns) for s in batch.iter_samples()]
     assert found == [("t0", 1.0, 0, 5), ("t1", None, 0x80340000, 5), ("t2", 3.0, 0, 5)]
+
+
+def test_what_has_no_time_of_its_own_is_dated_when_the_read_began() -> None:
+    given = values([(0, 11, 1.0), (1, 11, 2.0)], source=[0, UNIX_TICKS + 10])
+    batch = BatchMaker(schema("float64", "float64"), "source").sparse(given, NOW, Stamp(5, 2))
+    assert batch.times_ns.tolist() == [5, 1000]
+    assert batch.received_ns.tolist() == [NOW_NS] * 2
+    assert batch.boottime_ns is not None
+    assert batch.boottime_ns.tolist() == [7, 7]
 
 
 def test_arrays_of_one_type_stay_arrays_when_merged() -> None:
