@@ -72,8 +72,13 @@ class Retainer:
         OSError if the disk refuses.
         """
         now_ns = self._age.now_ns(self._clock.read())
-        self.drop(retention.plan(self.held(), self._limits, now_ns))
         held = self.held()
+        drops = retention.plan(held, self._limits, now_ns)
+        judges = (retention.full, retention.thinnable)
+        if drops or any(judge(held, self._limits) for judge in judges):
+            self._save()
+            self.drop(retention.plan(self.held(), self._limits, now_ns))
+            held = self.held()
         self.full = retention.full(held, self._limits)
         wait = self.thinning or self._clock.monotonic_s() < self._not_before_s
         due = None if wait else retention.thinnable(held, self._limits)
@@ -180,11 +185,7 @@ class Retainer:
         if not drops:
             return
         dropping = [(self._segment(d.held), d.cause) for d in drops]
-        try:
-            self._cursors.save()
-        except OSError as error:  # what the files say counts, and they may well lag behind
-            if not no_space(error):
-                raise
+        self._save()
         with self._cursors.coming:
             self._account_for(dropping)
             for segment, _ in dropping:
@@ -201,6 +202,14 @@ class Retainer:
                     "cause": cause.name,
                 },
             )
+
+    def _save(self) -> None:
+        """Have the cursor files say what they can: by them it is judged what was passed."""
+        try:
+            self._cursors.save()
+        except OSError as error:  # then they lag behind, and more counts as not passed
+            if not no_space(error):
+                raise
 
     def _account_for(self, dropping: Sequence[tuple[Segment, GapCause]]) -> None:
         """Name by gaps what some consumer has not passed, and make that durable.
