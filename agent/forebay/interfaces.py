@@ -314,7 +314,8 @@ class Resume:
 
     Everything up to `committed_seq`, which is 0 for nothing, and beyond it the `islands`: runs of
     seqs, both ends inclusive, ascending. `chain` is its hash chain at `committed_seq` (32 bytes, as
-    `Journal.chain`), empty if it keeps none.
+    `Journal.chain`), empty if it keeps none. `gapped` are runs of what this covers of which it has
+    nothing but the word that they are gone, ascending; said when a session opens.
     """
 
     stream: Stream
@@ -322,6 +323,7 @@ class Resume:
     committed_seq: int
     chain: bytes = b""
     islands: tuple[tuple[int, int], ...] = ()
+    gapped: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,9 @@ class Ingest:
     def greet(self, hello: uplink_pb2.Hello) -> tuple[int, uplink_pb2.Welcome]:
         """Open a session: give the gateway's number and what it may send from where.
 
-        Positions before a head's `first_seq` will never come: they are covered as not held. Raises
-        SessionEnded.
+        What is only told of by gaps is named: a gateway whose journal was put back in time has it
+        again. Positions before a head's `first_seq` will never come: they are covered as not held.
+        Raises SessionEnded.
         """
         _check_heads(hello.heads, self._limits.max_heads)
         greeted = self._store.greet(hello, self._now_ns(), self._limits.max_gateways)
@@ -75,7 +76,10 @@ class Ingest:
             self._first_told(greeted, line)
             if head.first_seq - 1 > line.coverage.committed:
                 self._cover_absent(line, 1, head.first_seq - 1)
-            welcome.committed.append(_committed(line))
+            committed = _committed(line)
+            for first, last in self._store.gaps.lacking(line, head.first_seq, head.next_seq - 1):
+                committed.gapped.add(first_seq=first, last_seq=last)
+            welcome.committed.append(committed)
         self._end_epochs(greeted, hello.heads)
         return greeted.gateway, welcome
 

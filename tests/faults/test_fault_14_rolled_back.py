@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from forebay.journal.entry import DEFAULT_OVERFLOW, Overflow
+from forebay.model import Stream
 from support.fleet import FleetServer
-from support.fleet_life import ROWS, SAMPLES, life, seconds
+from support.fleet_life import LIMITS, ROWS, SAMPLES, life, seconds
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.e2e
+
+SMALL = replace(
+    LIMITS,
+    max_bytes=96 << 10,
+    segment_bytes=8 << 10,
+    overflow={**DEFAULT_OVERFLOW, Stream.TELEMETRY: Overflow.DROP_OLDEST},
+)
+"""Room for some tens of entries: what is not delivered soon goes, with a Gap."""
+NOWHERE = "127.0.0.1:9"
 
 
 @pytest.mark.parametrize("restarts", [1, 3])
@@ -52,3 +64,44 @@ async def test_fault_14_a_new_epoch_and_nothing_dropped_as_duplicate(
         assert answer["verified"]["problems"] == []
         assert answer["verified"]["samples"] == len(wanted) * SAMPLES
         assert sum(line["forks"] for line in answer["lines"]) == 0
+
+
+async def test_fault_14_what_was_told_as_gone_is_delivered_if_it_is_there_again(
+    tmp_path: Path,
+) -> None:
+    """The copy holds what was dropped later, and the server was told so. Twice, with a restart."""
+    directory, copy = tmp_path / "journal", tmp_path / "copy"
+    with FleetServer(tmp_path) as server:
+        async with life(directory, server, seed=1) as gateway:
+            await gateway.produce(range(5))
+            assert await gateway.forwarder.drain(600)
+        async with life(directory, server, seed=2, address=NOWHERE) as gateway:
+            await gateway.produce(range(5, 30))
+        shutil.copytree(directory, copy)
+        async with life(directory, server, seed=3, address=NOWHERE, limits=SMALL) as gateway:
+            await gateway.produce(range(30, 400))
+        async with life(directory, server, seed=4, limits=SMALL) as gateway:
+            assert (await gateway.drained()).gapped >= 25 * SAMPLES
+        before = server.read_json("ledger", "--verify")
+        assert not set(range(5, 30)) & set(seconds(server)), "dropped, and a Gap says so"
+        await asyncio.to_thread(shutil.rmtree, directory)
+        copy.rename(directory)
+        async with life(directory, server, seed=5) as gateway:
+            account = await gateway.drained()
+            assert gateway.forwarder.status().sessions == 1
+        async with life(directory, server, seed=6) as gateway:
+            await gateway.produce(range(400, 410))
+            again = await gateway.drained()
+            sent = gateway.forwarder.status().records_sent
+        answer, there = server.read_json("ledger", "--verify"), seconds(server)
+    assert (account.delivered, account.gapped) == (30 * SAMPLES, 0)
+    assert (again.delivered, again.gapped) == (40 * SAMPLES, 0)
+    assert (account.balanced, again.balanced) == (True, True)
+    assert sent <= 12, "what came late is not sent again"
+    assert set(range(30)) | set(range(400, 410)) < set(there)
+    assert there == [number for number in sorted(set(there)) for _ in range(ROWS)]
+    assert sum(line["late"] for line in answer["lines"]) >= 25
+    assert before["verified"]["sound"]
+    assert answer["verified"]["sound"], answer["verified"]
+    told = [sum(line[name] for line in answer["lines"]) for name in ("samples", "gapped")]
+    assert told == [len(set(there)) * SAMPLES, (410 - len(set(there))) * SAMPLES]

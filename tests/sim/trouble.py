@@ -59,7 +59,7 @@ class Trouble:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._copy: FaultyDisk | None = None
+        self._copy: tuple[FaultyDisk, dict[int, int]] | None = None
 
     async def happen(self) -> None:
         name = self._world.rng.choice(list(self._world.nets))
@@ -158,11 +158,11 @@ class Trouble:
         world = self._world
         if self._copy is None:
             world.note("the disk is backed up")
-            self._copy = world.disk.snapshot()
+            self._copy = world.disk.snapshot(), world.look()
             return
         await world.end_agent(power=False)
         world.note("the disk is put back from its backup")
-        world.disk, self._copy, world.rolled_back = self._copy, None, True
+        (world.disk, world.written), self._copy, world.rolled_back = self._copy, None, True
         world.start_agent()
 
     async def _plc(self, _net: Net, _server: SimServer) -> None:

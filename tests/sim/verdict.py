@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from forebay.journal.offline import OfflineJournal
+from forebay.model import RecordKind, Stream
 from forebay_fleet._proto import uplink_pb2
 from forebay_fleet.audit import verify
 from forebay_fleet.decode import decode_batch, decode_schema
@@ -13,8 +15,9 @@ from forebay_fleet.store.reader import StoreReader
 from sim.plc import NOISE_FROM
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from forebay_fleet.store.reader import LineRow
     from sim.world import World
 
 TELEMETRY = 3
@@ -26,11 +29,12 @@ def check(world: World) -> None:
     for name, server in world.servers.items():
         with StoreReader(server.directory) as reader:
             _values(world, reader)
+            _delivered(world, reader)
             finding = verify(reader)
             assert not finding.problems, finding.problems
             assert finding.duplicate_samples == 0
-            if not world.rolled_back:
-                account(reader, world.last_words[name], exact=not server.restored)
+            written = world.written if world.rolled_back else None
+            account(reader, world.last_words[name], exact=not server.restored, written=written)
 
 
 def _values(world: World, reader: StoreReader) -> None:
@@ -54,21 +58,94 @@ def _values(world: World, reader: StoreReader) -> None:
     assert not len(values) or values.max() < world.plc.polls * columns, "an invented value"
 
 
-def account(reader: StoreReader, account: Mapping[str, Any], *, exact: bool = True) -> None:
+def _delivered(world: World, reader: StoreReader) -> None:
+    """Whatever can be read on the gateway, and no gap there calls gone, is on the server."""
+    journal = OfflineJournal(world.journal, world.disk)
+    gone = journal.named(Stream.TELEMETRY)
+    there = {(line.epoch, seq) for line in _lines(reader) for seq in _positions(reader, line)}
+    for file in journal.segments(Stream.TELEMETRY):
+        content = journal.read(file)
+        for record in content.records() if content is not None else ():
+            epoch, seq = at = record.position[1:]
+            told = any(g.epoch == epoch and g.seq_from <= seq <= g.seq_to for g in gone)
+            if record.kind is RecordKind.BATCH and not told:
+                assert at in there, f"{epoch:x}/{seq} is on disk and was never delivered"
+
+
+def _lines(reader: StoreReader) -> list[LineRow]:
+    return [line for line in reader.lines() if line.stream == TELEMETRY]
+
+
+def _positions(reader: StoreReader, line: LineRow) -> Iterator[int]:
+    yield from (record.seq for record in reader.records(line.id))
+    yield from (seq for seq, *_ in reader.rejected(line.id))
+
+
+def account(
+    reader: StoreReader,
+    account: Mapping[str, Any],
+    *,
+    exact: bool = True,
+    written: Mapping[int, int] | None = None,
+) -> None:
     """The agent's account balances with nothing pending, and the server's adds up to the same.
 
     The server may have what the agent counts as gapped: an ack that no cursor file kept, before the
     record was dropped. It may have less only if it was restored from a backup, not `exact` then.
-    A journal that was put back in time has an account of another course of things, and is not held
-    against the server's: there only the values count.
+    Of a journal that was put back in time the server knows more; `written` (epoch: next seq) is
+    what both know of.
     """
     kept = [account[name] for name in ("delivered", "gapped", "quarantined")]
     assert account["pending"] == 0, account
     assert account["produced"] == sum(kept), account
-    lines = [line for line in reader.lines() if line.stream == TELEMETRY]
-    samples, gapped = (sum(getattr(line, name) for line in lines) for name in ("samples", "gapped"))
-    refused = sum(line.refused for line in lines)
-    told = samples + gapped + refused
-    if exact:
-        assert samples >= account["delivered"], (account, samples, gapped, refused)
-        assert told == account["produced"], (account, samples, gapped, refused)
+    if not exact:
+        return
+    told = _told(reader) if written is None else _told_of(reader, written)
+    assert told.forked == 0
+    assert told.samples >= account["delivered"], (account, told)
+    least = told.samples + told.gone
+    assert least <= account["produced"] <= least + told.unclear, (account, told)
+
+
+class _Told(NamedTuple):
+    """A server's account of telemetry.
+
+    `samples` are there, or were before thinning if the journal went back in time: then it may have
+    counted as delivered whole what the server has as it was thinned in the other course of things.
+    `gone` are not, and a gap says so; `unclear` is what gaps say of positions some of which the
+    journal has never heard of, and nobody can know of which.
+    """
+
+    samples: int
+    gone: int
+    unclear: int = 0
+    forked: int = 0
+
+
+def _told(reader: StoreReader) -> _Told:
+    lines = _lines(reader)
+    samples, gapped, refused, forked = (
+        sum(getattr(line, name) for line in lines)
+        for name in ("samples", "gapped", "refused", "forked")
+    )
+    return _Told(samples, gapped + refused, forked=forked)
+
+
+def _told_of(reader: StoreReader, written: Mapping[int, int]) -> _Told:
+    """Add up what is told of `written` positions, wherever a gap that names them stands."""
+    samples = gone = unclear = 0
+    lines = _lines(reader)
+    for line in lines:
+        end = written.get(line.epoch, 1)
+        for record in reader.records(line.id):
+            if record.kind == uplink_pb2.BATCH and record.seq < end:
+                samples += record.samples + record.thinned
+        gone += sum(held for seq, _, held, _ in reader.rejected(line.id) if seq < end)
+        placeless = [gap for gap in reader.gaps(line.id) if gap.seq is not None and not gap.seq_to]
+        gone += sum(gap.counted for gap in placeless if (gap.seq or 0) < end)
+        for gap in reader.naming(line.id):
+            if gap.seq < written.get(gap.epoch, 1) or gap.last < end:
+                gone += gap.counted
+            elif gap.first < end:
+                unclear += gap.counted
+    return _Told(samples, gone, unclear, sum(line.forked for line in lines))

@@ -25,6 +25,7 @@ from forebay.config.model import Config, ControlSettings, GatewaySettings, Journ
 from forebay.events import AGENT_STOPPED, SEGMENT_THINNED, Events
 from forebay.interfaces import DeviceSpec, DriverSpec, Seams, UplinkSpec
 from forebay.journal.journal import Journal
+from forebay.model import Stream
 from forebay.net import SystemNetwork
 from forebay.settings import DeviceSettings, GroupSettings, TagSettings, UplinkSettings
 from forebay.testing.disk import FaultyDisk
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from forebay.control.answers import Answers
     from forebay.control.view import LedgerLine
     from forebay.events import Event
+    from forebay.interfaces import Head
 
 GATEWAY = "box"
 DEVICE = "plc"
@@ -68,6 +70,23 @@ class SimEvents(Events):
         super().emit(event, **fields)
 
 
+class WatchedJournal(Journal):
+    """Notes how far each epoch of telemetry is; every session begins by asking for that."""
+
+    def __init__(self, written: dict[int, int], *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._written = written
+
+    def heads(self) -> tuple[Head, ...]:
+        """See `Journal.heads`."""
+        heads = super().heads()
+        for head in heads:
+            if head.stream is Stream.TELEMETRY:
+                known = self._written.get(head.epoch, 1)
+                self._written[head.epoch] = max(known, head.next_seq)
+        return heads
+
+
 class World:
     """One agent, its PLC, its servers, and the ground they stand on."""
 
@@ -89,6 +108,9 @@ class World:
         self.lives = 0
         self.rolled_back = False
         """Whether the disk was ever put back from a backup: then the servers know of more."""
+        self.written: dict[int, int] = {}
+        """The next seq of each of telemetry's epochs, in the course of things that the disk has."""
+        self.opened: Journal | None = None
         self.answers: Answers | None = None
         self.last_words: dict[str, dict[str, object]] = {}
         """What the last agent that stopped in order said of each uplink's account."""
@@ -98,6 +120,12 @@ class World:
     def note(self, text: str) -> None:
         """Add a line to the story."""
         self.trace.append(f"{self.loop.time():9.3f} {text}")
+
+    def look(self) -> dict[int, int]:
+        """Note how far the open journal is, and give all that was noted."""
+        if self.opened is not None:
+            self.opened.heads()
+        return dict(self.written)
 
     async def ledger(self) -> dict[str, LedgerLine]:
         """Give telemetry's line of the agent's ledger, by uplink; nothing before it runs."""
@@ -126,6 +154,7 @@ class World:
     async def stop_agent(self) -> None:
         """Stop it as SIGTERM does."""
         self.note("agent stops")
+        self.look()
         self._stop.set()
         assert self._agent is not None
         await asyncio.wait([self._agent])
@@ -135,6 +164,7 @@ class World:
     async def end_agent(self, *, power: bool) -> None:
         """End it as SIGKILL does, or as a power cut does."""
         self.note("power cut" if power else "agent killed")
+        self.look()
         self.disk.off = True
         assert self._agent is not None
         self._agent.cancel()
@@ -231,7 +261,7 @@ def run(
     gates = random.Random(seed)
 
     def opened(*arguments: Any, **more: Any) -> Journal:
-        made = Journal(*arguments, **more)
+        world.opened = made = WatchedJournal(world.written, *arguments, **more)
         loop.gate = WriterGate(made, gates)
         return made
 

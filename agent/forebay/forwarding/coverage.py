@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Coverage:
-    """A growing set of seqs from 1 on, kept as runs that neither touch nor overlap."""
+    """A set of seqs from 1 on, kept as runs that neither touch nor overlap."""
 
     __slots__ = ("_firsts", "_lasts")
 
@@ -72,6 +72,18 @@ class Coverage:
             first, last = min(first, self._firsts[low]), max(last, self._lasts[high - 1])
         self._firsts[low:high] = [first]
         self._lasts[low:high] = [last]
+
+    def remove(self, first: int, last: int) -> None:
+        """Take `first..last` out; nothing if `last` is below `first`."""
+        if last < first:
+            return
+        low, high = bisect_left(self._lasts, first), bisect_right(self._firsts, last)
+        if low >= high:
+            return
+        left = [(self._firsts[low], first - 1), (last + 1, self._lasts[high - 1])]
+        kept = [(begin, end) for begin, end in left if begin <= end]
+        self._firsts[low:high] = [begin for begin, _ in kept]
+        self._lasts[low:high] = [end for _, end in kept]
 
     def add_within(self, first: int, last: int, bounds: Coverage) -> None:
         """Put in what of `first..last` lies in `bounds` too."""

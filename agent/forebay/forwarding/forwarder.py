@@ -279,7 +279,8 @@ class Forwarder:
         if resume.ahead(heads, terms.resume, current) or any(key[1] == current for key in doubts):
             await aside.close_epoch("a destination has other records than we under our numbers")
             current = 0
-        start = resume.plan(heads, terms.resume, aside.positions(), doubts)
+        owed = resume.owed(terms.resume, self._journal, self._cursor)
+        start = resume.plan(heads, terms.resume, aside.positions(), doubts, owed)
         for stream, position in start.after.items():
             self._tally.acked[stream] = position
             if position.seq:

@@ -42,12 +42,14 @@ class Doubt(NamedTuple):
 class Start:
     """Where a session begins.
 
-    Sending begins behind `after[stream]`; `there[stream, epoch]` need not be sent.
+    Sending begins behind `after[stream]`; `there[stream, epoch]` need not be sent. `owed` is what
+    the destination counts as gone, and so as known, and is sent all the same.
     """
 
     after: Mapping[Stream, Position]
     there: Mapping[Epoch, Coverage]
     doubts: Mapping[Epoch, Doubt] = field(default_factory=dict)
+    owed: Mapping[Epoch, Coverage] = field(default_factory=dict)
 
 
 def offered(
@@ -78,23 +80,17 @@ def plan(
     resumes: Sequence[Resume],
     aside: Iterable[Position] = (),
     doubts: Mapping[Epoch, Doubt] | None = None,
+    owed: Mapping[Epoch, Coverage] | None = None,
 ) -> Start:
     """Give where to begin each stream.
 
     Walks a stream's epochs from the oldest that is offered: what is there whole is passed, the
     first that is not is continued behind what is. Positions that are set `aside` are not sent, and
     so count as there. In an epoch in doubt, the destination's word counts up to where both agreed.
+    What is `owed` is not there.
     """
-    doubts = doubts or {}
-    there: dict[Epoch, Coverage] = {}
-    for told in resumes:
-        runs = there.setdefault((told.stream, told.epoch), Coverage())
-        doubt = doubts.get((told.stream, told.epoch))
-        if doubt is not None:
-            runs.add(1, doubt.agreed)
-            continue
-        for first, last in ((1, told.committed_seq), *told.islands):
-            runs.add(first, last)
+    doubts, owed = doubts or {}, owed or {}
+    there = _there(resumes, doubts, owed)
     for position in aside:
         there.setdefault(position[:2], Coverage()).add(position.seq, position.seq)
     after = {stream: Position(stream, 0, 0) for stream in Stream}
@@ -108,7 +104,25 @@ def plan(
             after[stream] = Position(stream, epoch, seq)
         if seq + 1 < head.next_seq:
             open_streams.discard(stream)
-    return Start(after, there, doubts)
+    return Start(after, there, doubts, owed)
+
+
+def _there(
+    resumes: Iterable[Resume], doubts: Mapping[Epoch, Doubt], owed: Mapping[Epoch, Coverage]
+) -> dict[Epoch, Coverage]:
+    there: dict[Epoch, Coverage] = {}
+    for told in resumes:
+        runs = there.setdefault((told.stream, told.epoch), Coverage())
+        doubt = doubts.get((told.stream, told.epoch))
+        if doubt is not None:
+            runs.add(1, doubt.agreed)
+            continue
+        for first, last in ((1, told.committed_seq), *told.islands):
+            runs.add(first, last)
+    for key, lacking in owed.items():
+        for first, last in lacking:
+            there[key].remove(first, last)
+    return there
 
 
 def ahead(heads: Iterable[Head], resumes: Iterable[Resume], current: int) -> list[Resume]:
@@ -123,6 +137,25 @@ def ahead(heads: Iterable[Head], resumes: Iterable[Resume], current: int) -> lis
         for told in resumes
         if told.epoch == current and _top(told) > written.get((told.stream, told.epoch), 0)
     ]
+
+
+def owed(
+    resumes: Iterable[Resume], journal: JournalView, cursor: CursorView
+) -> dict[Epoch, Coverage]:
+    """Give what the destination was told is gone, and is not: it was put back with the directory.
+
+    That is what is on disk behind the cursor, unless a gap in this very journal names it.
+    """
+    found: dict[Epoch, Coverage] = {}
+    for told in resumes:
+        passed = cursor.get(told.stream)
+        behind = passed._replace(seq=passed.seq + 1)
+        for first_seq, last_seq in told.gapped:
+            first = max(Position(told.stream, told.epoch, first_seq), behind)
+            if first.epoch == told.epoch and first.seq <= last_seq:
+                for run in journal.held(first, last_seq):
+                    found.setdefault(first[:2], Coverage()).add(*run)
+    return found
 
 
 def lost_tails(
@@ -159,7 +192,8 @@ async def doubtful(
     Three signs: it has more than we have written, though the cursor does not say that we delivered
     all of ours; its hash chain is another; it has refused a record as `forked`. The chain is
     reckoned from the last one that the same destination told, else from the epoch's beginning.
-    Where the journal cannot reckon it, because records are gone, nothing is compared.
+    Where the journal cannot reckon it, because records are gone, or the destination skips what it
+    has only a gap for, nothing is compared.
     """
     written = {(h.stream, h.epoch): h.next_seq - 1 for h in heads}
     found: dict[Epoch, Doubt] = {}
@@ -187,7 +221,9 @@ async def _same_chain(
     told: Resume, since: tuple[Position, bytes] | None, journal: JournalView
 ) -> bool | None:
     """Whether the destination has what we wrote up to its committed seq; None: nobody can tell."""
-    if not (told.chain and told.committed_seq):
+    begin = since[0].seq if since else 0
+    skips = any(last > begin and first <= told.committed_seq for first, last in told.gapped)
+    if skips or not (told.chain and told.committed_seq):
         return None
     ours = await journal.chain(Position(told.stream, told.epoch, told.committed_seq), since)
     return None if ours is None else ours == told.chain

@@ -43,7 +43,7 @@ class Session:
 
     def __init__(self, line: Line, terms: Terms, start: Start, old: Mapping[Stream, bool]) -> None:
         """Begin at `start`; `old` says of which streams the backlog is worth a lane of its own."""
-        self.window = Window(start.there, terms.credit_bytes, start.doubts)
+        self.window = Window(start.there, terms.credit_bytes, {*start.doubts, *start.owed})
         self.progressed = False
         self._setting_aside = False
         self._line, self._terms, self._start, self._old = line, terms, start, old

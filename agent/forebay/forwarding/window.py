@@ -85,7 +85,8 @@ class Window:
     ) -> None:
         """Begin with what the destination has, by stream and epoch.
 
-        Of epochs that are `closed` it may have more than we: nothing is written there any more.
+        Of epochs that are `closed` it may have more than we, or say so: nothing is written there
+        any more, or it counts what it has only a gap for.
         """
         self._closed = frozenset(closed)
         self._lines = {

@@ -155,6 +155,9 @@ def at(view: View, position: Position, rows: NDArray[Any] | None) -> tuple[Reach
         whole = Counts(summary.samples, summary.thinned)
         reached = Reached(summary.after.counted, summary.after.records + spent)
         return reached, whole if inside else NOTHING
+    if view.segments and position >= _before(view):
+        totals = view.segments[0][0].header.before
+        return Reached(totals.counted, totals.records), NOTHING
     return Reached(), NOTHING
 
 

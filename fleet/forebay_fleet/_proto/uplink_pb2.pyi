@@ -86,18 +86,20 @@ class Island(_message.Message):
     def __init__(self, first_seq: _Optional[int] = ..., last_seq: _Optional[int] = ...) -> None: ...
 
 class Committed(_message.Message):
-    __slots__ = ("stream", "epoch", "committed_seq", "islands", "chain")
+    __slots__ = ("stream", "epoch", "committed_seq", "islands", "chain", "gapped")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     COMMITTED_SEQ_FIELD_NUMBER: _ClassVar[int]
     ISLANDS_FIELD_NUMBER: _ClassVar[int]
     CHAIN_FIELD_NUMBER: _ClassVar[int]
+    GAPPED_FIELD_NUMBER: _ClassVar[int]
     stream: Stream
     epoch: int
     committed_seq: int
     islands: _containers.RepeatedCompositeFieldContainer[Island]
     chain: bytes
-    def __init__(self, stream: _Optional[_Union[Stream, str]] = ..., epoch: _Optional[int] = ..., committed_seq: _Optional[int] = ..., islands: _Optional[_Iterable[_Union[Island, _Mapping]]] = ..., chain: _Optional[bytes] = ...) -> None: ...
+    gapped: _containers.RepeatedCompositeFieldContainer[Island]
+    def __init__(self, stream: _Optional[_Union[Stream, str]] = ..., epoch: _Optional[int] = ..., committed_seq: _Optional[int] = ..., islands: _Optional[_Iterable[_Union[Island, _Mapping]]] = ..., chain: _Optional[bytes] = ..., gapped: _Optional[_Iterable[_Union[Island, _Mapping]]] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("incarnation", "committed", "credit_bytes", "max_record_bytes")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from forebay_fleet._proto import batch_pb2, uplink_pb2
 from forebay_fleet.gaps import NamedGap
-from forebay_fleet.ledger import MAX_GAPPED
+from forebay_fleet.ledger import MAX_GAPPED, MAX_REPORTED_ISLANDS, Island
 
 if TYPE_CHECKING:
     import apsw
@@ -20,6 +20,16 @@ NOT_HELD = "NOT_HELD"
 """Cause of a gap without a Gap record: the gateway said that its journal no longer holds it."""
 THINNED = "THINNED"
 """Cause of a gap inside a record: thinning took samples from it, and it says so itself."""
+
+_LACKING = (
+    "WITH held AS (SELECT seq FROM records WHERE line = ?1 AND seq BETWEEN ?2 AND ?3"
+    " UNION ALL SELECT seq FROM rejections WHERE line = ?1 AND seq BETWEEN ?2 AND ?3"
+    " UNION ALL SELECT ?3 + 1)"
+    " SELECT before + 1, seq - 1"
+    " FROM (SELECT seq, lag(seq, 1, ?2 - 1) OVER (ORDER BY seq) AS before FROM held)"
+    " WHERE seq > before + 1 ORDER BY seq"
+)
+"""The runs of the positions ?2..?3 of the line ?1 at which nothing is."""
 
 
 class StoredHoldings:
@@ -72,6 +82,21 @@ class GapTable:
         """Give the Gap records that name any of `first..last` of a line, in whole."""
         return naming(self._db, line.id, first, last)
 
+    def lacking(self, line: Line, first: int, last: int) -> list[Island]:
+        """Give the runs of `first..last` that gaps account for and of which nothing is here.
+
+        Ascending, at most MAX_REPORTED_ISLANDS: the last of so many reaches over all that is left,
+        and so may hold what is here.
+        """
+        found: list[Island] = []
+        for named in _runs(self._db, line.id, first, last):
+            for run in self._db.execute(_LACKING, (line.id, *named)):
+                if len(found) == MAX_REPORTED_ISLANDS:
+                    found[-1] = Island(found[-1].first, run[1])
+                else:
+                    found.append(Island(*run))
+        return found
+
     def insert(self, line: Line, seq: int, gap: batch_pb2.Gap, target: Line | None) -> None:
         """Keep what a Gap record says.
 
@@ -123,6 +148,22 @@ class GapTable:
         elif samples < 0:
             sql = "SELECT CAST(min(total(counted), ?) AS INTEGER) FROM gaps WHERE line = ?"
             line.gapped = int(self._db.execute(sql, (MAX_GAPPED, line.id)).get)
+
+
+def _runs(db: apsw.Connection, line: int, first: int, last: int) -> list[Island]:
+    """Give the runs of `first..last` of a line that gaps name, with or without a Gap record."""
+    named = db.execute(
+        "SELECT max(seq_from, ?2), min(seq_to, ?3) FROM gaps"
+        " WHERE target = ?1 AND seq_to >= ?2 AND seq_from <= ?3 ORDER BY seq_from",
+        (line, first, last),
+    )
+    found: list[Island] = []
+    for low, high in named:
+        if found and low <= found[-1].last + 1:
+            found[-1] = Island(found[-1].first, max(found[-1].last, high))
+        else:
+            found.append(Island(low, high))
+    return found
 
 
 def naming(db: apsw.Connection, line: int, first: int, last: int) -> list[NamedGap]:

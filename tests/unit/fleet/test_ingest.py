@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from forebay_fleet._proto import batch_pb2, uplink_pb2
 from forebay_fleet.errors import StoreError, StoreLocked
 from forebay_fleet.ingest import SessionEnded
-from forebay_fleet.ledger import GENESIS, MAX_ISLANDS, extend
+from forebay_fleet.ledger import GENESIS, MAX_ISLANDS, MAX_REPORTED_ISLANDS, extend
 from forebay_fleet.store.opening import FILE
 from forebay_fleet.store.reader import StoreReader
 from forebay_fleet.store.writer import StoreWriter
 from support.fleet import anchor, record
-from support.fleet_ingest import EPOCH, LIMITS, Server, codes, gap, islands
+from support.fleet_ingest import EPOCH, LIMITS, Server, batch, codes, gap, islands, schema
 from support.fuzz import examples
 
 if TYPE_CHECKING:
@@ -193,6 +193,45 @@ def test_a_hole_is_believed_even_if_its_record_came_before(server: Server) -> No
     again.absent_from = 2
     assert server.send(again).committed.committed_seq == 5
     assert server.line().duplicates == 1
+
+
+def lacking(welcome: uplink_pb2.Welcome) -> list[tuple[int, int]]:
+    return [(run.first_seq, run.last_seq) for run in welcome.committed[0].gapped]
+
+
+def test_what_only_a_gap_tells_of_is_named_and_taken_when_it_comes(server: Server) -> None:
+    """The gateway's journal was put back in time: what it had dropped is there again."""
+    second = 2 << 32
+    server.send(schema(1), batch(2, 5))
+    server.send(gap(1, 3, 8, samples=30, at=second))
+    server.hello((9, 12), (1, 2, second))  # 9 to 11 were written, and never came
+    server.hello((1, 1, 3 << 32))
+    welcome = server.hello((1, 12))
+    assert welcome.committed[0].committed_seq == 11
+    assert lacking(welcome) == [(3, 11)]
+    assert lacking(server.hello((5, 7))) == [(5, 6)], "only what the gateway has"
+    assert server.send(batch(4, 5), batch(9, 2)).committed.committed_seq == 11
+    assert lacking(server.hello((1, 12))) == [(3, 3), (5, 8), (10, 11)]
+    assert sum(line.gapped for line in server.lines()) == 25
+    server.send(batch(3, 5), *(batch(seq, 5) for seq in (5, 6, 7, 8)), batch(10, 2), batch(11, 2))
+    assert lacking(server.hello((1, 12))) == []
+    lines = server.lines()
+    assert (sum(line.samples for line in lines), sum(line.gapped for line in lines)) == (41, 0)
+    assert server.finding().sound
+
+
+def test_a_refused_record_is_not_lacking(server: Server) -> None:
+    server.send(gap(1, 3, 4, at=2 << 32))
+    assert codes(server.send(record(4, uplink_pb2.BATCH, b"\xff\xff")))
+    assert lacking(server.hello((1, 5))) == [(3, 3)]
+
+
+def test_runs_that_are_lacking_are_bounded(server: Server) -> None:
+    server.send(*(anchor(seq) for seq in range(2, 100, 2)))
+    server.send(gap(1, 1, 99, at=2 << 32))
+    runs = lacking(server.hello((1, 101)))
+    assert runs == [*((seq, seq) for seq in range(1, 31, 2)), (31, 99)]
+    assert len(runs) == MAX_REPORTED_ISLANDS
 
 
 def test_a_schema_id_names_one_schema(server: Server) -> None:

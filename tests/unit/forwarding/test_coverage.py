@@ -44,6 +44,17 @@ def test_what_is_missing_in_a_range(found: list[tuple[int, int]], first: int, le
     assert coverage.missing(first, first - 1) == 0
 
 
+@given(runs, st.integers(1, MOST), st.integers(-2, MOST))
+def test_what_is_taken_out_is_not_there(
+    found: list[tuple[int, int]], first: int, length: int
+) -> None:
+    coverage, plain = both(found)
+    coverage.remove(first, first + length)
+    plain -= set(range(first, first + length + 1))
+    assert {seq for run in coverage for seq in range(run[0], run[1] + 1)} == plain
+    assert all(last + 1 < first for (_, last), (first, _) in pairwise(list(coverage)))
+
+
 @given(runs, runs, st.integers(1, MOST), st.integers(0, MOST))
 def test_only_what_lies_within_is_taken(
     mine: list[tuple[int, int]], bounds: list[tuple[int, int]], first: int, length: int

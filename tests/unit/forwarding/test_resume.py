@@ -216,3 +216,48 @@ def test_holes_behind_the_end_of_a_closed_epoch_are_lost() -> None:
     told = [Resume(T, 5, 4, islands=islands), Resume(T, 6, 0, islands=((9, 9),))]
     assert resume.lost_tails(heads, told, 6) == [(Position(T, 5, 10), 14), (Position(T, 5, 21), 21)]
     assert resume.lost_tails(heads, [Resume(T, 5, 30)], 6) == []
+
+
+def test_what_the_destination_has_only_a_gap_for_is_sent_if_it_is_there() -> None:
+    """The directory was put back in time: what was dropped, and told as gone, is there again."""
+    journal = MemoryJournal(*RECORDS)
+    cursor = journal.cursor("cloud")
+    told = [Resume(T, E, 9, islands=((11, 12),), gapped=((2, 4), (8, 12)))]
+    owed = resume.owed(told, journal, cursor)
+    assert {key: list(runs) for key, runs in owed.items()} == {(T, E): [(2, 4), (8, 9)]}
+    start = resume.plan(HEADS, told, (), {}, owed)
+    assert start.after[T] == Position(T, E, 1)
+    assert list(start.there[T, E]) == [(1, 1), (5, 7), (11, 12)]
+    assert start.owed == owed
+    kept_aside = resume.plan(HEADS, told, [Position(T, E, seq) for seq in (2, 3, 4)], {}, owed)
+    assert kept_aside.after[T] == Position(T, E, 7), "it was refused, and is in quarantine"
+
+
+@pytest.mark.parametrize(
+    ("passed", "left"),
+    [((E, 3), [(4, 4), (8, 9)]), ((E, 9), []), ((E + 1, 0), []), ((E - 1, 99), [(2, 4), (8, 9)])],
+)
+def test_what_the_cursor_has_passed_is_owed_to_nobody(
+    passed: tuple[int, int], left: list[tuple[int, int]]
+) -> None:
+    journal = MemoryJournal(*RECORDS)
+    cursor = journal.cursor("cloud")
+    cursor.advance(Position(T, *passed))
+    owed = resume.owed([Resume(T, E, 9, gapped=((2, 4), (8, 12)))], journal, cursor)
+    assert [run for runs in owed.values() for run in runs] == left
+
+
+async def test_a_chain_that_leaves_out_what_is_gapped_says_nothing() -> None:
+    journal = MemoryJournal(*RECORDS)
+    cursor = journal.cursor("cloud")
+    skipping = chain_of(*RECORDS[:2], *RECORDS[4:8])
+    for gapped, known in (((), {(T, E): Doubt(0, 9)}), (((3, 4),), {}), (((9, 9),), None)):
+        told = Terms("one", (Resume(T, E, 8, skipping, gapped=gapped),), 1, 1)
+        found = await resume.doubtful(told, HEADS, journal, cursor)
+        assert found == ({(T, E): Doubt(0, 9)} if known is None else known)
+    resume.testify(terms(4, chain_of(*RECORDS[:2])).resume, "one", cursor)
+    since = chain_of(*RECORDS[:2])
+    for record in OTHERS[4:8]:
+        since = hashlib.sha256(since + record.hash).digest()
+    told = Terms("one", (Resume(T, E, 8, since, gapped=((3, 4),)),), 1, 1)
+    assert await resume.doubtful(told, HEADS, journal, cursor) == {(T, E): Doubt(4, 9)}

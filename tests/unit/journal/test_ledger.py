@@ -9,7 +9,7 @@ import pytest
 
 from forebay.columnar import decode_gap
 from forebay.journal.journal import Account, Journal, JournalLimits
-from forebay.model import GapCause, RecordKind
+from forebay.model import GapCause, Position, RecordKind
 from forebay.testing.disk import FaultyDisk
 from support.journal import START, T, entry, journal, read_all, segment_paths
 
@@ -190,3 +190,48 @@ async def test_retention_waits_for_the_consumers_to_come() -> None:
         assert log.ledger(T, one).balanced
         assert log.ledger(T, two).balanced
         assert log.ledger(T, two).delivered == 0
+
+
+async def test_a_place_before_an_epochs_first_record_has_passed_the_end_of_the_one_before() -> None:
+    """A session that has the new epoch's first record in flight is done with all of the old one."""
+    disk = FaultyDisk()
+    async with journal(disk, SMALL) as log:
+        cursor = log.cursor("cloud")
+        await log.submit([entry(n, size=1000, samples=n) for n in range(1, 11)])
+        records = await read_all(log)
+        cursor.advance(records[8].position)
+    async with journal(disk, SMALL, seed=2) as log:
+        cursor = log.cursor("cloud")
+        while log.heads()[0].epoch == records[0].position.epoch:
+            await log.submit([entry(100, size=1000, samples=100)])
+        newest = log.newest(T)
+        assert log.heads()[0].first_seq == 1
+        cursor.advance(newest._replace(seq=0))
+        assert log.ledger(T, cursor).balanced
+    async with journal(disk, SMALL, seed=3) as log:
+        cursor = log.cursor("cloud")
+        for n in range(201, 280):
+            await log.submit([entry(n, size=1000, samples=n)])
+        assert next(iter(log.heads())).epoch > newest.epoch, "and so has the next"
+        cursor.advance(log.newest(T))
+        account = log.ledger(T, cursor)
+        assert (account.balanced, account.pending) == (True, 0)
+        assert account.delivered < account.produced - 10, "the tenth went before anybody got it"
+
+
+async def test_going_back_to_just_before_what_is_left_forgets_nothing() -> None:
+    async with journal(FaultyDisk(), SMALL) as log:
+        cursor = log.cursor("cloud")
+        for n in range(1, 200):
+            await log.submit([entry(n, size=1000, samples=n)])
+            cursor.advance((await log.read(cursor.get(T), 1 << 20))[-1].position)
+            log._cursors.save()  # noqa: SLF001 - the save that happens soon
+        before = log.ledger(T, cursor)
+        (head,) = log.heads()
+        assert head.first_seq > 1
+        cursor.rewind(Position(T, head.epoch, head.first_seq - 1))
+        log._cursors.settle()  # noqa: SLF001 - as above
+        account = log.ledger(T, cursor)
+        assert (account.balanced, account.gapped) == (True, before.gapped)
+        assert account.delivered + account.pending == before.delivered
+        assert account.delivered > 0

@@ -14,7 +14,7 @@ from forebay.interfaces import Receipt, Resume, Terms
 from forebay.model import Position, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from forebay.interfaces import Offer
     from forebay.model import Record
@@ -82,7 +82,10 @@ def terms(welcome: pb.Welcome) -> Terms:
     return Terms(
         incarnation=welcome.incarnation,
         resume=tuple(
-            Resume(_STREAMS[c.stream], c.epoch, c.committed_seq, _chain(c), _islands(c))
+            Resume(
+                *(_STREAMS[c.stream], c.epoch, c.committed_seq, _chain(c), _islands(c)),
+                gapped=_runs(c.gapped, 1),
+            )
             for c in welcome.committed
             if c.stream in _STREAMS
         ),
@@ -98,16 +101,20 @@ def _chain(committed: pb.Committed) -> bytes:
 
 def _islands(committed: pb.Committed) -> tuple[tuple[int, int], ...]:
     """Give what it has beyond what it has whole; UplinkMisbehaved if that makes no sense."""
-    islands = tuple((island.first_seq, island.last_seq) for island in committed.islands)
-    due = committed.committed_seq + 1
-    for first, last in islands:
-        if not due < first <= last:
+    return _runs(committed.islands, committed.committed_seq + 2)
+
+
+def _runs(islands: Iterable[pb.Island], lowest: int) -> tuple[tuple[int, int], ...]:
+    """Give runs from `lowest` on that neither touch nor overlap; UplinkMisbehaved for others."""
+    runs = tuple((island.first_seq, island.last_seq) for island in islands)
+    for first, last in runs:
+        if not lowest <= first <= last:
             raise UplinkMisbehaved(
-                f"the server names impossible islands behind {committed.committed_seq}",
+                f"the server names an impossible run of records, {first} to {last}",
                 hint="server and gateway speak different versions: upgrade the older one",
             )
-        due = last + 1
-    return islands
+        lowest = last + 2
+    return runs
 
 
 def receipt(ack: pb.Ack) -> Receipt:

@@ -89,7 +89,13 @@ def test_welcome() -> None:
         committed=[
             pb.Committed(stream=pb.AUDIT, epoch=5, committed_seq=6),
             pb.Committed(stream=pb.BULK, epoch=5, committed_seq=6, chain=bytes(range(32))),
-            pb.Committed(stream=pb.EVENTS, epoch=5, committed_seq=6, chain=b"short"),
+            pb.Committed(
+                stream=pb.EVENTS,
+                epoch=5,
+                committed_seq=6,
+                chain=b"short",
+                gapped=[pb.Island(first_seq=1, last_seq=2), pb.Island(first_seq=4, last_seq=4)],
+            ),
             pb.Committed(stream=9, epoch=5, committed_seq=6),  # type: ignore[arg-type]
         ],
         credit_bytes=10,
@@ -98,10 +104,18 @@ def test_welcome() -> None:
     assert terms.resume == (
         Resume(Stream.AUDIT, 5, 6),
         Resume(Stream.BULK, 5, 6, bytes(range(32))),
-        Resume(Stream.EVENTS, 5, 6),
+        Resume(Stream.EVENTS, 5, 6, gapped=((1, 2), (4, 4))),
     )
     assert (terms.incarnation, terms.credit_bytes) == ("a", 10)
     assert terms.max_record_bytes == codec.DEFAULT_MAX_RECORD_BYTES
+
+
+@pytest.mark.parametrize("runs", [[(0, 2)], [(3, 2)], [(1, 2), (3, 4)], [(5, 6), (1, 2)]])
+def test_a_welcome_with_runs_that_cannot_be_is_misbehaviour(runs: list[tuple[int, int]]) -> None:
+    gapped = [pb.Island(first_seq=first, last_seq=last) for first, last in runs]
+    committed = pb.Committed(stream=pb.BULK, epoch=5, committed_seq=9, gapped=gapped)
+    with pytest.raises(UplinkMisbehaved, match="impossible run"):
+        codec.terms(pb.Welcome(committed=[committed]))
 
 
 def test_ack_with_a_record_refused_for_good() -> None:
