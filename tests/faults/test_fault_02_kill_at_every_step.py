@@ -56,3 +56,4 @@ async def test_fault_02_kill_at_every_step(step: str, tmp_path: Path, strace_bin
         assert there.produced >= len(durable) * SAMPLES
         assert there.gapped + there.delivered >= len(gone) * SAMPLES, "durable, gone, and not told"
         first = max([told, *there.names]) + 1
+    assert durable, "a kill came after something was durable"

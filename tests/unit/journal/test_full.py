@@ -190,6 +190,7 @@ async def test_where_others_fill_the_disk_it_waits_and_goes_on_by_itself(what: s
         await eating
         fill()
         assert "full" in log.stats().trouble
+        await box.until(lambda: seam.events.count(DISK_FULL) > 0)
         assert seam.events.count(DISK_FULL) == 1
         room = LIMITS.ring_bytes - log.queued_bytes
         with pytest.raises(JournalFull) as full:
@@ -315,6 +316,7 @@ async def test_a_small_file_without_room_is_written_when_there_is_some(name: str
 
 async def test_the_power_goes_while_room_is_made() -> None:
     """At any change of the disk: what was durable is there or named by a gap."""
+    cuts = 0
     for changes in range(1, 160, 3):
         box = Box(FaultyDisk(capacity_bytes=2 * MIB))
         durable: set[int] = set()
@@ -327,12 +329,14 @@ async def test_the_power_goes_while_room_is_made() -> None:
                     durable = set(box.submitted)
         except JournalFailed:
             assert box.disk.off, "only the power may fail here"
+        cuts += box.disk.off
         box.disk = box.disk.reboot(random.Random(changes))
         async with Journal(DIRECTORY, PLENTY, box.seams(2)) as log:
             account = log.ledger(T, log.cursor("cloud"))
             assert account.balanced, (changes, account)
             assert account.produced >= sum(durable)
             assert account.delivered == 0
+    assert cuts > 40, "the cuts hit what they are meant for"
 
 
 async def test_events_tell_what_was_dropped() -> None:

@@ -150,6 +150,7 @@ async def test_a_torn_record_with_a_whole_header_is_named_and_counted() -> None:
 
 async def test_a_start_that_dies_before_its_gap_is_durable_leaves_it_to_the_next() -> None:
     """At every change of the disk that the second start makes: the torn record stays accounted."""
+    cuts = 0
     for changes in range(1, 40):
         disk = FaultyDisk()
         await crashed(disk, 3)
@@ -158,12 +159,14 @@ async def test_a_start_that_dies_before_its_gap_is_durable_leaves_it_to_the_next
         with contextlib.suppress(JournalFailed):
             async with journal(disk):
                 pass
+        cuts += disk.off
         disk = disk.reboot(random.Random(changes))
         for _ in range(2):
             async with journal(disk) as log:
                 account = log.ledger(T, log.cursor("cloud"))
                 assert account.balanced, (changes, account)
                 assert account.pending == 3, changes
+    assert cuts > 10, "the cuts hit what they are meant for"
 
 
 @pytest.mark.parametrize("where", [0, 9, 50, RECORD_HEADER_BYTES, RECORD_HEADER_BYTES + 63])

@@ -26,7 +26,8 @@ def test_each_file_of_tls_is_needed(missing: str) -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.8.8.8:1", "localhost:1", "[::1]:1"])
 def test_plaintext_stays_on_the_machine(address: str) -> None:
-    GrpcSettings.model_validate({"kind": "grpc", "address": address, "plaintext": True})
+    settings = GrpcSettings.model_validate({"kind": "grpc", "address": address, "plaintext": True})
+    assert settings.plaintext
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,7 @@ def test_the_backlog_is_historical_and_no_last_value(decode: Decode) -> None:
     live, old = batch_record(2, dense(1, 2, bad=False)), batch_record(1, dense(1, 1, bad=False))
     decode(form.messages(item(live)))
     (data,) = decode(form.messages(item(old, historical=True)))
+    assert data["metrics"]
     assert all(metric["isHistorical"] for metric in data["metrics"])
     form.hear(form.topics[0], rebirth())
     _, device = decode(form.due())
