@@ -35,7 +35,12 @@ EXIT_UNREACHABLE = 3
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Socket = Annotated[
     Path,
-    typer.Option("--socket", envvar="FOREBAY_SOCKET", help="The agent's control socket."),
+    typer.Option(
+        "--socket",
+        envvar="FOREBAY_SOCKET",
+        readable=False,  # `address.check` says why it is not, and what to do
+        help="The agent's control socket.",
+    ),
 ]
 SOCKET = places.SOCKET
 

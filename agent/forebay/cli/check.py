@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from forebay.config.load import LoadedConfig
     from forebay.errors import Fault
 
-Config = Annotated[Path, typer.Argument(help="The configuration file.", show_default=False)]
+Config = Annotated[
+    Path, typer.Argument(readable=False, help="The configuration file.", show_default=False)
+]
 
 
 def add(app: typer.Typer, name: str) -> None:

@@ -50,6 +50,7 @@ Output = Annotated[
     Path | None,
     typer.Option(
         "--output",
+        readable=False,
         help="A file that does not exist yet (segments: a directory); else standard output.",
         show_default=False,
     ),

@@ -27,6 +27,7 @@ Directory = Annotated[
     Path | None,
     typer.Option(
         "--directory",
+        readable=False,  # the journal's own error has a hint
         help="Of the journal; else the running agent is asked for its own.",
         show_default=False,
     ),

@@ -14,7 +14,10 @@ from forebay.cli.check import load
 from forebay.errors import ConfigError
 
 Config = Annotated[
-    Path, typer.Option("--config", envvar="FOREBAY_CONFIG", help="The configuration file.")
+    Path,
+    typer.Option(
+        "--config", envvar="FOREBAY_CONFIG", readable=False, help="The configuration file."
+    ),
 ]
 JsonLog = Annotated[
     bool, typer.Option("--json", help="Write the log as JSON, whatever [log] says.")

@@ -8,12 +8,12 @@ to retention; the files of all others stay as they are.
 
 from __future__ import annotations
 
-import errno
 import re
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from forebay.files import no_space
 from forebay.journal import ledger
 from forebay.journal.cursor_file import (
     FILE_BYTES_MAX,
@@ -215,7 +215,7 @@ class CursorStore:
         try:
             self.save()
         except OSError as error:
-            if error.errno != errno.ENOSPC:  # without room the mark holds for this run only
+            if not no_space(error):  # without room the mark holds for this run only
                 raise
         return True
 

@@ -297,6 +297,20 @@ async def test_a_segment_without_room_is_tried_again(call: str, number: int) -> 
         assert await names(log) == [1]
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+async def test_a_cursor_reads_on_where_its_mark_finds_no_room(number: int) -> None:
+    disk = FaultyDisk()
+    async with journal(disk) as log:
+        cursor = log.cursor("cloud")
+        await log.submit([entry(1)])
+        disk.fail("create", number, part="cursors")
+        given = await log.read(START, 1 << 20, cursor)
+        assert [record.samples for record in given] == [entry(1).samples]
+        assert not disk._failures, "nothing was marked"  # noqa: SLF001
+        await log.submit([entry(2)])
+        assert await names(log) == [1, 2]
+
+
 @pytest.mark.parametrize("name", ["cursors/cloud.json", "tip"])
 async def test_a_small_file_without_room_is_written_when_there_is_some(name: str) -> None:
     box = Box(FaultyDisk(capacity_bytes=64 * MIB))
