@@ -279,13 +279,19 @@ class Forwarder:
         if resume.ahead(heads, terms.resume, current) or any(key[1] == current for key in doubts):
             await aside.close_epoch("a destination has other records than we under our numbers")
             current = 0
-        owed = resume.owed(terms.resume, self._journal, self._cursor)
+        known = resume.is_known(terms.incarnation, self._cursor)
+        owed = resume.owed(terms.resume, self._journal, self._cursor, everything=not known)
         start = resume.plan(heads, terms.resume, aside.positions(), doubts, owed)
+        sure = [
+            told
+            for told in terms.resume
+            if (told.stream, told.epoch) not in doubts
+            and (known or start.after[told.stream] >= self._cursor.get(told.stream))
+        ]
         for stream, position in start.after.items():
             self._tally.acked[stream] = position
             if position.seq:
                 self._cursor.advance(position)
-        sure = [told for told in terms.resume if (told.stream, told.epoch) not in doubts]
         resume.testify(sure, terms.incarnation, self._cursor)
         await aside.tell_lost(resume.lost_tails(heads, terms.resume, current))
         self._tally.changed.set()

@@ -140,15 +140,20 @@ def ahead(heads: Iterable[Head], resumes: Iterable[Resume], current: int) -> lis
 
 
 def owed(
-    resumes: Iterable[Resume], journal: JournalView, cursor: CursorView
+    resumes: Iterable[Resume],
+    journal: JournalView,
+    cursor: CursorView,
+    *,
+    everything: bool = False,
 ) -> dict[Epoch, Coverage]:
     """Give what the destination was told is gone, and is not: it was put back with the directory.
 
-    That is what is on disk behind the cursor, unless a gap in this very journal names it.
+    That is what is on disk behind the cursor, unless a gap in this very journal names it. With
+    `everything` the cursor says nothing: it tells of a store that the destination has no more.
     """
     found: dict[Epoch, Coverage] = {}
     for told in resumes:
-        passed = cursor.get(told.stream)
+        passed = Position(told.stream, 0, 0) if everything else cursor.get(told.stream)
         behind = passed._replace(seq=passed.seq + 1)
         for first_seq, last_seq in told.gapped:
             first = max(Position(told.stream, told.epoch, first_seq), behind)

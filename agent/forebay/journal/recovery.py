@@ -264,7 +264,7 @@ class Recovery:
         """Index what records can be read; set the file aside if there is none."""
         state.unclean = True
         header = decode_header(data)
-        found = scan(data, header or self._header_by_neighbours(state, path))
+        found = scan(data, header or self._header_by_neighbours(state, path, data))
         dirty = found.dirty or unreadable
         if dirty or not found.complete:
             self._events.append(
@@ -293,13 +293,16 @@ class Recovery:
         self._cache.put(path, found.rows)
         return replace(found.summary, sealed_ns=max(1, self._clock.now_ns()))
 
-    def _header_by_neighbours(self, state: _StreamState, path: Path) -> SegmentHeader:
-        """Give what a destroyed header must have said: the name and the segment before tell it."""
+    def _header_by_neighbours(self, state: _StreamState, path: Path, data: bytes) -> SegmentHeader:
+        """Give what a destroyed header must have said: the name and the segment before tell it.
+
+        Of the oldest segment its own first record tells what went before, but for the records.
+        """
         place = parse_name(path.name)
         assert place is not None
         before = self._catalog.segments(state.stream)[-1:]
         same = before and before[0].header.epoch == place.epoch
-        return SegmentHeader(
+        found = SegmentHeader(
             state.stream,
             place.epoch,
             place.first_seq,
@@ -308,6 +311,11 @@ class Recovery:
             before[0].summary.chain if same else NO_CHAIN,
             revision=place.revision,
         )
+        rows = scan(data, found).rows["offset"].tolist() if not before else []
+        first = decode_record_header(data, rows[0], rows[0]) if rows else None
+        if first is not None and first.counted > found.before.counted:
+            return replace(found, before=Totals(first.counted, first.missing, 0))
+        return found
 
     def _set_aside(
         self, state: _StreamState, path: Path, header: SegmentHeader | None, *, blank: bool

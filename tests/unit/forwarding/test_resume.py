@@ -243,8 +243,11 @@ def test_what_the_cursor_has_passed_is_owed_to_nobody(
     journal = MemoryJournal(*RECORDS)
     cursor = journal.cursor("cloud")
     cursor.advance(Position(T, *passed))
-    owed = resume.owed([Resume(T, E, 9, gapped=((2, 4), (8, 12)))], journal, cursor)
+    told = [Resume(T, E, 9, gapped=((2, 4), (8, 12)))]
+    owed = resume.owed(told, journal, cursor)
     assert [run for runs in owed.values() for run in runs] == left
+    restored = resume.owed(told, journal, cursor, everything=True)
+    assert list(restored[T, E]) == [(2, 4), (8, 9)], "what it had taken it has lost"
 
 
 async def test_a_chain_that_leaves_out_what_is_gapped_says_nothing() -> None:

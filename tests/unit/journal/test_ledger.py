@@ -235,3 +235,23 @@ async def test_going_back_to_just_before_what_is_left_forgets_nothing() -> None:
         assert (account.balanced, account.gapped) == (True, before.gapped)
         assert account.delivered + account.pending == before.delivered
         assert account.delivered > 0
+
+
+@pytest.mark.parametrize("where", [8, 50, 60, 100])
+async def test_the_oldest_segments_header_is_not_needed_for_what_went_before(where: int) -> None:
+    """A bit of it turned; its first record still tells what was counted before."""
+    disk = FaultyDisk()
+    async with journal(disk, SMALL) as log:
+        cursor = log.cursor("cloud")
+        for n in range(1, 200):
+            await log.submit([entry(n, size=1000, samples=n)])
+            if n == 20:
+                cursor.advance(log.newest(T))
+        for _ in range(3):
+            await log.submit([])  # retention, which follows each commit, has come to its end
+        before = log.ledger(T, cursor)
+        assert before.gapped
+        assert before.balanced
+    disk.flip(segment_paths(disk)[0], where * 8)
+    async with journal(disk) as log:
+        assert log.ledger(T, log.cursor("cloud")) == before
