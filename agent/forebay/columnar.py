@@ -87,7 +87,7 @@ class BatchEncoder:
             put(
                 pb.QUALITY,
                 ValueType.UINT32,
-                _joined([_quality(b) for b in batches]),
+                _joined([wide_quality(b) for b in batches]),
                 rows_alike=not sparse,
             )
         self._pack(message, b"".join(parts))
@@ -261,7 +261,7 @@ def _joined(arrays: Sequence[NDArray[Any] | None]) -> NDArray[Any]:
     return present[0] if len(present) == 1 else np.concatenate(present)
 
 
-def _quality(batch: Batch) -> NDArray[np.uint32]:
+def wide_quality(batch: Batch) -> NDArray[np.uint32]:
     """Give a batch's quality array, made where it was left out for being all Good."""
     if batch.quality is not None:
         return batch.quality

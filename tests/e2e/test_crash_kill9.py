@@ -22,11 +22,10 @@ import pytest
 from forebay.columnar import decode_batch, decode_schema, peek_schema_id
 from forebay.control.client import AgentClient
 from forebay.errors import ControlError
-from forebay.journal.journal import Journal, JournalLimits
-from forebay.model import Position, Record, RecordKind, Schema, Stream
+from forebay.model import Record, RecordKind, Schema
 from forebay.testing.modbus_server import Misbehaviour, ModbusServer
+from support.journal import journaled
 from support.processes import World, until
-from support.seams import system_seams
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,20 +78,6 @@ period = "20 ms"
 """,
         more='commit_interval = "50 ms"',
     )
-
-
-async def journaled(directory: Path) -> list[Record]:
-    """Read everything back from the journal's files."""
-    limits = JournalLimits(
-        max_bytes=1 << 30, max_age_s=1e9, segment_bytes=16 << 20, ring_bytes=1 << 20
-    )
-    records: list[Record] = []
-    async with Journal(directory, limits, system_seams()) as journal:
-        after = Position(Stream.TELEMETRY, 0, 0)
-        while found := await journal.read(after, 8 << 20):
-            records += found
-            after = found[-1].position
-    return records
 
 
 def stored(path: Path) -> list[tuple[int, int, bytes]]:

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from forebay.columnar import decode_batch, decode_schema, peek_schema_id
-from forebay.journal.journal import Journal, JournalLimits
-from forebay.model import Position, RecordKind, Stream
+from forebay.model import Position, RecordKind
+from support.journal import journaled
 from support.mqtt_sink import Sink, samples
 from support.nats import Nats
 from support.processes import World, until
-from support.seams import system_seams
 from support.uplink_files import entries
 
 if TYPE_CHECKING:
@@ -69,20 +68,6 @@ def tables(folder: Path, port: int) -> str:
         f'{{ name = "t{n}", address = "counter", type = "int32" }}' for n in range(TAGS)
     )
     return UPLINKS.format(folder=folder, port=port, rows=rows)
-
-
-async def journaled(directory: Path) -> list[Record]:
-    """Read everything back from the journal's files."""
-    limits = JournalLimits(
-        max_bytes=1 << 30, max_age_s=1e9, segment_bytes=16 << 20, ring_bytes=1 << 20
-    )
-    records: list[Record] = []
-    async with Journal(directory, limits, system_seams()) as journal:
-        after = Position(Stream.TELEMETRY, 0, 0)
-        while found := await journal.read(after, 8 << 20):
-            records += found
-            after = found[-1].position
-    return records
 
 
 def all_samples(records: list[Record]) -> dict[tuple[Position, int], list[Any]]:

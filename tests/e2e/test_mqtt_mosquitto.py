@@ -17,7 +17,7 @@ from forebay.model import Quality
 from support.certificates import Authority
 from support.mosquitto import Mosquitto
 from support.mqtt import connected, device
-from support.node_opcua import free_port
+from support.processes import free_port
 from support.streams import Listener, other_tasks
 
 if TYPE_CHECKING:

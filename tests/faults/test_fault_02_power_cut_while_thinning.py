@@ -17,8 +17,9 @@ from forebay.journal.journal import Journal, JournalLimits
 from forebay.journal.record import sha256
 from forebay.model import GapCause, Position, RecordKind
 from forebay.testing.disk import FaultyDisk
+from support.batches import batch_entry
 from support.journal import DIRECTORY, T, calm, read_all, seams, segment_paths
-from support.telemetry import batch_entry, batch_of, scans
+from support.telemetry import batch_of, scans
 
 if TYPE_CHECKING:
     from forebay.journal.entry import Entry

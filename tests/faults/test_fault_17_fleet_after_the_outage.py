@@ -8,11 +8,12 @@ import pytest
 
 from forebay.journal.journal import Journal, JournalLimits
 from forebay.model import Stream
+from support.batches import batch_entry
 from support.fleet import FleetServer
 from support.fleet_life import life
 from support.forwarding import make_seams
 from support.journal import calm
-from support.telemetry import batch_entry, scans
+from support.telemetry import scans
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,8 +18,9 @@ from forebay.journal.journal import Journal, JournalLimits
 from forebay.model import Gap, Position, RecordKind
 from forebay.testing.clock import FakeClock
 from forebay.testing.disk import FaultyDisk
+from support.batches import batch_entry
 from support.journal import DIRECTORY, T, calm, seams
-from support.telemetry import TAGS, batch_entry, batch_of, scans
+from support.telemetry import TAGS, batch_of, scans
 
 DAY_MINUTES = 24 * 60
 ROWS = 60

@@ -21,12 +21,12 @@ from support.clocks import (
     boottime_ns,
     drained,
     gap_causes,
-    journaled,
     mended,
     plant,
     polled,
     progress,
 )
+from support.journal import journaled
 from support.processes import World, until
 
 if TYPE_CHECKING:

@@ -25,13 +25,12 @@ from support.clocks import (
     balanced,
     boottime_ns,
     gap_causes,
-    journaled,
     mended,
     plant,
     polled,
     progress,
 )
-from support.journal import entry, journal
+from support.journal import entry, journal, journaled
 from support.processes import World, until
 
 if TYPE_CHECKING:

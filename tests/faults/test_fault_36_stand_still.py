@@ -23,12 +23,12 @@ from support.clocks import (
     anchors,
     balanced,
     boottime_ns,
-    journaled,
     mended,
     plant,
     polled,
     progress,
 )
+from support.journal import journaled
 from support.processes import World, until
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from forebay.journal.journal import Journal, JournalLimits
 from forebay.journal.record import sha256
 from forebay.model import Position, Record, RecordKind
 from forebay.testing.disk import FaultyDisk
+from support.batches import batch_entry
 from support.fuzz import examples
 from support.journal import DIRECTORY, T, calm, entry, read_all, seams
-from support.telemetry import batch_entry, scans
+from support.telemetry import scans
 
 if TYPE_CHECKING:
     from forebay.journal.cursor import Cursor

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import google_crc32c
 import numpy as np
 
 from forebay.columnar import decode_batch, encode_batch, encode_schema
+from forebay.journal.entry import Entry
 from forebay.model import Batch, Position, Quality, RecordKind, Schema, Stream, Tag, ValueType
 from forebay.testing.records import make_record
 from forebay.testing.uplink_contract import _offer as bare_offer
@@ -41,6 +43,25 @@ SCHEMA = Schema(
     ),
 )
 SCHEMAS = {SCHEMA.id: SCHEMA}
+
+
+@cache
+def encoded(schema: Schema) -> tuple[int, bytes]:
+    """Give a schema as an entry of the journal names it."""
+    return schema.id, encode_schema(schema)
+
+
+def batch_entry(batch: Batch, stream: Stream = Stream.TELEMETRY) -> Entry:
+    """Give the entry that the pipeline would make of a batch."""
+    return Entry(
+        stream=stream,
+        kind=RecordKind.BATCH,
+        payload=encode_batch([batch]),
+        samples=batch.samples,
+        time_min_ns=int(batch.times_ns.min()),
+        time_max_ns=int(batch.times_ns.max()),
+        schema=encoded(batch.schema),
+    )
 
 
 def dense(rows: int, seed: int, *, bad: bool = True) -> Batch:

@@ -12,11 +12,8 @@ import pytest
 
 from forebay.columnar import decode_anchor, decode_batch, decode_gap, decode_schema, peek_schema_id
 from forebay.control.client import AgentClient
-from forebay.journal.journal import Journal
-from forebay.model import GapCause, RecordKind, Stream
-from support.journal import PLENTY, read_all
+from forebay.model import GapCause, RecordKind
 from support.processes import until
-from support.seams import system_seams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -126,12 +123,6 @@ def mended(records: Iterable[Record]) -> dict[str, list[int]]:
             times = found.setdefault(batch.schema.source, [])
             times += (batch.times_ns - offset_ns).tolist()
     return found
-
-
-async def journaled(directory: Path) -> list[Record]:
-    """Read all telemetry back from a journal that nobody uses."""
-    async with Journal(directory, PLENTY, system_seams()) as journal:
-        return await read_all(journal, Stream.TELEMETRY, 8 << 20)
 
 
 class Progress(NamedTuple):

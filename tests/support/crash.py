@@ -19,8 +19,9 @@ from forebay.journal.record import sha256
 from forebay.model import Gap, GapCause, Position, Record, RecordKind, Stream
 from forebay.testing.clock import FakeClock
 from forebay.testing.disk import FaultyDisk
+from support.batches import batch_entry
 from support.journal import DIRECTORY, ENCODED_SCHEMA, PLENTY, entry, read_all, seams
-from support.telemetry import batch_entry, scans
+from support.telemetry import scans
 
 STREAMS = (Stream.TELEMETRY, Stream.TELEMETRY, Stream.TELEMETRY, Stream.EVENTS)
 STEPS_PER_LIFE = 40

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forebay.columnar import encode_batch, encode_schema
 from forebay.forwarding.forwarder import Forwarder
 from forebay.journal.journal import Account, Entry, Journal, JournalLimits
-from forebay.model import Batch, RecordKind, Schema, Stream, Tag, ValueType
+from forebay.model import Batch, Schema, Stream, Tag, ValueType
 from forebay.uplinks.grpc import SPEC
 from forebay.uplinks.grpc.config import GrpcSettings
+from support.batches import batch_entry
 from support.forwarding import make_seams, running, until
 
 if TYPE_CHECKING:
@@ -41,15 +41,7 @@ def entry(number: int) -> Entry:
     rows = number * ROWS + np.arange(ROWS)[:, None]
     values = np.repeat(rows, len(SCHEMA.tags), axis=1).astype(np.float64)
     batch = Batch(SCHEMA, times, times + 5, (values,))
-    return Entry(
-        stream=Stream.TELEMETRY,
-        kind=RecordKind.BATCH,
-        payload=encode_batch([batch]),
-        samples=batch.samples,
-        time_min_ns=int(times[0]),
-        time_max_ns=int(times[-1]),
-        schema=(SCHEMA.id, encode_schema(SCHEMA)),
-    )
+    return batch_entry(batch)
 
 
 @dataclass

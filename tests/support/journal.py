@@ -19,6 +19,7 @@ from forebay.model import Position, Record, RecordKind, Schema, Stream, Tag, Val
 from forebay.net import SystemNetwork
 from forebay.testing.clock import FakeClock
 from forebay.testing.disk import FaultyDisk
+from support.seams import system_seams
 
 if TYPE_CHECKING:
     from forebay.clock import Clock
@@ -87,6 +88,12 @@ async def read_all(journal: Journal, stream: Stream = T, max_bytes: int = 4096) 
         records += found
         after = found[-1].position
     return records
+
+
+async def journaled(directory: Path) -> list[Record]:
+    """All telemetry of a journal that nobody uses."""
+    async with Journal(directory, PLENTY, system_seams()) as journal:
+        return await read_all(journal, T, 8 << 20)
 
 
 async def names(journal: Journal, stream: Stream = T) -> list[int]:

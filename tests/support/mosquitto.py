@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 
 import aiomqtt
 
-from support.node_opcua import free_port
+from support.processes import free_port, until_listening
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
     from typing import Self
-
-_START_S = 15.0
 
 
 class Mosquitto:
@@ -51,18 +49,7 @@ class Mosquitto:
         self._process = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
         )
-        async with asyncio.timeout(_START_S):
-            while True:
-                assert self._process.returncode is None, "mosquitto did not start"
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                except OSError:
-                    await asyncio.sleep(0.02)
-                    continue
-                writer.close()
-                with suppress(OSError):
-                    await writer.wait_closed()
-                return
+        await until_listening(self._process, self.port)
 
     async def kill(self) -> None:
         """End it as a power cut would."""

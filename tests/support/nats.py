@@ -14,9 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from support.processes import free_port
+from support.processes import free_port, until_listening
 
-_START_S = 20.0
 _CONFIG = """\
 server_name: test
 listen: "127.0.0.1:{nats}"
@@ -51,14 +50,7 @@ class Nats:
         self._process = await asyncio.create_subprocess_exec(
             self._binary, "-c", str(self._config), "-l", str(self._folder / "nats.log")
         )
-        async with asyncio.timeout(_START_S):
-            while True:
-                assert self._process.returncode is None, "nats-server did not start"
-                with suppress(OSError):
-                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                    writer.close()
-                    return
-                await asyncio.sleep(0.05)
+        await until_listening(self._process, self.port)
 
     async def kill(self) -> None:
         """End it at once, and wait until it is gone."""

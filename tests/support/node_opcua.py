@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from support.processes import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,14 +16,6 @@ if TYPE_CHECKING:
 NAMESPACE = "urn:forebay:press"
 _START_S = 60.0
 _ORDER_S = 30.0
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class NodeOpcua:

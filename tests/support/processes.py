@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -37,6 +38,20 @@ async def until(condition: Callable[[], object], what: str, timeout_s: float = 6
     while not condition():
         assert loop.time() < end, f"not within {timeout_s:g} s: {what}"
         await asyncio.sleep(0.05)
+
+
+async def until_listening(process: asyncio.subprocess.Process, port: int) -> None:
+    """Wait until `process` takes connections on `port`; AssertionError if it ends before."""
+    async with asyncio.timeout(15.0):
+        while True:
+            assert process.returncode is None, "it did not start"
+            with suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                with suppress(OSError):
+                    await writer.wait_closed()
+                return
+            await asyncio.sleep(0.02)
 
 
 async def run_forebay(*words: str) -> tuple[int, str]:

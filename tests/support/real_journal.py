@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forebay.columnar import encode_anchor, encode_batch, encode_schema
+from forebay.columnar import encode_anchor
 from forebay.journal.entry import Entry, gap_entry
 from forebay.model import (
     Anchor,
@@ -25,6 +25,7 @@ from forebay.model import (
     Tag,
     ValueType,
 )
+from support.batches import batch_entry
 from support.journal import PLENTY, journal
 
 if TYPE_CHECKING:
@@ -86,19 +87,6 @@ def sparse(number: int, rows: int = 5) -> Batch:
         else:
             values.append(np.arange(count).astype(lane.type.dtype))
     return Batch(PRESS, times, times + 2_000_000, tuple(values), None, index)
-
-
-def batch_entry(batch: Batch, stream: Stream = Stream.TELEMETRY) -> Entry:
-    """Give the entry of one batch, with its schema."""
-    return Entry(
-        stream=stream,
-        kind=RecordKind.BATCH,
-        payload=encode_batch([batch]),
-        samples=batch.samples,
-        time_min_ns=int(batch.times_ns.min()),
-        time_max_ns=int(batch.times_ns.max()),
-        schema=(batch.schema.id, encode_schema(batch.schema)),
-    )
 
 
 def anchor_entry(number: int) -> Entry:

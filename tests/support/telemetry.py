@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forebay.columnar import decode_batch, encode_batch, encode_schema
-from forebay.journal.journal import Entry
-from forebay.model import Batch, RecordKind, Schema, Stream, Tag, ValueType
+from forebay.columnar import decode_batch
+from forebay.model import Batch, Schema, Tag, ValueType
 
 if TYPE_CHECKING:
     from forebay.model import Record
@@ -24,7 +23,6 @@ PLANT = Schema(
         Tag("recipe", "text:1", ValueType.STRING),
     ),
 )
-ENCODED_PLANT = (PLANT.id, encode_schema(PLANT))
 
 
 def scans(number: int, *, rows: int = 4, period_ns: int = S // 2) -> Batch:
@@ -35,19 +33,6 @@ def scans(number: int, *, rows: int = 4, period_ns: int = S // 2) -> Batch:
     running = rng.random((rows, 1)) < 0.9
     recipe = np.full((rows, 1), f"lot {number // 50}", object)
     return Batch(PLANT, times, times + 4_000_000, (running, numbers, recipe))
-
-
-def batch_entry(batch: Batch, stream: Stream = Stream.TELEMETRY) -> Entry:
-    """The entry that the pipeline would make of it."""
-    return Entry(
-        stream=stream,
-        kind=RecordKind.BATCH,
-        payload=encode_batch([batch]),
-        samples=batch.samples,
-        time_min_ns=int(batch.times_ns.min()),
-        time_max_ns=int(batch.times_ns.max()),
-        schema=ENCODED_PLANT,
-    )
 
 
 def batch_of(record: Record) -> Batch:

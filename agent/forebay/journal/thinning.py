@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from forebay.columnar import wide_quality
 from forebay.model import BAD_SEVERITY, Batch
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def _dense(run: Sequence[Batch], number: int, lane: Lane, at: int) -> _Long:
     rows = len(times)
     quality = None
     if any(batch.quality is not None for batch in run):
-        wide = np.concatenate([_wide_quality(batch) for batch in run])
+        wide = np.concatenate([wide_quality(batch) for batch in run])
         quality = wide[:, columns].T.ravel()
     return _Long(
         np.repeat(columns, rows),
@@ -196,7 +197,7 @@ def _sparse(run: Sequence[Batch], number: int, lane: Lane, at: int) -> _Long:  #
     mine = np.flatnonzero(run[0].schema.lane_of[index] == number)
     quality = None
     if any(batch.quality is not None for batch in run):
-        quality = np.concatenate([_wide_quality(batch) for batch in run])[mine]
+        quality = np.concatenate([wide_quality(batch) for batch in run])[mine]
     return _Long(
         index[mine].astype(np.intp),
         np.concatenate([batch.times_ns for batch in run])[mine],
@@ -218,14 +219,6 @@ def _joined(parts: Sequence[_Long]) -> _Long:
         np.concatenate(qualities),
         np.concatenate([part.place for part in parts]),
     )
-
-
-def _wide_quality(batch: Batch) -> NDArray[np.uint32]:
-    """Give a batch's quality array, made where it was left out for being all Good."""
-    if batch.quality is not None:
-        return batch.quality
-    shape = (batch.rows,) if batch.index is not None else (batch.rows, len(batch.schema.tags))
-    return np.zeros(shape, np.uint32)
 
 
 def _kept(batch: Batch, stays: Mask) -> Batch:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forebay.columnar import encode_anchor, encode_batch, encode_schema
+from forebay.columnar import encode_anchor
 from forebay.forwarding.forwarder import Forwarder
 from forebay.interfaces import Head, Offer
 from forebay.journal.journal import Account, Entry, Journal, JournalLimits
@@ -29,6 +29,7 @@ from forebay.model import (
 from forebay.testing.records import make_record
 from forebay.uplinks.grpc import SPEC
 from forebay.uplinks.grpc.config import GrpcSettings
+from support.batches import batch_entry
 from support.fleet import FleetServer
 from support.forwarding import make_seams, running, until
 
@@ -69,15 +70,7 @@ def entry(second: int, rows: int = 10) -> Entry:
     times = (1_700_000_000 + second) * 10**9 + np.arange(rows, dtype=np.int64)
     values = np.repeat(second * 10 + np.arange(rows)[:, None], 100, axis=1).astype(np.float64)
     batch = Batch(SCHEMA, times, times + 5, (values,))
-    return Entry(
-        stream=Stream.TELEMETRY,
-        kind=RecordKind.BATCH,
-        payload=encode_batch([batch]),
-        samples=batch.samples,
-        time_min_ns=int(times[0]),
-        time_max_ns=int(times[-1]),
-        schema=(SCHEMA.id, encode_schema(SCHEMA)),
-    )
+    return batch_entry(batch)
 
 
 async def test_the_ledger_balances_through_crashes_of_the_server(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from forebay._proto import uplink_pb2 as pb
-from forebay.columnar import encode_batch, encode_schema
 from forebay.journal.journal import Entry, Journal, JournalLimits
 from forebay.model import Batch, RecordKind, Schema, Stream, Tag, ValueType
 from forebay.testing.uplink_server import Faults, UplinkServer
+from support.batches import batch_entry
 from support.forwarding import make_forwarder, make_seams, running, until
 
 if TYPE_CHECKING:
@@ -38,15 +38,7 @@ async def server() -> AsyncIterator[UplinkServer]:
 def entry(second: int, stream: Stream = Stream.TELEMETRY, rows: int = 10) -> Entry:
     times = (1_700_000_000 + second) * 10**9 + np.arange(rows, dtype=np.int64)
     batch = Batch(SCHEMA, times, times, (RNG.normal(size=(rows, 500)),))
-    return Entry(
-        stream=stream,
-        kind=RecordKind.BATCH,
-        payload=encode_batch([batch]),
-        samples=batch.samples,
-        time_min_ns=int(times[0]),
-        time_max_ns=int(times[-1]),
-        schema=(SCHEMA.id, encode_schema(SCHEMA)),
-    )
+    return batch_entry(batch, stream)
 
 
 async def in_journal(journal: Journal) -> dict[tuple[int, int, int], bytes]:

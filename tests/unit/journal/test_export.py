@@ -25,19 +25,9 @@ from forebay.journal.offline import OfflineJournal
 from forebay.journal.verify import verify
 from forebay.model import Batch, Gap, GapCause, Quality, RecordKind, Schema, Stream, Tag, ValueType
 from forebay.testing.disk import FaultyDisk
+from support.batches import batch_entry
 from support.journal import DIRECTORY, T, read_all, seams, segment_paths
-from support.real_journal import (
-    BEGIN,
-    OVEN,
-    PRESS,
-    SECOND,
-    SMALL,
-    batch_entry,
-    dense,
-    feed,
-    fill,
-    open_journal,
-)
+from support.real_journal import BEGIN, OVEN, PRESS, SECOND, SMALL, dense, feed, fill, open_journal
 
 if TYPE_CHECKING:
     from pathlib import Path

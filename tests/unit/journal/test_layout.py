@@ -13,8 +13,9 @@ from forebay.journal.entry import gap_entry
 from forebay.journal.rewrite import rewrite
 from forebay.model import Gap, GapCause, Record
 from forebay.testing.disk import FaultyDisk
+from support.batches import batch_entry
 from support.journal import ENCODED_SCHEMA, SCHEMA, T, entry, journal, read_all, segment_paths
-from support.telemetry import batch_entry, scans
+from support.telemetry import scans
 
 
 class Raw(NamedTuple):

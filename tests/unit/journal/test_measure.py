@@ -13,8 +13,9 @@ from forebay.journal.record import record_bytes
 from forebay.model import Batch, RecordKind, Schema, Stream, Tag, ValueType
 from forebay.testing.clock import FakeClock
 from forebay.testing.disk import FaultyDisk
+from support.batches import batch_entry
 from support.journal import DIRECTORY, PLENTY, T, journal, read_all
-from support.real_journal import BEGIN, PRESS, SECOND, batch_entry, dense, fill, sparse
+from support.real_journal import BEGIN, PRESS, SECOND, dense, fill, sparse
 
 LOUD = Schema(
     "mill",

@@ -22,9 +22,10 @@ from forebay.journal.rewrite import rewrite
 from forebay.model import Batch, Record, RecordKind, Schema, Stream, Tag, ValueType
 from forebay.testing.disk import FaultyDisk
 from support import telemetry
+from support.batches import batch_entry
 from support.fuzz import examples
 from support.journal import DIRECTORY, T, read_all, segment_paths
-from support.real_journal import BEGIN, SMALL, batch_entry, feed, fill, open_journal
+from support.real_journal import BEGIN, SMALL, feed, fill, open_journal
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts/read-journal"
 FLOATS = Schema(
@@ -138,7 +139,7 @@ async def test_a_thinned_segment_and_the_one_it_came_from() -> None:
     disk = FaultyDisk()
     limits = replace(SMALL, segment_bytes=32 << 10)
     async with open_journal(disk, limits) as log:
-        await log.submit([telemetry.batch_entry(telemetry.scans(n)) for n in range(60)])
+        await log.submit([batch_entry(telemetry.scans(n)) for n in range(60)])
     async with open_journal(disk, limits, seed=2) as log:
         for old in log._catalog.segments(T)[:2]:  # noqa: SLF001 - nothing else names the files
             copy = rewrite(disk, old, 10).copy

@@ -17,8 +17,9 @@ from forebay.journal.retainer import FULL_PAUSE_S
 from forebay.model import GapCause, Position, RecordKind, Stream
 from forebay.testing.clock import FakeClock
 from forebay.testing.disk import FaultyDisk
+from support.batches import batch_entry
 from support.journal import DIRECTORY, START, T, calm, entry, journal, name_of, read_all, seams
-from support.telemetry import batch_entry, scans
+from support.telemetry import scans
 
 if TYPE_CHECKING:
     from collections.abc import Callable

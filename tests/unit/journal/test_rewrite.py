@@ -16,8 +16,9 @@ from forebay.journal.rewrite import rewrite
 from forebay.journal.thinning import thin
 from forebay.model import Anchor, ClockState, Gap, GapCause, RecordKind
 from forebay.testing.disk import FaultyDisk
+from support.batches import batch_entry
 from support.journal import PLENTY, START, T, entry, journal, read_all, segment_paths
-from support.telemetry import batch_entry, batch_of, scans
+from support.telemetry import batch_of, scans
 
 if TYPE_CHECKING:
     from forebay.journal.catalog import Segment

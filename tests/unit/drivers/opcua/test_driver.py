@@ -17,8 +17,8 @@ from forebay.events import TAGS_REFUSED
 from forebay.model import Quality
 from forebay.testing.clock import FakeClock
 from support.asyncua_server import NAMESPACE, small_server
-from support.node_opcua import free_port
 from support.opcua import connected, device, read_once
+from support.processes import free_port
 from support.seams import system_seams
 from support.streams import Listener, other_tasks
 

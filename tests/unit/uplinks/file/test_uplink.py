@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from forebay.columnar import encode_anchor, encode_gap
-from forebay.errors import Fault, UplinkError, UplinkMisbehaved, UplinkUnavailable
+from forebay.errors import Fault, UplinkMisbehaved, UplinkUnavailable
 from forebay.interfaces import Head, Resume, no_schema
 from forebay.model import Anchor, ClockState, Gap, GapCause, RecordKind, Stream
 from forebay.testing.records import make_record
@@ -33,6 +33,7 @@ from support.batches import (
 from support.processes import until
 from support.seams import system_seams
 from support.uplink_files import BalkingDisk, entries, stored
+from support.uplinks import failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,16 +134,6 @@ async def until_covered(uplink: Uplink, last: Position) -> list[Receipt]:
             if (told.stream, told.epoch) == last[:2] and top >= last.seq:
                 return seen
     raise AssertionError("receipts ended")
-
-
-async def failure(uplink: Uplink) -> UplinkError:
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            async for _ in uplink.receipts():
-                pass
-    except UplinkError as error:
-        return error
-    raise AssertionError("receipts ended without an error")
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from forebay.clock import SystemClock
-from forebay.errors import UplinkError, UplinkMisbehaved, UplinkUnavailable
+from forebay.errors import UplinkMisbehaved, UplinkUnavailable
 from forebay.events import Events
 from forebay.files import SystemDisk
 from forebay.interfaces import Offer, Seams, UplinkSpec
@@ -23,6 +23,7 @@ from forebay.testing.uplink_server import Faults, UplinkServer
 from forebay.uplinks.grpc import SPEC
 from forebay.uplinks.grpc.config import GrpcSettings
 from support.certificates import Authority
+from support.uplinks import connect_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -68,13 +69,6 @@ async def plain() -> AsyncIterator[UplinkServer]:
 def tls(authority: Authority, gateway: str = "gateway-1") -> dict[str, str]:
     pair = authority.issue(gateway)
     return {"ca": str(authority.ca), "cert": str(pair.cert), "key": str(pair.key)}
-
-
-async def connect_error(uplink: Uplink) -> UplinkError:
-    with pytest.raises(UplinkError) as caught:
-        await uplink.connect(OFFER)
-    await uplink.close()
-    return caught.value
 
 
 class Served:
@@ -125,7 +119,7 @@ async def test_a_gateway_of_another_authority_is_refused(
     secured: UplinkServer, authority: Authority, tmp_path: Path
 ) -> None:
     stranger = tls(Authority(tmp_path / "other")) | {"ca": str(authority.ca)}
-    error = await connect_error(make_uplink(address=secured.address, **stranger))
+    error = await connect_error(make_uplink(address=secured.address, **stranger), OFFER)
     assert isinstance(error, UplinkUnavailable)
     assert "compare its --client-ca" in error.hint
     assert secured.hellos == []
@@ -136,7 +130,7 @@ async def test_a_server_of_another_authority_is_refused(
 ) -> None:
     other = Authority(tmp_path / "other", "Other authority")
     files = tls(authority) | {"ca": str(other.ca)}
-    error = await connect_error(make_uplink(address=secured.address, **files))
+    error = await connect_error(make_uplink(address=secured.address, **files), OFFER)
     assert isinstance(error, UplinkUnavailable)
     assert "TLS handshake" in error.hint
     assert secured.hellos == []
@@ -147,7 +141,7 @@ async def test_a_server_of_another_name_is_refused(
 ) -> None:
     files = tls(authority)
     error = await connect_error(
-        make_uplink(address=secured.address, server_name="fleet.example.org", **files)
+        make_uplink(address=secured.address, server_name="fleet.example.org", **files), OFFER
     )
     assert isinstance(error, UplinkUnavailable)
     assert "set server_name" in error.hint
@@ -159,7 +153,7 @@ async def test_a_server_of_another_name_is_refused(
 
 async def test_a_missing_file_is_named(secured: UplinkServer, authority: Authority) -> None:
     files = tls(authority) | {"key": "/nowhere/gateway.key"}
-    error = await connect_error(make_uplink(address=secured.address, **files))
+    error = await connect_error(make_uplink(address=secured.address, **files), OFFER)
     assert isinstance(error, UplinkUnavailable)
     assert "/nowhere/gateway.key cannot be read" in str(error)
 
@@ -171,14 +165,14 @@ async def test_a_file_that_is_no_certificate(
     rubbish.write_text("rubbish", encoding="ascii")
     for name in ("ca", "cert", "key"):
         files = tls(authority) | {name: str(rubbish)}
-        error = await connect_error(make_uplink(address=secured.address, **files))
+        error = await connect_error(make_uplink(address=secured.address, **files), OFFER)
         assert isinstance(error, UplinkUnavailable), name
         assert "PEM" in error.hint, name
 
 
 async def test_plaintext_to_a_server_with_tls(secured: UplinkServer) -> None:
     error = await connect_error(
-        make_uplink(address=secured.address, plaintext=True, connect_timeout="5 s")
+        make_uplink(address=secured.address, plaintext=True, connect_timeout="5 s"), OFFER
     )
     assert isinstance(error, UplinkUnavailable)
 
@@ -186,7 +180,7 @@ async def test_plaintext_to_a_server_with_tls(secured: UplinkServer) -> None:
 async def test_a_silent_server_is_given_up(plain: UplinkServer) -> None:
     plain.faults = Faults(no_welcome=True)
     uplink = make_uplink(address=plain.address, plaintext=True, connect_timeout="100 ms")
-    error = await connect_error(uplink)
+    error = await connect_error(uplink, OFFER)
     assert isinstance(error, UplinkUnavailable)
     assert "agreed to no session within 0.1 s" in str(error)
 
@@ -201,7 +195,7 @@ async def test_a_port_that_speaks_something_else() -> None:
     async with server:
         port = server.sockets[0].getsockname()[1]
         uplink = make_uplink(address=f"127.0.0.1:{port}", plaintext=True, connect_timeout="5 s")
-        assert (await connect_error(uplink)).hint
+        assert (await connect_error(uplink, OFFER)).hint
 
 
 @pytest.mark.parametrize(
@@ -209,21 +203,21 @@ async def test_a_port_that_speaks_something_else() -> None:
 )
 async def test_a_refused_gateway_is_told_why(plain: UplinkServer, code: grpc.StatusCode) -> None:
     plain.faults = Faults(refuse=code)
-    error = await connect_error(make_uplink(address=plain.address, plaintext=True))
+    error = await connect_error(make_uplink(address=plain.address, plaintext=True), OFFER)
     assert isinstance(error, UplinkUnavailable)
     assert "CN" in error.hint
 
 
 async def test_a_wait_asked_for_is_kept(plain: UplinkServer) -> None:
     plain.faults = Faults(refuse=grpc.StatusCode.UNAVAILABLE, retry_s=300.25)
-    error = await connect_error(make_uplink(address=plain.address, plaintext=True))
+    error = await connect_error(make_uplink(address=plain.address, plaintext=True), OFFER)
     assert isinstance(error, UplinkUnavailable)
     assert error.wait_s == 300.25
 
 
 async def test_a_server_of_another_version_is_misbehaviour(plain: UplinkServer) -> None:
     plain.faults = Faults(refuse=grpc.StatusCode.UNIMPLEMENTED)
-    error = await connect_error(make_uplink(address=plain.address, plaintext=True))
+    error = await connect_error(make_uplink(address=plain.address, plaintext=True), OFFER)
     assert isinstance(error, UplinkMisbehaved)
 
 
@@ -240,7 +234,7 @@ async def test_bytes_that_are_no_message(caplog: pytest.LogCaptureFixture) -> No
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     with caplog.at_level(logging.CRITICAL, "grpc"):
-        error = await connect_error(make_uplink(address=f"127.0.0.1:{port}", plaintext=True))
+        error = await connect_error(make_uplink(address=f"127.0.0.1:{port}", plaintext=True), OFFER)
     await server.stop(None)
     assert isinstance(error, UplinkMisbehaved)
 
@@ -284,7 +278,7 @@ async def test_renewed_files_count_in_the_next_session(authority: Authority) -> 
         await uplink.close()
         good = authority.ca.read_bytes()
         authority.ca.write_text("", encoding="ascii")
-        assert (await connect_error(uplink)).hint
+        assert (await connect_error(uplink, OFFER)).hint
         authority.ca.write_bytes(good)
         await uplink.connect(OFFER)
         await uplink.close()

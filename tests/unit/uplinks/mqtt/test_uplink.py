@@ -33,6 +33,7 @@ from support.mosquitto import Mosquitto
 from support.mqtt_sink import Gate, Sink, samples, stored
 from support.processes import until
 from support.seams import system_seams
+from support.uplinks import connect_error, failure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -131,16 +132,6 @@ async def covered(uplink: Uplink, last: int) -> list[Receipt]:
     raise AssertionError("receipts ended")
 
 
-async def failure(uplink: Uplink) -> UplinkError:
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            async for _ in uplink.receipts():
-                pass
-    except UplinkError as error:
-        return error
-    raise AssertionError("receipts ended without an error")
-
-
 async def broken(uplink: Uplink, records: Sequence[Record]) -> UplinkError:
     """Send what breaks the session; give the error, whoever learns of it first."""
     with suppress(UplinkError):
@@ -148,13 +139,6 @@ async def broken(uplink: Uplink, records: Sequence[Record]) -> UplinkError:
     error = await failure(uplink)
     await uplink.close()
     return error
-
-
-async def connect_error(uplink: Uplink) -> UplinkError:
-    with pytest.raises(UplinkError) as caught:
-        await uplink.connect(offer([]))
-    await uplink.close()
-    return caught.value
 
 
 async def test_topics_and_messages_are_as_promised(broker: Mosquitto, sink: Sink) -> None:
@@ -289,7 +273,7 @@ async def test_a_topic_may_be_forbidden(mosquitto_binary: Path, tmp_path: Path) 
 
 async def test_a_broker_that_wants_a_user_says_so(mosquitto_binary: Path, tmp_path: Path) -> None:
     async with Mosquitto(mosquitto_binary, tmp_path, ["allow_anonymous false"]) as broker:
-        error = await connect_error(make_uplink(broker.port))
+        error = await connect_error(make_uplink(broker.port), offer([]))
     assert "password_file" in error.hint
 
 
@@ -305,7 +289,7 @@ async def test_tls_is_verified(mosquitto_binary: Path, tmp_path: Path) -> None:
         await uplink.send([batch_record(1)], historical=False)
         await covered(uplink, 1)
         await uplink.close()
-        error = await connect_error(make_uplink(broker.port, ca=other.ca, **given))
+        error = await connect_error(make_uplink(broker.port, ca=other.ca, **given), offer([]))
         assert "authority" in error.hint
 
 
@@ -324,7 +308,7 @@ async def test_a_broker_of_small_packets_says_what_to_set(
 ) -> None:
     extra = ["allow_anonymous true", "max_packet_size 20000"]
     async with Mosquitto(mosquitto_binary, tmp_path, extra) as broker:
-        error = await connect_error(make_uplink(broker.port))
+        error = await connect_error(make_uplink(broker.port), offer([]))
         assert "max_payload to 18976" in error.hint
         uplink = make_uplink(broker.port, max_payload=18_000, topic=A_RECORD)
         sink = Sink(broker.port)
@@ -411,7 +395,7 @@ async def test_nothing_is_sent_while_the_primary_host_is_away(
     topic = "spBv1.0/STATE/scada-1"
     await broker.publish(topic, state(1, online=False), retain=True)
     settings = {"format": "sparkplug_b", "primary_host": "scada-1"}
-    error = await connect_error(make_uplink(broker.port, **settings, timeout=0.5))
+    error = await connect_error(make_uplink(broker.port, **settings, timeout=0.5), offer([]))
     assert "'scada-1' is not online" in str(error)
     assert not [topic for topic, _ in sink.messages if "BIRTH" in topic]
     await broker.publish(topic, state(2, online=True), retain=True)
