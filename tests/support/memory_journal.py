@@ -195,11 +195,6 @@ class MemoryJournal:
             out.append(record)
         return out
 
-    def held(self, first: Position, last_seq: int) -> list[tuple[int, int]]:
-        of = self._records[first.stream]
-        seqs = [r.position.seq for r in of if r.position.epoch == first.epoch]
-        return [(seq, seq) for seq in seqs if first.seq <= seq <= last_seq]
-
     async def wait_beyond(self, position: Position) -> None:
         while self.fails is None and not self._after(position):
             self._grown.clear()

@@ -199,13 +199,6 @@ class JournalView(Protocol):
         """
         ...
 
-    def held(self, first: Position, last_seq: int) -> Sequence[tuple[int, int]]:
-        """Give the runs of seqs from `first` to `last_seq`, of its epoch, that can be read.
-
-        Without what a gap in this journal says is gone.
-        """
-        ...
-
     def heads(self) -> Sequence[Head]:
         """Give what there is of each stream's epochs, oldest first."""
         ...

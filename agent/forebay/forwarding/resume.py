@@ -140,7 +140,7 @@ def ahead(heads: Iterable[Head], resumes: Iterable[Resume], current: int) -> lis
 
 
 def owed(
-    resumes: Iterable[Resume],
+    resumes: Sequence[Resume],
     journal: JournalView,
     cursor: CursorView,
     *,
@@ -148,17 +148,20 @@ def owed(
 ) -> dict[Epoch, Coverage]:
     """Give what the destination was told is gone, and is not: it was put back with the directory.
 
-    That is what is on disk behind the cursor, unless a gap in this very journal names it. With
-    `everything` the cursor says nothing: it tells of a store that the destination has no more.
+    That is what stands in a segment behind the cursor; what of it cannot be read is passed over as
+    ever. With `everything` the cursor says nothing: it tells of a store that is no more.
     """
     found: dict[Epoch, Coverage] = {}
+    segments = journal.segments() if any(told.gapped for told in resumes) else ()
     for told in resumes:
+        own = [s for s in segments if (s.stream, s.epoch) == (told.stream, told.epoch)]
         passed = Position(told.stream, 0, 0) if everything else cursor.get(told.stream)
         behind = passed._replace(seq=passed.seq + 1)
         for first_seq, last_seq in told.gapped:
             first = max(Position(told.stream, told.epoch, first_seq), behind)
-            if first.epoch == told.epoch and first.seq <= last_seq:
-                for run in journal.held(first, last_seq):
+            runs = [(max(first.seq, s.first_seq), min(last_seq, s.last_seq)) for s in own]
+            for run in runs if first.epoch == told.epoch else ():
+                if run[0] <= run[1]:
                     found.setdefault(first[:2], Coverage()).add(*run)
     return found
 

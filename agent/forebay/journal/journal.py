@@ -279,14 +279,6 @@ class Journal:
             self._writer.fail(error)
             raise _unreadable(error) from error
 
-    def held(self, first: Position, last_seq: int) -> list[tuple[int, int]]:
-        """Give the runs of seqs from `first` to `last_seq`, of its epoch, that are on disk.
-
-        Without what a gap record here says is gone: it is damaged, or about to go. What is only in
-        some destination's quarantine is here.
-        """
-        return self._reader.held(first, last_seq)
-
     def heads(self) -> tuple[Head, ...]:
         """Give one head for each stream and epoch present, oldest first within a stream."""
         return self._catalog.heads()

@@ -24,7 +24,7 @@ from forebay.journal.record import (
     to_record,
 )
 from forebay.journal.segment import batch_samples, own_counts
-from forebay.model import GapCause, Position, Record, RecordKind
+from forebay.model import Position, Record, RecordKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -212,31 +212,6 @@ class Reader:
             if len(hashes) != max(0, last - first + 1):
                 return None
         return chain
-
-    def held(self, first: Position, last_seq: int) -> list[tuple[int, int]]:
-        """Give the runs of seqs from `first` to `last_seq`, of its epoch, that can be read.
-
-        They are in a segment, and no gap record names them but one that set them aside.
-        """
-        named = sorted(
-            (named.gap.seq_from, named.gap.seq_to)
-            for named in self._catalog.gaps(first.stream)
-            if named.gap.epoch == first.epoch and named.gap.cause is not GapCause.QUARANTINED
-        )
-        found: list[tuple[int, int]] = []
-        for segment, summary in self._catalog.view(first.stream).segments:
-            if segment.header.epoch == first.epoch:
-                due = max(first.seq, segment.header.first_seq)
-                end = min(last_seq, summary.last_seq)
-                for low, high in named:
-                    if low > end:
-                        break
-                    if due < low:
-                        found.append((due, low - 1))
-                    due = max(due, high + 1)
-                if due <= end:
-                    found.append((due, end))
-        return found
 
     def _named(self, position: Position, begin: int) -> bool:
         """Whether a gap names any position behind the seq `begin` up to `position`."""

@@ -95,39 +95,3 @@ async def test_a_damaged_record_leaves_it_open() -> None:
         disk.flip(segment_paths(disk)[0], (HEADER_BYTES + 3 * size + 98) * 8)
         assert await log.chain(records[2].position) == chained(records[:3])
         assert await log.chain(records[7].position) is None
-
-
-async def test_what_is_held_is_on_disk_and_no_gap_calls_it_gone() -> None:
-    async with journal(FaultyDisk()) as log:
-        await log.submit([entry(n, size=1000) for n in range(1, 61)])
-        assert len(log.segments()) > 3
-        first, last = log.newest(T)._replace(seq=1), log.newest(T).seq
-
-        def held(begin: int, end: int) -> set[int]:
-            runs = log.held(first._replace(seq=begin), end)
-            seqs = [seq for low, high in runs for seq in range(low, high + 1)]
-            assert len(seqs) == len(set(seqs))
-            return set(seqs)
-
-        assert held(1, last + 9) == set(range(1, last + 1))
-        assert held(7, 33) == set(range(7, 34))
-        assert held(last + 1, last + 9) == set()
-        assert log.held(first._replace(epoch=first.epoch + 1), last) == []
-        gone = [(GapCause.CORRUPT, 5, 9), (GapCause.CORRUPT, 8, 20), (GapCause.QUARANTINED, 30, 40)]
-        for cause, low, high in gone:
-            gap = Gap(cause, 0, 0, 1, epoch=first.epoch, seq_from=low, seq_to=high)
-            await log.submit([gap_entry(T, gap)])
-        assert held(1, last) == set(range(1, last + 1)) - set(range(5, 21))
-        assert held(10, 15) == set()
-
-
-async def test_what_retention_dropped_is_not_held() -> None:
-    limits = replace(PLENTY, max_bytes=128 << 10, segment_bytes=8192)
-    async with journal(FaultyDisk(), limits) as log:
-        log.cursor("cloud")
-        for n in range(1, 200):
-            await log.submit([entry(n, size=1000)])
-        (head,) = log.heads()
-        assert head.first_seq > 1
-        everything = log.held(Position(T, head.epoch, 1), head.next_seq)
-        assert (everything[0][0], everything[-1][1]) == (head.first_seq, head.next_seq - 1)
