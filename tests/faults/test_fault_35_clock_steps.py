@@ -97,10 +97,11 @@ async def test_fault_35_a_time_server_that_errs_deletes_nothing(step_s: int) -> 
         log.cursor("cloud")
         await log.submit([entry(n, size=1000, samples=1) for n in range(1, 30)])
         before = [segment.file for segment in log.segments() if segment.sealed]
-        await log.submit([entry(30)])  # behind the first look at ages
+        await log.submit([entry(30)])  # with it comes the first look at ages
+        await log.submit([entry(31)])  # which is over when the next commit is
         clock.step_wall(step_s)  # and the kernel still says that the clock is disciplined
         await clock.advance(130)
-        await log.submit([entry(n, size=1000, samples=1) for n in range(31, 60)])
+        await log.submit([entry(n, size=1000, samples=1) for n in range(32, 60)])
         clock.step_wall(-step_s)
         await clock.advance(130)
         await log.submit([])
