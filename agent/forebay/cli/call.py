@@ -33,6 +33,7 @@ EXIT_INVALID = 2
 EXIT_UNREACHABLE = 3
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Show it anew each second.")]
 Socket = Annotated[
     Path,
     typer.Option(

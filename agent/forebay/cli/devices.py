@@ -31,10 +31,7 @@ def devices(socket: call.Socket = call.SOCKET, *, as_json: call.Json = False) ->
     """List the devices, those in trouble first."""
     with call.agent(socket, as_json=as_json) as agent:
         reply = agent.devices()
-        if as_json:
-            output.document(output.plain(reply))
-        else:
-            output.show(parts(reply.devices, SystemClock().now_ns()))
+        output.answer(reply, parts(reply.devices, SystemClock().now_ns()), as_json=as_json)
 
 
 def parts(found: Iterable[DeviceStatus], now_ns: int) -> Iterator[RenderableType]:

@@ -67,10 +67,7 @@ def status(socket: call.Socket = call.SOCKET, *, as_json: call.Json = False) -> 
     """Show the journal at a glance."""
     with call.agent(socket, as_json=as_json) as agent:
         reply = agent.journal_status()
-        if as_json:
-            output.document(output.plain(reply))
-        else:
-            output.show(status_parts(reply, SystemClock().now_ns()))
+        output.answer(reply, status_parts(reply, SystemClock().now_ns()), as_json=as_json)
 
 
 def ls(
@@ -79,10 +76,7 @@ def ls(
     """List the segments."""
     with call.agent(socket, as_json=as_json) as agent:
         reply = agent.segments(stream)
-        if as_json:
-            output.document(output.plain(reply))
-        else:
-            output.show(segment_parts(reply.segments, SystemClock().now_ns()))
+        output.answer(reply, segment_parts(reply.segments, SystemClock().now_ns()), as_json=as_json)
 
 
 def show(
@@ -97,10 +91,7 @@ def show(
     """Show what is in records: the newest, or those from a seq on."""
     with call.agent(socket, as_json=as_json) as agent:
         reply = agent.records(stream, seq_from, limit, run)
-        if as_json:
-            output.document(output.plain(reply))
-        else:
-            output.show(record_parts(reply.records))
+        output.answer(reply, record_parts(reply.records), as_json=as_json)
 
 
 def status_parts(reply: JournalStatusReply, now_ns: int) -> Iterator[RenderableType]:

@@ -49,10 +49,7 @@ def ls(
     """List what is set aside, oldest first."""
     with call.agent(socket, as_json=as_json) as agent:
         reply = agent.quarantine(uplink)
-        if as_json:
-            output.document(output.plain(reply))
-        else:
-            output.show(parts(reply.records, SystemClock().now_ns()))
+        output.answer(reply, parts(reply.records, SystemClock().now_ns()), as_json=as_json)
 
 
 def show(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.text import Text
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 ACCOUNTS = ("produced", "delivered", "pending", "gapped", "quarantined")
 
-Watch = Annotated[bool, typer.Option("--watch", help="Show it anew each second.")]
-
 
 def add(app: typer.Typer, name: str) -> None:
     """Add the command to `app`."""
@@ -27,7 +25,7 @@ def add(app: typer.Typer, name: str) -> None:
 
 
 def ledger(
-    socket: call.Socket = call.SOCKET, *, as_json: call.Json = False, watch: Watch = False
+    socket: call.Socket = call.SOCKET, *, as_json: call.Json = False, watch: call.Watch = False
 ) -> None:
     """Account for every sample; 1 if it does not balance."""
     with call.agent(socket, as_json=as_json) as agent:

@@ -63,6 +63,14 @@ def _scalar(value: Any) -> Any:  # noqa: ANN401 - any scalar of a message
     return value
 
 
+def answer(reply: Message, parts: Iterable[RenderableType], *, as_json: bool) -> None:
+    """Print an answer: as one JSON document, or `parts` of it for a person."""
+    if as_json:
+        document(plain(reply))
+    else:
+        show(parts)
+
+
 def console() -> Console:
     """Give the console on standard output: colours on a terminal only, none with NO_COLOR."""
     return Console(highlight=False, markup=False, emoji=False, soft_wrap=False)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
 from rich.text import Text
 
 from forebay.cli import call, output
@@ -12,9 +11,9 @@ from forebay.cli import call, output
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from forebay._proto.control_pb2 import StatusReply
+    import typer
 
-Watch = Annotated[bool, typer.Option("--watch", help="Show it anew each second.")]
+    from forebay._proto.control_pb2 import StatusReply
 
 
 def add(app: typer.Typer, name: str) -> None:
@@ -23,7 +22,7 @@ def add(app: typer.Typer, name: str) -> None:
 
 
 def status(
-    socket: call.Socket = call.SOCKET, *, as_json: call.Json = False, watch: Watch = False
+    socket: call.Socket = call.SOCKET, *, as_json: call.Json = False, watch: call.Watch = False
 ) -> None:
     """Show how the gateway does, what is wrong first."""
     with call.agent(socket, as_json=as_json) as agent:

@@ -32,7 +32,6 @@ Pattern = Annotated[
 Device = Annotated[str, typer.Option("--device", help="Only this device's tags.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="Most tags shown.")]
 Bad = Annotated[bool, typer.Option("--bad", help="Only tags without a usable value.")]
-Watch = Annotated[bool, typer.Option("--watch", help="Show it anew each second.")]
 Names = Annotated[
     list[str], typer.Argument(metavar="DEVICE/TAG", help="The tags.", show_default=False)
 ]
@@ -51,7 +50,7 @@ def tags(
     limit: Limit = 1_000,
     bad: Bad = False,
     as_json: call.Json = False,
-    watch: Watch = False,
+    watch: call.Watch = False,
 ) -> None:
     """List tags with their last values."""
     wanted = pattern if "/" in pattern or not pattern else f"*/{pattern}"

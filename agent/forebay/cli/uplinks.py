@@ -27,10 +27,7 @@ def uplinks(socket: call.Socket = call.SOCKET, *, as_json: call.Json = False) ->
     """List the uplinks, those in trouble first."""
     with call.agent(socket, as_json=as_json) as agent:
         reply = agent.uplinks()
-        if as_json:
-            output.document(output.plain(reply))
-        else:
-            output.show(parts(reply.uplinks))
+        output.answer(reply, parts(reply.uplinks), as_json=as_json)
 
 
 def parts(found: Iterable[UplinkStatus]) -> Iterator[RenderableType]:
