@@ -8,6 +8,7 @@
     │   └── ProtocolViolation  mark bad, count, reconnect
     ├── JournalError
     │   ├── JournalFull        retention decides; the caller accounts for what was not taken
+    │   │   └── StreamFull     the same, of one stream that drops its newest
     │   ├── JournalCorrupt     quarantine what is damaged, report the loss
     │   ├── JournalFailed      the disk refused a write or a flush: stop, exit 74, recover from disk
     │   ├── JournalLocked      another process owns the directory
