@@ -120,7 +120,7 @@ DATA_LOST = Event(
 QUARANTINE_DROPPED = Event(
     "quarantine_dropped",
     "warning",
-    "Copies that left quarantine because of its bounds.",
+    "Copies that left quarantine, and no destination has the record.",
     "quarantine_drops",
     ("cause",),
 )

@@ -28,6 +28,7 @@ from forebay.registry import Registry
 from forebay.testing.modbus_server import ModbusServer
 from forebay.testing.records import make_record
 from support.processes import free_port
+from support.quarantine import nobody
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -239,7 +240,7 @@ async def set_aside(journal: Path) -> None:
     times = np.array([1_795_000_000_000_000_000], np.int64)
     batch = Batch(schema, times, times + 1, (np.array([[1, 2, 3]], np.int16),))
     record = make_record(101, encode_batch([batch]), epoch=0x7_00C0_FFEE, samples=3)
-    quarantine = Quarantine(journal / "quarantine", 1 << 20, system_seams())
+    quarantine = Quarantine(journal / "quarantine", 1 << 20, system_seams(), nobody)
     await quarantine.put(
         record,
         uplink="cloud",

@@ -35,6 +35,20 @@ async def test_fault_26_a_refused_record_is_quarantined_and_flow_goes_on(tmp_pat
             assert (account.pending, account.gapped) == (0, 0)
             assert not await gateway.forwarder.retry(record), "still no batch"
             assert gateway.account() == account
+            await gateway.journal.quarantine.drop(copy.id)
+            assert await gateway.forwarder.drain(600)
+            dropped = gateway.account()
+            assert dropped.balanced
+            assert (dropped.delivered, dropped.gapped, dropped.quarantined, dropped.pending) == (
+                9 * SAMPLES,
+                SAMPLES,
+                0,
+                0,
+            )
         assert sorted(set(seconds(server))) == [0, 1, *range(3, 10)]
         answer = server.read_json("ledger", "--verify")["verified"]
         assert (answer["problems"], answer["samples"]) == ([], 9 * SAMPLES)
+        (line,) = [
+            one for one in server.read_json("ledger")["streams"] if one["stream"] == "telemetry"
+        ]
+        assert line["gapped"] + line["refused"] == SAMPLES, "refused, and then dropped"

@@ -41,7 +41,7 @@ async def test_fault_27_it_is_isolated_quarantined_and_can_come_later(tmp_path: 
         server.faults = Faults()  # somebody has mended the server
         record, _ = await site.journal.quarantine.read(copy.id)
         assert await site.forwarder.retry(record)
-        await site.journal.quarantine.drop(copy.id)
+        await site.journal.quarantine.release(copy.id)
         account = site.journal.ledger(T, site.journal.cursor("cloud"))
         assert account.balanced
         assert (account.delivered, account.quarantined) == (35 * SAMPLES, 0)

@@ -15,9 +15,11 @@ from forebay.testing.disk import FaultyDisk
 from support.batches import batch_entry
 from support.fuzz import examples
 from support.journal import DIRECTORY, T, calm, entry, read_all, seams
+from support.quarantine import set_aside
 from support.telemetry import scans
 
 if TYPE_CHECKING:
+    from forebay.journal.catalog import Catalog, Segment
     from forebay.journal.cursor import Cursor
     from forebay.journal.journal import Entry
 
@@ -33,6 +35,7 @@ ACTIONS = st.one_of(
     st.tuples(st.just("begin"), st.none()),
     st.tuples(st.just("advance"), st.integers(1, 12)),
     st.tuples(st.just("reject"), st.integers(1, 3)),
+    st.tuples(st.just("drop"), st.integers(0, 3)),
     st.tuples(st.just("save"), st.none()),
     st.tuples(st.just("restart"), st.none()),
     st.tuples(st.just("crash"), st.none()),
@@ -48,7 +51,7 @@ class Model:
         self.samples: list[int] = []
         self.names: dict[bytes, int] = {}
         self.taken: dict[int, tuple[int, int]] = {}
-        self.refused: dict[int, int] = {}
+        self.refused: dict[int, tuple[Position, int]] = {}
         self.most_thinned = 0
         self.flying: dict[int, Record] = {}
 
@@ -68,6 +71,8 @@ class Model:
         try:
             for number, (action, value) in enumerate(actions):
                 await self._act(journal, cursor, action, value)
+                if action != "crash":
+                    await calm(journal)
                 await self._check(journal, cursor)
                 if action in ("restart", "crash"):
                     return actions[number + 1 :]
@@ -89,31 +94,56 @@ class Model:
                 journal, [batch_entry(scans(first + n, rows=ROWS)) for n in range(value)]
             )
         elif action == "begin":
-            cursor.begin(T, cursor.get(T))
-            self.flying.clear()
-        elif action in ("advance", "reject"):
+            self._begin(journal, cursor)
+        elif action in ("advance", "reject", "drop"):
             assert isinstance(value, int)
-            records = (await journal.read(cursor.get(T), 8000, cursor))[:value]
-            self._fly(records)
-            for record in records if action == "reject" else ():
-                cursor.reject(record.position, record.samples)
-                if record.kind is RecordKind.BATCH:
-                    self.refused[self.names[record.hash]] = record.samples
-            if records and action == "advance":
-                cursor.advance(records[-1].position)
-                self._take(records)
+            await getattr(self, f"_{action}")(journal, cursor, value)
         elif action == "save":
             journal._cursors.save()  # noqa: SLF001 - what happens each second
         elif action == "crash":
             journal._cursors.save()  # noqa: SLF001 - so that the list knows what is remembered
             journal._writer.fail(OSError("crash"))  # noqa: SLF001 - a crash has no interface
 
+    async def _advance(self, journal: Journal, cursor: Cursor, most: int) -> None:
+        records = await self._read(journal, cursor, most)
+        if records:
+            cursor.advance(records[-1].position)
+            self._take(records)
+
+    async def _reject(self, journal: Journal, cursor: Cursor, most: int) -> None:
+        for record in await self._read(journal, cursor, most):
+            await set_aside(journal, record)
+            if record.kind is RecordKind.BATCH:
+                name = self.names[record.hash]
+                self.refused.setdefault(name, (record.position, record.samples))
+
+    async def _read(self, journal: Journal, cursor: Cursor, most: int) -> list[Record]:
+        records = (await journal.read(cursor.get(T), 8000, cursor))[:most]
+        self._fly(records)
+        return records
+
+    async def _drop(self, journal: Journal, _: Cursor, which: int) -> None:
+        for copy in journal.quarantine.copies()[which : which + 1]:
+            await journal.quarantine.drop(copy.id)
+
+    def _begin(self, journal: Journal, cursor: Cursor) -> None:
+        """Begin a session as a forwarder does: what has no copy any more is to be sent again."""
+        aside = {copy.position for copy in journal.quarantine.copies("cloud")}
+        for copy in journal.quarantine.copies("cloud"):
+            cursor.reject(copy.position, copy.samples)
+        cursor.begin(T, cursor.get(T), [(at, at) for at in sorted(aside)])
+        self.flying.clear()
+        self.refused = {
+            name: (at, samples)
+            for name, (at, samples) in self.refused.items()
+            if at in aside or at <= cursor.get(T)
+        }
+
     async def _submit(self, journal: Journal, entries: list[Entry]) -> None:
         for made in entries:
             self.names[sha256(made.payload)] = len(self.samples)
             self.samples.append(made.samples)
         await journal.submit(entries)
-        await calm(journal)
 
     def _fly(self, records: list[Record]) -> None:
         """What was given since the session began is given again as it was."""
@@ -138,20 +168,23 @@ class Model:
         assert all(self.samples[name] == sum(counts) for name, counts in there.items())
         account = journal.ledger(T, cursor)
         assert account.balanced
-        quarantined = {n: s for n, s in self.refused.items() if n in self.taken}
+        kept = {copy.position for copy in journal.quarantine.copies("cloud")}
+        passed = {n: (at, s) for n, (at, s) in self.refused.items() if at <= cursor.get(T)}
+        quarantined = sum(samples for at, samples in passed.values() if at in kept)
+        untaken = sum(samples for name, (_, samples) in passed.items() if name in self.taken)
         assert account.produced == sum(self.samples)
         pending = [counts for name, counts in there.items() if name not in self.taken]
         assert account.pending == sum(samples for samples, _ in pending)
-        assert account.quarantined == sum(quarantined.values())
+        assert account.quarantined == quarantined
         taken = self.taken.values()
-        assert account.delivered == sum(n for n, _ in taken) - account.quarantined
+        assert account.delivered == sum(n for n, _ in taken) - untaken
         gone = [
             samples
             for name, samples in enumerate(self.samples)
             if name not in there and name not in self.taken
         ]
         thinned = sum(n for _, n in taken) + sum(n for _, n in pending)
-        assert account.gapped == sum(gone) + thinned
+        assert account.gapped == sum(gone) + thinned + untaken - quarantined
         self.most_thinned = max(self.most_thinned, thinned)
         behind = [decode_gap(r.payload) for r in records if r.kind is RecordKind.GAP]
         first = records[0].position if records else Position(T, 0, 0)
@@ -182,6 +215,17 @@ async def test_the_histories_thin() -> None:
     assert model.most_thinned > 500
 
 
+def _named(catalog: Catalog, segment: Segment) -> bool:
+    """Whether a gap names a record of the segment: one that was refused, and its copy dropped."""
+    last = segment.last.seq
+    return any(
+        gap.epoch == segment.header.epoch
+        and gap.seq_from <= last
+        and gap.seq_to >= segment.first.seq
+        for gap in (journaled.gap for journaled in catalog.gaps(T))
+    )
+
+
 @examples(60)
 @given(st.lists(ACTIONS, min_size=15, max_size=50), st.data())
 async def test_a_loss_that_nobody_names_shows(
@@ -197,7 +241,9 @@ async def test_a_loss_that_nobody_names_shows(
         unread = [
             segment
             for segment in catalog.segments(T)[:-1]
-            if segment.first > cursor.get(T) and segment.summary.samples
+            if segment.first > cursor.get(T)
+            and segment.summary.samples
+            and not _named(catalog, segment)
         ]
         assume(unread)
         assert journal.ledger(T, cursor).balanced

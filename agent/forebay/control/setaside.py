@@ -68,7 +68,7 @@ class SetAside:
                 f"{uplink} did not take it",
                 hint="see `forebay uplinks`, and what the destination's log says of it",
             )
-        await self._quarantine.drop(copy_id)
+        await self._quarantine.release(copy_id)
 
 
 async def _each(ids: Sequence[str], work: Callable[[str], Awaitable[None]]) -> QuarantineDone:

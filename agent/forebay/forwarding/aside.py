@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from forebay.columnar import encode_schema, peek_schema_id
 from forebay.errors import JournalCorrupt, JournalFull
 from forebay.events import UPLINK_FORKED, UPLINK_SET_ASIDE
-from forebay.journal.entry import Entry, gap_entry
+from forebay.journal.entry import Entry, aside_gap, gap_entry
 from forebay.model import Gap, GapCause, RecordKind, Stream
 
 if TYPE_CHECKING:
@@ -59,17 +59,7 @@ class Aside:
         First a gap says so, in its stream, then the copy is made, then the cursor may pass: a crash
         in between costs a second gap.
         """
-        position = record.position
-        gap = Gap(
-            cause=GapCause.QUARANTINED,
-            time_from_ns=record.time_min_ns,
-            time_to_ns=record.time_max_ns,
-            samples=_held(record),
-            epoch=position.epoch,
-            seq_from=position.seq,
-            seq_to=position.seq,
-        )
-        await self._submit([gap_entry(position.stream, gap)])
+        await self._submit([gap_entry(record.position.stream, aside_gap(record))])
         await self._keep(record, code, reason)
 
     async def refused(self, refusals: Collection[tuple[Position, str, int]]) -> None:

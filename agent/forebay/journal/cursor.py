@@ -81,11 +81,17 @@ class Cursor(Places):
         """Note that a session starts: the destination has everything up to `position`.
 
         And, beyond it, the `islands` (first and last position). What it was given besides never
-        came there, and may be thinned again.
+        came there, and may be thinned again; what it refused besides is sent again.
         """
         mine = self._streams[stream]
-        kept = bounded(tuple(Run(first[1:], last[1:]) for first, last in islands))
+        there = tuple(Run(first[1:], last[1:]) for first, last in islands)
+        kept = bounded(there)
         with self._lock:
+            mine.rejected = {
+                key: samples
+                for key, samples in mine.rejected.items()
+                if key <= position[1:] or any(run.first <= key <= run.last for run in there)
+            }
             mine.given = behind(kept, position[1:])
             mine.doubt = position if position < mine.durable else None
             self._changes += 1

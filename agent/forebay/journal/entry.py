@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from forebay.columnar import decode_gap, encode_gap
 from forebay.journal.record import MAX_PAYLOAD_BYTES
-from forebay.model import Gap, RecordKind, Stream
+from forebay.model import Gap, GapCause, RecordKind, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from forebay.model import GapCause
+    from forebay.journal.quarantine import Quarantined
+    from forebay.model import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,4 +127,20 @@ def gap_entry(stream: Stream, gap: Gap) -> Entry:
         samples=0,
         time_min_ns=gap.time_from_ns,
         time_max_ns=gap.time_to_ns,
+    )
+
+
+def aside_gap(one: Record | Quarantined) -> Gap:
+    """Give the gap that accounts for a record which a destination does not get.
+
+    With what thinning took from it before: a destination without the record has not heard of that.
+    """
+    return Gap(
+        cause=GapCause.QUARANTINED,
+        time_from_ns=one.time_min_ns,
+        time_to_ns=one.time_max_ns,
+        samples=one.samples + one.thinned if one.kind is RecordKind.BATCH else 0,
+        epoch=one.position.epoch,
+        seq_from=one.position.seq,
+        seq_to=one.position.seq,
     )

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Self
 
 from forebay.clock import AgeClock
 from forebay.columnar import decode_schema
-from forebay.errors import JournalFailed, JournalFull, JournalLocked, QuarantineError
+from forebay.errors import (
+    JournalError,
+    JournalFailed,
+    JournalFull,
+    JournalLocked,
+    QuarantineError,
+)
 from forebay.events import JOURNAL_ATTACHED, JOURNAL_DETACHED, JOURNAL_OPENED
 from forebay.files import no_space
 from forebay.journal import retention
@@ -24,7 +30,7 @@ from forebay.journal.cursor import Cursor, CursorStore
 from forebay.journal.entry import Entry, JournalLimits
 from forebay.journal.figures import JournalStats, SegmentInfo, quantile
 from forebay.journal.ledger import Account
-from forebay.journal.quarantine import Quarantine
+from forebay.journal.quarantine import Quarantine, dropped_entries
 from forebay.journal.reader import Reader
 from forebay.journal.recovery import Recovered, Recovery
 from forebay.journal.saving import SAVE_EVERY_S, Saving
@@ -41,6 +47,7 @@ if TYPE_CHECKING:
 
     from forebay.files import DiskFile
     from forebay.interfaces import Head, Seams
+    from forebay.journal.quarantine import Quarantined
     from forebay.model import Position, Record, Schema
 
 __all__ = [
@@ -86,7 +93,7 @@ class Journal:
         self._cache = cache = IndexCache(seams.disk)
         self._cursors = CursorStore(directory / "cursors", seams.disk, self._catalog, cache)
         share = round(limits.max_bytes * retention.QUARANTINE_SHARE)
-        self.quarantine = Quarantine(directory / "quarantine", share, seams)
+        self.quarantine = Quarantine(directory / "quarantine", share, seams, self._tell_dropped)
         """Copies of records that a destination refused for good."""
         self._tip = TipFile(directory, seams.disk)
         self._saving = Saving(self._cursors, self._tip, self._catalog, seams.clock)
@@ -314,7 +321,8 @@ class Journal:
 
     def ledger(self, stream: Stream, cursor: Cursor) -> Account:
         """Give where the stream's samples are, for the consumer behind `cursor`."""
-        return cursor.account(stream, self._catalog, self._cache)
+        kept = partial(self.quarantine.samples, cursor.name)
+        return cursor.account(stream, self._catalog, self._cache, kept)
 
     def segments(self) -> tuple[SegmentInfo, ...]:
         """Give all segments, oldest first within a stream."""
@@ -375,7 +383,6 @@ class Journal:
             tips=self._tip.load(),
         ).run()
         self._cursors.load()
-        self.quarantine.load()
         return recovered
 
     def _sweep(self, obsolete: Sequence[Path]) -> None:
@@ -384,6 +391,7 @@ class Journal:
             self._seams.disk.unlink(path)
             self._seams.disk.sync_dir(path.parent)
 
+        self.quarantine.load()  # first: what cursors call refused is gapped without its copy
     async def _close(self) -> None:
         assert self._loop is not None
         if self._upkeep is not None:
@@ -419,7 +427,7 @@ class Journal:
 
     async def _prune_quarantine(self) -> None:
         clock = self._seams.clock
-        with contextlib.suppress(QuarantineError):  # what is too old may stay a minute longer
+        with contextlib.suppress(QuarantineError, JournalError):  # it may stay a minute longer
             await self.quarantine.prune(self._age.now_ns(clock.read()))
 
     async def _save(self, save: Callable[[], None]) -> None:
@@ -432,6 +440,23 @@ class Journal:
 
 
 def _unopened(directory: Path, error: OSError) -> JournalFailed:
+    async def _tell_dropped(self, going: Sequence[Quarantined]) -> None:
+        """Account for copies that are about to go, unless a gap in the journal does already."""
+        entries = dropped_entries(
+            [one for one in going if not self._catalog.covered(*one.position, one.position.seq)]
+        )
+        if not entries:
+            return
+        if not self._waiting.trouble:
+            told = self.submit(entries)
+            await self._waiting.done_or_stuck(told)
+            if told.done():
+                return
+        raise JournalFull(
+            "there is no room to say that a record is dropped",
+            hint="nothing to do: it stays until there is room",
+        )
+
     return JournalFailed(
         f"the journal in {directory} cannot be opened: {error}",
         hint="check the directory's owner, mode and free space",

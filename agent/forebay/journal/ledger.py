@@ -52,10 +52,10 @@ class Account:
 
     `produced` are all that the journal has ever answered for. `delivered`: the consumer passed
     them. `pending`: on disk behind the cursor. `gapped`: gone or never journaled, and a gap record
-    says so, or the record that they were thinned from; or gone before the consumer came.
-    `quarantined`: passed, but refused by the destination
-    for good. Each is counted for itself, so a sample that is lost and named nowhere is in none of
-    them.
+    says so, or the record that they were thinned from; or gone before the consumer came; or set
+    aside, and the copy has gone. `quarantined`: passed, but refused by the destination for good,
+    and a copy is kept. Each is counted for itself, so a sample that is lost and named nowhere is in
+    none of them.
     """
 
     produced: int
@@ -389,13 +389,19 @@ def _until(view: View, position: Position, rows: NDArray[Any] | None) -> int:
     return 0
 
 
-def account(view: View, place: Place, damaged: Damaged) -> Account:
-    """Give the account of a stream for a consumer at `place`."""
+def account(view: View, place: Place, damaged: Damaged, kept: int) -> Account:
+    """Give the account of a stream for a consumer at `place`.
+
+    `kept` are the samples up to there of which the quarantine has a copy: what was refused and has
+    none any more is gapped.
+    """
     pending, thinned = remaining(view, place, damaged)
+    quarantined = min(place.quarantined, kept)
+    dropped = place.quarantined - quarantined
     return Account(
         produced=view.totals.counted + view.totals.missing,
         delivered=place.reached - place.gapped - place.quarantined - place.lost,
         pending=pending,
-        gapped=view.totals.missing + place.gapped + thinned + named(view, place, damaged),
-        quarantined=place.quarantined,
+        gapped=view.totals.missing + place.gapped + dropped + thinned + named(view, place, damaged),
+        quarantined=quarantined,
     )

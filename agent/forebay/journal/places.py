@@ -18,6 +18,8 @@ from forebay.journal.saving import ALL
 from forebay.model import Position, Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from forebay.journal.catalog import Catalog, IndexCache, Segment, View
     from forebay.journal.ledger import Account
 
@@ -194,13 +196,18 @@ class Places:
                 half = TRAIL_MOST // 2
                 mine.trail = [*mine.trail[:half:2], *mine.trail[half:]]
 
-    def account(self, stream: Stream, catalog: Catalog, cache: IndexCache) -> Account:
-        """Give the account of `stream`, as of the last place that could be settled."""
+    def account(
+        self, stream: Stream, catalog: Catalog, cache: IndexCache, kept: Callable[[Position], int]
+    ) -> Account:
+        """Give the account of `stream`, as of the last place that could be settled.
+
+        `kept` counts the samples up to a position that quarantine has for this consumer.
+        """
         self.settle(stream, catalog, cache)
         with self._lock:  # retention drops silently only what lies before the place of this moment
             place = self._streams[stream].place
             view, damaged = catalog.picture(stream)
-        return ledger.account(view, place, damaged)
+        return ledger.account(view, place, damaged, kept(place.position))
 
     def unsaved(self, fewest: int = 1) -> Unsaved | None:
         """Give what to write, or None if nothing changed since the last save.
@@ -252,12 +259,15 @@ def nowhere(stream: Stream) -> Place:
 
 
 def _quarantined(mine: Standing, place: Place, view: View) -> Place:
-    """Move what was refused and is now passed from delivered to quarantined.
+    """Move what was refused and is now passed to quarantined.
 
-    What retention took before it was passed is gapped already.
+    From delivered; or, if retention took it before it was passed, from gapped: a copy is kept.
     """
     passed = [key for key in mine.rejected if key <= place.position[1:]]
     there = {key for key in passed if view.find(Position(place.position.stream, *key))}
     refused = {key: mine.rejected.pop(key) for key in passed}
     samples = sum(samples for key, samples in refused.items() if key in there)
-    return replace(place, quarantined=place.quarantined + samples)
+    gone = min(place.gapped, sum(refused.values()) - samples)
+    return replace(
+        place, gapped=place.gapped - gone, quarantined=place.quarantined + samples + gone
+    )

@@ -1,7 +1,9 @@
 """Quarantine: copies of records that a destination refused for good, or on which it broke.
 
 Owns the directory `quarantine`, one file a record and uplink, and its bounds: a share of the disk
-and an age. Must not know why a destination refuses, nor how a record is sent again.
+and an age. A copy that goes undelivered is told in a gap before it goes, and is `gapped` from then
+on: the ledger asks here what there is. Must not know why a destination refuses, nor how a record is
+sent again.
 
 A file is: magic (8), length of the head (4), CRC32C of the head (4), the head as JSON, the payload,
 and the encoded schema that a batch needs, so that the copy explains itself after retention took the
@@ -19,16 +21,20 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from forebay.errors import QuarantineError
+from forebay.errors import JournalFull, QuarantineError
 from forebay.events import QUARANTINE_DROPPED
+from forebay.journal.entry import aside_gap, gap_entry
 from forebay.journal.record import MAX_PAYLOAD_BYTES, crc32c
+from forebay.journal.retention import merged
 from forebay.model import Position, Record, RecordKind, Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from forebay.clock import Reading
     from forebay.interfaces import Seams
+    from forebay.journal.entry import Entry
 
 MAGIC = b"FbQUARAN"
 MAX_HEAD_BYTES = 16 << 10
@@ -39,6 +45,7 @@ MAX_AGE_S = 30 * 86_400.0
 SUSPECT = "Suspect"
 """The code of a record on which a destination broke each time."""
 
+_FULL_PAUSE_S = 0.5
 _REASON_CHARACTERS = 512
 _CODE_CHARACTERS = 128
 _PREFIX = struct.Struct("<8sII")
@@ -58,6 +65,9 @@ class Quarantined:
     position: Position
     kind: RecordKind
     samples: int
+    thinned: int
+    time_min_ns: int
+    time_max_ns: int
     bytes: int
     file_bytes: int
     at_ns: int
@@ -69,9 +79,19 @@ class Quarantined:
 class Quarantine:
     """All copies of one journal. Used on its event loop, but for `load`."""
 
-    def __init__(self, directory: Path, max_bytes: int, seams: Seams) -> None:
-        """Keep at most `max_bytes` in `directory`, which is made with the first copy."""
-        self._directory, self._max_bytes = directory, max_bytes
+    def __init__(
+        self,
+        directory: Path,
+        max_bytes: int,
+        seams: Seams,
+        tell: Callable[[Sequence[Quarantined]], Awaitable[None]],
+    ) -> None:
+        """Keep at most `max_bytes` in `directory`, which is made with the first copy.
+
+        `tell` is awaited before copies go that nobody got: when it returns, gaps that account for
+        them are durable. It may raise JournalError; then they stay.
+        """
+        self._directory, self._max_bytes, self._tell = directory, max_bytes, tell
         self._disk, self._clock, self._events = seams.disk, seams.clock, seams.events
         self._kept: dict[str, Quarantined] = {}
         self._changing = asyncio.Lock()
@@ -106,13 +126,24 @@ class Quarantine:
         """Give the copies of one uplink, or of all, oldest first."""
         return tuple(one for one in self._kept.values() if uplink in ("", one.uplink))
 
+    def samples(self, uplink: str, upto: Position) -> int:
+        """Count the samples of batches kept for an uplink, of one stream and up to a position."""
+        return sum(
+            one.samples
+            for one in self._kept.values()
+            if one.uplink == uplink
+            and one.kind is RecordKind.BATCH
+            and one.position.stream is upto.stream
+            and one.position <= upto
+        )
+
     async def put(
         self, record: Record, *, uplink: str, code: str, reason: str, schema: bytes = b""
     ) -> None:
         """Keep a copy of `record`; it is durable on return. The same record again changes nothing.
 
-        Where there is no room the oldest copies go, which is told. QuarantineError if the disk
-        refuses: then the record must stay pending.
+        Where there is no room the oldest copies go, once gaps account for them. QuarantineError if
+        the disk refuses: then the record must stay pending. JournalFailed if it refuses the gap.
         """
         name = _name(record.position)
         async with self._changing:
@@ -140,31 +171,53 @@ class Quarantine:
             )
         return found
 
-    async def drop(self, copy_id: str) -> None:
-        """Remove a copy; durable on return. QuarantineError if there is none."""
+    async def release(self, copy_id: str) -> None:
+        """Remove the copy of a record that was taken after all; durable on return.
+
+        QuarantineError if there is none.
+        """
         async with self._changing:
             await self._remove(self._find(copy_id))
 
+    async def drop(self, copy_id: str) -> None:
+        """Remove a copy that nobody will get, once a gap accounts for it; durable on return.
+
+        QuarantineError if there is none. JournalError if the gap cannot be written: it stays then.
+        """
+        async with self._changing:
+            await self._drop((self._find(copy_id),), "asked")
+
     async def prune(self, now_ns: int | None) -> None:
-        """Remove what is older than 30 days; nothing while no age is believed (None)."""
+        """Remove what is older than 30 days; nothing while no age is believed (None).
+
+        Raises as `drop`.
+        """
         if now_ns is None:
             return
+        oldest_ns = now_ns - MAX_AGE_S * 1e9
         async with self._changing:
-            for one in self.copies():
-                if one.aged and one.at_ns < now_ns - MAX_AGE_S * 1e9:
-                    await self._drop_for(one, "age")
+            await self._drop(
+                tuple(one for one in self.copies() if one.aged and one.at_ns < oldest_ns), "age"
+            )
 
     async def _make_room(self, size: int) -> None:
         while self._kept and (
             self.size_bytes + size > self._max_bytes or len(self._kept) >= MAX_RECORDS
         ):
-            await self._drop_for(next(iter(self._kept.values())), "space")
+            try:
+                await self._drop((next(iter(self._kept.values())),), "space")
+            except JournalFull:
+                await self._clock.sleep(_FULL_PAUSE_S)
 
-    async def _drop_for(self, one: Quarantined, cause: str) -> None:
-        await self._remove(one)
-        self._events.emit(
-            QUARANTINE_DROPPED, record=one.id, cause=cause, samples=one.samples, code=one.code
-        )
+    async def _drop(self, going: Sequence[Quarantined], cause: str) -> None:
+        """Tell first, then remove: what a crash leaves in between is still here, and told."""
+        if going:
+            await self._tell(going)
+        for one in going:
+            await self._remove(one)
+            self._events.emit(
+                QUARANTINE_DROPPED, record=one.id, cause=cause, samples=one.samples, code=one.code
+            )
 
     async def _remove(self, one: Quarantined) -> None:
         await self._guard(self._unlink, self._path(one))
@@ -218,6 +271,15 @@ class Quarantine:
             return None
         one = _parse_head(uplink, name, begin)
         return one if one is not None and one.file_bytes == size else None
+
+
+def dropped_entries(going: Sequence[Quarantined]) -> list[Entry]:
+    """Give the gaps that account for copies; neighbours share one."""
+    return [
+        gap_entry(stream, gap)
+        for stream in Stream
+        for gap in merged([aside_gap(one) for one in going if one.position.stream is stream])
+    ]
 
 
 def _name(position: Position) -> str:
@@ -277,6 +339,9 @@ def _parse_head(uplink: str, name: str, data: bytes) -> Quarantined | None:
         position=Position(Stream(match[1]), int(match[2], 16), int(match[3], 16)),
         kind=RecordKind(head["kind"]),
         samples=head["samples"],
+        thinned=head["thinned"],
+        time_min_ns=head["time_min_ns"],
+        time_max_ns=head["time_max_ns"],
         bytes=head["payload_bytes"],
         file_bytes=begin + head["payload_bytes"] + head["schema_bytes"],
         at_ns=head["at_ns"],

@@ -13,6 +13,7 @@ from forebay.journal.quarantine import Quarantine
 from forebay.testing.disk import FaultyDisk
 from forebay.testing.records import make_record
 from support.journal import seams
+from support.quarantine import nobody
 
 if TYPE_CHECKING:
     from forebay.model import Record
@@ -34,7 +35,7 @@ class Sender:
 
 @pytest.fixture
 async def quarantine() -> Quarantine:
-    found = Quarantine(Path("/journal/quarantine"), 1 << 20, seams(FaultyDisk()))
+    found = Quarantine(Path("/journal/quarantine"), 1 << 20, seams(FaultyDisk()), nobody)
     for seq in range(1, 5):
         await found.put(make_record(seq), uplink="cloud", code="Broken", reason="as ever")
     await found.put(make_record(1), uplink="other", code="Broken", reason="")
@@ -68,7 +69,7 @@ async def test_drop_is_for_good(quarantine: Quarantine) -> None:
     assert done.done == (first,)
     assert len(done.failed) == 1
     assert [one.id for one in aside.list("cloud")] == rest
-    again = Quarantine(Path("/journal/quarantine"), 1 << 20, seams(FaultyDisk()))
+    again = Quarantine(Path("/journal/quarantine"), 1 << 20, seams(FaultyDisk()), nobody)
     assert again.load() == ()
 
 

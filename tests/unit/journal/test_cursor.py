@@ -16,6 +16,7 @@ from forebay.testing.clock import FakeClock
 from forebay.testing.disk import FaultyDisk
 from support.fuzz import examples
 from support.journal import DIRECTORY, START, T, entry, journal, read_all
+from support.quarantine import set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,7 +147,7 @@ async def test_what_was_refused_is_counted_once_over_a_restart() -> None:
         await log.submit([entry(n, samples=n) for n in range(1, 6)])
         records = await read_all(log)
         cursor = log.cursor("cloud")
-        cursor.reject(records[2].position, 3)
+        await set_aside(log, records[2])
         cursor.reject(records[2].position, 3)
         cursor.advance(records[0].position)
     async with journal(disk) as log:
@@ -190,11 +191,12 @@ async def test_what_is_taken_after_all_counts_as_delivered() -> None:
     disk = FaultyDisk()
     async with journal(disk) as log:
         await log.submit([entry(n, samples=10) for n in range(1, 5)])
-        positions = [record.position for record in await read_all(log)]
+        records = await read_all(log)
+        positions = [record.position for record in records]
         cursor = log.cursor("cloud")
-        cursor.reject(positions[1], 10)
+        await set_aside(log, records[1])
         cursor.advance(positions[2])
-        cursor.reject(positions[3], 10)
+        await set_aside(log, records[3])
         assert log.ledger(T, cursor).quarantined == 10
         cursor.accept(positions[1], 10)
         cursor.accept(positions[3], 10)

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.errors import QuarantineError
+from forebay.errors import JournalFull, QuarantineError
 from forebay.events import QUARANTINE_DROPPED
 from forebay.journal.quarantine import MAX_AGE_S, Quarantine
 from forebay.testing.clock import FakeClock
 from forebay.testing.disk import FaultyDisk
 from forebay.testing.records import make_record
 from support.journal import seams
+from support.quarantine import nobody
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from forebay.events import Events
+    from forebay.journal.quarantine import Quarantined
 
 DIRECTORY = Path("/journal/quarantine")
 DAY_S = 86_400.0
 
 
 def quarantine(
-    disk: FaultyDisk, max_bytes: int = 1 << 20, clock: FakeClock | None = None
+    disk: FaultyDisk, max_bytes: int = 1 << 20, clock: FakeClock | None = None, tell: Any = nobody
 ) -> tuple[Quarantine, Events]:
     """Give a quarantine, and the events that it tells."""
     made = seams(disk, clock)
-    return Quarantine(DIRECTORY, max_bytes, made), made.events
+    return Quarantine(DIRECTORY, max_bytes, made, tell), made.events
 
 
 async def put(store: Quarantine, seq: int, *, uplink: str = "cloud", payload: bytes = b"x") -> str:
@@ -99,6 +104,53 @@ async def test_a_copy_of_a_time_when_nothing_disciplined_the_clock_has_no_age() 
     after.load()
     await after.prune(clock.now_ns())
     assert len(store.copies()) == len(after.copies()) == 1
+
+
+async def test_nothing_goes_before_it_is_told() -> None:
+    """For want of room, for age, and because a person asks."""
+    disk, clock = FaultyDisk(), FakeClock()
+    told: list[list[int]] = []
+    refusing = asyncio.Event()
+
+    async def tell(going: Sequence[Quarantined]) -> None:
+        assert {one.id for one in going} <= {one.id for one in store.copies()}
+        assert all(disk.exists(DIRECTORY / f"{one.id}.rec") for one in going)
+        told.append([one.position.seq for one in going])
+        if len(told) % 2:
+            refusing.set()
+            raise JournalFull("no room", hint="wait")
+
+    store, _ = quarantine(disk, 1_000, clock, tell)
+    await put(store, 1, payload=bytes(500))
+    putting = asyncio.create_task(put(store, 2, payload=bytes(500)))
+    await refusing.wait()
+    assert [one.position.seq for one in store.copies()] == [1]
+    await clock.advance(1)
+    await putting
+    assert [one.position.seq for one in store.copies()] == [2]
+    with pytest.raises(JournalFull):
+        await store.drop(store.copies()[0].id)
+    await store.drop(store.copies()[0].id)
+    await put(store, 3)
+    await put(store, 4)
+    await clock.advance(MAX_AGE_S + DAY_S)
+    with pytest.raises(JournalFull):
+        await store.prune(clock.now_ns())
+    assert len(store.copies()) == 2
+    await store.prune(clock.now_ns())
+    assert store.copies() == ()
+    assert told == [[1], [1], [2], [2], [3, 4], [3, 4]]
+
+
+async def test_what_was_taken_after_all_is_no_loss() -> None:
+    told: list[object] = []
+
+    async def tell(going: Sequence[Quarantined]) -> None:
+        told.append(going)
+
+    store, events = quarantine(FaultyDisk(), tell=tell)
+    await store.release(await put(store, 1))
+    assert (store.copies(), told, events.count(QUARANTINE_DROPPED)) == ((), [], 0)
 
 
 async def test_dropped_stays_dropped() -> None:
