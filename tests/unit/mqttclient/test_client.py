@@ -183,15 +183,37 @@ async def test_a_full_adapter_is_read_to_no_further_until_it_asks() -> None:
         await client.shut()
 
 
-async def test_garbage_ends_the_connection_with_a_reason() -> None:
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x32\x01\x00",  # too short for a topic
+        b"\x32\x05\x00\xffabc",  # a topic longer than the packet
+        b"\x90\x03\xff\xff\x01",  # a SUBACK that nobody asked for
+    ],
+)
+async def test_garbage_ends_the_connection_with_a_reason_or_is_ignored(garbage: bytes) -> None:
     async with scripted_broker() as (broker, port):
         client = await make(port)
         await client.open()
-        broker.say(b"\x32\x01\x00")  # too short for a topic
-        await asyncio.wait_for(client.over.wait(), 5)
-        assert isinstance(client.reason, LIBRARY_ERRORS)
+        broker.say(garbage + publish(b"a", b"1", 0))
+        await until(lambda: client.over.is_set() or client.payloads, "it is read")
+        if client.over.is_set():
+            assert isinstance(client.reason, LIBRARY_ERRORS)
         await client.shut()
         await client.shut()  # once more does no harm
+    assert other_tasks() == set()
+
+
+async def test_a_broker_that_leaves_is_told_of_and_answers_no_more() -> None:
+    async with scripted_broker() as (broker, port):
+        client = await make(port, OPENING._replace(timeout_s=0.5))
+        await client.open()
+        broker.close()
+        await asyncio.wait_for(client.over.wait(), 5)
+        assert "LOST" in str(told(client.reason, "listening"))
+        with pytest.raises(Told, match="subscribing"):
+            await client.refusals(["a"], 1, "subscribing")
+        await client.shut()
 
 
 async def test_an_untrusted_broker_leaves_no_socket_behind(tmp_path: Path) -> None:
