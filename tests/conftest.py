@@ -1,7 +1,7 @@
 """What every test may use: the servers of `scripts/setup-testbeds`, and the run's ground rules.
 
 With CI=true a skip is a failure: nothing may be missing there. Hypothesis keeps its examples
-in .cache and has no deadline, because a loaded machine is not a defect.
+in .cache and watches no clock, because a loaded machine is not a defect.
 """
 
 from __future__ import annotations
@@ -25,12 +25,16 @@ CACHE = ROOT / ".cache"
 NODE_MAJOR_LEAST = 20
 
 set_hypothesis_home_dir(CACHE / "hypothesis")
-hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
+hypothesis.settings.register_profile(
+    "default",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.register_profile(
     "fuzz",
     parent=hypothesis.settings.get_profile("default"),
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "2000")),
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("default")
 

@@ -40,10 +40,6 @@ async def eventually(
     pytest.fail(f"never {what}; last seen: {answer!r}")
 
 
-async def drained(world: World) -> None:
-    await eventually(world.pending, lambda left: left == 0, "is everything delivered")
-
-
 async def stored(world: World, tag: str, limit: int = 1000) -> list[dict[str, Any]]:
     answer = await world.ask_fleet(
         "query", "--gateway", GATEWAY, "--tag", tag, "--limit", str(limit)
@@ -132,7 +128,7 @@ async def test_three_foreign_servers_an_outage_and_a_restart(
             await _press_restarts(world, press)
             await world.server.start()
 
-            await drained(world)
+            await world.delivered()
             await _read_at_the_server(world)
             assert await world.agent.stop() == 0
             verified = (await world.ask_fleet("ledger", "--verify"))["verified"]

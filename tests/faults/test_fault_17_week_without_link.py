@@ -151,6 +151,7 @@ async def test_fault_17_what_cannot_be_thinned_enough_goes_with_a_gap() -> None:
         async with Journal(DIRECTORY, limits, seams(disk, clock)) as log:
             cloud, plant = Destination(log, "cloud"), Destination(log, "plant")
             produced += await live(log, clock, DAY_MINUTES, plant)
+            await calm(log)
             thinned = log.stats().thinned_samples
             assert log.ledger(T, plant.cursor).gapped == 0
             assert log.ledger(T, cloud.cursor).balanced

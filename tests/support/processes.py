@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -25,9 +26,20 @@ GATEWAY = "gw-1"
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
+    """Give a port that nobody listens on now, for a server that starts later or again.
+
+    It lies below those that Linux gives out by itself (32,768 and up, unless told otherwise), which
+    anybody who connects anywhere may get meanwhile. OSError if a hundred were taken.
+    """
+    rng, tries = random.SystemRandom(), 100
+    while True:
+        port, tries = rng.randrange(16_384, 32_768), tries - 1
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            if not tries:
+                raise
+            continue
         return port
 
 
@@ -236,13 +248,21 @@ backoff = {{ first = "50 ms", most = "500 ms" }}
         assert process.returncode == 0, (out, err)
         return json.loads(out)
 
-    async def pending(self) -> int | None:
-        """Give the samples that the agent still has to deliver, durable or not.
+    async def delivered(self) -> None:
+        """Wait until the agent has delivered, or explained, all that it had when this began.
 
-        None while it does not answer.
+        AssertionError if it ends meanwhile. What comes in the meantime may be pending: it always
+        is, on a machine that is slow enough.
         """
-        code, document = await self.ask("ledger")
-        if code == 3 or not document or "lines" not in document:
-            return None
-        lines: list[dict[str, int]] = document["lines"]
-        return sum(line["pending"] + line["accepted"] for line in lines)
+        had: int | None = None
+        while True:
+            _, document = await self.ask("ledger")
+            assert self.agent.running, self.agent.text()[-2000:]
+            if not document or "lines" not in document:
+                continue  # it does not answer yet
+            lines: list[dict[str, int]] = document["lines"]
+            if had is None:
+                had = sum(line["produced"] + line["accepted"] for line in lines)
+            parts = ("delivered", "gapped", "quarantined")
+            if sum(line[part] for line in lines for part in parts) >= had:
+                return

@@ -202,25 +202,35 @@ async def test_fault_51_an_endless_answer_takes_no_memory(server: ModbusServer) 
 
 
 @pytest.mark.parametrize("round_", range(20))
-async def test_fault_51_garbage_never_becomes_a_value(server: ModbusServer, round_: int) -> None:
+async def test_fault_51_garbage_never_becomes_a_value(round_: int) -> None:
     """Random bytes, and answers cut or with bytes changed: an error, and nothing of them taken."""
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # noqa: T201 - shown when it fails
     rng = random.Random(seed)
-    server.misbehaviour, server.from_request = Misbehaviour.GARBAGE, rng.randrange(5)
+    number = rng.randrange(5)
     for _ in range(20):
-        number = server.from_request
-        server.requests.clear()
         right = number.to_bytes(2, "big") + REQUESTS[number].head
         right += EXPECTED[number * 20 : number * 20 + 20]
-        server.garbage = corrupted(right, rng)
-        connection = await connect(server, timeout_s=0.02)
+        garbage = corrupted(right, rng)
+        # Half an answer costs the whole timeout; on a busy machine a right one may take longer.
+        image = await exchanged(number, garbage, timeout_s=0.02)
+        if image[: number * 20] != EXPECTED[: number * 20]:
+            image = await exchanged(number, garbage, timeout_s=2.0)
+        # What was taken before the fault is right; nothing else was touched.
+        assert image == EXPECTED[: number * 20] + bytes(len(EXPECTED) - number * 20)
+
+
+async def exchanged(right_answers: int, garbage: bytes, timeout_s: float) -> bytearray:
+    """Exchange with a server that gives so many right answers, then garbage; give what is taken."""
+    async with ModbusServer() as server:
+        server.misbehaviour, server.from_request = Misbehaviour.GARBAGE, right_answers
+        server.garbage = garbage
+        connection = await connect(server, timeout_s=timeout_s)
         image = bytearray(len(EXPECTED))
         with pytest.raises((ProtocolViolation, DeviceUnreachable)):
             await connection.exchange(REQUESTS, image)
         await connection.close()
-        # What was taken before the fault is right; nothing else was touched.
-        assert image == EXPECTED[: number * 20] + bytes(len(EXPECTED) - number * 20)
+    return image
 
 
 def corrupted(frame: bytes, rng: random.Random) -> bytes:
