@@ -97,6 +97,7 @@ async def test_a_restart_remembers_what_the_day_has_cost(
     forwarder = make_forwarder(server, journal, **settings)
     async with running(forwarder):
         await until(lambda: forwarder.status().held)
+        await until(lambda: len(server.store.records) == forwarder.status().records_sent)
     kept = json.loads((tmp_path / "budgets" / "cloud.json").read_text("utf-8"))
     assert kept["lanes"]["live"] >= 20 * 1024
     sent = len(server.store.records)
