@@ -18,7 +18,8 @@ from forebay.journal.journal import Entry, Journal, JournalLimits
 from forebay.model import RecordKind, Stream
 
 SIZES = (4 << 10, 16 << 10, 64 << 10)
-ROUNDS, TURN_BYTES, TURN_ROWS = 9, 8 << 20, 200
+ROUNDS, TURN_ROWS = 61, 24
+"""Many short turns: a spell of the disk then spoils few ratios, and not half a turn of each."""
 OUTSTANDING = 4
 """Commits on the way at once; the intake lets more than one wait as well."""
 SEGMENT_BYTES = 8 << 20
@@ -43,38 +44,31 @@ def entry(payload: bytes, number: int) -> Entry:
     return Entry(Stream.TELEMETRY, RecordKind.BATCH, payload, 1, number, number, None)
 
 
-def rows_of(size: int) -> int:
-    """Give how many records of `size` bytes make a turn."""
-    return min(TURN_ROWS, TURN_BYTES // size)
-
-
 def raw(directory: Path, payload: bytes, group: int = 1) -> float:
     """Append to one file and flush after each `group` of records; give records per second."""
-    rows = rows_of(len(payload))
     fd = os.open(directory / "raw", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
     begin = time.perf_counter()
-    for number in range(1, rows + 1):
+    for number in range(1, TURN_ROWS + 1):
         os.write(fd, payload)
-        if number % group == 0 or number == rows:
+        if number % group == 0:
             os.fdatasync(fd)
-    rate = rows / (time.perf_counter() - begin)
+    rate = TURN_ROWS / (time.perf_counter() - begin)
     os.close(fd)
     return rate
 
 
 async def journaled(journal: Journal, payload: bytes, outstanding: int) -> Turn:
     """Submit record by record, at most so many of them not yet durable."""
-    rows = rows_of(len(payload))
     waiting: deque[asyncio.Future[None]] = deque()
     begin, cpu = time.perf_counter(), time.process_time()
-    for number in range(rows):
+    for number in range(TURN_ROWS):
         if len(waiting) == outstanding:
             await waiting.popleft()
         waiting.append(journal.submit([entry(payload, number)]))
     for future in waiting:
         await future
     took, spent = time.perf_counter() - begin, time.process_time() - cpu
-    return Turn(rows / took, spent / rows * 1e6)
+    return Turn(TURN_ROWS / took, spent / TURN_ROWS * 1e6)
 
 
 async def rates(directory: Path) -> list[Figure]:

@@ -157,6 +157,7 @@ class _Life:
             return gap_entry(stream, Gap(GapCause.RING_OVERFLOW, 1, 2, samples, "press"))
         name = len(oracle.submitted) + 1
         size = rng.choice((8, 100, 700, rng.randint(8, 6_000)))
+        size += 12_000 * (size > 5_000)  # such a payload is written before its header
         schema = ENCODED_SCHEMA if stream is Stream.TELEMETRY else None
         samples = rng.randint(0, 99)
         made = entry(name, stream=stream, size=size, samples=samples, schema=schema)

@@ -60,6 +60,8 @@ CRAMPED_BYTES = 256 << 10
 _PIECES_MAX = 512  # IOV_MAX of Linux is 1024
 _BUFFERED_BYTES_MAX = 4 << 20
 _FIRST_ROWS = 256
+_EARLY_BYTES = 16 << 10  # of smaller ones the hash takes less than the second write
+_PAGE_BYTES = 4096
 
 
 class NoRoom(Exception):
@@ -103,10 +105,10 @@ class Appender:
         self.cramped = False
         """Whether to make small segments, because the disk is full."""
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: Entry, *, alone: bool = False) -> None:
         """Number `entry` and take it in, its schema before it where the segment has it not yet.
 
-        Nothing is durable before `sync`. NoRoom if it was not taken.
+        Nothing is durable before `sync`, which comes next if `alone`. NoRoom if it was not taken.
         """
         size = record_bytes(len(entry.payload))
         schema = entry.schema
@@ -122,7 +124,7 @@ class Appender:
             self._put_gap(entry)
         else:
             samples = entry.samples if entry.kind is RecordKind.BATCH else 0
-            self._put(entry, samples, counted=samples)
+            self._put(entry, samples, counted=samples, alone=alone)
 
     def reserve(self, entries: Sequence[Entry]) -> None:
         """Make sure that `entries`, which need no schema, can be appended. NoRoom if they cannot.
@@ -262,10 +264,21 @@ class Appender:
         self._put(entry, 0)
         self._state = replace(self._state, gaps=(*self._state.gaps, named))
 
-    def _put(self, entry: Entry, samples: int, *, counted: int = 0, missing: int = 0) -> None:
+    def _put(
+        self,
+        entry: Entry,
+        samples: int,
+        *,
+        counted: int = 0,
+        missing: int = 0,
+        alone: bool = False,
+    ) -> None:
         """Append one record whose `samples` stand in its header; the rest goes to the totals."""
         end, state, payload = self._end, self._state, entry.payload
         size = record_bytes(len(payload))
+        early = alone and len(payload) >= _EARLY_BYTES
+        if early:
+            self._write_early(payload)
         header = RecordHeader(
             kind=entry.kind,
             stream=self._number,
@@ -283,12 +296,12 @@ class Appender:
             crc=crc32c(payload),
             hash=sha256(payload),
         )
-        self._pieces += [
-            encode_header(header),
-            payload,
-            bytes(size - RECORD_HEADER_BYTES - len(payload)),
-        ]
+        self._pieces.append(encode_header(header))
+        if not early:
+            self._pieces += [payload, bytes(size - RECORD_HEADER_BYTES - len(payload))]
         self._pieces_bytes += size
+        if early:  # what follows it lies behind the payload, not behind the header
+            self._write_out()
         totals = end.totals
         end.totals = Totals(
             totals.counted + counted,
@@ -300,6 +313,18 @@ class Appender:
         self._index(header)
         if len(self._pieces) >= _PIECES_MAX or self._pieces_bytes >= _BUFFERED_BYTES_MAX:
             self._write_out()
+
+    def _write_early(self, payload: bytes) -> None:
+        """Write the next record's payload, and have the device work on it while it is hashed.
+
+        But for its first page, which is still to get the header. What pads it is zero already.
+        """
+        assert self._file is not None
+        self._write_out()
+        at = self._pieces_at + RECORD_HEADER_BYTES
+        end = at + self._file.pwrite([payload], at)
+        begin = -(-at // _PAGE_BYTES) * _PAGE_BYTES
+        self._file.begin_writing(end - begin, begin)
 
     def _index(self, header: RecordHeader) -> None:
         assert self._segment is not None

@@ -168,6 +168,8 @@ class Writer:
     def _refuse(self, job: Job) -> None:
         """Raise JournalFull if a stream that drops nothing is to take more than it has room for."""
         full = self._retainer.full
+        if not full:
+            return
         for stream in {e.stream for e in job.entries if e.kind is RecordKind.BATCH} & full:
             kind = (
                 StreamFull if self._limits.overflow[stream] is Overflow.DROP_NEWEST else JournalFull
@@ -291,11 +293,12 @@ class Writer:
         if not jobs:
             return
         self._began_s = self._clock.monotonic_s()
+        alone = len(jobs) == len(jobs[0].entries) == 1
         for job in jobs:
             if job.new_epoch:
                 self._begin_epoch(job.new_epoch)
             for entry in job.entries:
-                self._append(entry)
+                self._append(entry, alone=alone)
             for damage in job.damage:
                 if self._unaccounted(damage):
                     self._append(gap_entry(damage.stream, damage.gap(GapCause.CORRUPT)))
@@ -319,12 +322,12 @@ class Writer:
             self.queued_bytes -= sum(job.nbytes for job in done)
         self._told.durable(done)
 
-    def _append(self, entry: Entry) -> None:
+    def _append(self, entry: Entry, *, alone: bool = False) -> None:
         """Append, however long it takes until there is room for it."""
         log = self._logs[entry.stream]
         while True:
             try:
-                log.append(entry)
+                log.append(entry, alone=alone)
             except NoRoom:
                 self._flush()
                 self._began_s = self._clock.monotonic_s()

@@ -124,6 +124,12 @@ class FaultyFile:
         self._disk.change("pwrite", self._path, write)
         return len(whole)
 
+    def begin_writing(self, size: int, offset: int) -> None:
+        """See `DiskFile.begin_writing`: any part of what is pending may survive a cut anyway."""
+        with self._disk.guarded("begin_writing", self._path):
+            assert self._open, "write-out of a closed file"
+            assert offset + size <= self._inode.live.size, "write-out of what was never written"
+
     def pread(self, size: int, offset: int) -> bytes:
         """See `DiskFile.pread`."""
         with self._disk.guarded("pread", self._path):

@@ -59,6 +59,19 @@ def test_unflushed_writes_survive_by_sectors_in_any_order() -> None:
     }
 
 
+def test_a_head_start_promises_nothing() -> None:
+    disk = made()
+    file = disk.open(HOME / "f", create=True)
+    file.pwrite([b"a" * 512], 0)
+    file.datasync()
+    disk.sync_dir(HOME)
+    file.pwrite([b"b" * 512], 0)
+    changes = disk.changes
+    file.begin_writing(512, 0)
+    assert disk.changes == changes
+    assert outcomes(disk, HOME / "f") == {b"a" * 512, b"b" * 512}
+
+
 def test_a_rename_is_whole_or_not_at_all() -> None:
     disk = made()
     disk.write_atomic(HOME / "f", b"old")
@@ -172,6 +185,7 @@ def test_both_disks_behave_alike(kind: str, tmp_path: Path) -> None:
     file.allocate(10)
     assert (file.size(), file.pread(100, 8)) == (10, b"\0\0")
     assert file.pwrite([b"abc", memoryview(b"def")], 2) == 6
+    file.begin_writing(6, 2)
     file.allocate(4)
     file.truncate(7)
     file.datasync()

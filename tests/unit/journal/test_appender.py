@@ -1,0 +1,107 @@
+"""The growing end of a stream: however records come to the disk, they lie there the same."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from forebay.errors import JournalFailed
+from forebay.journal.appender import Appender, End
+from forebay.journal.catalog import Catalog, IndexCache
+from forebay.journal.record import HEADER_BYTES as RECORD_HEADER_BYTES
+from forebay.journal.record import record_bytes
+from forebay.journal.segment import HEADER_BYTES
+from forebay.testing.clock import FakeClock
+from forebay.testing.disk import FaultyDisk, FaultyFile
+from support.journal import (
+    DIRECTORY,
+    ENCODED_SCHEMA,
+    PLENTY,
+    T,
+    entry,
+    journal,
+    names,
+    segment_paths,
+)
+
+if TYPE_CHECKING:
+    from forebay.journal.entry import Entry
+
+SIZES = (16 << 10, 8, (64 << 10) + 3, 5_000, (16 << 10) - 1, 40_001)
+PAGE_BYTES = 4096
+
+
+def grown(disk: FaultyDisk) -> Appender:
+    parts = (disk, FakeClock(), Catalog(), IndexCache(disk))
+    return Appender(DIRECTORY / T.value, T, End(1, 1), 1 << 20, parts)
+
+
+def entries(*sizes: int) -> list[Entry]:
+    return [
+        entry(number, size=size, schema=ENCODED_SCHEMA)
+        for number, size in enumerate(sizes or SIZES, 1)
+    ]
+
+
+def test_a_record_that_comes_alone_lies_as_among_others() -> None:
+    together, alone = FaultyDisk(), FaultyDisk()
+    log = grown(together)
+    for one in entries():
+        log.append(one)
+    log.seal(clean=True)
+    log = grown(alone)
+    for one in entries():
+        log.append(one, alone=True)
+        log.sync()
+    log.seal(clean=True)
+    (path,) = segment_paths(together)
+    assert segment_paths(alone) == [path]
+    assert alone.read_bytes(path, 1 << 20) == together.read_bytes(path, 1 << 20)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_head_start_is_for_a_long_payload_without_its_first_page(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, begun = FaultyDisk(), list[tuple[int, int]]()
+    log = grown(disk)
+    log.append(entry(1))
+    log.sync()
+    at = HEADER_BYTES + record_bytes(64) + RECORD_HEADER_BYTES
+    monkeypatch.setattr(
+        FaultyFile, "begin_writing", lambda _, size, offset: begun.append((size, offset))
+    )
+    log.append(entry(2, size=size), alone=True)
+    assert len(begun) == (size >= 16 << 10)
+    for length, offset in begun:
+        assert offset % PAGE_BYTES == 0
+        assert at <= offset < at + PAGE_BYTES
+        assert offset + length == at + size
+    log.sync()
+    log.append(entry(3, size=size))
+    assert len(begun) <= 1, "what comes with others is flushed with them"
+
+
+async def test_a_cut_between_payload_and_header_leaves_a_sound_journal() -> None:
+    """The bytes of a payload may lie there without their header, and are no record."""
+    limits = replace(PLENTY, segment_bytes=1 << 20)
+    left = set()
+    for seed in range(40):
+        disk, rng = FaultyDisk(), random.Random(seed)
+        log = journal(disk, limits)
+        await log.__aenter__()
+        await log.submit([entry(1)])
+        disk.cut_after(seed % 3)
+        with pytest.raises(JournalFailed):
+            await log.submit([entry(2, size=50_000)])
+        await log.__aexit__(None, None, None)
+        async with journal(disk.reboot(rng), limits) as log:
+            found = tuple(await names(log))
+            account = log.ledger(T, log.cursor("cloud"))
+            assert account.balanced
+            assert account.pending == 10 * len(found)
+            left.add(found)
+    assert left == {(1,), (1, 2)}
