@@ -129,7 +129,9 @@ async def serve(
     )
     for fault in loaded.warnings:
         seams.events.emit(CONFIG_WARNED, path=fault.path, error=fault.message, hint=fault.hint)
-    async with Journal(config.journal.directory, limits, seams, detached=detached) as journal:
+    async with Journal(
+        config.journal.directory, limits, seams, gateway=config.gateway.id, detached=detached
+    ) as journal:
         enabled = [device for device in loaded.devices if device.spec.settings.enabled]
         shadow = Shadow(schema for device in enabled for schema in device.spec.schemas)
         stages = {

@@ -12,6 +12,7 @@
     │   ├── JournalCorrupt     quarantine what is damaged, report the loss
     │   ├── JournalFailed      the disk refused a write or a flush: stop, exit 74, recover from disk
     │   ├── JournalLocked      another process owns the directory
+    │   ├── JournalForeign     the directory is of another gateway: refuse to start, status 2
     │   └── JournalMissing     a command was pointed at what is no journal: it ends with status 2
     ├── QuarantineError        the record stays where it is; the session ends and is tried again
     ├── UplinkError
@@ -131,6 +132,10 @@ class JournalFailed(JournalError):
 
 class JournalLocked(JournalError):
     """Another process holds the journal directory."""
+
+
+class JournalForeign(JournalError):
+    """The journal directory is of a gateway with another id."""
 
 
 class JournalMissing(JournalError):

@@ -19,6 +19,7 @@ from forebay.errors import (
     AgentUnreachable,
     ConfigError,
     ForebayError,
+    JournalForeign,
     JournalMissing,
     RequestInvalid,
 )
@@ -84,7 +85,7 @@ def exit_code(error: ForebayError) -> int:
     match error:
         case AgentUnreachable():
             return EXIT_UNREACHABLE
-        case RequestInvalid() | ConfigError() | JournalMissing():
+        case RequestInvalid() | ConfigError() | JournalMissing() | JournalForeign():
             return EXIT_INVALID
         case _:
             return EXIT_FAILURE

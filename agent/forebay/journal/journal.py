@@ -14,16 +14,10 @@ from typing import TYPE_CHECKING, Self
 
 from forebay.clock import AgeClock
 from forebay.columnar import decode_schema
-from forebay.errors import (
-    JournalError,
-    JournalFailed,
-    JournalFull,
-    JournalLocked,
-    QuarantineError,
-)
+from forebay.errors import JournalError, JournalFailed, JournalFull, QuarantineError
 from forebay.events import JOURNAL_ATTACHED, JOURNAL_DETACHED, JOURNAL_OPENED
 from forebay.files import no_space
-from forebay.journal import retention
+from forebay.journal import owner, retention
 from forebay.journal.ballast import Ballast, ballast_bytes
 from forebay.journal.catalog import Catalog, IndexCache
 from forebay.journal.cursor import Cursor, CursorStore
@@ -74,11 +68,18 @@ class Journal:
     """
 
     def __init__(
-        self, directory: Path, limits: JournalLimits, seams: Seams, *, detached: str = ""
+        self,
+        directory: Path,
+        limits: JournalLimits,
+        seams: Seams,
+        *,
+        gateway: str = "",
+        detached: str = "",
     ) -> None:
         """Name the directory, which is made if missing; nothing is touched before `async with`.
 
-        With a reason in `detached` it begins without a journal; see `detached`.
+        It must be that of `gateway`, unless that is empty. With a reason in `detached` it begins
+        without a journal; see `detached`.
         """
         self.directory = directory
         self.detached = detached
@@ -89,6 +90,7 @@ class Journal:
         on as any other then.
         """
         self._limits, self._seams, self._age = limits, seams, AgeClock()
+        self._gateway = gateway
         self._catalog = Catalog()
         self._cache = cache = IndexCache(seams.disk)
         self._cursors = CursorStore(directory / "cursors", seams.disk, self._catalog, cache)
@@ -113,7 +115,7 @@ class Journal:
         """Lock the directory, recover, and make the account of the last run's end durable.
 
         Detached if the disk has no room even for that. Raises JournalLocked if another process has
-        the directory, JournalFailed if the disk refuses.
+        the directory, JournalForeign if another gateway had it, JournalFailed if the disk refuses.
         """
         self._loop = asyncio.get_running_loop()
         self._waiting.attach()
@@ -144,7 +146,7 @@ class Journal:
             await self._seams.clock.sleep(ATTACH_EVERY_S)
             try:
                 recovered = await self._recover()
-            except (JournalFailed, JournalLocked) as error:
+            except JournalError as error:
                 self.detached = str(error)
                 continue
             self.detached = ""
@@ -154,7 +156,7 @@ class Journal:
         await self._keep_up()
 
     async def _recover(self) -> Recovered:
-        """Open the directory. JournalFailed or JournalLocked, with nothing done, if that fails."""
+        """Open the directory. Raises as `__aenter__`, with nothing done, if that fails."""
         assert self._loop is not None
         try:
             return await self._loop.run_in_executor(self._threads, self._open)
@@ -366,13 +368,7 @@ class Journal:
     def _open(self) -> Recovered:
         """Everything that a start does on disk; blocks."""
         disk = self._seams.disk
-        disk.makedirs(self.directory)
-        self._lock = disk.lock(self.directory / "lock")
-        if self._lock is None:
-            raise JournalLocked(
-                f"another process holds the journal in {self.directory}",
-                hint="stop the other agent, or give this one a directory of its own",
-            )
+        self._lock = owner.take(self.directory, self._gateway, disk)
         recovered = Recovery(
             self.directory,
             self._seams,
@@ -382,6 +378,7 @@ class Journal:
             known_epoch=self._cursors.newest_epoch(),
             tips=self._tip.load(),
         ).run()
+        self.quarantine.load()  # first: what cursors call refused is gapped without its copy
         self._cursors.load()
         return recovered
 
@@ -391,7 +388,6 @@ class Journal:
             self._seams.disk.unlink(path)
             self._seams.disk.sync_dir(path.parent)
 
-        self.quarantine.load()  # first: what cursors call refused is gapped without its copy
     async def _close(self) -> None:
         assert self._loop is not None
         if self._upkeep is not None:
@@ -430,16 +426,6 @@ class Journal:
         with contextlib.suppress(QuarantineError, JournalError):  # it may stay a minute longer
             await self.quarantine.prune(self._age.now_ns(clock.read()))
 
-    async def _save(self, save: Callable[[], None]) -> None:
-        """Make cursors and tip durable."""
-        assert self._loop is not None
-        try:
-            await self._loop.run_in_executor(self._threads, save)
-        except OSError as error:
-            self._writer.fail(error)
-
-
-def _unopened(directory: Path, error: OSError) -> JournalFailed:
     async def _tell_dropped(self, going: Sequence[Quarantined]) -> None:
         """Account for copies that are about to go, unless a gap in the journal does already."""
         entries = dropped_entries(
@@ -457,6 +443,16 @@ def _unopened(directory: Path, error: OSError) -> JournalFailed:
             hint="nothing to do: it stays until there is room",
         )
 
+    async def _save(self, save: Callable[[], None]) -> None:
+        """Make cursors and tip durable."""
+        assert self._loop is not None
+        try:
+            await self._loop.run_in_executor(self._threads, save)
+        except OSError as error:
+            self._writer.fail(error)
+
+
+def _unopened(directory: Path, error: OSError) -> JournalFailed:
     return JournalFailed(
         f"the journal in {directory} cannot be opened: {error}",
         hint="check the directory's owner, mode and free space",

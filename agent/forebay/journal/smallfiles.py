@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from forebay.journal import ballast, cursor_file, quarantine, scrub, tip
+from forebay.journal import ballast, cursor_file, owner, quarantine, scrub, tip
 from forebay.journal.record import sha256
 from forebay.journal.segment import parse_name
 from forebay.model import Stream
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 KNOWN = frozenset(
     {
-        "lock",
+        owner.LOCK,
+        owner.NAME,
         tip.NAME,
         ballast.NAME,
+        "budgets",
         "cursors",
         "quarantine",
         "scrub.json",
@@ -78,6 +80,8 @@ def problems(journal: OfflineJournal) -> Iterator[tuple[str, str]]:
         b"\0"
     ):
         yield ballast.NAME, "it does not read as zeros; nothing is lost by it"
+    if owner.NAME in there and not owner.decode(_read(journal, owner.NAME, owner.OWNER_BYTES_MAX)):
+        yield owner.NAME, "it is damaged: the next gateway to start takes the journal for its own"
     if "scrub.json" in there and not scrub.decode(
         _read(journal, "scrub.json", scrub.STATE_BYTES_MAX)
     ):
