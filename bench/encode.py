@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import zstandard
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from bench.figures import Figure, cpu_s_each, figure, scratch, seams
@@ -146,12 +147,14 @@ def sizes() -> list[Figure]:
     rounded, exact, slow = np.round(walk(), 2), walk(), walk(share=0.1)
     batches = scans(rounded, ValueType.FLOAT32)
     text = len(as_json(batches)) / count
+    packed = len(zstandard.ZstdCompressor(level=3).compress(as_json(batches))) / count
     points = sum(map(len, as_points(batches))) / count
     disk, wire = asyncio.run(stored())
     small = len(encoder.encode(batches[:1])) / TAGS
     double = len(encoder.encode(scans(rounded, ValueType.FLOAT64))) / count
     found = [
         ratio("", disk, "JSON", text),
+        ratio("_vs_json_zstd", disk, "JSON, eight scans packed with zstd level 3", packed),
         ratio("_vs_points", disk, "a protobuf message a point", points),
         ratio("_wire", wire, "JSON", text),
         ratio("_wire_vs_points", wire, "a protobuf message a point", points),

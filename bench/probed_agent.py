@@ -45,19 +45,21 @@ class Probe:
     def __init__(self, out: TextIO) -> None:
         """Write lines to `out`."""
         self._out = out
-        self._durable: dict[int, float] = {}
+        self._durable: dict[int, float | None] = {}
         self._lanes: dict[tuple[Any, ...], deque[Flight]] = {}
         self._connected_s = 0.0
 
     def submitted(self, entries: Sequence[Entry], future: asyncio.Future[None]) -> None:
         """Note the time at which the entries become durable."""
         keys = [hash(entry.payload) for entry in entries if entry.kind is RecordKind.BATCH]
+        if len(self._durable) > REMEMBERED:
+            self._durable.clear()
+        self._durable.update(dict.fromkeys(keys))
 
         def note(done: asyncio.Future[None]) -> None:
             if not done.cancelled() and done.exception() is None:
-                if len(self._durable) > REMEMBERED:
-                    self._durable.clear()
-                self._durable.update(dict.fromkeys(keys, time.monotonic()))
+                now_s = time.monotonic()
+                self._durable.update({key: now_s for key in keys if key in self._durable})
 
         future.add_done_callback(note)
 
@@ -74,6 +76,8 @@ class Probe:
                 position = record.position
                 lane = self._lanes.setdefault((*position[:2], historical), deque())
                 durable_s = self._durable.pop(hash(record.payload), 0.0)
+                if durable_s is None:  # it is durable, and the one who waits hears it next
+                    durable_s = time.monotonic()
                 lane.append(Flight(position, record.samples, durable_s))
 
     def received(self, receipt: Receipt) -> None:
