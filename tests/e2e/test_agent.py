@@ -82,7 +82,7 @@ async def test_fifty_devices_keep_their_periods(tmp_path: Path) -> None:
 
 
 async def test_a_deadband_journals_only_what_moved(tmp_path: Path) -> None:
-    deadband = '[[devices.a.stages]]\nkind = "deadband"\nthreshold = 1000\n'
+    deadband = '[[devices.a.stages]]\nkind = "deadband"\nthreshold = 1_000_000\n'
     async with World(tmp_path) as world:
         world.write_config(simulated("a", 10, "10 ms", deadband))
         await started(world)
