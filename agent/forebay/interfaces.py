@@ -295,7 +295,9 @@ class Offer:
     """What the gateway says of itself when a session opens.
 
     `delivered` is how far its own cursor is, one entry a stream that has begun: a destination that
-    keeps no account of its own gives it back as its `Terms.resume`. `schema` gives a schema that a
+    keeps no account of its own gives it back as its `Terms.resume`. `epoch` is the one that the
+    journal writes in from now on, 0 for none; `heads` have it once something stands in it, and tell
+    the whole length of all older ones. `schema` gives a schema that a
     BATCH in the journal needs, by its id, and raises KeyError if there is none: an uplink that
     reads payloads may begin behind the record that brought it. It may be slow; any thread may ask.
     """
@@ -305,6 +307,7 @@ class Offer:
     session: int
     heads: tuple[Head, ...]
     delivered: tuple[Resume, ...] = ()
+    epoch: int = 0
     schema: Callable[[int], Schema] = field(default=no_schema, compare=False)
 
 
@@ -330,13 +333,16 @@ class Resume:
 class Terms:
     """What the destination answers: it is the authority on resume.
 
-    `credit_bytes` bounds payload bytes sent and not acknowledged.
+    `credit_bytes` bounds payload bytes sent and not acknowledged. `newest_epoch` is the youngest
+    epoch of this gateway that it knows, 0 for none: then a session goes with an epoch of the
+    journal, and a new one is opened for the next. None if it does not care how epochs end.
     """
 
     incarnation: str
     resume: tuple[Resume, ...]
     credit_bytes: int
     max_record_bytes: int
+    newest_epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from forebay_fleet.store.reader import LineRow
 
 MAX_DOCUMENT_BYTES = 16 << 20
+CLOCKS_DIFFER_NS = 60 * 10**9
+"""By so much the clocks of a gateway and of this server may differ, and nobody notices."""
 _HINT = "give what `forebay ledger --json` prints on the gateway"
 
 
@@ -66,7 +68,8 @@ class ServerAccount:
     """One stream as this server has it, in samples but for `open` and `earlier`.
 
     Those are positions: known and not here yet; gone before the gateway came here. `restored` says
-    that this store was once put back from a backup.
+    that this store was once put back from a backup. `newer` of the samples may have come after the
+    gateway gave its account; None if nobody can know, then all may.
     """
 
     samples: int = 0
@@ -76,6 +79,7 @@ class ServerAccount:
     open: int = 0
     earlier: int = 0
     restored: bool = False
+    newer: int | None = None
 
     @property
     def gone(self) -> int:
@@ -123,7 +127,7 @@ def compare(stream: str, gateway: GatewayAccount, server: ServerAccount) -> Comp
             " that it delivered them",
         )
     _compare_delivered(answer, ahead - kept, waited)
-    _compare_gone(answer, more + kept, newer=ahead > waited + kept)
+    _compare_gone(answer, more + kept, newer=ahead > waited + kept and server.newer != 0)
     return answer
 
 
@@ -134,10 +138,18 @@ def _compare_delivered(answer: Comparison, ahead: int, waited: int) -> None:
             Verdict.UNDER_WAY,
             f"{waited} samples are stored here that the gateway has no ack for yet",
         )
-    if ahead > waited:
+    surplus = max(0, ahead - waited)
+    newer = surplus if answer.server.newer is None else min(surplus, answer.server.newer)
+    if newer:
         answer.found(
             Verdict.UNDER_WAY,
-            f"{ahead - waited} samples are newer than the gateway's account: take it again",
+            f"{newer} samples are newer than the gateway's account: take it again",
+        )
+    if surplus > newer:
+        answer.found(
+            Verdict.DIFFER,
+            f"{surplus - newer} samples of this gateway came before its account and are not in it:"
+            " another box, or an older journal of this one, wrote here too",
         )
     if ahead < 0 and answer.server.restored:
         answer.found(
@@ -188,9 +200,16 @@ def _compare_gone(answer: Comparison, more: int, *, newer: bool) -> None:
 
 
 def server_accounts(
-    lines: Iterable[LineRow], open_: dict[int, int], *, restored: bool
+    lines: Iterable[LineRow],
+    open_: dict[int, int],
+    newer: dict[int, int] | None,
+    *,
+    restored: bool,
 ) -> dict[int, ServerAccount]:
-    """Add up a gateway's lines by stream; `open_` are the watermarks' counts."""
+    """Add up a gateway's lines by stream.
+
+    `open_` are the watermarks' counts, `newer` the samples that came after the gateway's account.
+    """
     of_stream: dict[int, list[LineRow]] = {}
     for line in lines:
         of_stream.setdefault(line.stream, []).append(line)
@@ -203,6 +222,7 @@ def server_accounts(
             open=open_.get(stream, 0),
             earlier=sum(line.gone_earlier for line in own),
             restored=restored,
+            newer=None if newer is None else newer.get(stream, 0),
         )
         for stream, own in of_stream.items()
     }
@@ -230,11 +250,32 @@ def gateway_accounts(document: bytes, uplink: str | None) -> dict[str, GatewayAc
     }
 
 
-def _lines(document: bytes) -> Sequence[dict[str, Any]]:
+def taken_ns(document: bytes) -> int | None:
+    """Read when the gateway gave its account, by its clock; None if it does not say.
+
+    Raises:
+        UsageError: it is no account.
+    """
+    found = _read(document).get("taken_ns")
+    if found is None:
+        return None
+    if type(found) is not int or not 0 <= found < 1 << 63:
+        raise UsageError("the time of the gateway's account is none", hint=_HINT)
+    return found
+
+
+def _read(document: bytes) -> dict[str, Any]:
     try:
-        lines = json.loads(document)["lines"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise UsageError("that is no account of a gateway", hint=_HINT) from None
+        found = json.loads(document)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise UsageError("that is no account of a gateway", hint=_HINT)
+    return found
+
+
+def _lines(document: bytes) -> Sequence[dict[str, Any]]:
+    lines = _read(document).get("lines")
     if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
         raise UsageError("that is no account of a gateway", hint=_HINT)
     return lines

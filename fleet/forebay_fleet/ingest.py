@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from forebay_fleet.limits import Limits
     from forebay_fleet.store.writer import Greeted, Known, Line, StoreWriter
 
+ALL_HEADS = 1000
+"""A Hello with fewer heads of a stream names all of its epochs from the oldest one named on."""
 MAX_NUMBER = 1 << 62
 """Above every seq and epoch's creation order that can occur; SQLite's integers end at 2^63."""
 
@@ -71,7 +73,10 @@ class Ingest:
             max_record_bytes=self._limits.max_record_bytes,
         )
         for head in hello.heads:
-            line = self._store.line(LineKey(greeted.gateway, head.stream, head.epoch))
+            key = LineKey(greeted.gateway, head.stream, head.epoch)
+            if head.next_seq == 1 and self._store.find_line(key) is None:
+                continue
+            line = self._store.line(key)
             line.next_seq = max(line.next_seq, head.next_seq)
             self._first_told(greeted, line)
             if head.first_seq - 1 > line.coverage.committed:
@@ -81,7 +86,12 @@ class Ingest:
                 committed.gapped.add(first_seq=first, last_seq=last)
             welcome.committed.append(committed)
         self._end_epochs(greeted, hello.heads)
+        welcome.newest_epoch = self._store.newest_epoch(greeted.gateway)
         return greeted.gateway, welcome
+
+    def note_twin(self, gateway: int) -> None:
+        """Keep the alarm that a second box comes as this gateway."""
+        self._store.note_twin(gateway, self._now_ns())
 
     def _first_told(self, greeted: Greeted, line: Line) -> None:
         """Remember what was written before the gateway came here: who knows where that went."""
@@ -94,9 +104,10 @@ class Ingest:
     def _end_epochs(self, greeted: Greeted, heads: Iterable[uplink_pb2.Head]) -> None:
         """Close the epochs that are older than another one of their stream.
 
-        A gateway offers all from the oldest that is not delivered on. So what is missing in an
-        older one that it does not offer will not come, if it knows what this server has: not so in
-        its first session with a restored store, when it goes by what the lost one had.
+        A gateway offers all from the oldest that is not delivered on, but for some before the
+        newest if they are very many. So what is missing in one that it does not offer will not
+        come, if it knows what this server has: not so in its first session with a restored store,
+        when it goes by what the lost one had.
         """
         offered: dict[int, list[int]] = {}
         for head in heads:
@@ -110,7 +121,7 @@ class Ingest:
                     cut = gone and 0 <= line.era < self._store.era
                     line.ended = CUT if cut else 1
                 line.next_seq = max(line.next_seq, line.coverage.end)
-                if line.key.epoch < min(epochs):
+                if line.key.epoch < min(epochs) or (gone and len(epochs) < ALL_HEADS):
                     self._first_told(greeted, line)
                     self._cover_absent(line, 1, line.next_seq - 1)
 

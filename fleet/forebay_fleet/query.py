@@ -238,6 +238,8 @@ def _newest(
 def ordered(history: TagHistory, after: tuple[int, int], limit: int) -> Page:
     """Give values in the order of positions (epoch, seq), behind `after` and up to the watermark.
 
+    An older epoch of which this server first heard when a younger one had records comes behind it.
+
     At least `limit` of them if there are so many, always those of whole records: what follows is
     behind `Page.after`. A record that came late, for a position that a Gap had accounted for, may
     be behind a reader already.
@@ -250,8 +252,14 @@ def ordered(history: TagHistory, after: tuple[int, int], limit: int) -> Page:
     mark = next((mark for mark in watermarks(lines) if mark.stream == stream), None)
     values: list[Value] = []
     unit, reached = "", after
-    for line in history.lines.values():
-        if mark is None or line.stream != stream or not after[0] <= line.epoch <= mark.epoch:
+    of_stream = [line for line in history.lines.values() if line.stream == stream]
+    places = {line.epoch: line.place for line in of_stream}
+
+    def order(epoch: int, seq: int = 0) -> tuple[int, int, int]:
+        return places.get(epoch, epoch), epoch, seq
+
+    for line in of_stream:
+        if mark is None or not order(after[0]) <= order(line.epoch) <= order(mark.epoch):
             continue
         first = after[1] + 1 if line.epoch == after[0] else 1
         last = mark.seq if line.epoch == mark.epoch else LAST
@@ -260,7 +268,9 @@ def ordered(history: TagHistory, after: tuple[int, int], limit: int) -> Page:
                 return Page(values, unit, reached, mark)
             values.extend(history.values(record, schema, column))
             unit, reached = schema.message.tags[column].unit, (line.epoch, record.seq)
-    return Page(values, unit, reached if mark is None else max(reached, mark.position), mark)
+    if mark is not None and order(*reached) < order(*mark.position):
+        reached = mark.position
+    return Page(values, unit, reached, mark)
 
 
 def _stream(history: TagHistory) -> int | None:

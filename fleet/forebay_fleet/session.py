@@ -7,7 +7,7 @@ records are stored (`ingest`) or how a server is set up (`server`).
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -43,12 +43,16 @@ class Channel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What all sessions share. `stopping` is set when the server wants them to end."""
+    """What all sessions share. `stopping` is set when the server wants them to end.
+
+    `newest` has of each gateway with an open session the one that came last.
+    """
 
     ingest: Ingest
     committer: Committer
     limits: Limits
     stopping: asyncio.Event
+    newest: dict[int, Session] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -77,6 +81,9 @@ class Session:
         self._decisions: asyncio.Queue[_Decision | None] = asyncio.Queue(most)
         self._ended: SessionEnded | None = None
         self._answered = 0
+        self.boot_id = ""
+        """Of the gateway, once it has said Hello."""
+        self._has_twin = False
         self._log = structlog.get_logger().bind(gateway=certified)
 
     async def run(self) -> None:
@@ -96,9 +103,11 @@ class Session:
         self._log.info("session_closed")
 
     async def _serve(self) -> None:
+        gateway = -1
         end: SessionEnded | None = None
         try:
             gateway = await self._greet()
+            self._desk.newest[gateway] = self
             self._log.info("session_opened")
             async with asyncio.TaskGroup() as group:
                 stopper = group.create_task(self._stop(), name="session.stop")
@@ -109,6 +118,9 @@ class Session:
             end = _first(ended)
         except* StoreFailed:
             end = SessionEnded("UNAVAILABLE", "the store failed")
+        finally:
+            if self._desk.newest.get(gateway) is self:
+                del self._desk.newest[gateway]
         if end is not None:
             raise end
 
@@ -124,6 +136,7 @@ class Session:
         if not GATEWAY_PATTERN.fullmatch(hello.gateway):
             raise SessionEnded("INVALID_ARGUMENT", "no valid gateway id")
         self._log = self._log.bind(gateway=hello.gateway, session=hello.session)
+        self.boot_id = hello.boot_id
         if self._certified not in (None, hello.gateway):
             text = f"this certificate is for {self._certified!r}, not for {hello.gateway!r}"
             raise SessionEnded("PERMISSION_DENIED", text)
@@ -146,11 +159,25 @@ class Session:
             records = message.records.records
             size = message.ByteSize() + RECORD_OVERHEAD_BYTES * (len(records) + 1)
             await self._credit.take(size)
-            newest = await self._desk.committer.submit(self._applying(gateway, records), size)
+            apply = self._applying(gateway, records, twin=self._finds_twin(gateway))
+            newest = await self._desk.committer.submit(apply, size)
             newest.add_done_callback(partial(self._decided, size, len(records)))
         if newest is not None:
             await asyncio.wait([newest])
         self._decisions.put_nowait(None)
+
+    def _finds_twin(self, gateway: int) -> bool:
+        """Say, once, that this box goes on sending though another boot has come as this gateway.
+
+        A box that was started again may have a session left that is not known to be dead: that one
+        sends nothing any more.
+        """
+        newest = self._desk.newest.get(gateway)
+        if self._has_twin or newest is None or newest.boot_id == self.boot_id:
+            return False
+        self._has_twin = True
+        self._log.warning("two_boxes", boot_id=self.boot_id, other_boot_id=newest.boot_id)
+        return True
 
     def _decided(self, size: int, records: int, acks: asyncio.Future[list[uplink_pb2.Ack]]) -> None:
         """Called in the order of submission."""
@@ -161,11 +188,15 @@ class Session:
         self,
         gateway: int,
         records: Any,  # noqa: ANN401 - a repeated field
+        *,
+        twin: bool,
     ) -> Callable[[], Callable[[], list[uplink_pb2.Ack]]]:
         def apply() -> Callable[[], list[uplink_pb2.Ack]]:
             """Nothing of a session is taken after what ended it."""
             if self._ended is not None:
                 raise self._ended
+            if twin:
+                self._desk.ingest.note_twin(gateway)
             try:
                 return self._desk.ingest.take(gateway, records)
             except SessionEnded as ended:

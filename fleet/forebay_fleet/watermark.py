@@ -2,8 +2,9 @@
 
 Pure: owns the rule. Must not know where lines of the ledger come from.
 
-A stream's epochs follow each other, a run of the agent each. An epoch has ended when a Hello named
-a newer one of its stream: from then on it is known how long it is. The watermark passes an epoch
+A stream's epochs follow each other, a run of the agent each; one that this server first heard of
+when a younger one had records comes behind that one. An epoch has ended when a Hello named a newer
+one of its stream: from then on it is known how long it is. The watermark passes an epoch
 that has ended once all of it is accounted for (stored, refused, or named by a Gap), and stands in
 the first epoch that is not like that, at its last position without a hole before it. It never goes
 back.
@@ -36,7 +37,7 @@ class Watermark(NamedTuple):
 
     @property
     def position(self) -> tuple[int, int]:
-        """What compares with a record's (epoch, seq)."""
+        """Epoch and seq of the record."""
         return self.epoch, self.seq
 
 

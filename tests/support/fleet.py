@@ -168,12 +168,13 @@ class Gateway:
         heads: Iterable[uplink_pb2.Head] = (),
         *,
         first: uplink_pb2.Record | None = None,
+        boot_id: str = "boot",
     ) -> None:
         """Speak for `name`, whatever the certificate says; begin with `first` in place of Hello."""
         self._first = first
         self._channel = channel(address, files)
         self._hello = uplink_pb2.Hello(
-            gateway=name, boot_id="boot", session=1, heads=heads, version="test"
+            gateway=name, boot_id=boot_id, session=1, heads=heads, version="test"
         )
         self.welcome = uplink_pb2.Welcome()
 

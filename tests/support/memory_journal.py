@@ -51,6 +51,7 @@ class MemoryCursor:
     witnesses: dict[Stream, MemoryWitness] = field(default_factory=dict)
     began: dict[Stream, tuple[Position, ...]] = field(default_factory=dict)
     rewinds: list[Position] = field(default_factory=list)
+    kept: dict[Stream, tuple[tuple[Position, Position], ...]] = field(default_factory=dict)
 
     def get(self, stream: Stream) -> Position:
         return self.at.get(stream, Position(stream, 0, 0))
@@ -67,11 +68,19 @@ class MemoryCursor:
     def begin(
         self, stream: Stream, position: Position, islands: Iterable[tuple[Position, Position]] = ()
     ) -> None:
-        self.began[stream] = (position, *(end for island in islands for end in island))
+        self.kept[stream] = tuple(islands)
+        self.began[stream] = (position, *(end for island in self.kept[stream] for end in island))
+
+    def keep(self, stream: Stream, islands: Iterable[tuple[Position, Position]]) -> None:
+        self.kept[stream] = tuple(islands)
+
+    def islands(self, stream: Stream) -> tuple[tuple[Position, Position], ...]:
+        return self.kept.get(stream, ())
 
     def rewind(self, position: Position) -> None:
         assert position < self.get(position.stream)
         self.rewinds.append(position)
+        self.kept.pop(position.stream, None)
         self.at[position.stream] = position
 
     def witness(self, stream: Stream) -> MemoryWitness | None:
@@ -128,7 +137,7 @@ class MemoryJournal:
         self.reads = 0
         self._records: dict[Stream, list[Record]] = {stream: [] for stream in Stream}
         self._grown = asyncio.Event()
-        self._next_epoch = 0
+        self._begun = 0
         self.quarantine = MemoryQuarantine()
         self.new_epochs: list[str] = []
         self.directory = Path("/dev/null/nowhere")  # where nothing can be kept
@@ -152,8 +161,7 @@ class MemoryJournal:
 
     def submit(self, entries: Sequence[Entry]) -> asyncio.Future[None]:
         """Write behind the newest record, or into the epoch that `new_epoch` began."""
-        newest = max((r.position.epoch for of in self._records.values() for r in of), default=0)
-        epoch = max(newest, self._next_epoch, 1 << 32)
+        epoch = max(self.epoch, 1 << 32)
         for entry in entries:
             of = [r for r in self._records[entry.stream] if r.position.epoch == epoch]
             seq = of[-1].position.seq + 1 if of else 1
@@ -171,10 +179,14 @@ class MemoryJournal:
         done.set_result(None)
         return done
 
-    async def new_epoch(self, reason: str) -> None:
+    async def new_epoch(self, reason: str, above: int = 0) -> None:
         self.new_epochs.append(reason)
+        self._begun = max(self.epoch, above) + (1 << 32)
+
+    @property
+    def epoch(self) -> int:
         newest = max((r.position.epoch for of in self._records.values() for r in of), default=0)
-        self._next_epoch = newest + (1 << 32)
+        return max(newest, self._begun)
 
     def newest(self, stream: Stream) -> Position:
         of = self._records[stream]

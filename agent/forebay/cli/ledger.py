@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from forebay.cli import call, output
+from forebay.clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,10 +33,11 @@ def ledger(
         if watch and not as_json:
             output.watch(lambda: parts(agent.ledger().lines))
             return
+        taken_ns = SystemClock().now_ns()  # before it is: all that comes later is newer
         reply = agent.ledger()
         if as_json:
             total = {name: sum(getattr(line, name) for line in reply.lines) for name in ACCOUNTS}
-            output.document({**output.plain(reply), "total": total})
+            output.document({"taken_ns": taken_ns, **output.plain(reply), "total": total})
         else:
             output.show(parts(reply.lines))
         if any(missing(line) for line in reply.lines):

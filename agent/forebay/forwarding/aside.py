@@ -38,7 +38,6 @@ class Aside:
     def __init__(self, name: str, journal: JournalView, cursor: CursorView, seams: Seams) -> None:
         """Belong to the uplink `name`."""
         self._name, self._journal, self._cursor, self._seams = name, journal, cursor, seams
-        self._closed: set[int] = set()
         self._lost: set[tuple[Position, int]] = set()
 
     def positions(self) -> set[Position]:
@@ -47,11 +46,6 @@ class Aside:
         for copy in copies:
             self._cursor.reject(copy.position, _held(copy))
         return {copy.position for copy in copies}
-
-    def current_epoch(self) -> int:
-        """Give the epoch that records are written in; 0 if that is one with no record yet."""
-        newest = max((head.epoch for head in self._journal.heads()), default=0)
-        return 0 if newest in self._closed else newest
 
     async def put(self, record: Record, code: str, reason: str) -> None:
         """Set aside what the destination itself does not account for.
@@ -83,13 +77,11 @@ class Aside:
         for position, _, samples in refusals:
             self._cursor.reject(position, samples)
 
-    async def close_epoch(self, reason: str) -> None:
-        """Let the journal begin a new epoch, unless it has since the current one was looked at."""
-        current = self.current_epoch()
-        if current:
-            self._closed.add(current)
+    async def close_epoch(self, epoch: int, reason: str) -> None:
+        """Let the journal begin a new epoch, unless it writes in `epoch` no more."""
+        if self._journal.epoch == epoch:
             self._seams.events.emit(
-                UPLINK_FORKED, uplink=self._name, epoch=f"{current:x}", reason=reason
+                UPLINK_FORKED, uplink=self._name, epoch=f"{epoch:x}", reason=reason
             )
             await self._journal.new_epoch(reason)
 
@@ -115,8 +107,9 @@ class Aside:
         """Write records under new numbers: their old ones name others at the destination."""
         if not records:
             return
-        if any(record.position.epoch == self.current_epoch() for record in records):
-            await self.close_epoch("a destination has other records under our numbers")
+        current = self._journal.epoch
+        if any(record.position.epoch == current for record in records):
+            await self.close_epoch(current, "a destination has other records under our numbers")
         await self._submit([self._entry(record) for record in records])
 
     def _entry(self, record: Record) -> Entry:

@@ -18,7 +18,7 @@ from forebay.forwarding.aside import Aside
 from forebay.forwarding.budget import Budget
 from forebay.forwarding.line import Line
 from forebay.forwarding.purse import Purse
-from forebay.forwarding.session import SOON_S, TICK_S, Session
+from forebay.forwarding.session import EPOCH_BEGUN, SOON_S, TICK_S, Session
 from forebay.forwarding.status import State, Tally, UplinkStatus, backlog
 from forebay.forwarding.suspicion import Suspicion
 from forebay.interfaces import Offer
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from forebay.clock import Clock
     from forebay.forwarding.coverage import Coverage
     from forebay.forwarding.journal_view import JournalView, SegmentView
-    from forebay.interfaces import Head, Seams, Terms, Uplink
+    from forebay.interfaces import Seams, Terms, Uplink
     from forebay.model import Position, Record
     from forebay.settings import UplinkSettings
 
@@ -235,6 +235,7 @@ class Forwarder:
         return session is not None and session.progressed, failed
 
     async def _connect_and_forward(self) -> NoReturn:
+        epoch = self._journal.epoch  # first: so the heads tell all of what is older
         heads = tuple(self._journal.heads())
         offered = resume.offered(heads, self._cursor, everything=self._offer_everything)
         self._tally.sessions += 1
@@ -244,6 +245,7 @@ class Forwarder:
             self._tally.sessions,
             offered,
             resume.delivered(self._cursor),
+            epoch,
             schema=self._journal.schema,
         )
         deadline_s = self._settings.ack_deadline
@@ -260,7 +262,12 @@ class Forwarder:
             self._offer_everything = True
             raise _STORE_CHANGED
         self._offer_everything = False
-        self._session = await self._begin(terms, offered)
+        if resume.outrun(terms.newest_epoch, epoch):
+            await self._journal.new_epoch(
+                "a destination knows a younger one of this gateway", above=terms.newest_epoch or 0
+            )
+            raise EPOCH_BEGUN
+        self._session = await self._begin(terms, offer)
         try:
             await self._session.run(deadline_s)
         except BaseExceptionGroup as group:
@@ -271,13 +278,15 @@ class Forwarder:
                 raise asyncio.CancelledError from group
             raise most_telling(group) from group
 
-    async def _begin(self, terms: Terms, heads: Sequence[Head]) -> Session:
+    async def _begin(self, terms: Terms, offer: Offer) -> Session:
         """Agree with the destination on what both have; see ADR 004 for what may differ."""
-        aside = self._line.aside
-        current = aside.current_epoch()
+        heads, aside, current = offer.heads, self._line.aside, offer.epoch
         doubts = await resume.doubtful(terms, heads, self._journal, self._cursor, self._line.forked)
         if resume.ahead(heads, terms.resume, current) or any(key[1] == current for key in doubts):
-            await aside.close_epoch("a destination has other records than we under our numbers")
+            reason = "a destination has other records than we under our numbers"
+            await aside.close_epoch(current, reason)
+            if terms.newest_epoch is not None:
+                raise EPOCH_BEGUN
             current = 0
         known = resume.is_known(terms.incarnation, self._cursor)
         owed = resume.owed(terms.resume, self._journal, self._cursor, everything=not known)
@@ -303,7 +312,7 @@ class Forwarder:
             incarnation=terms.incarnation,
             credit_bytes=terms.credit_bytes,
         )
-        return Session(self._line, terms, start, self._old(start))
+        return Session(self._line, terms, start, self._old(start), offer.epoch)
 
     def _old(self, start: resume.Start) -> dict[Stream, bool]:
         """Say of which streams the backlog is worth a lane of its own."""

@@ -67,6 +67,14 @@ class CursorView(Protocol):
         """
         ...
 
+    def keep(self, stream: Stream, islands: Iterable[tuple[Position, Position]]) -> None:
+        """Note that the destination has these `islands` by now: first and last positions."""
+        ...
+
+    def islands(self, stream: Stream) -> Sequence[tuple[Position, Position]]:
+        """Give the islands that `begin` or `keep` was last told, in this run or an earlier one."""
+        ...
+
     def rewind(self, position: Position) -> None:
         """Go back: the destination has lost what lies behind `position`, and will get it again."""
         ...
@@ -182,8 +190,13 @@ class JournalView(Protocol):
         """Have entries written; what it gives ends when they are durable. May raise JournalFull."""
         ...
 
-    async def new_epoch(self, reason: str) -> None:
-        """Let what is written from now on stand in a new epoch."""
+    @property
+    def epoch(self) -> int:
+        """The epoch that is written in from now on, 0 for none; older ones get nothing any more."""
+        ...
+
+    async def new_epoch(self, reason: str, above: int = 0) -> None:
+        """Let what is written from now on stand in a new epoch, younger than `above`."""
         ...
 
     async def wait_beyond(self, position: Position) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from forebay.forwarding.coverage import Coverage
 from forebay.interfaces import Resume
-from forebay.model import Position, Stream
+from forebay.model import Position, Stream, epoch_number
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 INCARNATION_MAX = 128
 """Characters of a destination's incarnation that are kept and compared."""
-MOST_HEADS = 1024
+MOST_HEADS = 1023
 """Epochs of a stream that are offered at most: a server takes 4,096 in all."""
+MOST_BELIEVED = 1 << 30
+"""No run of any journal has a number from here on: half of them are left, whoever says what."""
 
 Epoch = tuple[Stream, int]
 
@@ -70,9 +72,18 @@ def offered(
 
 
 def delivered(cursor: CursorView) -> tuple[Resume, ...]:
-    """Give how far the cursor is in each stream that has begun."""
-    places = (cursor.get(stream) for stream in Stream)
-    return tuple(Resume(*place) for place in places if place.epoch)
+    """Give how far the cursor is in each stream that has begun, with the islands beyond that."""
+    known: dict[Epoch, Coverage] = {}
+    for stream in Stream:
+        place = cursor.get(stream)
+        if place.epoch:
+            known[place[:2]] = Coverage([(1, place.seq)])
+        for first, last in cursor.islands(stream):
+            known.setdefault(first[:2], Coverage()).add(first.seq, last.seq)
+    return tuple(
+        Resume(*epoch, runs.whole, islands=tuple(runs)[runs.whole > 0 :])
+        for epoch, runs in known.items()
+    )
 
 
 def plan(
@@ -164,6 +175,14 @@ def owed(
                 if run[0] <= run[1]:
                     found.setdefault(first[:2], Coverage()).add(*run)
     return found
+
+
+def outrun(newest: int | None, epoch: int) -> bool:
+    """Whether the destination knows a `newest` epoch that is younger than the journal's.
+
+    Then that is not the journal of which it heard last: it began anew, or came out of a backup.
+    """
+    return 0 < epoch < (newest or 0) and epoch_number(newest or 0) < MOST_BELIEVED
 
 
 def lost_tails(

@@ -36,17 +36,33 @@ TICK_S = 1.0
 """How often lanes, budgets and deadlines are looked at."""
 SOON_S = 1e-6
 """What is left of a wait when it is over: differences of clocks are never exactly zero."""
+EPOCH_BEGUN = UplinkUnavailable(
+    "the journal has begun a new epoch",
+    hint="nothing to do: the destination is told of it in a new session",
+    wait_s=0.0,
+)
 
 
 class Session:
     """Moves records from `start` on until something ends it. Made anew for each session."""
 
-    def __init__(self, line: Line, terms: Terms, start: Start, old: Mapping[Stream, bool]) -> None:
-        """Begin at `start`; `old` says of which streams the backlog is worth a lane of its own."""
+    def __init__(
+        self,
+        line: Line,
+        terms: Terms,
+        start: Start,
+        old: Mapping[Stream, bool],
+        epoch: int = 0,
+    ) -> None:
+        """Begin at `start`; `old` says of which streams the backlog is worth a lane of its own.
+
+        `epoch` is the one that the journal wrote in when the destination was told of its heads.
+        """
         self.window = Window(start.there, terms.credit_bytes, {*start.doubts, *start.owed})
         self.progressed = False
         self._setting_aside = False
         self._line, self._terms, self._start, self._old = line, terms, start, old
+        self._epoch = epoch
         self._doubts = dict(start.doubts)
         self._routes: dict[Stream, Route] = {}
         self._sender = Sender(line, self.window, self._routes, terms.max_record_bytes)
@@ -114,6 +130,11 @@ class Session:
                 route.split(at)
                 lag.forget()
         self._sender.wake()
+
+    def _is_outdated(self) -> bool:
+        """Whether the destination is to hear of a new epoch, and nothing is half set aside."""
+        cares = self._terms.newest_epoch is not None
+        return cares and self._line.journal.epoch != self._epoch and not self._setting_aside
 
     def _note(self, stream: Stream, now_s: float) -> None:
         """Tell cursor and tally how far a stream is."""
@@ -196,9 +217,14 @@ class Session:
         testify((told,), self._terms.incarnation, self._line.cursor)
 
     async def _watch(self, deadline_s: float) -> NoReturn:
-        """Wait on acks: a transport that answers pings proves nothing of the consumer behind it."""
+        """Wait on acks: a transport that answers pings proves nothing of the consumer behind it.
+
+        And for a new epoch: only the next session tells the destination how long this one was.
+        """
         line = self._line
         while True:
+            if self._is_outdated():
+                raise EPOCH_BEGUN
             waiting = (self.window.waiting_since_s, self._sender.asked_s)
             since = min((s for s in waiting if s is not None), default=None)
             left = deadline_s if since is None else since + deadline_s - line.now_s()

@@ -22,7 +22,10 @@ class Epochs:
         """Begin behind `newest`, the youngest epoch that anything remembers; 0 for none."""
         self._rng, self._number = rng, epoch_number(newest)
 
-    def next(self) -> int:
-        """Give an epoch that no run has had, even one of a copy of this directory."""
-        self._number = min(self._number + 1, _NUMBER_MAX)
+    def next(self, above: int = 0) -> int:
+        """Give an epoch that no run has had, even one of a copy of this directory.
+
+        It is younger than `above` too, an epoch that somebody else remembers.
+        """
+        self._number = min(max(self._number, epoch_number(above)) + 1, _NUMBER_MAX)
         return self._number << EPOCH_RANDOM_BITS | self._rng.getrandbits(EPOCH_RANDOM_BITS)

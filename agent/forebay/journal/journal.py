@@ -208,6 +208,14 @@ class Journal:
         """Bytes submitted and not yet durable."""
         return self._writer.queued_bytes
 
+    @property
+    def epoch(self) -> int:
+        """The epoch that is written in from now on; 0 while this is detached.
+
+        Whatever stands in older ones is durable: see it first, then `heads`.
+        """
+        return self._writer.epoch
+
     def submit(self, entries: Sequence[Entry]) -> asyncio.Future[None]:
         """Hand over; the future is done when all `entries` are durable.
 
@@ -225,17 +233,19 @@ class Journal:
         self._writer.submit(Job(future, entries=tuple(entries), nbytes=nbytes))
         return future
 
-    async def new_epoch(self, reason: str) -> None:
+    async def new_epoch(self, reason: str, above: int = 0) -> None:
         """Let everything that is submitted from now on stand in a new epoch of its stream.
 
-        For numbers that somebody else has seen under other records. `reason` is told with the
-        event. JournalFull while it is detached; JournalFailed after a disk error.
+        For numbers that somebody else has seen under other records, or, with `above`, for epochs
+        that somebody else remembers and this directory does not: the new one is younger than that.
+        `reason` is told with the event. JournalFull while it is detached; JournalFailed after a
+        disk error.
         """
         assert self._loop is not None
         if self.detached:
             raise JournalFull(self.detached, hint=DETACHED_HINT)
         future: asyncio.Future[None] = self._loop.create_future()
-        self._writer.submit(Job(future, new_epoch=reason), bounded=False)
+        self._writer.submit(Job(future, new_epoch=reason, above=above), bounded=False)
         await future
 
     async def read(

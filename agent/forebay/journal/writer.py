@@ -44,8 +44,8 @@ LATENCIES_KEPT = 1024
 class Job:
     """What one caller wants durable: entries in order, or damage that needs a gap.
 
-    With a `new_epoch`, the reason for it, all streams first begin one. `ticket` is ended on the
-    event loop; the writer only carries it.
+    With a `new_epoch`, the reason for it, all streams first begin one, younger than the epoch
+    `above`. `ticket` is ended on the event loop; the writer only carries it.
     """
 
     ticket: asyncio.Future[None]
@@ -53,6 +53,7 @@ class Job:
     damage: Sequence[Damage] = ()
     nbytes: int = 0
     new_epoch: str = ""
+    above: int = 0
 
 
 class Told(Protocol):
@@ -123,6 +124,9 @@ class Writer:
         self._retain_due = self._stopping = self._may_retain = self._look_due = False
         self._failure: JournalFailed | None = None
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
+        self._epoch = 0
+        self.epoch = 0
+        """The epoch of what is written next: what stands in older ones is durable. 0: none yet."""
         self.queued_bytes = 0
         """Bytes taken over and not yet durable."""
         self.commits = 0
@@ -146,6 +150,7 @@ class Writer:
                 retention.segment_bytes(self._limits, stream),
                 parts,
             )
+        self.epoch = self._epoch = max(end.epoch for end in ends.values())
         self._thread.start()
 
     def submit(self, job: Job, *, bounded: bool = True) -> None:
@@ -296,7 +301,7 @@ class Writer:
         alone = len(jobs) == len(jobs[0].entries) == 1
         for job in jobs:
             if job.new_epoch:
-                self._begin_epoch(job.new_epoch)
+                self._begin_epoch(job.new_epoch, job.above)
             for entry in job.entries:
                 self._append(entry, alone=alone)
             for damage in job.damage:
@@ -315,6 +320,7 @@ class Writer:
         for damage in found:
             self._mark(damage)
         done, self._appended = self._appended, []
+        self.epoch = self._epoch
         if done:
             self.latencies_s.append(self._clock.monotonic_s() - self._began_s)
             self.commits += 1
@@ -354,10 +360,10 @@ class Writer:
             if self._failure or last:
                 raise _GivenUp
 
-    def _begin_epoch(self, reason: str) -> None:
+    def _begin_epoch(self, reason: str, above: int) -> None:
         """Let no stream go on in the epoch that it is in."""
         assert self._epochs is not None
-        epoch = self._epochs.next()
+        self._epoch = epoch = self._epochs.next(above)
         for log in self._logs.values():
             log.begin(epoch)
         self._told.happened(EPOCH_BEGUN, {"epoch": f"{epoch:016x}", "reason": reason})

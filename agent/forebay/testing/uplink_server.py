@@ -167,6 +167,7 @@ class UplinkServer(UplinkServicer):
         self.store = Store()
         self.credit_bytes = 4 << 20
         self.max_record_bytes = 4 << 20
+        self.newest_epoch = 0
         self.incarnation = "test-1"
         self.hellos: list[pb.Hello] = []
         self.most_unacked_bytes = 0
@@ -296,6 +297,7 @@ class UplinkServer(UplinkServicer):
             committed=[self._committed(key, seq) for key, seq in self.store.committed.items()],
             credit_bytes=self.credit_bytes,
             max_record_bytes=self.max_record_bytes,
+            newest_epoch=self.newest_epoch,
         )
 
     def _committed(self, key: Key, seq: int) -> pb.Committed:

@@ -102,16 +102,18 @@ class Committed(_message.Message):
     def __init__(self, stream: _Optional[_Union[Stream, str]] = ..., epoch: _Optional[int] = ..., committed_seq: _Optional[int] = ..., islands: _Optional[_Iterable[_Union[Island, _Mapping]]] = ..., chain: _Optional[bytes] = ..., gapped: _Optional[_Iterable[_Union[Island, _Mapping]]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("incarnation", "committed", "credit_bytes", "max_record_bytes")
+    __slots__ = ("incarnation", "committed", "credit_bytes", "max_record_bytes", "newest_epoch")
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     COMMITTED_FIELD_NUMBER: _ClassVar[int]
     CREDIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_RECORD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_EPOCH_FIELD_NUMBER: _ClassVar[int]
     incarnation: str
     committed: _containers.RepeatedCompositeFieldContainer[Committed]
     credit_bytes: int
     max_record_bytes: int
-    def __init__(self, incarnation: _Optional[str] = ..., committed: _Optional[_Iterable[_Union[Committed, _Mapping]]] = ..., credit_bytes: _Optional[int] = ..., max_record_bytes: _Optional[int] = ...) -> None: ...
+    newest_epoch: int
+    def __init__(self, incarnation: _Optional[str] = ..., committed: _Optional[_Iterable[_Union[Committed, _Mapping]]] = ..., credit_bytes: _Optional[int] = ..., max_record_bytes: _Optional[int] = ..., newest_epoch: _Optional[int] = ...) -> None: ...
 
 class Record(_message.Message):
     __slots__ = ("stream", "epoch", "seq", "kind", "revision", "samples", "time_min_ns", "time_max_ns", "crc", "hash", "payload", "historical", "absent_from", "thinned")

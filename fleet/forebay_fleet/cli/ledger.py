@@ -58,7 +58,7 @@ def gateways(data: common.Data = common.DATA, *, as_json: common.Json = False) -
         for row in rows
     ]
     output.table(head, table, optional=("open", "forks"))
-    _alarm(rows)
+    _alarm(rows, now_ns)
 
 
 def _ago(time_ns: int, now_ns: int) -> str:
@@ -67,7 +67,11 @@ def _ago(time_ns: int, now_ns: int) -> str:
     return "never" if not time_ns else f"{output.duration(max(0, now_ns - time_ns))} ago"
 
 
-def _alarm(rows: Sequence[GatewayRow]) -> None:
+def _alarm(rows: Sequence[GatewayRow], now_ns: int) -> None:
+    for row in rows:
+        if row.twins:
+            when = _ago(row.twin_ns, now_ns)
+            typer.echo(f"ALARM    two boxes come as one gateway: {row.name}, seen {when}")
     forked = [row.name for row in rows if row.forks]
     if forked:
         typer.echo(f"ALARM    two records for one position: {', '.join(forked)}; see forks")

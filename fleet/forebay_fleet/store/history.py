@@ -85,11 +85,12 @@ class ToldRow(NamedTuple):
 
 
 class LineRef(NamedTuple):
-    """A line of one gateway: its number, stream and epoch."""
+    """A line of one gateway; see schema.sql."""
 
     id: int
     stream: int
     epoch: int
+    place: int
 
 
 class History:
@@ -115,8 +116,11 @@ class History:
         return None if row is None else row[0]
 
     def lines(self, gateway: int) -> list[LineRef]:
-        """Give the lines of a gateway, the oldest epoch first."""
-        sql = "SELECT id, stream, epoch FROM lines WHERE gateway = ? ORDER BY epoch, stream"
+        """Give the lines of a gateway, each stream's in their order."""
+        sql = (
+            "SELECT id, stream, epoch, place FROM lines WHERE gateway = ?"
+            " ORDER BY place, epoch, stream"
+        )
         return [LineRef(*row) for row in self._db.execute(sql, (gateway,))]
 
     def newest(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE = "fleet.db"
-VERSION = 2
+VERSION = 3
 PAGE_BYTES = 8192
 CHECKPOINT_PAGES = 2048
 """16 MiB of WAL between checkpoints."""

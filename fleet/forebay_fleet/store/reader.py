@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import apsw
 
+from forebay_fleet._proto import uplink_pb2
 from forebay_fleet.errors import StoreError
 from forebay_fleet.ledger import Coverage
 from forebay_fleet.store.gaps import naming
@@ -37,6 +38,8 @@ class GatewayRow(NamedTuple):
     samples: int
     bytes: int
     forks: int
+    twins: int
+    twin_ns: int
 
 
 class LineRow(NamedTuple):
@@ -151,13 +154,13 @@ class StoreReader:
                 " coalesce(max(last_ns), 0), coalesce(sum(records), 0), coalesce(sum(samples), 0),"
                 " coalesce(sum(bytes), 0),"
                 " (SELECT count(*) FROM forks JOIN lines ON line = lines.id"
-                " WHERE lines.gateway = g.id) FROM gateways g LEFT JOIN lines l ON l.gateway = g.id"
-                " GROUP BY g.id ORDER BY name"
+                " WHERE lines.gateway = g.id), twins, twin_ns"
+                " FROM gateways g LEFT JOIN lines l ON l.gateway = g.id GROUP BY g.id ORDER BY name"
             )
         ]
 
     def lines(self, gateway: str | None = None) -> list[LineRow]:
-        """Give the ledger, of one gateway or all, in the order of names, streams and epochs."""
+        """Give the ledger, of one gateway or all, by names and streams, each stream's in order."""
         rows = self._db.execute(
             "SELECT l.id, name, stream, epoch, committed, islands, chain, records, samples, gapped,"
             " thinned, bytes, duplicates, late, next_seq, ended, earlier,"
@@ -168,7 +171,7 @@ class StoreReader:
             " (SELECT coalesce(sum(min(seq_to, l.earlier - 1) - seq_from + 1), 0) FROM gaps"
             " WHERE target = l.id AND seq IS NULL AND seq_from < l.earlier) FROM lines l"
             " JOIN gateways g ON g.id = l.gateway WHERE name = ?1 OR ?1 IS NULL"
-            " ORDER BY name, stream, epoch",
+            " ORDER BY name, stream, place, epoch",
             (gateway,),
         )
         return [
@@ -178,6 +181,22 @@ class StoreReader:
     def gateway_id(self, name: str) -> int | None:
         """Give a gateway's number."""
         found: int | None = self._value("SELECT id FROM gateways WHERE name = ?", (name,))
+        return found
+
+    def samples_since(self, gateway: str, time_ns: int) -> dict[int, int]:
+        """Count a gateway's samples that were received after a time of this server, by stream."""
+        found: dict[int, int] = {}
+        rows = self._db.execute(
+            "SELECT name, stream, r.samples, received_ns FROM records r"
+            " JOIN lines l ON l.id = line JOIN gateways g ON g.id = l.gateway"
+            " WHERE kind = ? ORDER BY r.id DESC",
+            (uplink_pb2.BATCH,),
+        )
+        for name, stream, samples, received_ns in rows:
+            if received_ns <= time_ns:
+                break
+            if name == gateway:
+                found[stream] = found.get(stream, 0) + samples
         return found
 
     def records(self, line: int) -> Iterator[RecordRow]:

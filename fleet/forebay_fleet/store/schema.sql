@@ -1,4 +1,4 @@
--- The fleet server's store, version 2. Times are ns since 1970 UTC; streams and kinds are the numbers of uplink.proto.
+-- The fleet server's store, version 3. Times are ns since 1970 UTC; streams and kinds are the numbers of uplink.proto.
 
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
@@ -11,7 +11,9 @@ CREATE TABLE gateways (
   first_seen_ns INTEGER NOT NULL,
   last_hello_ns INTEGER NOT NULL,
   era INTEGER NOT NULL,           -- of its last Hello: meta's `era` counts how often this store was restored
-  horizon INTEGER NOT NULL        -- the newest epoch in its first Hello of that era
+  horizon INTEGER NOT NULL,       -- the newest epoch of which something was written, in its first Hello of that era
+  twins INTEGER NOT NULL,         -- sessions that went on sending while a newer one of another boot was open: an alarm
+  twin_ns INTEGER NOT NULL        -- the last of them; 0 for never
 );
 
 -- The ledger: one line per (gateway, stream, epoch), changed in the transaction that inserts the records it counts.
@@ -20,6 +22,8 @@ CREATE TABLE lines (
   gateway INTEGER NOT NULL REFERENCES gateways,
   stream INTEGER NOT NULL,
   epoch INTEGER NOT NULL,
+  place INTEGER NOT NULL,         -- order among the stream's lines, then by epoch: the epoch itself, or behind those that had records
+                                  -- when this one was first told of, so that it comes behind who has read them
   committed INTEGER NOT NULL,     -- 1..committed are all accounted for
   islands BLOB NOT NULL,          -- runs beyond that, little-endian uint64 pairs
   chain BLOB NOT NULL,            -- at committed

@@ -142,17 +142,25 @@ class StoreWriter:
         if row is None and self._count("SELECT count(*) FROM gateways") >= max_gateways:
             return None
         again = row is not None and row[0] == self.era
-        horizon = row[1] if row and again else max((head.epoch for head in hello.heads), default=0)
+        told = (head.epoch for head in hello.heads if head.next_seq > 1)
+        horizon = row[1] if row and again else max(told, default=0)
         number = self._count(
             "INSERT INTO gateways"
-            " (name, version, boot_id, sessions, first_seen_ns, last_hello_ns, era, horizon)"
-            " VALUES (?1, ?2, ?3, 1, ?4, ?4, ?5, ?6) ON CONFLICT (name) DO UPDATE SET"
+            " (name, version, boot_id, sessions, first_seen_ns, last_hello_ns, era, horizon, twins,"
+            " twin_ns) VALUES (?1, ?2, ?3, 1, ?4, ?4, ?5, ?6, 0, 0)"
+            " ON CONFLICT (name) DO UPDATE SET"
             " version = excluded.version, boot_id = excluded.boot_id, sessions = sessions + 1,"
             " last_hello_ns = excluded.last_hello_ns, era = excluded.era,"
             " horizon = excluded.horizon RETURNING id",
             (hello.gateway, hello.version[:64], hello.boot_id[:64], now_ns, self.era, horizon),
         )
         return Greeted(number, again, horizon)
+
+    def note_twin(self, gateway: int, now_ns: int) -> None:
+        """Keep the alarm that two boxes come as one gateway."""
+        self._db.execute(
+            "UPDATE gateways SET twins = twins + 1, twin_ns = ? WHERE id = ?", (now_ns, gateway)
+        )
 
     def find_line(self, key: LineKey) -> Line | None:
         """Give a line, None if nothing of it was ever told."""
@@ -174,14 +182,23 @@ class StoreWriter:
         line = self.find_line(key)
         if line is None:
             number = self._count(
-                f"INSERT INTO lines (gateway, stream, epoch, committed, islands, chain,"  # noqa: S608 - constants
-                f" {', '.join(_SAVED)}) VALUES (?, ?, ?, 0, x'', ?{', ?' * len(_SAVED)})"
+                f"INSERT INTO lines (gateway, stream, epoch, place, committed, islands, chain,"  # noqa: S608 - constants
+                f" {', '.join(_SAVED)}) VALUES (?, ?, ?, ?, 0, x'', ?{', ?' * len(_SAVED)})"
                 " RETURNING id",
-                (*key, GENESIS, *_saved(Line(0, key, Coverage()))),
+                (*key, self._place(key), GENESIS, *_saved(Line(0, key, Coverage()))),
             )
             line = self._lines[key] = Line(number, key, Coverage())
         self._dirty[key] = line
         return line
+
+    def _place(self, key: LineKey) -> int:
+        """Give the place of a new line: not before one that may have been read already."""
+        passed = self._count(
+            "SELECT coalesce(max(place), 0) FROM lines WHERE gateway = ? AND stream = ?"
+            " AND records > 0",
+            key[:2],
+        )
+        return key.epoch if key.epoch > passed else passed + 1
 
     def known(self, line: Line, seq: int) -> Known | None:
         """Give what is at a covered position; None if a gap accounts for it."""
@@ -200,6 +217,11 @@ class StoreWriter:
             (gateway, stream, epoch),
         ).fetchall()
         return [self.line(LineKey(gateway, stream, older)) for (older,) in rows]
+
+    def newest_epoch(self, gateway: int) -> int:
+        """Give the youngest epoch that a gateway has a line for, 0 for none."""
+        sql = "SELECT coalesce(max(epoch), 0) FROM lines WHERE gateway = ?"
+        return self._count(sql, (gateway,))
 
     def insert(
         self,

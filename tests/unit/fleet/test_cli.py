@@ -145,6 +145,35 @@ async def test_forks_are_an_alarm(tmp_path: Path) -> None:
     assert (fork["kept"], fork["refused"]) == (anchor(1).hash.hex(), anchor(1, salt=7).hash.hex())
 
 
+async def test_two_boxes_with_one_name_are_an_alarm(tmp_path: Path) -> None:
+    """Not so a session that a restarted box has left behind: that one sends nothing."""
+    with FleetServer(tmp_path) as server:
+
+        def box(boot_id: str) -> Gateway:
+            return Gateway(server.address, server.issue("hall-2"), "hall-2", boot_id=boot_id)
+
+        async with box("first") as first, box("second") as second:
+            await second.send(anchor(1))
+            await second.ack_up_to(1)
+            assert "ALARM" not in server.command("gateways").stdout
+            async with box("second") as again:
+                await second.send(anchor(2))
+                await second.ack_up_to(2)
+                await again.send(anchor(3))
+                await again.ack_up_to(3)
+                assert "ALARM" not in server.command("gateways").stdout
+                for seq in (1, 2):
+                    await first.send(anchor(seq, epoch=2 << 32))
+                await first.ack_up_to(2)
+            await second.send(anchor(4))
+            await second.ack_up_to(4)
+        shown = server.command("gateways").stdout.splitlines()
+        (told,) = server.read_json("gateways")
+        assert server.log.read_text().count('"two_boxes"') == 1
+    assert shown[2].startswith("ALARM    two boxes come as one gateway: hall-2, seen ")
+    assert (told["twins"], told["twin_ns"] > 0) == (1, True)
+
+
 async def test_verify_does_not_call_sound_what_has_unexplained_holes(tmp_path: Path) -> None:
     with FleetServer(tmp_path) as server:
         async with Gateway(server.address, server.issue("hall-2"), "hall-2") as gateway:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import apsw
 import pytest
 
 from forebay_fleet._proto import uplink_pb2
@@ -14,6 +17,7 @@ from forebay_fleet.comparison import (
     Verdict,
     compare,
     gateway_accounts,
+    taken_ns,
 )
 from forebay_fleet.errors import UsageError
 from support.fleet import FleetServer, Gateway, record
@@ -55,6 +59,25 @@ def test_verdicts(
     assert answer.verdict is verdict
     assert reason in "; ".join(answer.reasons)
     assert bool(answer.reasons) is (verdict is not Verdict.AGREE)
+
+
+@pytest.mark.parametrize(
+    ("newer", "verdict", "reasons"),
+    [
+        (50, Verdict.UNDER_WAY, ["50 samples are newer"]),
+        (70, Verdict.UNDER_WAY, ["50 samples are newer"]),
+        (20, Verdict.DIFFER, ["20 samples are newer", "30 samples of this gateway came before"]),
+        (0, Verdict.DIFFER, ["50 samples of this gateway came before its account"]),
+    ],
+)
+def test_only_what_came_after_the_account_may_be_newer(
+    newer: int, verdict: Verdict, reasons: list[str]
+) -> None:
+    answer = compare("telemetry", there(850), replace(HERE, newer=newer))
+    assert answer.verdict is verdict
+    assert [said[: len(reason)] for said, reason in zip(answer.reasons, reasons, strict=True)] == (
+        reasons
+    )
 
 
 def test_what_a_restored_store_lost_is_explained() -> None:
@@ -107,6 +130,50 @@ def test_an_uplink_has_to_be_named_where_there_are_several() -> None:
 def test_what_is_no_account_is_refused(document: str) -> None:
     with pytest.raises(UsageError):
         gateway_accounts(document.encode(), None)
+
+
+def test_an_account_may_say_when_it_was_taken() -> None:
+    assert taken_ns(b'{"taken_ns": 17, "lines": []}') == 17
+    assert taken_ns(b'{"lines": []}') is None
+    for wrong in (b'"now"', b"-1", b"1.5", b"true", b"9223372036854775808"):
+        with pytest.raises(UsageError):
+            taken_ns(b'{"taken_ns": ' + wrong + b"}")
+
+
+async def test_samples_of_another_box_are_found(tmp_path: Path) -> None:
+    """They came two minutes before this box was asked, and it knows nothing of them."""
+    file = tmp_path / "ledger.json"
+    minute_ns = 60 * 10**9
+    now_ns = time.time_ns()
+
+    def against(server: FleetServer, taken_ns: int | None) -> tuple[int, str, str]:
+        told = {} if taken_ns is None else {"taken_ns": taken_ns}
+        account = line("cloud", produced=30, delivered=30)
+        file.write_text(json.dumps({"lines": [account], **told}))
+        done = server.command("ledger", "--gateway", "g", "--against", str(file))
+        return done.returncode, done.stdout.splitlines()[1].split("  ")[-1], done.stdout
+
+    with FleetServer(tmp_path) as server:
+        async with Gateway(server.address, server.issue("g"), "g") as gateway:
+            await gateway.send(schema(1), batch(2, 50))
+            await gateway.ack_up_to(2)
+        assert against(server, now_ns)[:2] == (0, "under way")
+        server.stop()
+        with apsw.Connection(str(server.data / "fleet.db")) as db:
+            db.execute("UPDATE records SET received_ns = received_ns - ?", (2 * minute_ns,))
+        code, verdict, text = against(server, now_ns)
+        assert (code, verdict) == (1, "differ")
+        assert "20 samples of this gateway came before its account" in text
+        assert "the gateway's account is " in text
+        assert against(server, now_ns - 2 * minute_ns)[:2] == (0, "under way")
+        code, verdict, text = against(server, now_ns + 10 * minute_ns)
+        assert (code, verdict) == (0, "under way")
+        assert "the gateway's clock is " in text
+        assert " min ahead: what is newer" in text
+        code, verdict, text = against(server, None)
+        assert (code, verdict) == (0, "under way")
+        assert "does not say when it was taken" in text
+        server.start()
 
 
 async def test_the_command_says_whether_both_agree(tmp_path: Path) -> None:

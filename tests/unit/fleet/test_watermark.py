@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forebay_fleet._proto import uplink_pb2
+from forebay_fleet.ingest import ALL_HEADS
 from forebay_fleet.watermark import watermarks
 from support.fleet import anchor
 from support.fleet_ingest import EPOCH, Server, gap
@@ -55,6 +56,44 @@ def test_a_run_is_passed_once_a_hello_told_how_long_it_is(server: Server) -> Non
     assert mark(server) == (EPOCH, 2, 2)
     server.send(anchor(3))
     assert mark(server) == (SECOND, 1, 1)
+
+
+def test_a_run_is_passed_once_a_hello_named_the_next_though_nothing_stands_in_that_yet(
+    server: Server,
+) -> None:
+    server.send(anchor(1), anchor(2))
+    server.hello((1, 3), (1, 1, SECOND))
+    assert len(server.lines()) == 1, "what holds nothing makes no line"
+    server.send(anchor(1, epoch=SECOND))
+    assert mark(server) == (SECOND, 1, 0)
+    server.hello((1, 2, SECOND))
+    assert mark(server) == (SECOND, 1, 0)
+    assert [line.gone_earlier for line in server.lines()] == [0, 0]
+
+
+def test_a_journal_that_began_anew_comes_behind_what_was_there(server: Server) -> None:
+    """Its first run has a lower number than the last of the old one; a reader has passed that."""
+    server.hello((1, 9, THIRD))
+    server.send(anchor(1, epoch=THIRD), anchor(2, epoch=THIRD))
+    assert mark(server) == (THIRD, 2, 6)
+    assert server.hello((1, 4), (1, 1, SECOND)).newest_epoch == THIRD
+    fourth = 4 << 32
+    assert server.hello((1, 4), (1, 1, fourth)).newest_epoch == THIRD
+    assert mark(server) == (THIRD, 8, 3), "what the old one had not delivered will not come"
+    server.send(anchor(1), anchor(2), anchor(3))
+    server.send(anchor(1, epoch=fourth))
+    assert [line.epoch for line in server.lines()] == [THIRD, EPOCH, fourth]
+    assert mark(server) == (fourth, 1, 0)
+    assert server.verified() == []
+
+
+def test_what_very_many_heads_leave_out_may_still_come(server: Server) -> None:
+    epochs = [number << 32 for number in range(1, ALL_HEADS + 2)]
+    server.hello((1, 2, epochs[-2]))
+    server.hello(*((1, 2, epoch) for epoch in (*epochs[:-2], epochs[-1])))
+    assert mark(server)[2] == len(epochs)
+    server.hello(*((1, 2, epoch) for epoch in (*epochs[:-3], epochs[-1])))
+    assert mark(server)[2] == len(epochs) - 2
 
 
 def test_a_live_lane_does_not_move_it(server: Server) -> None:

@@ -18,7 +18,15 @@ from forebay.journal.entry import gap_entry
 from forebay.journal.journal import Account, Entry, Journal, JournalLimits
 from forebay.journal.record import MAX_PAYLOAD_BYTES
 from forebay.journal.retention import merged
-from forebay.model import Gap, GapCause, Position, RecordKind, Stream, epoch_number
+from forebay.model import (
+    EPOCH_RANDOM_BITS,
+    Gap,
+    GapCause,
+    Position,
+    RecordKind,
+    Stream,
+    epoch_number,
+)
 from forebay.testing.clock import FakeClock
 from forebay.testing.disk import FaultyDisk
 from support.journal import (
@@ -100,6 +108,23 @@ async def test_a_copy_of_a_directory_goes_on_in_another_epoch() -> None:
             ends.append((await read_all(log))[-1].position)
     assert epoch_number(ends[0].epoch) == epoch_number(ends[1].epoch) == 2
     assert ends[0] != ends[1]
+
+
+async def test_the_epoch_that_is_written_in_is_known_before_its_first_record() -> None:
+    log = Journal(DIRECTORY, PLENTY, replace(seams(), disk=FaultyDisk()))
+    assert log.epoch == 0
+    async with log:
+        first = log.epoch
+        assert epoch_number(first) == 1
+        await log.submit([entry(1)])
+        assert {head.epoch for head in log.heads()} == {first}
+        await log.new_epoch("another journal had more runs", above=41 << EPOCH_RANDOM_BITS)
+        second = log.epoch
+        assert epoch_number(second) == 42
+        await log.new_epoch("it had fewer", above=7 << EPOCH_RANDOM_BITS)
+        assert epoch_number(log.epoch) == 43
+        await log.submit([entry(2)])
+        assert [head.epoch for head in log.heads()] == [first, log.epoch]
 
 
 async def test_an_epoch_begun_while_running_parts_what_was_before_from_what_comes() -> None:

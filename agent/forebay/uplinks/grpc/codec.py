@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from forebay._proto import uplink_pb2 as pb
 from forebay.errors import UplinkMisbehaved, UplinkUnavailable
-from forebay.interfaces import Receipt, Resume, Terms
+from forebay.interfaces import Head, Receipt, Resume, Terms
 from forebay.model import Position, Stream
 
 if TYPE_CHECKING:
@@ -28,7 +28,17 @@ _NUMBERS = {stream: cast("pb.Stream", stream.number) for stream in Stream}
 
 
 def hello(offer: Offer, wall_ns: int, version: str) -> pb.FromGateway:
-    """Give the message that opens a session."""
+    """Give the message that opens a session.
+
+    The epoch that is written in is a head of every stream, also of one in which it has nothing yet:
+    the server then knows that nothing is added to older ones.
+    """
+    told = {(head.stream, head.epoch) for head in offer.heads}
+    fresh = [
+        Head(stream, offer.epoch, 1, 1)
+        for stream in Stream
+        if offer.epoch and (stream, offer.epoch) not in told
+    ]
     heads = [
         pb.Head(
             stream=_NUMBERS[head.stream],
@@ -36,7 +46,7 @@ def hello(offer: Offer, wall_ns: int, version: str) -> pb.FromGateway:
             first_seq=head.first_seq,
             next_seq=head.next_seq,
         )
-        for head in offer.heads
+        for head in (*offer.heads, *fresh)
     ]
     return pb.FromGateway(
         hello=pb.Hello(
@@ -91,6 +101,7 @@ def terms(welcome: pb.Welcome) -> Terms:
         ),
         credit_bytes=welcome.credit_bytes,
         max_record_bytes=welcome.max_record_bytes or DEFAULT_MAX_RECORD_BYTES,
+        newest_epoch=welcome.newest_epoch,
     )
 
 

@@ -53,6 +53,17 @@ def test_records_cross_the_wire_unchanged(sent: list[Record]) -> None:
     assert got == sent
 
 
+def test_the_epoch_that_is_written_in_is_a_head_of_every_stream() -> None:
+    heads = (Head(Stream.TELEMETRY, 7, 3, 9), Head(Stream.TELEMETRY, 8, 1, 4))
+    sent = codec.hello(Offer("g", "boot", 1, heads, epoch=8), 0, "1").hello.heads
+    assert sorted((h.stream, h.epoch, h.first_seq, h.next_seq) for h in sent) == [
+        *((pb.AUDIT, 8, 1, 1), (pb.EVENTS, 8, 1, 1)),
+        *((pb.TELEMETRY, 7, 3, 9), (pb.TELEMETRY, 8, 1, 4), (pb.BULK, 8, 1, 1)),
+    ]
+    assert len(codec.hello(Offer("g", "boot", 1, heads), 0, "1").hello.heads) == 2
+    assert codec.terms(pb.Welcome(newest_epoch=9)).newest_epoch == 9
+
+
 def test_kinds_and_streams_have_the_numbers_of_the_wire() -> None:
     assert {kind.name: int(kind) for kind in RecordKind} == {
         name: number for name, number in pb.RecordKind.items() if number
