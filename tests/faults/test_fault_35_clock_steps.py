@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from forebay.journal.journal import JournalLimits
 from forebay.model import GapCause, RecordKind
 from forebay.testing.clock import FakeClock
 from forebay.testing.disk import FaultyDisk
 from support.clocks import (
+    AGING,
     DEVICES,
     PERIOD_S,
     YEAR_S,
@@ -24,7 +24,9 @@ from support.clocks import (
     anchors,
     balanced,
     boottime_ns,
+    files,
     gap_causes,
+    looked,
     mended,
     plant,
     polled,
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 STEPS_S = (3_600, -3_600, 10 * YEAR_S, -10 * YEAR_S, 0)
-AGING = JournalLimits(max_bytes=1 << 20, max_age_s=86_400, segment_bytes=4096, ring_bytes=1 << 20)
 POLLS = 20
 """Polls of each device between two steps."""
 
@@ -72,7 +73,7 @@ async def test_fault_35_clock_steps(tmp_path: Path) -> None:
     assert any("clock" in problem for problem in status["problems"]), status
     assert world.agent.text().count('"uplink_connected"') == 1, "a step ended the session"
     assert account["gapped"] == account["pending"] == 0, account
-    assert gap_causes(records) <= {GapCause.NOT_POLLED}, "nothing was deleted"
+    assert gap_causes(records) <= {GapCause.NOT_POLLED}, "nothing is lost"
 
     positions = [record.position for record in records]
     assert positions == sorted(positions)
@@ -90,20 +91,30 @@ async def test_fault_35_clock_steps(tmp_path: Path) -> None:
     assert raw != sorted(raw)
 
 
+@pytest.mark.parametrize("synced", [True, False])
 @pytest.mark.parametrize("step_s", [10 * YEAR_S, -10 * YEAR_S])
-async def test_fault_35_a_time_server_that_errs_deletes_nothing(step_s: int) -> None:
+async def test_fault_35_a_clock_that_is_set_wrong_deletes_nothing(
+    step_s: int,
+    synced: bool,  # noqa: FBT001
+) -> None:
+    """By a time server that errs, with the kernel's word for it, or by hand."""
     clock = FakeClock()
     async with journal(FaultyDisk(), AGING, clock=clock) as log:
         log.cursor("cloud")
         await log.submit([entry(n, size=1000, samples=1) for n in range(1, 30)])
-        before = [segment.file for segment in log.segments() if segment.sealed]
-        await log.submit([entry(30)])  # with it comes the first look at ages
-        await log.submit([entry(31)])  # which is over when the next commit is
-        clock.step_wall(step_s)  # and the kernel still says that the clock is disciplined
+        before = files(log)
+        await looked(log)
+        clock.step_wall(step_s)
+        clock.synced = synced
         await clock.advance(130)
         await log.submit([entry(n, size=1000, samples=1) for n in range(32, 60)])
+        await looked(log)
         clock.step_wall(-step_s)
+        clock.synced = True
         await clock.advance(130)
-        await log.submit([])
-        assert len(before) > 1
-        assert [segment.file for segment in log.segments()][: len(before)] == before
+        await looked(log)
+        assert len(before) > 2
+        assert files(log)[: len(before)] == before
+        await clock.advance(2 * AGING.max_age_s)
+        await looked(log)
+        assert not set(files(log)) & set(before), "in time they are old"

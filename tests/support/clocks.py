@@ -12,12 +12,15 @@ import pytest
 
 from forebay.columnar import decode_anchor, decode_batch, decode_gap, decode_schema, peek_schema_id
 from forebay.control.client import AgentClient
+from forebay.journal.journal import JournalLimits
 from forebay.model import GapCause, RecordKind
+from support.journal import calm
 from support.processes import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from forebay.journal.journal import Journal
     from forebay.model import Anchor, Record, Schema
     from support.processes import World
 
@@ -27,6 +30,8 @@ YEAR_S = 365 * 86_400
 DEVICES = 4
 TAGS = 50
 PERIOD_S = 0.1
+AGING = JournalLimits(max_bytes=1 << 20, max_age_s=86_400, segment_bytes=4096, ring_bytes=1 << 20)
+"""Room for all, in small segments that go after a day."""
 READ_EVERY_S = 1
 """How often a process reads its clock's file; a step reaches it that late.
 
@@ -183,3 +188,14 @@ async def balanced(world: World) -> dict[str, int]:
     assert verified["sound"], verified
     assert verified["samples"] == account["delivered"], (verified, account)
     return {part: account[part] for part in ("produced", "delivered", "pending", "gapped")}
+
+
+def files(log: Journal) -> list[str]:
+    """Give the names of the sealed segments, oldest first."""
+    return [segment.file for segment in log.segments() if segment.sealed]
+
+
+async def looked(log: Journal) -> None:
+    """Have the journal look at ages, as it does each minute, and wait until it has."""
+    log._writer.retain()  # noqa: SLF001 - a fake clock runs ahead of the threads
+    await calm(log)
