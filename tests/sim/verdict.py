@@ -12,6 +12,7 @@ from forebay_fleet._proto import uplink_pb2
 from forebay_fleet.audit import verify
 from forebay_fleet.decode import decode_batch, decode_schema
 from forebay_fleet.store.reader import StoreReader
+from forebay_fleet.watermark import watermarks
 from sim.plc import NOISE_FROM
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def check(world: World) -> None:
         with StoreReader(server.directory) as reader:
             _values(world, reader)
             _delivered(world, reader)
+            _ordered(reader)
             finding = verify(reader)
             assert not finding.problems, finding.problems
             assert finding.duplicate_samples == 0
@@ -70,6 +72,15 @@ def _delivered(world: World, reader: StoreReader) -> None:
             told = any(g.epoch == epoch and g.seq_from <= seq <= g.seq_to for g in gone)
             if record.kind is RecordKind.BATCH and not told:
                 assert at in there, f"{epoch:x}/{seq} is on disk and was never delivered"
+
+
+def _ordered(reader: StoreReader) -> None:
+    """A reader that goes by the watermark has come to the last record there is."""
+    lines = _lines(reader)
+    last = [line for line in lines if line.records][-1:]
+    marks = [mark for mark in watermarks(lines) if mark.stream == TELEMETRY]
+    assert [mark.open for mark in marks] == [0], marks
+    assert [(line.epoch, line.coverage.end - 1) for line in last] == [marks[0].position], marks
 
 
 def _lines(reader: StoreReader) -> list[LineRow]:

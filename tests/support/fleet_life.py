@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forebay.clock import SystemClock
 from forebay.forwarding.forwarder import Forwarder
 from forebay.journal.journal import Account, Entry, Journal, JournalLimits
 from forebay.model import Batch, Schema, Stream, Tag, ValueType
@@ -72,8 +73,10 @@ class Life:
     def ledger_json(self) -> dict[str, object]:
         """Give what `forebay ledger --json` would."""
         names = ("produced", "delivered", "pending", "gapped", "quarantined")
+        taken_ns = SystemClock().now_ns()
         counts = {name: getattr(self.account(), name) for name in names}
-        return {"lines": [{"stream": "telemetry", "uplink": "cloud", **counts}]}
+        line = {"stream": "telemetry", "uplink": "cloud", **counts}
+        return {"taken_ns": taken_ns, "lines": [line]}
 
 
 @asynccontextmanager
