@@ -11,9 +11,9 @@ from support.forwarding import until
 from support.proxy import Proxy
 from support.site import conserved, opened
 
-RECORDS, SIZE = 600, 20_000
-"""12 MB of telemetry."""
-MOST_GROWN_BYTES = 24 << 20
+RECORDS, SIZE = 400, 100_000
+"""40 MB of telemetry."""
+MOST_GROWN_BYTES = RECORDS * SIZE // 4
 
 
 def resident_bytes() -> int:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from forebay.forwarding.coverage import Coverage
-from forebay.forwarding.feed import Feed
+from forebay.forwarding.feed import READ_BYTES, Feed
 from forebay.forwarding.window import Window
 from forebay.model import Position, Stream
 from forebay.testing.clock import FakeClock
@@ -135,3 +135,20 @@ async def test_a_lane_that_is_cut_short_gives_back_what_it_read_ahead() -> None:
         feed.stop_at(at(4))
         assert [seq for _, seq, _, _ in take(feed, known)] == [3, 4]
         assert feed.done
+
+
+async def test_a_lane_that_nobody_takes_from_reads_a_bounded_amount_ahead() -> None:
+    size = READ_BYTES // 8
+    log, known = MemoryJournal(*(make_record(n, bytes(size)) for n in range(1, 101))), window()
+    async with feeding(log, at(0), known) as feed:
+        taken, reads = 0, -1
+        while taken < 100:
+            await until(lambda: feed.first() is not None)
+            while reads != log.reads:  # it reads as long as there is room
+                reads = log.reads
+                for _ in range(5):
+                    await asyncio.sleep(0)
+            assert log.reads * READ_BYTES - taken * size <= 2 * READ_BYTES
+            group = feed.take(lambda _records, _size: True)
+            known.tell(group[0].record.position, group[-1].record.position.seq)
+            taken += len(group)
