@@ -27,6 +27,7 @@ from forebay.model import Position, Stream
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from forebay.forwarding.coverage import Coverage
     from forebay.forwarding.line import Line
     from forebay.forwarding.resume import Start
     from forebay.interfaces import Receipt, Terms
@@ -101,7 +102,7 @@ class Session:
             return feed, tasks.create_task(feed.run(), name=name)
 
         after = self._start.after[stream]
-        line.cursor.begin(stream, after, _islands(self._start, stream))
+        line.cursor.begin(stream, after, _islands(self._start.there, after))
         route = Route(stream, start, after)
         end = line.journal.newest(stream)
         there = self.window.there(stream, end.epoch)
@@ -174,6 +175,7 @@ class Session:
             if freed.last is not None:
                 self._sender.pace.acked(freed.last, self.window.acked_bytes, now_s)
             self._note(stream, now_s)
+            self._keep(receipt)
             self._testify(receipt)
         self._sender.wake()
         if forked:
@@ -201,6 +203,13 @@ class Session:
         if fresh:
             self._line.forked.add(key)
         return fresh
+
+    def _keep(self, receipt: Receipt) -> None:
+        """Keep the islands beyond the cursor for a destination that keeps no account, nor chain."""
+        if not receipt.resume.chain:
+            stream = receipt.resume.stream
+            after = self._line.cursor.get(stream)
+            self._line.cursor.keep(stream, _islands(self.window.runs(), after))
 
     def _testify(self, receipt: Receipt) -> None:
         """Keep the destination's chain, but not where it is still in question what it means."""
@@ -238,12 +247,14 @@ class Session:
             self._tend()
 
 
-def _islands(start: Start, stream: Stream) -> list[tuple[Position, Position]]:
-    """Give what the destination has of a stream behind its beginning: first and last positions."""
-    after = start.after[stream]
+def _islands(
+    there: Mapping[tuple[Stream, int], Coverage], after: Position
+) -> list[tuple[Position, Position]]:
+    """Give what is `there` of a stream behind `after`: first and last positions of each run."""
+    stream = after.stream
     return [
         (Position(stream, epoch, first), Position(stream, epoch, last))
-        for (of, epoch), runs in sorted(start.there.items(), key=lambda item: item[0][1])
+        for (of, epoch), runs in sorted(there.items(), key=lambda item: item[0][1])
         if of is stream and epoch >= after.epoch
         for first, last in runs
         if Position(stream, epoch, last) > after

@@ -22,7 +22,7 @@ from forebay.journal.cursor_file import (
     intact,
     parse,
 )
-from forebay.journal.given import Run, behind, bounded
+from forebay.journal.given import Run, behind, bounded, newest, records
 from forebay.journal.places import Places, nowhere
 from forebay.model import Position, Stream
 
@@ -71,7 +71,7 @@ class Cursor(Places):
             if position < mine.target:
                 lowest = mine.lowest
                 mine.rewound = position if position < lowest else mine.rewound
-                mine.target, mine.doubt = position, None
+                mine.target, mine.doubt, mine.islands = position, None, ()
                 mine.durable = min(mine.durable, position)
                 self._changes += 1
 
@@ -93,8 +93,30 @@ class Cursor(Places):
                 if key <= position[1:] or any(run.first <= key <= run.last for run in there)
             }
             mine.given = behind(kept, position[1:])
+            mine.islands = newest(behind(there, position[1:]))
             mine.doubt = position if position < mine.durable else None
             self._changes += 1
+
+    def keep(self, stream: Stream, islands: Iterable[tuple[Position, Position]]) -> None:
+        """Note that by now the destination has the `islands` beyond the position.
+
+        First and last position of each, within one epoch.
+        """
+        mine = self._streams[stream]
+        runs = newest(tuple(Run(first[1:], last[1:]) for first, last in islands))
+        with self._lock:
+            if runs != mine.islands:
+                self._kept += max(0, records(runs) - records(mine.islands))
+                mine.islands = runs
+                self._changes += 1
+                self._patient += 1
+
+    def islands(self, stream: Stream) -> tuple[tuple[Position, Position], ...]:
+        """Give what the destination has beyond the position, as `begin` or `keep` was last told."""
+        mine = self._streams[stream]
+        with self._lock:
+            runs = behind(mine.islands, mine.target[1:])
+        return tuple((Position(stream, *run.first), Position(stream, *run.last)) for run in runs)
 
     def reject(self, position: Position, samples: int) -> None:
         """Note that the destination refused the record at `position` for good.
@@ -180,6 +202,22 @@ class CursorStore:
         """Give the newest epoch that any cursor file names, 0 if none does. Blocks, as `load`."""
         found = [known.values() for known, _ in map(self._parse, self._names())]
         return max((known.place.position.epoch for values in found for known in values), default=0)
+
+    def furthest(self) -> dict[Stream, Place]:
+        """Give the furthest place of all consumers in each stream, as their files have it.
+
+        Nothing if there is no file, or one cannot be read: then nobody knows. Blocks, as `load`.
+        """
+        found = [self._parse(name) for name in self._names()]
+        if not found or not all(whole for _, whole in found):
+            return {}
+        return {
+            stream: max(
+                (known[stream].place if stream in known else nowhere(stream) for known, _ in found),
+                key=lambda place: place.counted_to,
+            )
+            for stream in Stream
+        }
 
     def _names(self) -> list[str]:
         there = self._disk.listdir(self._directory) if self._disk.exists(self._directory) else []

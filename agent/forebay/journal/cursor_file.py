@@ -37,7 +37,8 @@ class Remembered:
     """What a file says of one stream.
 
     `rejected` maps epoch and seq of what was refused ahead of the place to its samples. `given` are
-    runs of records that the consumer may have got. `trail` are earlier places, oldest first.
+    runs of records that the consumer may have got, `islands` runs beyond the place that it is done
+    with. `trail` are earlier places, oldest first.
     """
 
     place: Place
@@ -45,12 +46,13 @@ class Remembered:
     witness: Witness | None = None
     given: Runs = ()
     trail: Sequence[Place] = ()
+    islands: Runs = ()
 
     @property
     def empty(self) -> bool:
         """Whether nothing has happened yet."""
-        begun = self.place.counted_to.epoch or self.rejected or self.witness or self.given
-        return not begun
+        kept = self.rejected or self.witness or self.given or self.islands
+        return not (self.place.counted_to.epoch or kept)
 
 
 def file_text(streams: Mapping[Stream, Remembered]) -> bytes:
@@ -113,10 +115,8 @@ def _to_json(known: Remembered) -> dict[str, Any]:
         "rejected": [
             [f"{epoch:016x}", seq, n] for (epoch, seq), n in sorted(known.rejected.items())
         ],
-        "given": [
-            [f"{run.first[0]:016x}", run.first[1], f"{run.last[0]:016x}", run.last[1]]
-            for run in known.given
-        ],
+        "given": _runs_to_json(known.given),
+        "islands": _runs_to_json(known.islands),
         "trail": [
             [
                 f"{p.position.epoch:016x}",
@@ -152,7 +152,7 @@ def _from_json(stream: Stream, data: dict[str, Any]) -> Remembered:
         place,
         {(int(epoch, 16), int(seq)): int(n) for epoch, seq, n in data["rejected"]},
         witness,
-        tuple(Run((int(a, 16), int(b)), (int(c, 16), int(d))) for a, b, c, d in data["given"]),
+        _runs_from_json(data["given"]),
         tuple(
             Place(
                 Position(stream, int(epoch, 16), int(seq)),
@@ -164,4 +164,15 @@ def _from_json(stream: Stream, data: dict[str, Any]) -> Remembered:
             )
             for epoch, seq, reached, records, gapped, quarantined, lost in data["trail"]
         ),
+        _runs_from_json(data.get("islands", ())),  # older files have none
     )
+
+
+def _runs_to_json(runs: Runs) -> list[list[str | int]]:
+    return [
+        [f"{run.first[0]:016x}", run.first[1], f"{run.last[0]:016x}", run.last[1]] for run in runs
+    ]
+
+
+def _runs_from_json(data: Sequence[Any]) -> Runs:
+    return tuple(Run((int(a, 16), int(b)), (int(c, 16), int(d))) for a, b, c, d in data)

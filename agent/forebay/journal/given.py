@@ -50,6 +50,16 @@ def bounded(runs: Runs) -> Runs:
     return (*ordered[: RUNS_MOST - 1], Run(rest[0].first, max(run.last for run in rest)))
 
 
+def newest(runs: Runs) -> Runs:
+    """Give the last `RUNS_MOST` runs: what is to hold no record too many."""
+    return tuple(sorted(runs)[-RUNS_MOST:])
+
+
+def records(runs: Runs) -> int:
+    """Count the records of runs that each lie in one epoch."""
+    return sum(run.last[1] - run.first[1] + 1 for run in runs)
+
+
 def behind(runs: Runs, spot: Spot) -> Runs:
     """Give what of `runs` lies behind `spot`: the rest is passed."""
     return tuple(run for run in runs if run.last > spot)

@@ -30,13 +30,15 @@ TRAIL_MOST = 32
 class Unsaved(NamedTuple):
     """A cursor file's content, the positions in it, and the number of the change it goes up to.
 
-    `pressing` is the number of the last of these that could not wait.
+    `pressing` is the number of the last of these that could not wait; `kept` are the records that
+    `islands` have grown by.
     """
 
     content: bytes
     positions: dict[Stream, Position]
     changes: int
     pressing: int
+    kept: int
 
 
 @dataclass(slots=True)
@@ -45,7 +47,8 @@ class Standing:
 
     `place` is its account; `target` is how far it really is, to be settled; `durable` what the file
     says. `rewound` is where it has to go back to first, None for nowhere. `doubt` is what the
-    destination said it has where that is less than `durable`, until either gives way.
+    destination said it has where that is less than `durable`, until either gives way. `islands` are
+    runs that it said it has and that lay beyond `target` then.
     """
 
     place: Place
@@ -57,6 +60,7 @@ class Standing:
     trail: list[Place]
     rewound: Position | None = None
     doubt: Position | None = None
+    islands: Runs = ()
 
     @property
     def passed(self) -> Position:
@@ -91,11 +95,12 @@ class Places:
                 witness=was.witness,
                 given=was.given,
                 trail=list(was.trail),
+                islands=was.islands,
             )
             for stream, was in known.items()
         }
         self._changes, self._saved = 1, 0
-        self._patient, self._pressed = 0, 0
+        self._patient, self._pressed, self._kept = 0, 0, 0
 
     def adopt(self, known: Places) -> None:
         """Become what is `known`: this one came before anything could be read."""
@@ -225,18 +230,24 @@ class Places:
             content = file_text(
                 {
                     stream: Remembered(
-                        mine.place, mine.rejected, mine.witness, mine.given, mine.trail
+                        mine.place,
+                        mine.rejected,
+                        mine.witness,
+                        mine.given,
+                        mine.trail,
+                        behind(mine.islands, mine.place.position[1:]),
                     )
                     for stream, mine in self._streams.items()
                 }
             )
             whole = settled == targets
             changes = self._changes if whole else self._saved
-        return Unsaved(content, settled, changes, pressing if whole else self._pressed)
+            kept = self._kept
+        return Unsaved(content, settled, changes, pressing if whole else self._pressed, kept)
 
     def _further(self) -> int:
         """Give by how many records the places are beyond the file; ALL for another epoch."""
-        further = 0
+        further = self._kept
         for mine in self._streams.values():
             if mine.target.epoch != mine.durable.epoch:
                 return ALL
@@ -251,6 +262,7 @@ class Places:
                 if mine.rewound is not None:
                     mine.durable = min(mine.durable, mine.rewound)
             self._saved, self._pressed = what.changes, what.pressing
+            self._kept -= what.kept
 
 
 def nowhere(stream: Stream) -> Place:

@@ -201,6 +201,8 @@ def test_delivered_is_where_the_cursor_is() -> None:
     assert resume.delivered(cursor) == ()
     cursor.advance(Position(T, 7, 3))
     assert resume.delivered(cursor) == (Resume(T, 7, 3),)
+    cursor.keep(T, [(Position(T, 7, 6), Position(T, 7, 9)), (Position(T, 8, 1), Position(T, 8, 2))])
+    assert resume.delivered(cursor) == (Resume(T, 7, 3, islands=((6, 9),)), Resume(T, 8, 2))
 
 
 def test_islands_and_what_is_set_aside_need_not_be_sent() -> None:

@@ -49,6 +49,37 @@ async def test_a_cursor_outlives_a_restart_and_can_be_read() -> None:
         assert (account.delivered, account.pending, account.gapped) == (25, 15, 0)
 
 
+async def test_islands_outlive_a_restart_until_the_place_has_passed_them() -> None:
+    disk = FaultyDisk()
+    at = await advanced(disk)
+    first, last = at._replace(seq=30), at._replace(seq=34)
+    async with journal(disk) as log:
+        log.cursor("cloud").begin(T, at)
+        assert log.cursor("cloud").islands(T) == ()
+        log.cursor("cloud").keep(T, [(first, last)])
+    async with journal(disk) as log:
+        assert log.cursor("cloud").islands(T) == ((first, last),)
+        log.cursor("cloud").advance(last)
+        assert log.cursor("cloud").islands(T) == ()
+        log.cursor("cloud").rewind(at)
+        assert log.cursor("cloud").islands(T) == ()
+    assert json.loads(disk.read_bytes(FILE, 1 << 20))["streams"]["telemetry"]["islands"] == []
+
+
+async def test_what_islands_grow_by_is_saved_as_what_the_place_moves_by() -> None:
+    disk, clock = FaultyDisk(), FakeClock()
+    async with journal(disk, clock=clock) as log:
+        await log.submit([entry(n) for n in range(200)])
+        cursor, at = log.cursor("cloud"), (await read_all(log))[0].position
+        cursor.advance(at)
+        await clock.advance(1.0)
+        await _until(lambda: disk.exists(FILE))
+        before = disk.read_bytes(FILE, 1 << 20)
+        cursor.keep(T, [(at._replace(seq=100), at._replace(seq=170))])
+        await clock.advance(1.0)
+        await _until(lambda: disk.read_bytes(FILE, 1 << 20) != before)
+
+
 async def test_it_is_saved_about_once_a_second() -> None:
     disk, clock = FaultyDisk(), FakeClock()
     async with journal(disk, clock=clock) as log:
