@@ -9,6 +9,7 @@ or screens.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import signal
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ from forebay.forwarding.forwarder import Forwarder
 from forebay.interfaces import Seams
 from forebay.journal.entry import Overflow
 from forebay.journal.journal import Journal, JournalLimits
+from forebay.journal.retention import FILE_SYSTEM_SHARE
 from forebay.journal.scrub import Scrub
 from forebay.model import Stream
 from forebay.net import SystemNetwork
@@ -46,9 +48,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from forebay.config.load import LoadedConfig
+    from forebay.config.model import JournalSettings
+    from forebay.files import Disk
 
 DRAIN_S = 10.0
 """How long a stopping agent goes on forwarding to destinations that it is connected to."""
+UNKNOWN_BYTES = 10 << 30
+"""What the journal may take where nobody says, and its disk does not either."""
 OFTEN = "the disk has failed three times in ten minutes"
 """Why an agent starts detached, instead of failing a fourth time."""
 EXIT_IO_ERROR = 74
@@ -120,13 +126,7 @@ async def serve(
     fails.
     """
     config = loaded.config
-    limits = JournalLimits(
-        max_bytes=config.journal.max_size,
-        max_age_s=config.journal.max_age,
-        segment_bytes=config.journal.segment_size,
-        ring_bytes=config.journal.memory,
-        overflow={s: Overflow(getattr(config.journal.streams, s).overflow) for s in Stream},
-    )
+    limits = journal_limits(config.journal, seams.disk)
     for fault in loaded.warnings:
         seams.events.emit(CONFIG_WARNED, path=fault.path, error=fault.message, hint=fault.hint)
     async with Journal(
@@ -159,6 +159,22 @@ async def serve(
             parts = (answers, journal, pipeline, pulse, sessions, forwarders)
             await _serve(tasks, stop, seams, parts)
             _tell_ledger(journal, forwarders, seams)
+
+
+def journal_limits(settings: JournalSettings, disk: Disk) -> JournalLimits:
+    """Give what the journal may take, by the settings or by the size of its file system."""
+    size = settings.max_size
+    if size is None:
+        size = UNKNOWN_BYTES
+        with contextlib.suppress(OSError):  # opening the journal tells it better
+            size = round(disk.total_bytes(settings.directory) * FILE_SYSTEM_SHARE)
+    return JournalLimits(
+        max_bytes=size,
+        max_age_s=settings.max_age,
+        segment_bytes=settings.segment_size,
+        ring_bytes=settings.memory,
+        overflow={s: Overflow(getattr(settings.streams, s).overflow) for s in Stream},
+    )
 
 
 async def _serve(

@@ -138,6 +138,10 @@ class Disk(Protocol):
         """
         ...
 
+    def total_bytes(self, path: Path) -> int:
+        """Give the size of this file system; of a path that is still to be made as `free_bytes`."""
+        ...
+
     def lock(self, path: Path) -> DiskFile | None:
         """Take an exclusive lock that ends with the process; None if another process has it."""
         ...
@@ -276,9 +280,11 @@ class SystemDisk:
 
     def free_bytes(self, path: Path) -> int:
         """See `Disk.free_bytes`."""
-        while not path.exists():
-            path = path.parent
-        return shutil.disk_usage(path).free
+        return shutil.disk_usage(_there(path)).free
+
+    def total_bytes(self, path: Path) -> int:
+        """See `Disk.total_bytes`."""
+        return shutil.disk_usage(_there(path)).total
 
     def lock(self, path: Path) -> SystemFile | None:
         """See `Disk.lock`; flock(2) on a file of its own, which is never removed."""
@@ -289,3 +295,10 @@ class SystemDisk:
             os.close(fd)
             return None
         return SystemFile(path, fd)
+
+
+def _there(path: Path) -> Path:
+    """Give the path, or of its parents the nearest that exists."""
+    while not path.exists():
+        path = path.parent
+    return path

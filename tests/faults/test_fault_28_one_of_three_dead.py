@@ -1,12 +1,14 @@
-"""Fault 28: one of three uplinks is dead; the others notice nothing."""
+"""Fault 28: one of three uplinks is dead; the others notice nothing, whatever a stream drops."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from forebay.journal.entry import Overflow
 from forebay.journal.journal import Journal
 from forebay.testing.uplink_server import UplinkServer
 from support.fleet_life import LIMITS, SAMPLES
@@ -66,3 +68,33 @@ async def test_fault_28_the_others_get_everything_meanwhile(tmp_path: Path) -> N
                     assert await moved.drain(600)
                     await until(lambda: moved.status().pending_records == 0)
                 await conserved(site, late, "dead")
+
+
+async def test_fault_28_a_dead_one_does_not_stop_a_stream_that_drops_its_newest(
+    tmp_path: Path,
+) -> None:
+    seams, size = make_seams(), 8_000
+    limits = replace(
+        LIMITS,
+        max_bytes=1 << 20,
+        segment_bytes=64 << 10,
+        overflow={**LIMITS.overflow, T: Overflow.DROP_NEWEST},
+    )
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        dead = f"127.0.0.1:{nobody.getsockname()[1]}"
+        async with UplinkServer() as server, Journal(tmp_path, limits, seams) as journal:
+            alive = forwarder_to(journal, server.address, seams, name="alive")
+            forwarders = (alive, forwarder_to(journal, dead, seams, name="dead"))
+            async with asyncio.timeout(60), together(*forwarders):
+                site = Site(journal, alive, seams)
+                for _ in range(12):  # three times what there is room for
+                    await site.produce_noise(20, size)
+                    assert await alive.drain(600)
+                there = journal.ledger(T, journal.cursor("alive"))
+                assert (there.delivered, there.pending, there.gapped) == (240, 0, 0)
+                missed = journal.ledger(T, journal.cursor("dead"))
+                assert missed.balanced
+                assert (missed.produced, missed.delivered) == (240, 0)
+                assert missed.gapped > 100
+                assert not journal.stats().trouble

@@ -267,7 +267,7 @@ class StreamStatus(_message.Message):
     def __init__(self, stream: _Optional[str] = ..., epoch: _Optional[int] = ..., first_seq: _Optional[int] = ..., next_seq: _Optional[int] = ..., bytes: _Optional[int] = ..., max_bytes: _Optional[int] = ..., segments: _Optional[int] = ..., samples: _Optional[int] = ..., oldest_ns: _Optional[int] = ..., newest_ns: _Optional[int] = ..., overflow: _Optional[str] = ...) -> None: ...
 
 class JournalStatusReply(_message.Message):
-    __slots__ = ("directory", "streams", "commit_p50_ms", "commit_p99_ms", "commits", "ring_bytes", "ring_max_bytes", "disk_free_bytes", "max_bytes", "bytes_written", "bytes_written_s", "wear_bytes_per_day", "trouble", "thinned_samples", "quarantined_records")
+    __slots__ = ("directory", "streams", "commit_p50_ms", "commit_p99_ms", "commits", "ring_bytes", "ring_max_bytes", "disk_free_bytes", "max_bytes", "bytes_written", "bytes_written_s", "wear_bytes_per_day", "trouble", "thinned_samples", "quarantined_records", "max_age_s")
     DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     STREAMS_FIELD_NUMBER: _ClassVar[int]
     COMMIT_P50_MS_FIELD_NUMBER: _ClassVar[int]
@@ -283,6 +283,7 @@ class JournalStatusReply(_message.Message):
     TROUBLE_FIELD_NUMBER: _ClassVar[int]
     THINNED_SAMPLES_FIELD_NUMBER: _ClassVar[int]
     QUARANTINED_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    MAX_AGE_S_FIELD_NUMBER: _ClassVar[int]
     directory: str
     streams: _containers.RepeatedCompositeFieldContainer[StreamStatus]
     commit_p50_ms: float
@@ -298,7 +299,8 @@ class JournalStatusReply(_message.Message):
     trouble: str
     thinned_samples: int
     quarantined_records: int
-    def __init__(self, directory: _Optional[str] = ..., streams: _Optional[_Iterable[_Union[StreamStatus, _Mapping]]] = ..., commit_p50_ms: _Optional[float] = ..., commit_p99_ms: _Optional[float] = ..., commits: _Optional[int] = ..., ring_bytes: _Optional[int] = ..., ring_max_bytes: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ..., max_bytes: _Optional[int] = ..., bytes_written: _Optional[int] = ..., bytes_written_s: _Optional[float] = ..., wear_bytes_per_day: _Optional[int] = ..., trouble: _Optional[str] = ..., thinned_samples: _Optional[int] = ..., quarantined_records: _Optional[int] = ...) -> None: ...
+    max_age_s: float
+    def __init__(self, directory: _Optional[str] = ..., streams: _Optional[_Iterable[_Union[StreamStatus, _Mapping]]] = ..., commit_p50_ms: _Optional[float] = ..., commit_p99_ms: _Optional[float] = ..., commits: _Optional[int] = ..., ring_bytes: _Optional[int] = ..., ring_max_bytes: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ..., max_bytes: _Optional[int] = ..., bytes_written: _Optional[int] = ..., bytes_written_s: _Optional[float] = ..., wear_bytes_per_day: _Optional[int] = ..., trouble: _Optional[str] = ..., thinned_samples: _Optional[int] = ..., quarantined_records: _Optional[int] = ..., max_age_s: _Optional[float] = ...) -> None: ...
 
 class SegmentsRequest(_message.Message):
     __slots__ = ("stream",)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forebay.cli import call, output
-from forebay.errors import ConfigError
+from forebay.errors import ConfigError, Fault
+from forebay.files import SystemDisk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from forebay.config.load import LoadedConfig
-    from forebay.errors import Fault
+    from forebay.files import Disk
 
 Config = Annotated[
     Path, typer.Argument(readable=False, help="The configuration file.", show_default=False)
@@ -37,19 +38,51 @@ def check(path: Config, *, as_json: call.Json = False) -> None:
     if loaded.warnings:
         _refuse(loaded.warnings, as_json=as_json)
         raise typer.Exit(call.EXIT_INVALID)
+    notes = room(loaded, SystemDisk())
     if as_json:
-        output.document({"ok": True, "faults": []})
+        output.document({"ok": True, "faults": described(notes)})
     else:
+        for note in notes:
+            print(output.clean(str(note)))
         print(summary(loaded))
 
 
 def _refuse(faults: Sequence[Fault], *, as_json: bool) -> None:
     if as_json:
-        found = [{"path": f.path, "message": f.message, "hint": f.hint} for f in faults]
-        output.document({"ok": False, "faults": found})
+        output.document({"ok": False, "faults": described(faults)})
         return
     for fault in faults:
         print(output.clean(str(fault)))
+
+
+def described(faults: Sequence[Fault]) -> list[dict[str, str]]:
+    """Give faults as JSON says them."""
+    return [{"path": f.path, "message": f.message, "hint": f.hint} for f in faults]
+
+
+def room(loaded: LoadedConfig, disk: Disk) -> list[Fault]:
+    """Tell where this machine's disk has less room than the journal was given.
+
+    No fault of the configuration: it may be another machine's, and where the disk is small readings
+    get thinner sooner.
+    """
+    size, directory = loaded.config.journal.max_size, loaded.config.journal.directory
+    if size is None:
+        return []
+    try:
+        held = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+        has = held + disk.free_bytes(directory)
+    except OSError:  # another user's, or in use this very moment: the agent tells it
+        return []
+    if has >= size:
+        return []
+    return [
+        Fault(
+            "journal.max_size",
+            f"here is room for {output.size(has)} of {output.size(size)}",
+            "lower it, or free some: with less room readings get thinner sooner",
+        )
+    ]
 
 
 def load(path: Path) -> LoadedConfig:

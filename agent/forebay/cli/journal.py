@@ -98,7 +98,9 @@ def status_parts(reply: JournalStatusReply, now_ns: int) -> Iterator[RenderableT
     """Give what a person sees of the journal as a whole, what is wrong first."""
     if reply.trouble:
         yield output.fault("nothing is written", reply.trouble, "")
-    yield Text(f"journal  {reply.directory}, {output.size(reply.disk_free_bytes)} free on its disk")
+    most = f"at most {output.size(reply.max_bytes)}, " if reply.max_bytes else ""
+    free = output.size(reply.disk_free_bytes)
+    yield Text(f"journal  {reply.directory}, {most}{free} free on its disk")
     yield Text(
         f"commits  {output.count(reply.commits)}, "
         f"p50 {reply.commit_p50_ms:.1f} ms, p99 {reply.commit_p99_ms:.1f} ms"

@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 MaxSize = Annotated[
     str,
     typer.Option(
-        "--size", help="What the journal may take, as `journal.max_size`; with --directory."
+        "--size",
+        help="What the journal may take, as `journal.max_size`; with --directory.",
+        show_default="60 % of its file system, if there is room",
+    ),
+]
+MaxAge = Annotated[
+    str,
+    typer.Option(
+        "--age", help="How old a segment may grow, as `journal.max_age`; with --directory."
     ),
 ]
 Top = Annotated[int, typer.Option("--top", min=1, max=100_000, help="Most tags shown.")]
@@ -34,10 +42,14 @@ Top = Annotated[int, typer.Option("--top", min=1, max=100_000, help="Most tags s
 
 @dataclass(frozen=True)
 class Asked:
-    """What is known of the journal before it is looked at: by the agent, or by options."""
+    """What is known of the journal before it is looked at: by the agent, or by options.
+
+    `max_bytes` is None for what its disk allows by default.
+    """
 
     directory: Path
-    max_bytes: int
+    max_bytes: int | None
+    max_age_s: float
     now_ns: int | None = None
     overflow: Mapping[Stream, Overflow] | None = None
     consumers: Collection[str] | None = None
@@ -64,14 +76,15 @@ def add(group: typer.Typer) -> None:
 
 def forecast(
     directory: Directory = None,
-    size: MaxSize = "10 GiB",
+    size: MaxSize = "",
+    max_age: MaxAge = "30 d",
     top: Top = 10,
     socket: call.Socket = call.SOCKET,
     *,
     as_json: call.Json = False,
 ) -> None:
     """Say how long the disk lasts at the rate of now, and what takes the most of it."""
-    asked = _given(directory, size) if directory else _asked(socket, as_json=as_json)
+    asked = _given(directory, size, max_age) if directory else _asked(socket, as_json=as_json)
     with call.reporting(as_json=as_json):
         found = reckon(asked, top)
     if as_json:
@@ -80,13 +93,17 @@ def forecast(
         output.show(parts(found))
 
 
-def _given(directory: Path, size: str) -> Asked:
-    from forebay.settings import parse_size
+def _given(directory: Path, size: str, max_age: str) -> Asked:
+    from forebay.settings import parse_duration, parse_size
 
     try:
-        return Asked(directory, int(parse_size(size)))
+        max_bytes = int(parse_size(size)) if size else None
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--size") from error
+    try:
+        return Asked(directory, max_bytes, parse_duration(max_age))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--age") from error
 
 
 def _asked(socket: Path, *, as_json: bool) -> Asked:
@@ -102,6 +119,7 @@ def _asked(socket: Path, *, as_json: bool) -> Asked:
     return Asked(
         directory=Path(status.directory),
         max_bytes=status.max_bytes,
+        max_age_s=status.max_age_s,
         now_ns=SystemClock().now_ns(),
         overflow={**DEFAULT_OVERFLOW, **told},
         consumers={uplink.name for uplink in uplinks.uplinks},
@@ -123,6 +141,9 @@ def reckon(asked: Asked, top: int) -> Forecast:
     grown = measure.grown(journal, asked.now_ns, asked.consumers)
     if not grown.spans:
         raise RequestInvalid("nothing is journaled yet", hint="ask again when something was read")
+    max_bytes = asked.max_bytes
+    if max_bytes is None:
+        max_bytes = _by_default(asked.directory, sum(grown.used.values()))
     with progress("sample") as tell:
         sample = measure.sample(journal, Stream.TELEMETRY, tell)
     thinnings = measure.thinnings(sample)
@@ -130,7 +151,8 @@ def reckon(asked: Asked, top: int) -> Forecast:
         round(window_s): reckoning.pools(
             grown.spans,
             grown.used,
-            max_bytes=asked.max_bytes,
+            max_bytes=max_bytes,
+            max_age_s=asked.max_age_s,
             segment_bytes=grown.segment_bytes,
             overflow=asked.overflow or DEFAULT_OVERFLOW,
             thinned_ratio=thinnings[-1].ratio if thinnings else 1.0,
@@ -150,6 +172,17 @@ def reckon(asked: Asked, top: int) -> Forecast:
         written_a_day=asked.written_a_day,
         budget_a_day=asked.budget_a_day,
     )
+
+
+def _by_default(directory: Path, held_bytes: int) -> int:
+    """Give what a gateway that is told nothing would let the journal take there."""
+    from forebay.files import SystemDisk
+    from forebay.journal.ballast import ballast_bytes
+    from forebay.journal.retention import FILE_SYSTEM_SHARE, budget_bytes
+
+    disk = SystemDisk()
+    share = round(disk.total_bytes(directory) * FILE_SYSTEM_SHARE)
+    return budget_bytes(share, held_bytes, disk.free_bytes(directory), ballast_bytes(share))
 
 
 def document(found: Forecast) -> dict[str, Any]:
@@ -230,7 +263,10 @@ def _pool_row(pool: PoolForecast, window_s: int) -> tuple[str | Text, ...]:
         output.size(pool.undelivered_bytes),
         output.size(pool.room_bytes),
         _roughly(pool.thins_in_s),
-        Text(_roughly(pool.drops_in_s), output.ODD if soon else ""),
+        Text(
+            _roughly(pool.drops_in_s) + (" (age)" if pool.drops_by == "age" else ""),
+            output.ODD if soon else "",
+        ),
     )
 
 

@@ -60,6 +60,9 @@ class StreamsSettings(Settings):
     - `drop_oldest`: the oldest goes at once, with a gap.
     - `drop_newest`: nothing new is taken, with a gap in its place.
     - `block`: nothing new is taken, and its producer waits. For `bulk` only.
+
+    With `drop_newest` and `block`, what one uplink has got goes all the same when its part is full:
+    an uplink that is behind the others, or disabled, gets a gap and stops nothing.
     """
 
     audit: Annotated[
@@ -112,13 +115,17 @@ class JournalSettings(Settings):
         ),
     ] = places.STATE / "journal"
     max_size: Annotated[
-        Bytes,
+        Bytes | None,
         Field(
             ge=64 * _MIB,
             le=16_384 * _GIB,
-            description="Disk space for the journal; beyond it the oldest segments go, with a gap.",
+            description=(
+                "Disk space for the journal, by default 60 % of its file system; beyond it the "
+                "oldest segments go, with a gap. Where others leave less than that, readings get "
+                "thinner by what there is."
+            ),
         ),
-    ] = 10 * _GIB
+    ] = None
     max_age: Annotated[
         Seconds,
         Field(
@@ -170,7 +177,7 @@ class JournalSettings(Settings):
 
     @model_validator(mode="after")
     def _room_for_segments(self) -> JournalSettings:
-        if self.max_size < 4 * self.segment_size:
+        if self.max_size is not None and self.max_size < 4 * self.segment_size:
             raise ValueError(
                 "max_size must hold at least four segments; raise max_size or lower segment_size"
             )

@@ -122,8 +122,9 @@ class Answers:
         )
 
     def _growth_bytes(self) -> int:
+        """Give by how much the journal may grow if somebody said how large it may be, else 0."""
         used = sum(self._journal.stats().stream_bytes.values())
-        return max(0, self._loaded.config.journal.max_size - used)
+        return max(0, (self._loaded.config.journal.max_size or 0) - used)
 
     def _free_bytes(self) -> int:
         return self._seams.disk.free_bytes(self._journal.directory)
@@ -275,13 +276,14 @@ class Answers:
             ring_bytes=self._journal.queued_bytes,
             ring_max_bytes=stats.ring_max_bytes,
             disk_free_bytes=self._free_bytes(),
-            max_bytes=self._loaded.config.journal.max_size,
+            max_bytes=stats.budget_bytes,
             bytes_written=wear.written_bytes,
             bytes_written_s=wear.over_s,
             wear_bytes_per_day=wear.budget_a_day,
             trouble=stats.trouble,
             thinned_samples=stats.thinned_samples,
             quarantined_records=self._set_aside.count(),
+            max_age_s=self._loaded.config.journal.max_age,
         )
 
     async def segments(self) -> Iterable[SegmentStatus]:

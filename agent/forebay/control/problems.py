@@ -61,7 +61,8 @@ def of_data(
     elif growth_bytes > free_bytes:
         yield (
             f"disk: the journal may grow by {growth_bytes >> 20:,} MiB and only "
-            f"{free_bytes >> 20:,} MiB are free (lower journal.max_size)"
+            f"{free_bytes >> 20:,} MiB are free, so that it thins readings sooner "
+            "(free some, or lower journal.max_size)"
         )
     if events.lines_lost:
         yield f"log: {events.lines_lost:,} lines could not be written (is its reader gone?)"

@@ -174,8 +174,10 @@ class StreamStatus:
 class JournalStatusReply:
     """The journal: its streams, how long commits take (recent ones), what waits in memory.
 
-    `max_bytes` is for all streams together. This process has written `bytes_written`, whatever for,
-    in `bytes_written_s`; `wear_bytes_per_day` is what the configuration allows, 0 for no budget.
+    `max_bytes` is for all streams together: the limit, or what the disk has room for if that is
+    less. No segment grows older than `max_age_s`. This process has written `bytes_written`,
+    whatever for, in `bytes_written_s`; `wear_bytes_per_day` is what the configuration allows, 0 for
+    no budget.
     `trouble` says why nothing can be written now, empty if all is well. `thinned_samples` were
     taken out of what is on disk.
     """
@@ -195,6 +197,7 @@ class JournalStatusReply:
     trouble: str = ""
     thinned_samples: int = 0
     quarantined_records: int = 0
+    max_age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

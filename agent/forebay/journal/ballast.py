@@ -126,6 +126,13 @@ class Room:
         """Whether the disk was full and not everything is as before."""
         return not self._ballast.whole
 
+    def look(self) -> None:
+        """Have retention make do with what the disk has for the journal now."""
+        with contextlib.suppress(OSError):  # who cannot look goes on as before
+            free = self._disk.free_bytes(self._directory)
+            whole = self._ballast.size if self._ballast.whole else 0
+            self._retainer.fit(free, self._ballast.size - whole)
+
     def find(self, *, may_drop: bool) -> bool:
         """Do what can be done about a full disk; give whether it may be worth another try.
 

@@ -38,7 +38,8 @@ class SegmentInfo:
 class JournalStats:
     """Figures of this run. Latencies are those of the latest commits, from first write to flush.
 
-    `stream_bytes` is what each stream takes on disk, `max_bytes` what it may take at most;
+    `budget_bytes` is what the journal can count on: its limit, or what its disk has for it if that
+    is less. `stream_bytes` is what each stream takes on disk, `max_bytes` its part of the budget;
     telemetry and bulk share theirs. `trouble` says why nothing can be written now, empty if
     all is well. `thinned_samples` were taken out of what is on disk.
     """
@@ -48,6 +49,7 @@ class JournalStats:
     commit_p99_ms: float
     queued_bytes: int
     ring_max_bytes: int
+    budget_bytes: int
     stream_bytes: Mapping[Stream, int]
     max_bytes: Mapping[Stream, int]
     trouble: str = ""

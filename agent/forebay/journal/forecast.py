@@ -48,7 +48,8 @@ class PoolForecast:
 
     `undelivered_bytes` of its `room_bytes` are not delivered everywhere. If nothing were delivered
     from now on, thinning would begin in `thins_in_s` and dropping in `drops_in_s`: None for never,
-    0 for already.
+    0 for already. `drops_by` says what comes first: the `size` of the pool or the `age` of what is
+    in it; None for neither.
     """
 
     streams: tuple[Stream, ...]
@@ -58,6 +59,7 @@ class PoolForecast:
     rate: Rate | None
     thins_in_s: float | None
     drops_in_s: float | None
+    drops_by: str | None = None
 
 
 class Thinning(NamedTuple):
@@ -110,19 +112,21 @@ def _part(span: Span, begin_ns: int, end_ns: int) -> float:
     return max(0, min(span.end_ns, end_ns) - max(span.begin_ns, begin_ns)) / length
 
 
-def pools(
+def pools(  # noqa: PLR0913 - one argument a thing that bounds them
     spans: Sequence[Span],
     used: Mapping[Stream, int],
     *,
     max_bytes: int,
+    max_age_s: float,
     segment_bytes: Mapping[Stream, int],
     overflow: Mapping[Stream, Overflow],
     thinned_ratio: float,
     now_ns: int,
     window_s: float,
 ) -> list[PoolForecast]:
-    """Forecast each share of `max_bytes`. `used` and `segment_bytes` are of each stream's files.
+    """Forecast each share of `max_bytes`; nothing grows older than `max_age_s`.
 
+    `used` and `segment_bytes` are of each stream's files.
     `thinned_ratio` is which part of the bytes the coarsest thinning leaves.
     """
     found = []
@@ -135,6 +139,10 @@ def pools(
         now = rate(mine, now_ns, window_s)
         pending = sum(span.bytes for span in mine if span.undelivered)
         thins = any(overflow[stream] is Overflow.THIN for stream in present)
+        full_s = _lasts(capacity(room, thinned_ratio if thins else 1.0), pending, now)
+        old_s = _ages(mine, max_age_s, now, now_ns)
+        drops = min((s for s in (full_s, old_s) if s is not None), default=None)
+        by = None if drops is None else "size" if drops == full_s else "age"
         found.append(
             PoolForecast(
                 streams=present,
@@ -143,7 +151,8 @@ def pools(
                 undelivered_bytes=pending,
                 rate=now,
                 thins_in_s=_lasts(room * THIN_FROM, pending, now) if thins else None,
-                drops_in_s=_lasts(capacity(room, thinned_ratio if thins else 1.0), pending, now),
+                drops_in_s=drops,
+                drops_by=by,
             )
         )
     return found
@@ -162,6 +171,22 @@ def capacity(room_bytes: float, ratio: float) -> float:
 
 def _lasts(capacity_bytes: float, pending_bytes: int, now: Rate | None) -> float | None:
     return None if now is None else max(0.0, (capacity_bytes - pending_bytes) / now.bytes_s)
+
+
+def _ages(spans: Sequence[Span], max_age_s: float, now: Rate | None, now_ns: int) -> float | None:
+    """Give when the first undelivered segment is too old; of each stream the newest stays.
+
+    While something is written every segment gets a newer one, and the next one to come goes at
+    that age.
+    """
+    waiting = [span for span in spans if span.undelivered]
+    if now is None:
+        newest = {span.stream: span for span in sorted(spans, key=lambda s: s.end_ns)}
+        waiting = [span for span in waiting if span is not newest[span.stream]]
+        if not waiting:
+            return None
+    oldest_ns = min((span.end_ns for span in waiting), default=now_ns)
+    return max(0.0, max_age_s - (now_ns - oldest_ns) / 1e9)
 
 
 def costs(

@@ -368,7 +368,8 @@ class Journal:
                 stream: sum(s.summary.file_bytes for s in self._catalog.segments(stream))
                 for stream in Stream
             },
-            max_bytes=retention.quotas(self._limits.max_bytes),
+            budget_bytes=self._writer.budget_bytes,
+            max_bytes=retention.quotas(self._writer.budget_bytes),
             thinned_samples=sum(
                 s.summary.thinned for stream in Stream for s in self._catalog.segments(stream)
             ),
@@ -386,6 +387,7 @@ class Journal:
             self._cache,
             self._ballast,
             known_epoch=self._cursors.newest_epoch(),
+            furthest=self._cursors.furthest(),
             tips=self._tip.load(),
         ).run()
         self.quarantine.load()  # first: what cursors call refused is gapped without its copy

@@ -6,6 +6,7 @@ Runs on the writer thread. Must not know queues or futures.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +52,8 @@ class Retainer:
     ) -> None:
         """Write gaps to `logs`; `ended` is called on another thread when a copy is made."""
         self._limits, self._disk, self._clock = limits, seams.disk, seams.clock
+        self.limits = limits
+        """The limits that the disk has room for; see `fit`."""
         self._catalog, self._cache, self._cursors = parts
         self._logs, self._told = logs, told
         self._age = AgeClock()
@@ -66,6 +69,12 @@ class Retainer:
         """End the thread that makes copies. Blocks until then."""
         self._thinner.stop()
 
+    def fit(self, free_bytes: int, ballast_bytes: int) -> None:
+        """Make do with what the disk has for the journal; see `retention.budget_bytes`."""
+        most = self._limits.max_bytes
+        fitting = retention.budget_bytes(most, self.held_bytes(), free_bytes, ballast_bytes)
+        self.limits = replace(self._limits, max_bytes=fitting)
+
     def run(self) -> None:
         """Drop what must go, have one segment thinned if that is due, see which streams are full.
 
@@ -73,15 +82,15 @@ class Retainer:
         """
         now_ns = self._age.now_ns(self._clock.read())
         held = self.held()
-        drops = retention.plan(held, self._limits, now_ns)
+        drops = retention.plan(held, self._limits, now_ns, self.limits)
         judges = (retention.full, retention.thinnable)
-        if drops or any(judge(held, self._limits) for judge in judges):
+        if drops or any(judge(held, self.limits) for judge in judges):
             self._save()
-            self.drop(retention.plan(self.held(), self._limits, now_ns))
+            self.drop(retention.plan(self.held(), self._limits, now_ns, self.limits))
             held = self.held()
-        self.full = retention.full(held, self._limits)
+        self.full = retention.full(held, self.limits)
         wait = self.thinning or self._clock.monotonic_s() < self._not_before_s
-        due = None if wait else retention.thinnable(held, self._limits)
+        due = None if wait else retention.thinnable(held, self.limits)
         if due is not None:
             self.thinning = True
             candidate, level_s = due
@@ -122,6 +131,7 @@ class Retainer:
             synced=summary.synced,
             level_s=max(segment.header.level_s, self._tried.get(segment.path, 0)),
             passed=self._slowest(segment) is None,
+            delivered=any(c.passed(segment.stream) >= segment.last for c in self._cursors.all()),
             begun=not self._cursors.may_thin(segment),
         )
 

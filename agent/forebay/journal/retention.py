@@ -32,6 +32,9 @@ QUARANTINE_SHARE = 0.05
 SEGMENTS_MOST = 8_192
 """Segments of one stream: each start of the agent begins one, and a start looks at all of them."""
 
+FILE_SYSTEM_SHARE = 0.6
+"""The part of its file system that the journal may take if nobody says how much."""
+
 THIN_FROM = 0.9
 """How full a pool is when thinning begins."""
 NEWEST_SHARE = 0.1
@@ -49,7 +52,7 @@ class Held:
     `sealed_ns` is the wall time of sealing, 0 while it is written; `synced` says whether the clock
     that told it was disciplined. `file_bytes` is what it takes on disk. `level_s` is the bucket to
     which it was thinned, or was tried to be in vain. `passed`: all consumers have passed it.
-    `begun`: some consumer has been given a part that it has not passed.
+    `delivered`: at least one has. `begun`: one has been given a part that it has not passed.
     """
 
     stream: Stream
@@ -59,7 +62,13 @@ class Held:
     synced: bool = True
     level_s: int = 0
     passed: bool = False
+    delivered: bool = False
     begun: bool = False
+
+    @property
+    def owed(self) -> bool:
+        """Whether no consumer has all of it."""
+        return not (self.passed or self.delivered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,14 @@ def quotas(max_bytes: int) -> dict[Stream, int]:
     return {stream: int(max_bytes * share) for pool, share in POOLS for stream in pool}
 
 
+def budget_bytes(max_bytes: int, held_bytes: int, free_bytes: int, ballast_bytes: int) -> int:
+    """Give what the journal can count on: `max_bytes`, but never more than its disk has for it.
+
+    `held_bytes` are its own already, `free_bytes` anybody's; of both, `ballast_bytes` stay unused.
+    """
+    return max(0, min(max_bytes, held_bytes + free_bytes - ballast_bytes))
+
+
 def segment_bytes(limits: JournalLimits, stream: Stream) -> int:
     """Give the size of a stream's segments: small enough that its quota holds several."""
     share = quotas(limits.max_bytes)[stream] // _SEGMENTS_PER_POOL_LEAST
@@ -82,7 +99,10 @@ def segment_bytes(limits: JournalLimits, stream: Stream) -> int:
 
 
 def plan(
-    held: Mapping[Stream, Sequence[Held]], limits: JournalLimits, now_ns: int | None
+    held: Mapping[Stream, Sequence[Held]],
+    limits: JournalLimits,
+    now_ns: int | None,
+    fitting: JournalLimits | None = None,
 ) -> tuple[Drop, ...]:
     """Give what must go so that each pool has room for one more segment of each of its streams.
 
@@ -92,21 +112,28 @@ def plan(
     believes, None while it believes nothing.
 
     Where a stream is thinned, what all consumers have passed goes before anything is thinned. What
-    a stream has not delivered that drops its newest, or blocks, goes by age only.
+    a stream has delivered to nobody that drops its newest, or blocks, goes by age only.
+
+    `fitting` are the limits that the disk leaves room for, if that is less. By these goes what all
+    consumers have passed, and only that: others fill and empty a disk, and what somebody has not
+    got may have room after all (`relief` is for the disk that really is full).
     """
+    fitting = fitting or limits
     drops: list[Drop] = []
     oldest_ns = 0 if now_ns is None else now_ns - round(limits.max_age_s * 1e9)
     for pool, share in POOLS:
         streams = [held[stream] for stream in Stream if stream in pool and held.get(stream)]
         used = sum(h.file_bytes for segments in streams for h in segments)
         room = _room(streams, limits, share)
-        early = _early(streams, limits, room) if _thins(streams, limits) else room
+        early = _room(streams, fitting, share)
+        if _thins(streams, limits):
+            early = _early(streams, fitting, early)
         aged_ns = {h: at_ns for segments in streams for h, at_ns in _known(segments)}
         for candidate in _oldest_first(streams):
             aged = aged_ns.get(candidate, oldest_ns) < oldest_ns
             many = candidate.number < len(held[candidate.stream]) - SEGMENTS_MOST
             over = used > (early if candidate.passed else room)
-            kept = limits.overflow[candidate.stream] in _KEEPING and not candidate.passed
+            kept = limits.overflow[candidate.stream] in _KEEPING and candidate.owed
             if not aged and not many and (kept or not over):
                 continue  # nor does anything younger of its stream go
             drops.append(
@@ -148,14 +175,16 @@ def thinnable(
 def full(held: Mapping[Stream, Sequence[Held]], limits: JournalLimits) -> frozenset[Stream]:
     """Give the streams that take no more, because they keep what they have until it is delivered.
 
-    Such a stream gets the whole of its pool, or half of one that it shares.
+    That is, to one consumer: a destination that is away for good stops nothing that another one
+    takes, and is told by a gap what goes. Such a stream gets the whole of its pool, or half of one
+    that it shares.
     """
     found = set()
     for pool, share in POOLS:
         budget = int(limits.max_bytes * share) // len(pool)
         for stream in pool:
             if limits.overflow[stream] in _KEEPING:
-                kept = sum(h.file_bytes for h in held.get(stream, ()) if not h.passed)
+                kept = sum(h.file_bytes for h in held.get(stream, ()) if h.owed)
                 if kept + segment_bytes(limits, stream) > budget:
                     found.add(stream)
     return frozenset(found)

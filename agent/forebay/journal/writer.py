@@ -141,6 +141,7 @@ class Writer:
     def start(self, ends: dict[Stream, End], epochs: Epochs) -> None:
         """Begin to write, each stream behind its end; `epochs` gives the epochs after these."""
         self._epochs = epochs
+        self._room.look()
         parts = (self._disk, self._clock, self._catalog, self._cache)
         for stream, end in ends.items():
             self._logs[stream] = Appender(
@@ -189,6 +190,11 @@ class Writer:
     def full(self) -> frozenset[Stream]:
         """Streams that take no batch at present; see `Overflow`."""
         return self._retainer.full
+
+    @property
+    def budget_bytes(self) -> int:
+        """What the journal can count on: its limit, or less if the disk has no room for that."""
+        return self._retainer.limits.max_bytes
 
     def retain(self) -> None:
         """Have retention look at the segments soon, for those that have grown old.
@@ -393,6 +399,7 @@ class Writer:
             self._told.happened(SEGMENT_SEALED, {"stream": segment.stream.value, "segment": name})
         if not (sealed or asked) or not self._may_retain:
             return
+        self._room.look()
         try:
             self._retainer.run()
         except NoRoom:

@@ -244,7 +244,7 @@ class Medium:
         if more > 0 and more > self.room():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def need_file(self) -> None:
+    def _need_file(self) -> None:
         """Raise ENOSPC if there is no room for one more file."""
         if len(self._names) + self.others_files >= self._capacity_files:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -281,6 +281,11 @@ class Medium:
         """Give the bytes that are still free."""
         taken = sum(inode.live.size for inode in set(self._names.values()))
         return max(0, self._capacity_bytes - self.others_bytes - taken)
+
+    def total_bytes(self, path: Path) -> int:
+        """See `Disk.total_bytes`."""
+        with self.guarded("total_bytes", path):
+            return self._capacity_bytes
 
     def _rename(self, directory: Path, change: _Rename) -> None:
         _rename(self._names, change)
@@ -328,7 +333,7 @@ class FaultyDisk(Medium):
         def link() -> None:
             if path in self._names:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-            self.need_file()
+            self._need_file()
             self._rename(path.parent, _Rename(path, inode, None))
 
         self.change("create", path, link)

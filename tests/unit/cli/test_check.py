@@ -88,6 +88,16 @@ async def test_what_is_not_enabled_does_not_count(good: Path, text: str, line: s
     assert await forebay("check", good) == (0, f"{line}\n", "")
 
 
+async def test_a_journal_larger_than_the_disk_is_told_and_no_fault(good: Path) -> None:
+    good.write_text(GOOD + '[journal]\nmax_size = "16 TiB"\n')  # noqa: ASYNC240 - as above
+    done = await forebay("check", good)
+    note, line = done.out.splitlines()
+    assert note.startswith("journal.max_size: here is room for ")
+    assert (done.code, line) == (0, "ok: 1 device, 2 tags, 0 uplinks")
+    told = (await forebay("check", good, "--json")).document()
+    assert (told["ok"], [fault["path"] for fault in told["faults"]]) == (True, ["journal.max_size"])
+
+
 async def test_every_fault_has_a_line(bad: Path) -> None:
     done = await forebay("check", bad)
     assert (done.code, done.err) == (2, "")

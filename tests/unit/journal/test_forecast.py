@@ -67,6 +67,7 @@ def test_pools_last_as_long_as_what_is_not_delivered_fits() -> None:
             spans,
             {T: 18 * MIB, E: 2 * MIB},
             max_bytes=100 * MIB,
+            max_age_s=1e9,
             segment_bytes={T: MIB, E: MIB},
             overflow=DEFAULT_OVERFLOW,
             thinned_ratio=0.25,
@@ -91,6 +92,7 @@ def test_a_pool_that_is_full_begins_now_and_one_without_a_rate_never() -> None:
         [span(3600, 0, 90 * MIB, 9)],
         {T: 90 * MIB},
         max_bytes=100 * MIB,
+        max_age_s=1e9,
         segment_bytes={T: 0},
         overflow={**DEFAULT_OVERFLOW, T: Overflow.DROP_OLDEST},
         thinned_ratio=0.1,
@@ -102,6 +104,7 @@ def test_a_pool_that_is_full_begins_now_and_one_without_a_rate_never() -> None:
         [span(9000, 8000, MIB, 9, stream=A)],
         {A: MIB},
         max_bytes=100 * MIB,
+        max_age_s=1e9,
         segment_bytes={A: 0},
         overflow=DEFAULT_OVERFLOW,
         thinned_ratio=1.0,
@@ -109,6 +112,29 @@ def test_a_pool_that_is_full_begins_now_and_one_without_a_rate_never() -> None:
         window_s=HOUR_S,
     )
     assert (still.rate, still.thins_in_s, still.drops_in_s) == (None, None, None)
+
+
+def test_what_is_not_delivered_goes_by_age_as_well() -> None:
+    def drops(*spans: Span) -> tuple[float | None, str | None]:
+        (pool,) = pools(
+            spans,
+            {T: 20 * MIB},
+            max_bytes=100 * MIB,
+            max_age_s=10_000.0,
+            segment_bytes={T: 0},
+            overflow={**DEFAULT_OVERFLOW, T: Overflow.DROP_OLDEST},
+            thinned_ratio=1.0,
+            now_ns=NOW,
+            window_s=HOUR_S,
+        )
+        return pool.drops_in_s, pool.drops_by
+
+    old, new = span(9000, 8000, MIB, 9), span(3600, 0, MIB, 9)
+    assert drops(old, new) == (2_000.0, "age")
+    assert drops(old._replace(undelivered=False), new) == (10_000.0, "age")
+    assert drops(old, new._replace(bytes=70 * MIB)) == (pytest.approx(4 / 70 * 3600), "size")
+    assert drops(old, span(8000, 7000, MIB, 9)) == (2_000.0, "age"), "though nothing is written now"
+    assert drops(old) == (None, None), "the newest stays"
 
 
 @pytest.mark.parametrize(

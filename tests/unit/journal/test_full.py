@@ -18,11 +18,13 @@ from forebay.journal.journal import Entry, Journal, JournalLimits
 from forebay.model import GapCause, Position, RecordKind, Stream
 from forebay.testing.clock import FakeClock
 from forebay.testing.disk import FaultyDisk
+from support.batches import batch_entry
 from support.journal import (
     DIRECTORY,
     PLENTY,
     START,
     T,
+    calm,
     entry,
     journal,
     name_of,
@@ -31,6 +33,7 @@ from support.journal import (
     seams,
     segment_paths,
 )
+from support.telemetry import scans
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,6 +139,33 @@ async def test_on_a_disk_smaller_than_it_was_told_the_oldest_goes_with_a_gap() -
         assert seam.events.count(DISK_HAS_ROOM) == seam.events.count(DISK_FULL)
     async with Journal(DIRECTORY, LIMITS, box.seams(2)) as log:
         await box.judge(log)
+
+
+async def test_on_a_disk_smaller_than_it_was_told_readings_get_thinner_before_any_go() -> None:
+    limits = JournalLimits(
+        max_bytes=16 * MIB, max_age_s=1e9, segment_bytes=48 * KIB, ring_bytes=8 * MIB
+    )
+    capacity = 1200 * KIB
+    disk = FaultyDisk(capacity_bytes=capacity)
+    seam = seams(disk)
+    async with Journal(DIRECTORY, limits, seam) as log:
+        log.cursor("cloud")
+        number = 0
+        while not log.stats().thinned_samples:
+            assert number < 2_000
+            await log.submit([batch_entry(scans(number, rows=24))])
+            await calm(log)
+            number += 1
+        stats = log.stats()
+        assert stats.budget_bytes <= capacity - ballast_bytes(limits.max_bytes)
+        assert sum(stats.stream_bytes.values()) < stats.max_bytes[T] < stats.budget_bytes
+        assert (seam.events.count(DISK_FULL), seam.events.count(DATA_LOST)) == (0, 0)
+        assert log.ledger(T, log.cursor("cloud")).balanced
+        disk.others_bytes = 200 * KIB
+        log._writer.retain()  # noqa: SLF001 - the look of every minute
+        await calm(log)
+        assert log.stats().budget_bytes < stats.budget_bytes
+        assert seam.events.count(DATA_LOST) == 0
 
 
 async def test_it_makes_room_at_full_speed_without_anybody_who_looks_after_it() -> None:

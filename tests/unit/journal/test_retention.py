@@ -12,6 +12,7 @@ from forebay.journal.entry import JournalLimits, Overflow
 from forebay.journal.retention import (
     SEGMENTS_MOST,
     Held,
+    budget_bytes,
     full,
     merged,
     plan,
@@ -250,3 +251,32 @@ def test_what_is_kept_still_grows_old() -> None:
     assert plan({E: held(E, *[50] * 9)}, limits, NOW_NS) == ()
     drops = plan({E: held(E, 1, 1, 1, age_s=200)}, limits, NOW_NS)
     assert [d.cause for d in drops] == [GapCause.RETENTION_AGE] * 2
+
+
+# --- a disk with less room ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("free", "budget"), [(900, 1000), (700, 950), (0, 250), (1 << 40, 1000)])
+def test_the_journal_counts_on_no_more_than_its_disk_has(free: int, budget: int) -> None:
+    assert budget_bytes(1000, 300, free, 50) == budget
+    assert budget_bytes(1000, 10, 0, 50) == 0
+
+
+def test_on_a_small_disk_it_thins_and_nothing_goes_that_somebody_lacks() -> None:
+    small = replace(LIMITS, max_bytes=400_000)
+    there = {T: held(T, *([30] * 12))}
+    assert thinnable(there, LIMITS) is None
+    assert thinnable(there, small) == (there[T][0], 10)
+    assert plan(there, LIMITS, NOW_NS, small) == ()
+    assert len(plan(there, small, NOW_NS)) > 0, "where that is all that it may have"
+    passed = {T: [replace(h, passed=h.number < 8) for h in there[T]]}
+    gone = plan(passed, LIMITS, NOW_NS, small)
+    assert [drop.held.number for drop in gone] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("how", [Overflow.DROP_NEWEST, Overflow.BLOCK])
+def test_what_one_consumer_has_does_not_keep_a_stream_full(how: Overflow) -> None:
+    limits = keeping(B, how)
+    there = {B: [replace(h, delivered=True) for h in held(B, *([100] * 9))]}
+    assert full(there, limits) == frozenset()
+    assert [drop.held.number for drop in plan(there, limits, NOW_NS)] == [0, 1]
