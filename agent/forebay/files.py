@@ -92,6 +92,10 @@ class Disk(Protocol):
         """Give the names in a directory, sorted."""
         ...
 
+    def files(self, path: Path) -> list[str]:
+        """Give of `listdir` what is a regular file, or leads to one: the rest cannot be read."""
+        ...
+
     def makedirs(self, path: Path) -> None:
         """Make a directory and its parents (mode 0750) where missing, durable on return."""
         ...
@@ -217,6 +221,11 @@ class SystemDisk:
     def listdir(self, path: Path) -> list[str]:
         """See `Disk.listdir`."""
         return sorted(os.listdir(path))  # noqa: PTH208 - names, not paths, are what recovery parses
+
+    def files(self, path: Path) -> list[str]:
+        """See `Disk.files`; a file that is gone before it is looked at is left out."""
+        with os.scandir(path) as found:
+            return sorted(entry.name for entry in found if entry.is_file())
 
     def makedirs(self, path: Path) -> None:
         """See `Disk.makedirs`."""

@@ -42,7 +42,7 @@ from forebay.journal.segment import decode_header as decode_segment_header
 from forebay.model import Record, RecordKind, Schema, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -179,7 +179,7 @@ class OfflineJournal:
         Of one that is there in two revisions, the later if it is whole: a start does the same.
         """
         found: dict[Place, SegmentFile] = {}
-        for name in self.names(stream.value):
+        for name in self.files(stream.value):
             parts = parse_name(name)
             if parts is None:
                 continue
@@ -196,8 +196,15 @@ class OfflineJournal:
 
         JournalMissing if it cannot be read.
         """
+        return self._listed(part, self._disk.listdir)
+
+    def files(self, part: str) -> list[str]:
+        """Give of `names` those of regular files."""
+        return self._listed(part, self._disk.files)
+
+    def _listed(self, part: str, listing: Callable[[Path], list[str]]) -> list[str]:
         try:
-            return self._disk.listdir(self.directory / part)
+            return listing(self.directory / part)
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:

@@ -99,8 +99,12 @@ def notes(journal: OfflineJournal) -> Iterator[tuple[str, str]]:
         if name not in KNOWN and not name.endswith(".new"):
             yield name, "it does not belong to the journal"
     for stream in Stream:
-        for name in journal.names(stream.value):
-            if name.endswith(".bad"):
+        before, names = journal.files(stream.value), journal.names(stream.value)
+        files = {*before, *journal.files(stream.value)}  # segments come and go meanwhile
+        for name in names:
+            if name not in files:
+                yield f"{stream.value}/{name}", "it is no file; nothing looks into it"
+            elif name.endswith(".bad"):
                 yield f"{stream.value}/{name}", "no record in it could be read; kept for people"
             elif parse_name(name.removesuffix(".new")) is None:
                 yield f"{stream.value}/{name}", "it does not belong to the journal"

@@ -282,6 +282,11 @@ class Medium:
         taken = sum(inode.live.size for inode in set(self._names.values()))
         return max(0, self._capacity_bytes - self.others_bytes - taken)
 
+    def files(self, path: Path) -> list[str]:
+        """See `Disk.files`."""
+        with self.guarded("listdir", path):
+            return sorted(name.name for name in self._names if name.parent == path)
+
     def total_bytes(self, path: Path) -> int:
         """See `Disk.total_bytes`."""
         with self.guarded("total_bytes", path):
