@@ -6,7 +6,7 @@ proves that records were there; must not know files.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from forebay.events import DATA_LOST
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from forebay.clock import Clock
     from forebay.events import Event
+    from forebay.journal import ledger
     from forebay.journal.catalog import Catalog, IndexCache, Segment
     from forebay.journal.entry import Entry
 
@@ -83,6 +84,30 @@ class Losses:
                 self._gap(damage, proof.cause)
             last = place
         return last.totals
+
+    def before(self, stream: Stream, furthest: ledger.Place | None) -> None:
+        """Account for what stood before the oldest segment and went without a word.
+
+        Retention removes in silence only what every consumer has passed; of the rest it leaves a
+        gap. So behind the `furthest` consumer every number is on disk or named, or it was lost.
+        """
+        segments = self.catalog.segments(stream)
+        known = furthest is not None and (furthest.records or not furthest.counted_to.epoch)
+        if furthest is None or not segments or not known:
+            return
+        head, edge = segments[0].header, furthest.counted_to
+        reached = Totals(furthest.reached, head.before.missing, furthest.records)
+        last, end = Place(*edge[1:], reached), Place(head.epoch, head.first_seq - 1, head.before)
+        said = [
+            replace(gap, seq_from=edge.seq + 1)
+            if gap.epoch == edge.epoch and gap.seq_from <= edge.seq
+            else gap
+            for gap in (named.gap for named in self.catalog.gaps(stream))
+            if last[:2] < (gap.epoch, gap.seq_to) and (gap.epoch, gap.seq_from) <= end[:2]
+        ]
+        if end.totals.records - last.totals.records > _positions(said):
+            proof = Proof(end, GapCause.CORRUPT, head.created_ns, head.created_ns)
+            self.behind(stream, last, [proof])
 
     def between(self, stream: Stream) -> None:
         """Account for positions that no segment has, between the segments and inside them."""

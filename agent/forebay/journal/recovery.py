@@ -39,11 +39,13 @@ from forebay.journal.segment import (
 from forebay.model import GapCause, Position, RecordKind, Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from forebay.events import Event
     from forebay.files import DiskFile
     from forebay.interfaces import Seams
+    from forebay.journal import ledger
     from forebay.journal.ballast import Ballast
     from forebay.journal.catalog import Catalog, IndexCache
     from forebay.journal.entry import Entry
@@ -95,17 +97,19 @@ class Recovery:
         ballast: Ballast,
         *,
         known_epoch: int,
+        furthest: Mapping[Stream, ledger.Place],
         tips: Tips | None,
     ) -> None:
         """Fill `catalog`, still empty, from `directory`.
 
         `ballast` is given up where a full disk would leave no room for a footer. `known_epoch` is
-        the newest that cursors remember: new ones will be younger. `tips` say how far each stream
-        was on disk.
+        the newest that cursors remember: new ones will be younger. `furthest` is where the
+        furthest consumer of each stream is, as the files say. `tips` say how far each stream was on
+        disk.
         """
         self._directory, self._disk, self._clock = directory, seams.disk, seams.clock
         self._rng, self._catalog, self._cache = seams.rng, catalog, cache
-        self._ballast = ballast
+        self._ballast, self._furthest = ballast, furthest
         self._losses = Losses(catalog, cache, seams.clock)
         self._events: list[tuple[Event, dict[str, object]]] = []
         self._obsolete: list[Path] = []
@@ -126,6 +130,7 @@ class Recovery:
             ends[state.stream] = End(epoch, 1, totals)
             if state.unclean:
                 self._losses.unclean(state.stream, state.last_written_ns)
+            self._losses.before(state.stream, self._furthest.get(state.stream))
             self._losses.between(state.stream)
             self._finish_drops(state.stream)
             self._known_damage(state.stream)
@@ -153,7 +158,7 @@ class Recovery:
         """Take in all of one stream's files, oldest first."""
         state = _StreamState(stream)
         directory = self._directory / stream.value
-        names = self._disk.listdir(directory) if self._disk.exists(directory) else []
+        names = self._disk.files(directory) if self._disk.exists(directory) else []
         found = []
         for name in names:
             place = parse_name(name.removesuffix(BAD_SUFFIX).removesuffix(FRESH_SUFFIX))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,8 +24,10 @@ from forebay.testing.disk import FaultyDisk, FaultyFile
 from support.fuzz import examples
 from support.journal import (
     DIRECTORY,
+    PLENTY,
     START,
     T,
+    calm,
     entry,
     journal,
     name_of,
@@ -390,3 +393,51 @@ async def test_rubbish_over_a_segment_never_stops_a_start(rubbish: bytes, offset
             assert old in ([], [record])
         assert name_of(records[-1]) == 77
         assert Position(T, 0, 0) < records[0].position
+
+
+@pytest.mark.parametrize("passed", [0, 7, 40])
+async def test_the_oldest_segments_missing_are_named_as_far_as_somebody_wants_them(
+    passed: int,
+) -> None:
+    disk = FaultyDisk()
+    async with journal(disk) as log:
+        cursor = log.cursor("cloud")
+        await log.submit([entry(n, size=1000, samples=n) for n in range(1, 61)])
+        before = await read_all(log)
+        if passed:
+            cursor.advance(before[passed - 1].position)
+    for path in segment_paths(disk)[:2]:
+        disk.unlink(path)
+    for _ in range(2):
+        async with journal(disk) as log:
+            records = await read_all(log)
+            account = log.ledger(T, log.cursor("cloud"))
+        there = {r.position for r in records}
+        lost = [r for r in before if r.position not in there][passed:]
+        found = [decode_gap(r.payload) for r in records if r.kind is RecordKind.GAP]
+        assert account.balanced
+        assert account.gapped == sum(r.samples for r in lost)
+        assert [(g.cause, g.seq_from, g.seq_to, g.samples) for g in found] == [
+            (GapCause.CORRUPT, lost[0].position.seq, lost[-1].position.seq, account.gapped)
+            for _ in lost[:1]
+        ]
+
+
+async def test_what_retention_has_told_of_is_not_called_lost() -> None:
+    """Nor is what it removed in silence, because everybody had passed it."""
+    limits = replace(PLENTY, max_bytes=200 << 10, segment_bytes=8192)
+    disk = FaultyDisk()
+    names = iter(range(1, 1000))
+    for passed in (0, 40, 0, 0):
+        async with journal(disk, limits) as log:
+            cursor = log.cursor("cloud")
+            for _ in range(120):
+                await log.submit([entry(next(names), size=2000, samples=3)])
+            await calm(log)
+            records = await read_all(log)
+            causes = [decode_gap(r.payload).cause for r in records if r.kind is RecordKind.GAP]
+            assert GapCause.CORRUPT not in causes
+            assert log.ledger(T, cursor).balanced
+            if passed:
+                cursor.advance(records[passed].position)
+    assert GapCause.RETENTION_BYTES in causes
