@@ -199,7 +199,7 @@ def simulate(seed: int) -> None:
         except JournalFailed:
             assert disk.off, "only the power may fail here"
         disk = disk.reboot(rng)
-    disk.others_bytes = 0
+    disk.others_bytes = -2 * PLENTY.max_bytes  # on a larger disk, on which nothing has to go
     asyncio.run(_judge(disk, oracle, roomy=roomy))
 
 
