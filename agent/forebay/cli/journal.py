@@ -9,6 +9,7 @@ from rich.text import Text
 
 from forebay.cli import (
     call,
+    journal_browse,
     journal_export,
     journal_forecast,
     journal_offline,
@@ -71,15 +72,26 @@ def status(socket: call.Socket = call.SOCKET, *, as_json: call.Json = False) -> 
 
 
 def ls(
-    stream: Stream = "", socket: call.Socket = call.SOCKET, *, as_json: call.Json = False
+    directory: journal_offline.Directory = None,
+    stream: Stream = "",
+    socket: call.Socket = call.SOCKET,
+    *,
+    as_json: call.Json = False,
 ) -> None:
     """List the segments."""
+    if directory is not None:
+        with call.reporting(as_json=as_json):
+            found = journal_browse.segments(directory, stream)
+        now_ns = SystemClock().now_ns()
+        output.answer(found, segment_parts(found.segments, now_ns), as_json=as_json)
+        return
     with call.agent(socket, as_json=as_json) as agent:
         reply = agent.segments(stream)
         output.answer(reply, segment_parts(reply.segments, SystemClock().now_ns()), as_json=as_json)
 
 
 def show(
+    directory: journal_offline.Directory = None,
     stream: Stream = "telemetry",
     seq_from: From = 0,
     limit: Limit = 20,
@@ -89,6 +101,11 @@ def show(
     as_json: call.Json = False,
 ) -> None:
     """Show what is in records: the newest, or those from a seq on."""
+    if directory is not None:
+        with call.reporting(as_json=as_json):
+            found = journal_browse.records(directory, stream, seq_from, limit, run)
+        output.answer(found, record_parts(found.records), as_json=as_json)
+        return
     with call.agent(socket, as_json=as_json) as agent:
         reply = agent.records(stream, seq_from, limit, run)
         output.answer(reply, record_parts(reply.records), as_json=as_json)

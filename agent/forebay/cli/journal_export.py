@@ -89,10 +89,17 @@ def export(  # noqa: PLR0913, PLR0917 - one argument an option
             device=device,
             tag=tag,
         )
+        if choice.begin_ns > choice.end_ns:
+            raise RequestInvalid(
+                "--from is later than --to",
+                hint="a duration counts back from now: the hour before the last two is "
+                "--from 3h --to 2h",
+            )
         found = OfflineJournal(where, SystemDisk())
         if form == "segments":
             _segments(found, choice, target, as_json=as_json)
             return
+        journal.known(found, choice)
         with progress("export") as tell:
             write(journal.export(found, choice, tell), form, target, as_json=as_json)
 

@@ -36,9 +36,10 @@ class Summaries:
 
     async def of(self, records: Sequence[Record]) -> list[RecordSummary]:
         """Summarise; the event loop goes on meanwhile."""
-        return await asyncio.to_thread(self._of, records)
+        return await asyncio.to_thread(self.now, records)
 
-    def _of(self, records: Sequence[Record]) -> list[RecordSummary]:
+    def now(self, records: Sequence[Record]) -> list[RecordSummary]:
+        """Summarise, and block meanwhile."""
         with self._lock:
             if not self._names:
                 self._names = {schema.id: _name(schema) for schema in self._used}

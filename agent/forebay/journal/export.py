@@ -106,6 +106,10 @@ class Block:
 Item = Block | Absence
 
 
+SHOWN_DEVICES = 20
+"""Of those that are in the journal, where one is asked for that is not."""
+
+
 @dataclass
 class Selection:
     """Turns records into items; keeps which columns of each schema are wanted."""
@@ -118,6 +122,10 @@ class Selection:
         """Compile the patterns."""
         self._device = re.compile(fnmatch.translate(self.choice.device)).match
         self._tag = re.compile(fnmatch.translate(self.choice.tag)).match
+
+    def wants(self, schema: Schema) -> bool:
+        """Whether any tag of `schema` is wanted."""
+        return bool(self._columns(schema))
 
     def items(self, record: Record) -> Iterator[Item]:
         """Give what one record holds of the choice."""
@@ -209,6 +217,35 @@ def quarantined(journal: OfflineJournal, copy_id: str) -> tuple[Record, list[Ite
     if schema:
         journal.schemas.take(schema)
     return record, list(selection.items(record))
+
+
+def known(journal: OfflineJournal, choice: Choice) -> None:
+    """Raise RequestInvalid if nothing that was ever read is what the patterns of `choice` name.
+
+    Where there is nothing at all, they are right.
+    """
+    if (choice.device, choice.tag) == ("*", "*"):
+        return
+    selection = Selection(choice, journal.schemas)
+    devices: set[str] = set()
+    for stream in choice.streams:
+        for file in reversed(journal.segments(stream)):
+            for schema in journal.schemas.of(file):
+                if selection.wants(schema):
+                    return
+                devices.add(schema.source)
+    if not devices:
+        return
+    mine = fnmatch.filter(sorted(devices), choice.device)
+    what = f"tag {choice.tag!r} of {', '.join(mine)}" if mine else f"device {choice.device!r}"
+    shown = sorted(devices)[:SHOWN_DEVICES]
+    more = f" and {len(devices) - len(shown)} more" if len(devices) > len(shown) else ""
+    raise RequestInvalid(
+        f"nothing in the journal is of {what}",
+        hint="look for its tags: forebay tags, or leave --tag out"
+        if mine
+        else f"devices in it are: {', '.join(shown)}{more}",
+    )
 
 
 def export(

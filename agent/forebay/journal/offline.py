@@ -335,6 +335,18 @@ class Schemas:
         self._known[schema.id] = schema
         return schema
 
+    def of(self, file: SegmentFile) -> Iterator[Schema]:
+        """Give the schemas that a segment holds, as far as they can be read."""
+        tail = self._journal.tail(file)
+        if tail is not None:
+            yield from filter(None, map(self.find, tail.summary.schemas))
+            return
+        content = self._journal.read(file)
+        for record in content.records() if content else ():
+            if record.kind is RecordKind.SCHEMA:
+                with contextlib.suppress(JournalCorrupt):
+                    yield self.take(record.payload)
+
     def find(self, schema_id: int) -> Schema | None:
         """Give a schema, None if no segment holds it."""
         if schema_id not in self._known and schema_id not in self._missed:

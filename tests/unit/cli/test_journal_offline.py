@@ -123,6 +123,9 @@ async def test_export_by_time_and_stream(directory: Path, tmp_path: Path) -> Non
         (("--format", "xml"), "there is no format 'xml'"),
         (("--from", "yesterday"), "is neither a time nor a duration"),
         (("--stream", "x"), "there is no stream 'x'"),
+        (("--from", "2 h", "--to", "3 h"), "--from is later than --to"),
+        (("--device", "pres"), "nothing in the journal is of device 'pres'"),
+        (("--device", "press", "--tag", "x"), "nothing in the journal is of tag 'x' of press"),
         (("--json",), "there is no file to write to"),
         (("--format", "segments"), "segments need a directory"),
         (("--format", "segments", "--output", "x", "--tag", "y"), "segments are copied whole"),
@@ -204,3 +207,38 @@ async def test_a_running_journal_is_sound_and_exported_while_it_is_written(tmp_p
         await feed(log, 40, 60)
         lines = (await on(where, "export")).out.splitlines()
         assert max(json.loads(line)["seq"] for line in lines) > before
+
+
+async def test_ls_and_show_say_without_an_agent_what_one_says(directory: Path) -> None:
+    listed = (await on(directory, "ls", "--json")).document()["segments"]
+    newest = (await on(directory, "show", "--json", "--limit", "30")).document()["records"]
+    first = (await on(directory, "show", "--json", "--from", "1", "--limit", "7")).document()
+    async with Journal(directory, SMALL, seams(SystemDisk(), seed=7)) as log:
+        told = log.segments()
+        shown = await read_all(log)
+    assert [(one["file"], one["samples"]) for one in listed] == [(s.file, s.samples) for s in told]
+    assert [(one["first_seq"], one["last_seq"], one["bytes"]) for one in listed] == [
+        (s.first_seq, s.last_seq, s.bytes) for s in told
+    ]
+    assert [one["seq"] for one in newest] == [r.position.seq for r in shown[-30:]]
+    assert {one["text"] for one in newest if one["kind"] == "batch"} >= {"press fast"}
+    assert [one["seq"] for one in first["records"]] == [1, 2, 3, 4, 5, 6, 7]
+    table = await on(directory, "ls", "--stream", "telemetry")
+    assert table.out.count("sealed") == sum(s.stream is T for s in told)
+    assert (await on(directory, "ls", "--stream", "x")).code == 2
+    assert (await on(directory / "cursors", "show")).code == 2
+
+
+async def test_ls_and_show_of_a_journal_that_ended_in_a_crash(directory: Path) -> None:
+    *_, last = sorted((directory / "telemetry").iterdir())
+    before = (await on(directory, "ls", "--json", "--stream", "telemetry")).document()["segments"]
+    records = (await on(directory, "show", "--json")).document()
+    last.chmod(0o640)
+    with last.open("r+b") as file:
+        file.seek(-64, 2)
+        file.write(bytes(64))
+    after = (await on(directory, "ls", "--json", "--stream", "telemetry")).document()["segments"]
+    assert [one["sealed"] for one in after[-2:]] == [True, False]
+    same = ("first_seq", "last_seq", "samples", "time_min_ns", "time_max_ns")
+    assert [after[-1][key] for key in same] == [before[-1][key] for key in same]
+    assert (await on(directory, "show", "--json")).document() == records
