@@ -152,6 +152,13 @@ UPLINK_SET_ASIDE = Event(
     "uplink_records_set_aside",
     ("uplink",),
 )
+UPLINK_UNHEARD = Event(
+    "uplink_unheard",
+    "warning",
+    "Sessions in which a broker said of a message that nobody subscribes to it.",
+    "uplink_unheard_sessions",
+    ("uplink",),
+)
 UPLINK_FORKED = Event(
     "uplink_forked",
     "error",

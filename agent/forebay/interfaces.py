@@ -352,12 +352,14 @@ class Receipt:
     `credit_bytes` replaces the last one. `answered` counts the records of this session, in the
     order in which they were sent, that the destination has looked at: what it refuses of them it
     has said by now. None if it does not count them; then whatever `resume` covers was looked at.
+    `unheard_messages` are how many, since the last Receipt, it took and said that nobody listens.
     """
 
     resume: Resume
     credit_bytes: int
     rejected: tuple[tuple[Position, str], ...] = ()
     answered: int | None = None
+    unheard_messages: int = 0
 
 
 class Uplink(Protocol):

@@ -187,7 +187,7 @@ class UplinksRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class UplinkStatus(_message.Message):
-    __slots__ = ("name", "kind", "state", "records_sent", "records_acked", "bytes_sent", "pending_records", "pending_bytes", "unacked_bytes", "credit_bytes", "oldest_pending_s", "last_ack_s", "sessions", "last_error", "last_hint", "live_records", "backfill_records", "held", "sent_today_bytes", "quarantined_records")
+    __slots__ = ("name", "kind", "state", "records_sent", "records_acked", "bytes_sent", "pending_records", "pending_bytes", "unacked_bytes", "credit_bytes", "oldest_pending_s", "last_ack_s", "sessions", "last_error", "last_hint", "live_records", "backfill_records", "held", "sent_today_bytes", "quarantined_records", "unheard_messages")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -208,6 +208,7 @@ class UplinkStatus(_message.Message):
     HELD_FIELD_NUMBER: _ClassVar[int]
     SENT_TODAY_BYTES_FIELD_NUMBER: _ClassVar[int]
     QUARANTINED_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    UNHEARD_MESSAGES_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: str
     state: str
@@ -228,7 +229,8 @@ class UplinkStatus(_message.Message):
     held: str
     sent_today_bytes: int
     quarantined_records: int
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., records_sent: _Optional[int] = ..., records_acked: _Optional[int] = ..., bytes_sent: _Optional[int] = ..., pending_records: _Optional[int] = ..., pending_bytes: _Optional[int] = ..., unacked_bytes: _Optional[int] = ..., credit_bytes: _Optional[int] = ..., oldest_pending_s: _Optional[float] = ..., last_ack_s: _Optional[float] = ..., sessions: _Optional[int] = ..., last_error: _Optional[str] = ..., last_hint: _Optional[str] = ..., live_records: _Optional[int] = ..., backfill_records: _Optional[int] = ..., held: _Optional[str] = ..., sent_today_bytes: _Optional[int] = ..., quarantined_records: _Optional[int] = ...) -> None: ...
+    unheard_messages: int
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., records_sent: _Optional[int] = ..., records_acked: _Optional[int] = ..., bytes_sent: _Optional[int] = ..., pending_records: _Optional[int] = ..., pending_bytes: _Optional[int] = ..., unacked_bytes: _Optional[int] = ..., credit_bytes: _Optional[int] = ..., oldest_pending_s: _Optional[float] = ..., last_ack_s: _Optional[float] = ..., sessions: _Optional[int] = ..., last_error: _Optional[str] = ..., last_hint: _Optional[str] = ..., live_records: _Optional[int] = ..., backfill_records: _Optional[int] = ..., held: _Optional[str] = ..., sent_today_bytes: _Optional[int] = ..., quarantined_records: _Optional[int] = ..., unheard_messages: _Optional[int] = ...) -> None: ...
 
 class UplinksReply(_message.Message):
     __slots__ = ("uplinks",)

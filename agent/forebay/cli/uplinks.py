@@ -71,3 +71,5 @@ def _remarks(uplink: UplinkStatus) -> Iterator[str]:
         yield f"{output.size(uplink.sent_today_bytes)} sent today"
     if uplink.quarantined_records:
         yield f"{output.count(uplink.quarantined_records)} in quarantine"
+    if uplink.unheard_messages:
+        yield f"{output.count(uplink.unheard_messages)} messages had no subscriber"

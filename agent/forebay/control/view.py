@@ -124,7 +124,7 @@ class UplinkStatus:
     negative for never. Of the pending records the live lane sends `live_records` and the backfill
     lane `backfill_records`; `held` says why nothing or only part is sent although the link is up.
     `sent_today_bytes` counts payload since midnight local time. `quarantined_records` are set aside
-    at the gateway.
+    at the gateway. `unheard_messages` are those that a broker said nobody subscribes to.
     """
 
     name: str
@@ -147,6 +147,7 @@ class UplinkStatus:
     held: str = ""
     sent_today_bytes: int = 0
     quarantined_records: int = 0
+    unheard_messages: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,6 +179,7 @@ class Forwarder:
             held=self._session.held() if self._session else "",
             sent_today_bytes=self._line.budget.today_bytes(clock.now_ns()),
             quarantined_records=len(self._journal.quarantine.copies(self._name)),
+            unheard_messages=tally.unheard_messages,
         )
 
     async def drain(self, timeout_s: float) -> bool:

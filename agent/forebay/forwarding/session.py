@@ -160,6 +160,7 @@ class Session:
         now_s = self._line.now_s()
         freed = self.window.receive(receipt, now_s)
         self._sender.answer(receipt)
+        self._line.tally.unheard_messages += receipt.unheard_messages
         forked = False
         if freed.refused:
             # What is refused is no longer in flight, but must be set aside before the cursor passes

@@ -34,7 +34,8 @@ class UplinkStatus:
     negative: never. Of the pending records the live lane sends
     `live_records`, the backfill lane `backfill_records`; `held` says why nothing or only part is
     sent although the link is up. `sent_today_bytes` counts payload since midnight local time.
-    `quarantined_records` are those of this uplink that were set aside.
+    `quarantined_records` are those of this uplink that were set aside. Of `unheard_messages` the
+    destination has said that nobody listens.
     """
 
     name: str
@@ -57,6 +58,7 @@ class UplinkStatus:
     held: str = ""
     sent_today_bytes: int = 0
     quarantined_records: int = 0
+    unheard_messages: int = 0
 
 
 @dataclass(slots=True)
@@ -72,6 +74,7 @@ class Tally:
     records_sent: int = 0
     records_acked: int = 0
     bytes_sent: int = 0
+    unheard_messages: int = 0
     sessions: int = 0
     last_ack_at_s: float | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)

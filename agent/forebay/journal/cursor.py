@@ -201,7 +201,13 @@ class CursorStore:
     def newest_epoch(self) -> int:
         """Give the newest epoch that any cursor file names, 0 if none does. Blocks, as `load`."""
         found = [known.values() for known, _ in map(self._parse, self._names())]
-        return max((known.place.position.epoch for values in found for known in values), default=0)
+        spots = (
+            spot
+            for values in found
+            for known in values
+            for spot in (known.place.position[1:], *(run.last for run in known.islands))
+        )
+        return max(spots, default=(0, 0))[0]
 
     def furthest(self) -> dict[Stream, Place]:
         """Give the furthest place of all consumers in each stream, as their files have it.

@@ -118,6 +118,7 @@ def pictures() -> Iterator[tuple[str, Iterable[RenderableType]]]:
         backfill_records=88_388,
         sent_today_bytes=200 << 20,
         quarantined_records=2,
+        unheard_messages=1_204,
     )
     yield "uplinks-held", uplinks.parts([message(pb.UplinkStatus, held)])
     yield "uplinks-none", uplinks.parts([])

@@ -17,7 +17,7 @@ from aiomqtt import MqttCodeError
 from forebay.errors import UplinkUnavailable
 from forebay.mqttclient.client import Client, Opening
 from forebay.mqttclient.faults import LIBRARY_ERRORS
-from forebay.uplinks.mqtt.faults import CONNECTED, refused, translate
+from forebay.uplinks.mqtt.faults import CONNECTED, NO_MATCHING_SUBSCRIBERS, refused, translate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,7 +41,8 @@ class Link(Client):
 
     Used once: `open`, `listen`, `put` as often as there is `room`, `shut`. `on_ack` is called with
     the number that `put` gave, `on_fault` once when the connection is over, `on_command` with topic
-    and payload of what comes in; all on the event loop.
+    and payload of what comes in, `on_unheard` with the topic of a message that the broker took and
+    that nobody subscribes to; all on the event loop.
     """
 
     def __init__(
@@ -66,11 +67,7 @@ class Link(Client):
         self.on_ack: Callable[[int], None] = _ignore
         self.on_fault: Callable[[], None] = _ignore
         self.on_command: Callable[[str, bytes], None] = _ignore
-
-    @property
-    def ready(self) -> bool:
-        """Whether the broker has taken us in and nothing has failed since."""
-        return super().ready and self.fault is None
+        self.on_unheard: Callable[[str], None] = _ignore
 
     async def listen(self, topics: Sequence[str]) -> None:
         """Subscribe at QoS 1. Raises UplinkErrors, also if the broker refuses."""
@@ -89,17 +86,27 @@ class Link(Client):
         if self.fault is not None:
             raise self.fault
 
-    async def quiet(self) -> None:
-        """Wait a moment until every message has its PUBACK, or the connection is over.
+    async def leave(self, goodbye: Sequence[Message]) -> None:
+        """Say `goodbye`, whatever else has failed, and wait a moment until the broker has it.
 
-        A socket that is closed with an answer unread may take back what was sent last: the broker
-        would miss the goodbye.
+        If it has not, the connection is cut, so that the broker says the will: it throws that away
+        with an orderly leave. All other messages get their PUBACKs meanwhile too, or the socket
+        would be closed with answers unread, which may take back what was sent last.
         """
+        connected = self.ready and self._client.socket() is not None
+        if not connected or (self.fault is not None and not goodbye):
+            return
+        for message in goodbye:
+            with suppress(*LIBRARY_ERRORS):
+                info = self._client.publish(message.topic, message.payload, 1)
+                self._topics[info.mid] = message.topic
         with suppress(TimeoutError):
             async with asyncio.timeout(_GOODBYE_S):
-                while self.fault is None and self._topics:
+                while self._topics and self._client.socket() is not None:
                     self._room.clear()
                     await self._room.wait()
+        if goodbye and self._topics:
+            self.cut()
 
     def put(self, message: Message) -> int:
         """Hand over a message at QoS 1; give its number. Raises UplinkErrors."""
@@ -166,8 +173,10 @@ class Link(Client):
         fault = refused(reason_code.value, topic, needs_listener=self._settings.needs_listener)
         if fault is not None:
             self.fail(fault)
-        elif self.fault is None:
-            self._room.set()
+        elif reason_code.value == NO_MATCHING_SUBSCRIBERS:
+            self.on_unheard(topic)
+        self._room.set()
+        if self.fault is None:
             self.on_ack(mid)
 
     def _on_message(

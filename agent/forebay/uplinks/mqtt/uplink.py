@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from forebay.errors import ForebayError, JournalCorrupt, UplinkError, UplinkUnavailable
+from forebay.errors import JournalCorrupt, UplinkError, UplinkUnavailable
+from forebay.events import UPLINK_UNHEARD
 from forebay.interfaces import Receipt, Resume, Terms
 from forebay.model import Position, RecordKind
 from forebay.mqttclient.credentials import CredentialsUnusable, read_credentials
@@ -72,6 +72,7 @@ class MqttUplink:
         self._hop: asyncio.Task[list[Message]] | None = None
         self._turn = asyncio.Lock()
         self._news, self._heard = asyncio.Event(), asyncio.Event()
+        self._unheard_messages, self._unheard_told = 0, False
         self._begin()
 
     async def connect(self, offer: Offer) -> Terms:
@@ -92,6 +93,7 @@ class MqttUplink:
         client_id = settings.client_id or f"forebay-{offer.gateway}-{self._name}"
         link = self._link = Link(client_id, settings, credentials, form.will)
         link.on_ack, link.on_command, link.on_fault = self._acked, self._command, self._news.set
+        link.on_unheard = self._unheard
         await link.open()
         if 0 < link.max_packet_bytes < settings.max_payload + _PACKET_OVERHEAD_BYTES:
             raise UplinkUnavailable(
@@ -130,7 +132,8 @@ class MqttUplink:
                 (stream, epoch), refused = self._touched.popitem()
                 runs = self._account.runs(stream, epoch)
                 told = Resume(stream, epoch, runs.whole, islands=runs.islands)
-                yield Receipt(told, CREDIT_BYTES, tuple(refused))
+                unheard, self._unheard_messages = self._unheard_messages, 0
+                yield Receipt(told, CREDIT_BYTES, tuple(refused), unheard_messages=unheard)
             link, _ = self._session()
             if link.fault is not None:
                 raise link.fault
@@ -149,11 +152,8 @@ class MqttUplink:
             await asyncio.wait([hop])  # a thread is in the form, which the next session needs
         if link is None:
             return
-        if form is not None and not form.waits and link.fault is None and link.ready:
-            with suppress(ForebayError):
-                for message in form.end():
-                    link.put(message)
-            await link.quiet()
+        if form is not None and not form.waits:
+            await link.leave(form.end())
         await link.shut()
 
     # --- out --------------------------------------------------------------------------------------
@@ -163,15 +163,13 @@ class MqttUplink:
         flight = _Flight(record.position, first_seq)
         assert len(self._flying) < _MAX_FLYING, "the forwarder has fewer on their way"
         self._flying.append(flight)
-        messages = self._messages(form, record, historical=historical)
         try:
-            while batch := await self._made(messages):
-                for message in batch:
-                    await link.room()
-                    self._of_message[link.put(message)] = flight
-                    flight.unacked += 1
+            await self._publish(link, flight, self._messages(form, record, historical=historical))
         except JournalCorrupt:
             flight.refused = UNREADABLE
+            said = {"kind": "refused", "code": UNREADABLE}
+            notice = form.messages(Item(record, None, said, historical))
+            await self._publish(link, flight, notice)
         except KeyError:
             raise UplinkUnavailable(
                 f"the journal has dropped the schema of {record.position.stream} "
@@ -180,6 +178,13 @@ class MqttUplink:
             ) from None
         flight.left = True
         self._settle()
+
+    async def _publish(self, link: Link, flight: _Flight, messages: Iterator[Message]) -> None:
+        while batch := await self._made(messages):
+            for message in batch:
+                await link.room()
+                self._of_message[link.put(message)] = flight
+                flight.unacked += 1
 
     async def _made(self, messages: Iterator[Message]) -> list[Message]:
         """Make the next messages, away from the event loop."""
@@ -222,6 +227,18 @@ class MqttUplink:
             flight.unacked -= 1
             self._settle()
 
+    def _unheard(self, topic: str) -> None:
+        self._unheard_messages += 1
+        if not self._unheard_told:
+            self._unheard_told = True
+            self._seams.events.emit(
+                UPLINK_UNHEARD,
+                uplink=self._name,
+                topic=topic,
+                hint="the broker threw it away: start a consumer with a session that lasts, or "
+                "set needs_listener = true",
+            )
+
     def _settle(self) -> None:
         """Account for the records at the front that have all their PUBACKs."""
         while self._flying and self._flying[0].left and not self._flying[0].unacked:
@@ -250,6 +267,7 @@ class MqttUplink:
         self._flying: deque[_Flight] = deque(maxlen=_MAX_FLYING)
         self._of_message: dict[int, _Flight] = {}
         self._touched: dict[Epoch, list[tuple[Position, str]]] = {}
+        self._unheard_messages, self._unheard_told = 0, False
 
     def _session(self) -> tuple[Link, Form]:
         if self._link is None or self._form is None:

@@ -118,3 +118,11 @@ async def test_what_was_acknowledged_beyond_a_backlog_does_not_come_again(
     data = [said for said in sink.messages if said[0].startswith("plant/")]
     assert len(data) == len(stored(data)) == len(set(data))
     assert len(samples(data)) == 28 * len(data)
+
+
+async def test_the_status_says_that_nobody_listens(mosquitto_binary: Path, tmp_path: Path) -> None:
+    async with (
+        Mosquitto(mosquitto_binary, tmp_path, ["allow_anonymous true"]) as broker,
+        forwarded(tmp_path / "journal", broker.port, 1) as (_, forwarder),
+    ):
+        await until(lambda: forwarder.status().unheard_messages == 1)

@@ -12,6 +12,7 @@ import pytest
 
 from forebay._proto import sparkplug_pb2 as pb
 from forebay.errors import UplinkError, UplinkUnavailable
+from forebay.events import UPLINK_UNHEARD
 from forebay.interfaces import Resume, no_schema
 from forebay.model import Stream
 from forebay.testing.uplink_contract import PATIENCE_S, UplinkContract
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from forebay.interfaces import Offer, Receipt, Uplink
+    from forebay.interfaces import Offer, Receipt, Seams, Uplink
     from forebay.model import Position, Record
 
 T = Stream.TELEMETRY
@@ -47,10 +48,10 @@ SAMPLES = 21  # of a record by `batch_record`
 A_RECORD = "plant/{gateway}/{device}/{group}"
 
 
-def make_uplink(port: int, **settings: Any) -> Uplink:
+def make_uplink(port: int, seams: Seams | None = None, /, **settings: Any) -> Uplink:
     given = {"kind": "mqtt", "host": "127.0.0.1", "port": port, "tls": False, "timeout": 5.0,
              "keepalive": 2, **settings}  # fmt: skip
-    return SPEC.build("broker", MqttUplinkSettings.model_validate(given), system_seams())
+    return SPEC.build("broker", MqttUplinkSettings.model_validate(given), seams or system_seams())
 
 
 @pytest.fixture
@@ -187,6 +188,19 @@ async def test_what_cannot_be_read_is_refused_for_good_and_passed(
     assert [r.rejected for r in receipts if r.rejected] == [((position(2), "Unreadable"),)]
     await asyncio.to_thread(sink.catch_up)
     assert {at.seq for at in stored(sink.messages)} == {1, 3}
+    notices = [json.loads(said) for topic, said in sink.messages if topic.endswith("/notices")]
+    assert [(n["kind"], n["code"], n["seq"]) for n in notices] == [("refused", "Unreadable", 2)]
+
+
+async def test_a_host_is_told_of_what_cannot_be_read(broker: Mosquitto, sink: Sink) -> None:
+    uplink = make_uplink(broker.port, format="sparkplug_b")
+    await uplink.connect(offer([]))
+    await uplink.send([damaged(batch_record(1))], historical=False)
+    await covered(uplink, 1)
+    await uplink.close()
+    (notice,) = await heard(sink, "spBv1.0/forebay/NDATA/gateway-1")
+    said = json.loads(notice.metrics[0].string_value)
+    assert (said["kind"], said["code"], said["seq"]) == ("refused", "Unreadable", 1)
 
 
 async def test_a_schema_that_is_gone_ends_the_session(broker: Mosquitto) -> None:
@@ -252,6 +266,29 @@ async def test_what_nobody_hears_waits_if_it_should(broker: Mosquitto) -> None:
     error = await broken(uplink, [record])
     assert "nobody subscribes" in str(error)
     assert "consumer" in error.hint
+
+
+async def test_what_nobody_hears_is_counted_and_told_once(broker: Mosquitto) -> None:
+    seams = system_seams()
+    uplink = make_uplink(broker.port, seams)
+    await uplink.connect(offer([]))
+    await uplink.send([batch_record(1), batch_record(2)], historical=False)
+    receipts = await covered(uplink, 2)
+    await uplink.close()
+    assert sum(receipt.unheard_messages for receipt in receipts) == 2 * SAMPLES
+    assert seams.events.count(UPLINK_UNHEARD, uplink="broker") == 1
+
+
+async def test_what_somebody_hears_is_not_counted(broker: Mosquitto, sink: Sink) -> None:
+    seams = system_seams()
+    uplink = make_uplink(broker.port, seams)
+    await uplink.connect(offer([]))
+    await uplink.send([batch_record(1)], historical=False)
+    receipts = await covered(uplink, 1)
+    await uplink.close()
+    await asyncio.to_thread(sink.catch_up)
+    assert not any(receipt.unheard_messages for receipt in receipts)
+    assert seams.events.count(UPLINK_UNHEARD, uplink="broker") == 0
 
 
 async def test_a_topic_may_be_forbidden(mosquitto_binary: Path, tmp_path: Path) -> None:
@@ -405,3 +442,19 @@ async def test_nothing_is_sent_while_the_primary_host_is_away(
     await broker.publish(topic, state(3, online=False), retain=True)
     assert "went offline" in str(await failure(uplink))
     await uplink.close()
+    births = await heard(sink, "spBv1.0/forebay/NBIRTH/gateway-1")
+    deaths = await heard(sink, "spBv1.0/forebay/NDEATH/gateway-1")
+    assert [said.metrics[0].long_value for said in deaths] == [births[0].metrics[0].long_value]
+
+
+async def test_who_cannot_say_goodbye_leaves_that_to_the_broker(
+    broker: Mosquitto, sink: Sink
+) -> None:
+    uplink = make_uplink(broker.port, format="sparkplug_b")
+    await uplink.connect(offer([]))
+    await heard(sink, "spBv1.0/forebay/NBIRTH/gateway-1")
+    broker.freeze()
+    await uplink.close()
+    broker.thaw()
+    # What was not acknowledged came after all: a host hears it twice rather than never.
+    await heard(sink, "spBv1.0/forebay/NDEATH/gateway-1", 2)
