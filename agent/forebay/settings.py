@@ -353,7 +353,8 @@ class UplinkSettings(Settings):
         Field(
             gt=0,
             le=3600,
-            description="Longest wait for an ack of what was sent before the session is dropped.",
+            description="Longest wait for an ack of what was sent, beyond the time that it takes on"
+            " the line; then the session is dropped.",
         ),
     ] = 30.0
     link: Annotated[LinkSettings, Field(description="What the line may carry.")] = LinkSettings()

@@ -1,10 +1,11 @@
-"""Fault 20: a line that carries one byte a second."""
+"""Fault 20: a line that carries one byte a second, or hardly more."""
 
 from __future__ import annotations
 
 import gc
 from pathlib import Path
 
+from forebay.forwarding.suspicion import PATIENCE
 from forebay.model import Stream
 from forebay.testing.uplink_server import UplinkServer
 from support.forwarding import until
@@ -26,6 +27,7 @@ async def test_fault_20_memory_is_flat_and_events_go_before_telemetry(tmp_path: 
     async with (
         UplinkServer() as server,
         Proxy(server.address) as proxy,
+        # Over one byte a second no session could be opened in place of one that was given up.
         opened(tmp_path, proxy.address, ack_deadline=3600) as site,
     ):
         await site.produce(range(3))
@@ -46,3 +48,21 @@ async def test_fault_20_memory_is_flat_and_events_go_before_telemetry(tmp_path: 
     order = [int(record.stream) for record in server.store.records[stuck:]]
     last_event = len(order) - order[::-1].index(Stream.EVENTS.number)
     assert last_event < RECORDS / 10, "events waited behind telemetry"
+
+
+async def test_fault_20_large_records_on_16_kbit_s_are_no_poison(tmp_path: Path) -> None:
+    """Each takes longer than the default deadline; the clock runs twenty times as fast."""
+    async with (
+        UplinkServer() as server,
+        Proxy(server.address) as proxy,
+        opened(tmp_path, proxy.address) as site,
+    ):
+        await site.produce(range(3))
+        assert await site.forwarder.drain(600)
+        proxy.rate = 2_000 * 20
+        for number in range(3):
+            await site.produce_noise(1, 100_000)
+            await site.produce(range(10 + number, 11 + number))
+        assert await site.forwarder.drain(600)
+        await conserved(site, server)
+        assert site.forwarder.status().sessions < PATIENCE, "what the line did before misleads once"

@@ -7,14 +7,15 @@ Times of day and days are those of the machine's local time, read anew each time
 to or from daylight saving needs no care: a span that the change skips does not come that day, one
 that it repeats comes twice. They go by the wall clock whether or not anything disciplines it,
 because many a plant has no time server. Only a clock that was never set, which shows a date before
-this program was written, has no time of day: then backfill with `windows` waits.
+this program was written, has no time of day: then backfill with `windows` waits, and what is sent
+counts to the day that was last known, or else to the one that the clock is set to.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from forebay.forwarding.lanes import Lane
 from forebay.model import Stream
@@ -67,11 +68,16 @@ class Bucket:
 
 @dataclass(slots=True)
 class Spent:
-    """What was sent on a local day: payload alone, and with envelopes for each lane."""
+    """What was sent on a local day: payload alone, and with envelopes for each lane.
+
+    `day` is empty until the clock is set. `earlier` is the day that counted before, for a clock
+    that goes back to it.
+    """
 
     day: str = ""
     payload: int = 0
     lanes: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))
+    earlier: Spent | None = None
 
 
 class Budget:
@@ -96,6 +102,7 @@ class Budget:
             Lane.BACKFILL: [b for b in (shared, own) if b],
         }
         self.spent = spent or Spent()
+        self._unset_day = ""
 
     @property
     def remembers(self) -> bool:
@@ -147,10 +154,19 @@ class Budget:
         return self.spent.payload
 
     def _roll(self, now_ns: int) -> None:
-        """Begin anew when the local date is another one, whichever way the clock went."""
+        """Turn to another day when the local date is another one, whichever way the clock went.
+
+        The date of a clock that was never set says only that another day of uptime has begun.
+        """
         today = self._local(now_ns).date().isoformat()
-        if self.spent.day != today:
-            self.spent = Spent(today)
+        if now_ns >= _NEVER_SET_NS:
+            self._unset_day = ""
+            if self.spent.day != today:
+                self.spent = _turned(self.spent, today)
+        else:
+            if self._unset_day not in ("", today):
+                self.spent = _turned(self.spent, "")
+            self._unset_day = today
 
     def _local(self, now_ns: int) -> datetime:
         return datetime.fromtimestamp(now_ns // 1_000_000_000, self._zone)
@@ -169,18 +185,44 @@ class Budget:
 def spent_from(data: object) -> Spent:
     """Read what `spent_to` gave; nothing spent if it is anything else."""
     try:
-        day, payload, lanes = data["day"], data["payload"], data["lanes"]  # type: ignore[index]
-        date.fromisoformat(day)
-        amounts = {lane: max(0, int(lanes[lane.value])) for lane in Lane}
-        return Spent(day, max(0, int(payload)), amounts)
-    except (KeyError, TypeError, ValueError):
+        spent = _day_from(data)
+        earlier = data.get("earlier")  # type: ignore[attr-defined]
+        spent.earlier = None if earlier is None else _day_from(earlier)
+    except (AttributeError, KeyError, TypeError, ValueError):
         return Spent()
+    return spent
 
 
 def spent_to(spent: Spent) -> dict[str, object]:
     """Give what was spent as JSON takes it."""
+    data = _day_to(spent)
+    return data if spent.earlier is None else {**data, "earlier": _day_to(spent.earlier)}
+
+
+def _day_from(data: Any) -> Spent:  # noqa: ANN401 - whatever a file holds
+    day, lanes = data["day"], data["lanes"]
+    if day != "":
+        date.fromisoformat(day)
+    amounts = {lane: max(0, int(lanes[lane.value])) for lane in Lane}
+    return Spent(day, max(0, int(data["payload"])), amounts)
+
+
+def _day_to(spent: Spent) -> dict[str, object]:
     lanes = {lane.value: amount for lane, amount in spent.lanes.items()}
     return {"day": spent.day, "payload": spent.payload, "lanes": lanes}
+
+
+def _turned(spent: Spent, day: str) -> Spent:
+    """Give the amounts of `day` where those of `spent` have counted until now.
+
+    What was sent on no known day counts to the first that is known.
+    """
+    dated = [one for one in (spent, spent.earlier) if one is not None and one.day]
+    here = next((one for one in dated if one.day == day), Spent(day))
+    more = spent if day and not spent.day else Spent()
+    lanes = {lane: here.lanes[lane] + more.lanes[lane] for lane in Lane}
+    earlier = next((replace(one, earlier=None) for one in dated if one.day != day), None)
+    return Spent(day, here.payload + more.payload, lanes, earlier)
 
 
 def _within(span: tuple[int, int], minute: int) -> bool:

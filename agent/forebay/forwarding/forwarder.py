@@ -176,7 +176,7 @@ class Forwarder:
             last_hint=self._last_error.hint if self._last_error else "",
             live_records=live_records,
             backfill_records=pending.records - live_records,
-            held=self._session.held() if self._session else "",
+            held=self._session.held() if self._session else self._line.suspicion.held,
             sent_today_bytes=self._line.budget.today_bytes(clock.now_ns()),
             quarantined_records=len(self._journal.quarantine.copies(self._name)),
             unheard_messages=tally.unheard_messages,
@@ -225,7 +225,8 @@ class Forwarder:
             await self._close()
         if session is not None:
             self._tally.islands = session.window.runs()
-            self._line.suspicion.broke(session.window.oldest())
+            oldest = session.window.oldest()
+            self._line.suspicion.broke(oldest, on_its_way=session.cut_short)
         self._last_error = failed
         if not self._outage_told:
             self._outage_told = True

@@ -20,6 +20,10 @@ BEHIND_S = 0.2
 BEHIND_SHARE = 0.25
 """By how much of the empty way it may: more would wait somewhere and bring nothing, and without
 any it could not be seen that the destination takes more."""
+BEYOND_S = 2.0
+"""For how long the last record may keep the line busy beyond what may be in flight."""
+LEAST_RATE = 1000.0
+"""Bytes a second of the slowest line whose sending is waited for: 8 kbit/s."""
 _FADE = 0.97
 
 
@@ -42,9 +46,25 @@ class Pace:
         self._way_s = min(self._way_s, took_s)
         self._rate = max(self._rate * _FADE, (acked_bytes - last.acked_bytes) / took_s)
 
+    def takes_s(self, size_bytes: int, *, proven: bool = True) -> float:
+        """Give how long the way may take for so much; `proven`: not longer than it showed."""
+        return size_bytes / (max(self._rate, LEAST_RATE) if proven else LEAST_RATE)
+
     def most_bytes(self, *, behind: bool) -> float:
         """Give how many payload bytes may be in flight; `behind`: what is more urgent may come."""
         if not self._rate:
             return LEAST_BYTES
         wait_s = min(BEHIND_S, BEHIND_SHARE * self._way_s) if behind else ALONE_S
         return max(LEAST_BYTES, self._rate * (self._way_s + wait_s))
+
+    def lets(self, size_bytes: int, flying_bytes: int, *, behind: bool) -> bool:
+        """Whether one more record may go.
+
+        One may begin within the bound and end beyond it: if each had to fit in whole, a few large
+        ones would never show that the destination takes more. But not on a line so slow that it
+        would be in the way for long.
+        """
+        most = self.most_bytes(behind=behind)
+        if not flying_bytes or flying_bytes + size_bytes <= most:
+            return True
+        return flying_bytes < most and size_bytes <= self._rate * BEYOND_S

@@ -61,6 +61,11 @@ class Sender:
         """When a record out of quarantine was sent whose answer is still due (monotonic)."""
         return None if self._question is None else self._question.asked_s
 
+    @property
+    def asked_bytes(self) -> int:
+        """Payload bytes of that record."""
+        return 0 if self._question is None else len(self._question.record.payload)
+
     def wake(self) -> None:
         """Look again: there are records, credit, an answer or another time of day."""
         self._wake.set()
@@ -77,14 +82,27 @@ class Sender:
 
     def held(self) -> str:
         """Say why records that are there and could go do not."""
+        reasons = [*self._holds(), self._line.suspicion.held]
+        if self.starved:
+            reasons.append("the destination gives no credit")
+        return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
+
+    @property
+    def starved(self) -> bool:
+        """Whether records may go but for credit, of which none can come back with an ack."""
+        if self._window.credit_bytes or self._window.unacked_records:
+            return False
+        return "" in self._holds()
+
+    def _holds(self) -> list[str]:
+        """Give what our own limits say of each first record of a lane; empty: it may go."""
         now_ns = self._line.seams.clock.now_ns()
-        reasons = [
+        return [
             self._line.budget.held(lane, stream, now_ns)
             for stream, route in self._routes.items()
             for lane in Lane
             if route.first(lane) is not None
         ]
-        return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
 
     # --- lanes ------------------------------------------------------------------------------------
 
@@ -123,11 +141,11 @@ class Sender:
             return False
         flying = self._window.unacked_bytes
         behind = lane is Lane.BACKFILL and any(r.is_split for r in self._routes.values())
-        pace = self.pace.most_bytes(behind=behind)
         budget, now_ns = self._line.budget, self._line.seams.clock.now_ns()
         room = min(budget.room(lane, self._line.now_s()), budget.left(lane, stream, now_ns))
         if records == 1:
-            return room > 0 and (not flying or flying + size <= pace)
+            return room > 0 and self.pace.lets(size, flying, behind=behind)
+        pace = self.pace.most_bytes(behind=behind)
         return size + records * ENVELOPE_BYTES <= room and flying + size <= pace
 
     async def _hand_over(self, lane: Lane, group: Sequence[Parcel]) -> int:
@@ -226,7 +244,8 @@ class Sender:
             suspicion.clear()
             return
         neighbour = await self._neighbour(suspect, distance)
-        if neighbour is not None:  # else there will be one, and till then all goes as usual
+        suspicion.lonely = neighbour is None  # then there will be one; till then all goes as usual
+        if neighbour is not None:
             await self._send_alone(neighbour)
             suspicion.neighbour_taken()
             await self._send_alone(record)

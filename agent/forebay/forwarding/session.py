@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 TICK_S = 1.0
 """How often lanes, budgets and deadlines are looked at."""
+SILENT_S = 5.0
+"""Without an ack for so long, a session's end need not come from what the destination has got."""
 SOON_S = 1e-6
 """What is left of a wait when it is over: differences of clocks are never exactly zero."""
 EPOCH_BEGUN = UplinkUnavailable(
@@ -62,6 +64,9 @@ class Session:
         self.window = Window(start.there, terms.credit_bytes, {*start.doubts, *start.owed})
         self.progressed = False
         self._setting_aside = False
+        self.cut_short = False
+        """Whether it has ended while a slow line may still have been carrying what is in flight."""
+        self._starved_since_s: float | None = None
         self._line, self._terms, self._start, self._old = line, terms, start, old
         self._epoch = epoch
         self._doubts = dict(start.doubts)
@@ -80,6 +85,7 @@ class Session:
                 tasks.create_task(self._receive(), name=f"forwarder[{name}].receiver")
                 await self._watch(ack_deadline_s)
         finally:
+            self.cut_short = self._may_be_carrying()
             self._sender.give_up()
         raise AssertionError("a task group ends by an exception of its tasks")
 
@@ -235,17 +241,48 @@ class Session:
         while True:
             if self._is_outdated():
                 raise EPOCH_BEGUN
-            waiting = (self.window.waiting_since_s, self._sender.asked_s)
-            since = min((s for s in waiting if s is not None), default=None)
-            left = deadline_s if since is None else since + deadline_s - line.now_s()
+            left = self._left_s(deadline_s)
             if left <= SOON_S:
-                raise UplinkUnavailable(
-                    f"no ack for {deadline_s:g} s of {self.window.unacked_records} records sent",
-                    hint="the destination is connected but stores nothing: see its log and disk",
-                )
+                raise self._silent(deadline_s)
             await line.seams.clock.sleep(min(left, TICK_S))
             await line.purse.save(soon=True)
             self._tend()
+
+    def _may_be_carrying(self) -> bool:
+        """Whether what is in flight may not have reached the destination, the line being slow."""
+        since_s = self.window.waiting_since_s
+        if since_s is None:
+            return False
+        waited_s = self._line.now_s() - since_s
+        return SILENT_S <= waited_s < self._sender.pace.takes_s(self.window.unacked_bytes)
+
+    def _left_s(self, deadline_s: float) -> float:
+        """Give how much longer to wait for a sign that the destination takes what it gets.
+
+        What is on its way has the time that it takes on the slowest line; less only where this
+        session has shown that the line is faster and no verdict hangs on it.
+        """
+        now_s, sender = self._line.now_s(), self._sender
+        if not sender.starved:
+            self._starved_since_s = None
+        elif self._starved_since_s is None:
+            self._starved_since_s = now_s
+        waiting = (self.window.waiting_since_s, sender.asked_s, self._starved_since_s)
+        since_s = min((s for s in waiting if s is not None), default=now_s)
+        proven = not self._line.suspicion.is_asking
+        size = self.window.unacked_bytes + sender.asked_bytes
+        return since_s + deadline_s + sender.pace.takes_s(size, proven=proven) - now_s
+
+    def _silent(self, deadline_s: float) -> UplinkUnavailable:
+        if self._starved_since_s is not None:
+            return UplinkUnavailable(
+                f"no credit for {deadline_s:g} s: the destination lets nothing be sent",
+                hint="the destination is connected but takes nothing: see its log and disk",
+            )
+        return UplinkUnavailable(
+            f"no ack for {deadline_s:g} s of {self.window.unacked_records} records sent",
+            hint="the destination is connected but stores nothing: see its log and disk",
+        )
 
 
 def _islands(

@@ -34,6 +34,22 @@ class Suspicion:
         self._suspect: Position | None = None
         self._tried = 0
         self._taken = False
+        self.lonely = False
+        """Whether there is no other record yet that the suspect could be compared with."""
+
+    @property
+    def held(self) -> str:
+        """Say why the suspect is neither taken nor set aside; empty: there is none, or it goes."""
+        if self._suspect is None or not self.lonely:
+            return ""
+        stream, epoch, seq = self._suspect
+        where = f"{stream} {epoch:x}/{seq}"
+        return f"the destination breaks on {where}, which waits for another to compare with"
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether a session is to find out about one record, sent alone."""
+        return self._stage in ("alone", "neighbour")
 
     @property
     def alone(self) -> Position | None:
@@ -63,10 +79,11 @@ class Suspicion:
         """Note that the destination has taken the neighbour, and gets the suspect now."""
         self._taken = True
 
-    def broke(self, oldest: Collection[Position]) -> None:
+    def broke(self, oldest: Collection[Position], *, on_its_way: bool = False) -> None:
         """Note a session that ended by itself, and the oldest records of its lanes in flight.
 
-        One with nothing in flight says nothing.
+        One with nothing in flight says nothing. `on_its_way`: a slow line may still have been
+        carrying what was in flight; then nothing is poison for that.
         """
         if not oldest:
             return
@@ -74,7 +91,10 @@ class Suspicion:
             if self._suspect in oldest:
                 self._stage = "neighbour"
         elif self._stage == "neighbour":
-            self._compare(self._suspect in oldest)
+            if on_its_way:
+                self._taken = False
+            else:
+                self._compare(self._suspect in oldest)
         elif self._stage == "counting":
             self._counts = {at: self._counts.get(at, 0) + 1 for at in oldest}
             worst = [at for at, count in self._counts.items() if count >= PATIENCE]
@@ -92,4 +112,4 @@ class Suspicion:
     def clear(self) -> None:
         """Begin anew: the suspect was taken, is gone or set aside; or the destination is sick."""
         self._counts, self._stage, self._suspect = {}, "counting", None
-        self._tried, self._taken = 0, False
+        self._tried, self._taken, self.lonely = 0, False, False

@@ -147,6 +147,50 @@ def test_a_clock_that_steps_back_to_another_day_begins_anew() -> None:
     assert some.held(Lane.LIVE, T, ns("2026-03-01T12:00")) == ""
 
 
+UNSET = 30 * 10**9
+
+
+def test_boots_with_a_clock_that_is_not_set_yet_do_not_begin_the_day_anew() -> None:
+    noon, kept = ns("2026-03-01T12:00"), spent_to(Spent())
+    for boot in range(4):
+        some = Budget(
+            UplinkSettings.model_validate({"kind": "x", "live": {"daily": "4 KiB"}}),
+            spent_from(kept),
+            BERLIN,
+        )
+        some.today_bytes(UNSET)
+        kept = spent_to(some.spent)
+        assert bool(some.held(Lane.LIVE, T, UNSET)) == bool(boot)
+        if not boot:
+            some.spend(Lane.LIVE, 1, 2048, UNSET)
+        assert bool(some.held(Lane.LIVE, T, noon)) == bool(boot)
+        some.spend(Lane.LIVE, 1, 2048, noon)
+        kept = spent_to(some.spent)
+    assert some.spent.payload == 5 * 2048
+    assert some.held(Lane.LIVE, T, ns("2026-03-02T00:00")) == ""
+
+
+def test_a_clock_that_is_never_set_has_an_amount_for_each_day_of_uptime() -> None:
+    some = budget(live={"daily": "1 KiB"})
+    some.spend(Lane.LIVE, 1, 5000, UNSET)
+    assert some.held(Lane.LIVE, T, UNSET) != ""
+    assert some.held(Lane.LIVE, T, UNSET + 86_400 * 10**9) == ""
+
+
+def test_a_clock_that_steps_back_over_midnight_finds_that_days_amount() -> None:
+    some = budget(live={"daily": "1 KiB"})
+    some.spend(Lane.LIVE, 1, 5000, ns("2026-03-01T23:59"))
+    assert some.held(Lane.LIVE, T, ns("2026-03-02T00:01")) == ""
+    some.spend(Lane.LIVE, 1, 7000, ns("2026-03-02T00:01"))
+    again = Budget(
+        UplinkSettings.model_validate({"kind": "x", "live": {"daily": "1 KiB"}}),
+        spent_from(spent_to(some.spent)),
+        BERLIN,
+    )
+    assert again.today_bytes(ns("2026-03-01T23:58")) == 5000
+    assert again.today_bytes(ns("2026-03-02T00:02")) == 7000
+
+
 @given(
     st.dates().map(str),
     st.integers(0, 2**60),
@@ -155,6 +199,8 @@ def test_a_clock_that_steps_back_to_another_day_begins_anew() -> None:
 def test_what_was_spent_is_remembered(day: str, payload: int, lanes: dict[Lane, int]) -> None:
     spent = Spent(day, payload, lanes)
     assert spent_from(spent_to(spent)) == spent
+    later = Spent("", payload, lanes, spent)
+    assert spent_from(spent_to(later)) == later
 
 
 @pytest.mark.parametrize(

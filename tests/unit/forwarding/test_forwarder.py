@@ -275,16 +275,19 @@ async def test_records_larger_than_all_credit_go_one_by_one(server: UplinkServer
     assert server.most_unacked_bytes == 100
 
 
-async def test_no_credit_stops_sending_and_keeps_the_session(server: UplinkServer) -> None:
+async def test_no_credit_stops_sending_until_the_deadline_asks_anew(server: UplinkServer) -> None:
+    """Nothing is on its way that could bring credit: only another session can."""
     server.credit_bytes = 0
-    seams = make_seams()
     journal = MemoryJournal(*telemetry(1, 5))
-    forwarder = make_forwarder(server, journal, seams=seams, ack_deadline=2)
+    forwarder = make_forwarder(server, journal, ack_deadline=8)
     async with running(forwarder):
         await until(lambda: forwarder.status().state == "connected")
         assert not await forwarder.drain(5)
         status = forwarder.status()
         assert (status.records_sent, status.credit_bytes, status.sessions) == (0, 0, 1)
+        server.credit_bytes = 1 << 20
+        assert await forwarder.drain(60)
+        assert forwarder.status().sessions == 2
 
 
 async def test_what_is_read_ahead_is_bounded(server: UplinkServer) -> None:

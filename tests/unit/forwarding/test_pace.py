@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from forebay.forwarding.pace import ALONE_S, BEHIND_S, BEHIND_SHARE, LEAST_BYTES, Pace
+from forebay.forwarding.pace import (
+    ALONE_S,
+    BEHIND_S,
+    BEHIND_SHARE,
+    BEYOND_S,
+    LEAST_BYTES,
+    LEAST_RATE,
+    Pace,
+)
 from forebay.forwarding.window import Flight
 from forebay.model import Position, Stream
 
@@ -47,3 +55,27 @@ def test_what_is_alone_may_wait_for_seconds() -> None:
 
 def test_a_session_begins_small() -> None:
     assert Pace().most_bytes(behind=False) == Pace().most_bytes(behind=True) == LEAST_BYTES
+
+
+def test_the_last_record_may_end_beyond_the_bound_if_the_line_has_it_away_soon() -> None:
+    pace = Pace()
+    rate = filled(pace, rate=100_000.0, way_s=0.6, behind=True) / 0.6 / (1 + BEHIND_SHARE)
+    most = int(pace.most_bytes(behind=True))
+    soon, late = int(0.9 * rate * BEYOND_S), int(2 * rate * BEYOND_S)
+    assert pace.lets(soon, most - 1, behind=True)
+    assert not pace.lets(soon, most + 1, behind=True)
+    assert not pace.lets(late, most - 1, behind=True)
+    assert pace.lets(late, 0, behind=True)
+
+
+def test_before_anything_came_back_no_record_ends_beyond_the_bound() -> None:
+    assert Pace().lets(LEAST_BYTES - 10, 10, behind=True)
+    assert not Pace().lets(LEAST_BYTES - 9, 10, behind=True)
+
+
+def test_what_is_on_its_way_takes_what_the_line_has_shown_or_the_slowest() -> None:
+    pace = Pace()
+    assert pace.takes_s(250_000) == 250_000 / LEAST_RATE
+    filled(pace, rate=1e6, way_s=0.05, behind=False)
+    assert 0.2 < pace.takes_s(250_000) < 0.4
+    assert pace.takes_s(250_000, proven=False) == 250_000 / LEAST_RATE

@@ -112,3 +112,25 @@ def test_nobody_is_convicted_unless_a_neighbour_was_taken(
         assert taken or suspicion.convicted is None
         asked = [suspicion.alone, suspicion.compared, suspicion.convicted]
         assert len([one for one in asked if one]) <= 1
+
+
+def test_what_a_slow_line_may_still_carry_is_not_convicted() -> None:
+    suspicion = compared()
+    for _ in range(20):
+        suspicion.neighbour_taken()
+        suspicion.broke([X], on_its_way=True)
+        assert suspicion.compared == (X, NEIGHBOURS[0])
+    suspicion.broke([X])
+    assert suspicion.convicted is None, "that neighbour was taken in another session"
+    suspicion.neighbour_taken()
+    suspicion.broke([X])
+    assert suspicion.convicted == X
+
+
+def test_who_has_no_neighbour_says_so_until_it_has() -> None:
+    suspicion = compared()
+    assert suspicion.held == ""
+    suspicion.lonely = True
+    assert "telemetry 1/7, which waits for another" in suspicion.held
+    suspicion.clear()
+    assert suspicion.held == ""
