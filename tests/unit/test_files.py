@@ -35,3 +35,12 @@ def test_a_write_that_the_kernel_takes_in_part_is_finished(
         assert file.pwrite(PIECES, 6) == sum(map(len, PIECES))
     assert file.pread(100, 0) == b"before" + b"".join(PIECES)
     file.close()
+
+
+def test_a_path_that_is_still_to_be_made_has_the_file_system_that_it_would_be_on(
+    tmp_path: Path,
+) -> None:
+    disk, missing = SystemDisk(), tmp_path / "no" / "where"
+    there = os.statvfs(tmp_path)
+    assert disk.total_bytes(missing) == there.f_blocks * there.f_frsize
+    assert 0 < disk.free_bytes(missing) <= disk.total_bytes(missing)
