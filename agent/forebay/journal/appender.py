@@ -100,6 +100,7 @@ class Appender:
         self._pieces: list[bytes] = []
         self._pieces_at = self._pieces_bytes = 0
         self._fresh_schemas: dict[int, bytes] = {}
+        self._anchor: Entry | None = None
         self.sealed: list[Segment] = []
         """Segments sealed since somebody last emptied this list."""
         self.cramped = False
@@ -108,7 +109,9 @@ class Appender:
     def append(self, entry: Entry, *, alone: bool = False) -> None:
         """Number `entry` and take it in, its schema before it where the segment has it not yet.
 
-        Nothing is durable before `sync`, which comes next if `alone`. NoRoom if it was not taken.
+        A new segment begins with the last anchor, so that the rows in it are explained whatever
+        became of the segments before. Nothing is durable before `sync`, which comes next if
+        `alone`. NoRoom if it was not taken.
         """
         size = record_bytes(len(entry.payload))
         schema = entry.schema
@@ -117,7 +120,8 @@ class Appender:
         need = size + (record_bytes(len(schema[1])) if schema else 0)
         if self._segment is None or not self._fits(need):
             schema = entry.schema
-            self._roll(size + (record_bytes(len(schema[1])) if schema else 0))
+            need = size + (record_bytes(len(schema[1])) if schema else 0)
+            self._roll(need, anchor=None if entry.kind is RecordKind.ANCHOR else self._anchor)
         if schema is not None:
             self._put_schema(schema, entry)
         if entry.kind is RecordKind.GAP:
@@ -125,6 +129,8 @@ class Appender:
         else:
             samples = entry.samples if entry.kind is RecordKind.BATCH else 0
             self._put(entry, samples, counted=samples, alone=alone)
+        if entry.kind is RecordKind.ANCHOR:
+            self._anchor = entry
 
     def reserve(self, entries: Sequence[Entry]) -> None:
         """Make sure that `entries`, which need no schema, can be appended. NoRoom if they cannot.
@@ -133,7 +139,7 @@ class Appender:
         """
         need = sum(record_bytes(len(entry.payload)) for entry in entries)
         if self._segment is None or not self._fits(need, len(entries)):
-            self._roll(need, len(entries), least=self.cramped)
+            self._roll(need, len(entries), least=self.cramped, anchor=self._anchor)
 
     def sync(self) -> None:
         """Make all that was appended durable and visible."""
@@ -189,12 +195,16 @@ class Appender:
         footer = footer_bytes(count, len(state.schemas) + 1, len(state.gaps) + entries)
         return count <= MAX_RECORDS and state.end + need + footer <= self._capacity
 
-    def _roll(self, need: int, entries: int = 1, *, least: bool = False) -> None:
+    def _roll(
+        self, need: int, entries: int = 1, *, least: bool = False, anchor: Entry | None
+    ) -> None:
         """Seal the active segment and open the next, large enough for `need` bytes of entries.
 
-        With `least` no larger than for these.
+        With `least` no larger than for these and `anchor`, with which it begins.
         """
         self.seal(clean=False)
+        if anchor is not None:
+            need, entries = need + record_bytes(len(anchor.payload)), entries + 1
         end = self._end
         header = SegmentHeader(
             self._stream, end.epoch, end.next_seq, self._clock.now_ns(), end.totals, end.chain
@@ -224,6 +234,8 @@ class Appender:
         self._segment.rows = np.empty(_FIRST_ROWS, INDEX)
         self._pieces_at, self._pieces_bytes, self._pieces = HEADER_BYTES, 0, []
         self._catalog.add(self._segment)
+        if anchor is not None:
+            self._put(anchor, 0)
 
     def _create(self, path: Path, header: SegmentHeader) -> None:
         """Make the file, all its blocks and its header durable before it gets its name.

@@ -14,6 +14,7 @@ from forebay.journal.catalog import Catalog, IndexCache
 from forebay.journal.record import HEADER_BYTES as RECORD_HEADER_BYTES
 from forebay.journal.record import record_bytes
 from forebay.journal.segment import HEADER_BYTES
+from forebay.model import RecordKind
 from forebay.testing.clock import FakeClock
 from forebay.testing.disk import FaultyDisk, FaultyFile
 from support.journal import (
@@ -24,8 +25,10 @@ from support.journal import (
     entry,
     journal,
     names,
+    read_all,
     segment_paths,
 )
+from support.real_journal import anchor_entry
 
 if TYPE_CHECKING:
     from forebay.journal.entry import Entry
@@ -105,3 +108,31 @@ async def test_a_cut_between_payload_and_header_leaves_a_sound_journal() -> None
             assert account.pending == 10 * len(found)
             left.add(found)
     assert left == {(1,), (1, 2)}
+
+
+async def test_each_segment_begins_with_the_anchor_in_force() -> None:
+    """A row is explained by the clock that stamped it, though what came before may be dropped."""
+    limits = replace(PLENTY, segment_bytes=4096)
+    async with journal(FaultyDisk(), limits) as log:
+        await log.submit([anchor_entry(1)])
+        for number in range(1, 30):
+            await log.submit([entry(number, size=1000)])
+        await log.submit([anchor_entry(2)])
+        for number in range(30, 60):
+            await log.submit([entry(number, size=1000)])
+        await log.new_epoch("test")
+        await log.submit([entry(60)])
+        first = [(segment.epoch, segment.first_seq) for segment in log.segments()]
+        found = await read_all(log)
+    assert len(first) > 10
+    in_force, later = (anchor_entry(number).payload for number in (1, 2))
+    begun = []
+    for record in found:
+        if record.kind is RecordKind.ANCHOR:
+            if record.payload == later:
+                in_force = later
+            assert record.payload == in_force
+            if record.position[1:] in first:
+                begun.append(record.position[1:])
+    assert begun == first
+    assert in_force == later

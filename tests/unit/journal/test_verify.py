@@ -325,7 +325,7 @@ async def test_an_end_that_was_cut_off_without_a_trace_is_known_by_the_tip() -> 
     (problem,) = look(disk).problems
     assert problem.where == "tip"
     first = int(last.stem.split("-")[1], 16)
-    assert problem.what == f"telemetry: record 65 was on disk, and {first}-65 is not there"
+    assert problem.what == f"telemetry: record 70 was on disk, and {first}-70 is not there"
     for path in segment_paths(disk):
         disk.unlink(path)
     assert told(look(disk)) == ["the tip names records, none is here"]
