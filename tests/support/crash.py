@@ -192,13 +192,16 @@ def simulate(seed: int) -> None:
         ring_bytes=rng.choice((20_000, 1 << 20)),
     )
     oracle, disk = Oracle(), FaultyDisk(capacity_bytes=SHARED_BYTES if shared else ROOMY_BYTES * 2)
-    for _ in range(rng.randint(1, LIVES_MOST)):
+    for left in reversed(range(rng.randint(1, LIVES_MOST))):
         disk.cut_after(rng.randint(1, CHANGES_PER_LIFE_MOST))
         try:
             asyncio.run(_live(disk, limits, rng, oracle, shared=shared))
         except JournalFailed:
             assert disk.off, "only the power may fail here"
-        disk = disk.reboot(rng)
+        if left and rng.random() < 0.3:
+            disk.revive()  # only the process was killed: what it never flushed is there for now
+        else:
+            disk = disk.reboot(rng)
     disk.others_bytes = -2 * PLENTY.max_bytes  # on a larger disk, on which nothing has to go
     asyncio.run(_judge(disk, oracle, roomy=roomy))
 

@@ -220,6 +220,19 @@ def test_what_only_a_gap_tells_of_is_named_and_taken_when_it_comes(server: Serve
     assert server.finding().sound
 
 
+def test_a_record_that_came_after_its_gap_is_not_chained(server: Server) -> None:
+    """Whatever comes before or behind it later: a gap stands for it in the chain of its line."""
+    told = gap(4, 2, 3)
+    server.send(told)
+    server.send(anchor(3))
+    ack = server.send(anchor(1))
+    assert ack.committed.committed_seq == 4
+    assert ack.committed.chain == extend(extend(GENESIS, anchor(1).hash), told.hash)
+    assert server.line().late == 1
+    finding = server.finding()
+    assert (finding.sound, finding.wrong_chains) == (True, 0), finding
+
+
 def test_a_refused_record_is_not_lacking(server: Server) -> None:
     server.send(gap(1, 3, 4, at=2 << 32))
     assert codes(server.send(record(4, uplink_pb2.BATCH, b"\xff\xff")))

@@ -441,3 +441,30 @@ async def test_what_retention_has_told_of_is_not_called_lost() -> None:
             if passed:
                 cursor.advance(records[passed].position)
     assert GapCause.RETENTION_BYTES in causes
+
+
+async def test_a_footer_is_never_there_without_the_records_that_it_tells_of() -> None:
+    """The process was killed before the flush, and the power goes while the next one seals."""
+    cuts = 0
+    for changes in range(12):
+        for seed in range(6):
+            disk = FaultyDisk()
+            log = journal(disk)
+            await log.__aenter__()
+            await log.submit([entry(n, size=600) for n in range(1, 4)])
+            disk.cut_after(1)
+            with pytest.raises(JournalFailed):
+                await log.submit([entry(n, size=600) for n in range(4, 9)])
+            await log.__aexit__(None, None, None)
+            disk.revive()  # what was written is in the page cache
+            disk.cut_after(changes)
+            with contextlib.suppress(JournalFailed):
+                async with journal(disk):
+                    pass
+            cuts += disk.off
+            async with journal(disk.reboot(random.Random(seed))) as log:
+                found = await read_all(log)
+            told = [decode_gap(r.payload) for r in found if r.kind is RecordKind.GAP]
+            assert GapCause.CORRUPT not in {gap.cause for gap in told}, (changes, seed, told)
+            assert {1, 2, 3} <= {name_of(r) for r in found if r.kind is RecordKind.BATCH}
+    assert cuts > 30
