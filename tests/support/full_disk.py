@@ -26,7 +26,7 @@ from forebay.journal.journal import Journal, JournalLimits
 from forebay.model import GapCause, RecordKind
 from forebay.pipeline.intake import Pipeline
 from forebay.pipeline.shadow import Shadow
-from support.journal import T, read_all, seams
+from support.journal import T, calm, read_all, seams
 from support.processes import until
 from support.telemetry import PLANT, scans
 
@@ -61,6 +61,7 @@ class Life:
 
     async def judge(self, journal: Journal) -> dict[str, object]:
         """Nothing is lost that no gap names; give what there is."""
+        await calm(journal)  # thinning would go on between the account and what it is of
         cursor = journal.cursor("cloud")
         account = journal.ledger(T, cursor)
         records = await read_all(journal, T, MIB)
