@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import pytest
 
 from forebay.columnar import decode_gap
 from forebay.errors import JournalFailed, JournalFull, StreamFull
+from forebay.journal import rewrite
 from forebay.journal.entry import Overflow
 from forebay.journal.journal import Journal, JournalLimits
 from forebay.journal.retainer import FULL_PAUSE_S
@@ -23,6 +25,7 @@ from support.telemetry import scans
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from forebay.model import Record
 
@@ -450,3 +453,64 @@ async def test_a_full_stream_refuses_batches_until_some_are_delivered(
         for record in await read_all(log, stream, 1 << 20):
             kept[record.kind] += 1
         assert kept[RecordKind.GAP] == 0
+
+
+async def test_a_copy_is_thrown_away_if_somebody_began_to_read_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, go_on = threading.Event(), threading.Event()
+
+    def held(*words: object, **more: object) -> rewrite.Thinned:
+        done = plain(*words, **more)  # type: ignore[arg-type]
+        if done.copy is not None and not made.is_set():
+            made.set()
+            assert go_on.wait(30)
+        return done
+
+    plain = rewrite.rewrite
+    monkeypatch.setattr(rewrite, "rewrite", held)
+    async with journal(FaultyDisk(), LIMITS) as log:
+        consumer = Consumer(log, "cloud")
+        for number in range(2000):
+            await log.submit([batch_entry(scans(number, rows=ROWS))])
+            if made.is_set():
+                break
+        given = await consumer.take(1, ack=False)
+        go_on.set()
+        await calm(log)
+        assert made.is_set()
+        assert levels(log)[0] == 0
+        assert await consumer.take(1, ack=False) == given
+
+
+class Watched(FaultyDisk):
+    """Keeps what was changed: thread, call, and the name of the file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[int, str, str]] = []
+
+    def change(self, call: str, path: Path, act: Callable[[], None]) -> None:
+        self.calls.append((threading.get_ident(), call, path.name))
+        super().change(call, path, act)
+
+
+async def test_each_name_of_a_copy_is_flushed_before_the_next_step() -> None:
+    disk = Watched()
+    async with journal(disk, LIMITS) as log:
+        log.cursor("cloud")
+        await fill_until(log, 0, lambda: 10 in levels(log))
+    steps: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    for thread, call, name in disk.calls:
+        steps[thread].append((call, name))
+    copies = 0
+    for of in steps.values():
+        for number, (call, copy) in enumerate(of):
+            if call == "rename" and copy.endswith(".1.seg.new"):
+                copies += 1
+                assert of[number + 1 : number + 4] == [
+                    ("sync_dir", "telemetry"),
+                    ("unlink", copy.replace(".1.seg.new", ".seg")),
+                    ("sync_dir", "telemetry"),
+                ]
+    assert copies
