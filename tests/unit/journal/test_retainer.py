@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import random
 import threading
 from collections import defaultdict
 from dataclasses import replace
@@ -514,3 +515,31 @@ async def test_each_name_of_a_copy_is_flushed_before_the_next_step() -> None:
                     ("sync_dir", "telemetry"),
                 ]
     assert copies
+
+
+async def test_what_a_cursor_could_not_save_is_not_passed_for_retention() -> None:
+    """On a full disk it drops with a gap; a cut then takes nothing that nobody tells of."""
+    limits = replace(LIMITS, max_bytes=200 << 10, segment_bytes=8192)
+    disk = FaultyDisk()
+    async with journal(disk, limits) as log:
+        cursor = log.cursor("cloud")
+        await log.submit([entry(n, size=2000, samples=3) for n in range(1, 41)])
+        cursor.advance((await read_all(log))[3].position)
+    for _ in range(1000):
+        disk.fail("create", errno.ENOSPC, part="/cursors/")
+    async with journal(disk, limits) as log:
+        cursor = log.cursor("cloud")
+        cursor.advance((await read_all(log))[-1].position)
+        for n in range(41, 121):
+            await log.submit([entry(n, size=2000, samples=3)])
+        await calm(log)
+        log._writer.fail(OSError("crash"))  # noqa: SLF001 - a crash has no interface
+    async with journal(disk.reboot(random.Random(1)), limits) as log:
+        records = await read_all(log)
+        account = log.ledger(T, log.cursor("cloud"))
+    gaps = [decode_gap(r.payload) for r in records if r.kind is RecordKind.GAP]
+    told = [gap for gap in gaps if gap.cause is GapCause.RETENTION_BYTES]
+    assert min((gap.epoch, gap.seq_from) for gap in told)[1] == 5
+    assert {gap.cause for gap in gaps} == {GapCause.RETENTION_BYTES, GapCause.UNCLEAN_SHUTDOWN}
+    assert account.balanced
+    assert account.delivered == 4 * 3
