@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import random
-import threading
 from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,7 +11,6 @@ import pytest
 
 from forebay.columnar import decode_gap
 from forebay.errors import JournalFailed, JournalFull, StreamFull
-from forebay.journal import rewrite
 from forebay.journal.entry import Overflow
 from forebay.journal.journal import Journal, JournalLimits
 from forebay.journal.retainer import FULL_PAUSE_S
@@ -26,7 +23,6 @@ from support.telemetry import scans
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from forebay.model import Record
 
@@ -454,92 +450,3 @@ async def test_a_full_stream_refuses_batches_until_some_are_delivered(
         for record in await read_all(log, stream, 1 << 20):
             kept[record.kind] += 1
         assert kept[RecordKind.GAP] == 0
-
-
-async def test_a_copy_is_thrown_away_if_somebody_began_to_read_meanwhile(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    made, go_on = threading.Event(), threading.Event()
-
-    def held(*words: object, **more: object) -> rewrite.Thinned:
-        done = plain(*words, **more)  # type: ignore[arg-type]
-        if done.copy is not None and not made.is_set():
-            made.set()
-            assert go_on.wait(30)
-        return done
-
-    plain = rewrite.rewrite
-    monkeypatch.setattr(rewrite, "rewrite", held)
-    async with journal(FaultyDisk(), LIMITS) as log:
-        consumer = Consumer(log, "cloud")
-        for number in range(2000):
-            await log.submit([batch_entry(scans(number, rows=ROWS))])
-            if made.is_set():
-                break
-        given = await consumer.take(1, ack=False)
-        go_on.set()
-        await calm(log)
-        assert made.is_set()
-        assert levels(log)[0] == 0
-        assert await consumer.take(1, ack=False) == given
-
-
-class Watched(FaultyDisk):
-    """Keeps what was changed: thread, call, and the name of the file."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[tuple[int, str, str]] = []
-
-    def change(self, call: str, path: Path, act: Callable[[], None]) -> None:
-        self.calls.append((threading.get_ident(), call, path.name))
-        super().change(call, path, act)
-
-
-async def test_each_name_of_a_copy_is_flushed_before_the_next_step() -> None:
-    disk = Watched()
-    async with journal(disk, LIMITS) as log:
-        log.cursor("cloud")
-        await fill_until(log, 0, lambda: 10 in levels(log))
-    steps: dict[int, list[tuple[str, str]]] = defaultdict(list)
-    for thread, call, name in disk.calls:
-        steps[thread].append((call, name))
-    copies = 0
-    for of in steps.values():
-        for number, (call, copy) in enumerate(of):
-            if call == "rename" and copy.endswith(".1.seg.new"):
-                copies += 1
-                assert of[number + 1 : number + 4] == [
-                    ("sync_dir", "telemetry"),
-                    ("unlink", copy.replace(".1.seg.new", ".seg")),
-                    ("sync_dir", "telemetry"),
-                ]
-    assert copies
-
-
-async def test_what_a_cursor_could_not_save_is_not_passed_for_retention() -> None:
-    """On a full disk it drops with a gap; a cut then takes nothing that nobody tells of."""
-    limits = replace(LIMITS, max_bytes=200 << 10, segment_bytes=8192)
-    disk = FaultyDisk()
-    async with journal(disk, limits) as log:
-        cursor = log.cursor("cloud")
-        await log.submit([entry(n, size=2000, samples=3) for n in range(1, 41)])
-        cursor.advance((await read_all(log))[3].position)
-    for _ in range(1000):
-        disk.fail("create", errno.ENOSPC, part="/cursors/")
-    async with journal(disk, limits) as log:
-        cursor = log.cursor("cloud")
-        cursor.advance((await read_all(log))[-1].position)
-        for n in range(41, 121):
-            await log.submit([entry(n, size=2000, samples=3)])
-        await calm(log)
-        log._writer.fail(OSError("crash"))  # noqa: SLF001 - a crash has no interface
-    async with journal(disk.reboot(random.Random(1)), limits) as log:
-        records = await read_all(log)
-        account = log.ledger(T, log.cursor("cloud"))
-    gaps = [decode_gap(r.payload) for r in records if r.kind is RecordKind.GAP]
-    told = [gap for gap in gaps if gap.cause is GapCause.RETENTION_BYTES]
-    assert min((gap.epoch, gap.seq_from) for gap in told)[1] == 5
-    assert {gap.cause for gap in gaps} == {GapCause.RETENTION_BYTES, GapCause.UNCLEAN_SHUTDOWN}
-    assert account.balanced
-    assert account.delivered == 4 * 3
