@@ -11,7 +11,7 @@ from forebay.interfaces import Scan
 from forebay.model import Batch, Quality, Schema, Tag, ValueType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -70,8 +70,9 @@ class Plant(Plc):
 class PlcDriver:
     """Implements `PolledDriver`."""
 
-    def __init__(self, plc: Plc, clock: Clock) -> None:
-        self._plc, self._clock = plc, clock
+    def __init__(self, plc: Plc, clock: Clock, polled: Callable[[int], None]) -> None:
+        """Read `plc`; `polled` hears the number of each row before it is given."""
+        self._plc, self._clock, self._polled = plc, clock, polled
 
     async def connect(self) -> None:
         """See `Driver.connect`."""
@@ -92,6 +93,7 @@ class PlcDriver:
     def read(self, schema: Schema) -> Batch:
         """Give the next row."""
         self._check()
+        self._polled(self._plc.polls)
         now = np.array([self._clock.now_ns()], np.int64)
         return Batch(schema, now, now.copy(), (self._plc.row(),))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from sim.trouble import simulate
+from sim.trouble import judged, simulate
 from support.seeds import run
 
 if __name__ == "__main__":
-    sys.exit(run(simulate, "simulated runs", 100))
+    sys.exit(run(simulate, "simulated runs", 100, judged))

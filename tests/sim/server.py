@@ -93,6 +93,8 @@ class SimServer:
         self._store: StoreWriter | None = None
         self._desk: Desk | None = None
         self._sessions: set[asyncio.Task[None]] = set()
+        self.counts = True
+        """Whether it tells what it has looked at; destinations of other kinds do not."""
         self.backup: Path | None = None
         self.restored = False
         """Whether a backup was ever put back."""

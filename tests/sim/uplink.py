@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from forebay._proto import uplink_pb2 as pb
@@ -11,10 +12,10 @@ from forebay.uplinks.grpc import codec
 from sim.net import Broken, Connection
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from forebay.clock import Clock
-    from forebay.interfaces import Offer, Receipt, Terms
+    from forebay.interfaces import Offer, Receipt, Resume, Terms
     from forebay.model import Record
     from sim.net import Net
     from sim.server import SimServer
@@ -29,8 +30,16 @@ def _gone() -> UplinkUnavailable:
 class SimUplink:
     """Implements `interfaces.Uplink` between one gateway and one server."""
 
-    def __init__(self, net: Net, server: SimServer, gateway: str, clock: Clock) -> None:
-        self._net, self._server, self._gateway, self._clock = net, server, gateway, clock
+    def __init__(
+        self,
+        there: tuple[Net, SimServer],
+        gateway: str,
+        clock: Clock,
+        told: Callable[[Sequence[Resume]], None],
+    ) -> None:
+        """Reach the server over the net; `told` hears all that it says it has."""
+        self._net, self._server = there
+        self._gateway, self._clock, self._told = gateway, clock, told
         self._connection: Connection | None = None
 
     async def connect(self, offer: Offer) -> Terms:
@@ -48,6 +57,7 @@ class SimUplink:
                 terms = codec.terms((await self._read()).welcome)
         except TimeoutError:
             raise _gone() from None
+        self._told(terms.resume)
         return terms
 
     async def send(
@@ -61,7 +71,11 @@ class SimUplink:
         while True:
             message = await self._read()
             if message.WhichOneof("message") == "ack":
-                yield codec.receipt(message.ack)
+                receipt = codec.receipt(message.ack)
+                if not self._server.counts:
+                    receipt = replace(receipt, answered=None)
+                self._told((receipt.resume,))
+                yield receipt
 
     async def close(self) -> None:
         """See `Uplink.close`."""

@@ -38,12 +38,14 @@ from sim.server import SimServer
 from sim.uplink import SimUplink
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 
     from forebay.control.answers import Answers
     from forebay.control.view import LedgerLine
     from forebay.events import Event
-    from forebay.interfaces import Head
+    from forebay.interfaces import Head, Resume
+    from forebay.journal.entry import Entry
+    from sim.book import Book
 
 GATEWAY = "box"
 DEVICE = "plc"
@@ -71,11 +73,21 @@ class SimEvents(Events):
 
 
 class WatchedJournal(Journal):
-    """Notes how far each epoch of telemetry is; every session begins by asking for that."""
+    """Notes how far each epoch of telemetry is; every session begins by asking for that.
 
-    def __init__(self, written: dict[int, int], *arguments: Any, **more: Any) -> None:
+    And what it was given and called durable.
+    """
+
+    def __init__(self, world: World, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
-        self._written = written
+        self._written, self._book = world.written, world.book
+
+    def submit(self, entries: Sequence[Entry]) -> asyncio.Future[None]:
+        """See `Journal.submit`."""
+        future = super().submit(entries)
+        if self._book is not None:
+            self._book.submitted(entries, future)
+        return future
 
     def heads(self) -> tuple[Head, ...]:
         """See `Journal.heads`."""
@@ -104,6 +116,8 @@ class World:
             name: SimServer(directory / name, self.clock, random.Random(self.rng.random()))
             for name in uplinks
         }
+        self.book: Book | None = None
+        """What verdicts go by, where the PLC's values tell their poll."""
         self.trace: list[str] = []
         self.lives = 0
         self.rolled_back = False
@@ -145,6 +159,8 @@ class World:
         )
         rng = random.Random(self.rng.random())
         self.last_words.clear()
+        if self.book is not None:
+            self.book.begin(cramped=self.disk.others_bytes > 0)
         events = SimEvents(log, self)
         seams = Seams(self.clock, self.disk, SystemNetwork(), rng, events)
         serving = agent.serve(self._config(), seams, self._stop, control=self._control)
@@ -160,18 +176,22 @@ class World:
         await asyncio.wait([self._agent])
         self._agent.result()
         self._agent = self.answers = None
+        if self.book is not None:
+            self.book.end(self.loop.time(), None, self.loop.disk_delay_most_s)
 
     async def end_agent(self, *, power: bool) -> None:
         """End it as SIGKILL does, or as a power cut does."""
         self.note("power cut" if power else "agent killed")
         self.look()
-        self.disk.off = True
+        self.disk.off, ended_s = True, self.loop.time()
         assert self._agent is not None
         self._agent.cancel()
         await asyncio.wait([self._agent])
         if not self._agent.cancelled():
             self._agent.exception()  # what a dying process says means nothing
         self._agent = self.answers = None
+        if self.book is not None:
+            self.book.end(ended_s, self.commit_s, self.loop.disk_delay_most_s)
         if power:
             self.disk = self.disk.reboot(self.rng)
             self.clock.boot(self.lives + 1)
@@ -188,6 +208,13 @@ class World:
         if self._agent is not None and self._agent.done():
             self._agent.result()
             raise AssertionError("the agent ended by itself")
+        if self.book is not None and self.opened is not None:
+            self.book.look(self.opened, self.nets)
+            assert not self.book.overtaken, self.book.overtaken
+
+    def _polled(self, poll: int) -> None:
+        if self.book is not None:
+            self.book.polled(poll, self.loop.time(), self.loop.disk_delay_most_s)
 
     def _config(self) -> LoadedConfig:
         schema = self.plc.schema(DEVICE)
@@ -203,7 +230,7 @@ class World:
             DeviceSettings,
             TagSettings,
             frozenset({"poll"}),
-            lambda spec, seams: PlcDriver(self.plc, seams.clock),
+            lambda spec, seams: PlcDriver(self.plc, seams.clock, self._polled),
             {},
         )
         journal = JournalSettings.model_construct(
@@ -222,7 +249,11 @@ class World:
 
     def _uplink(self, name: str) -> UplinkSpec:
         def build(_name: str, _settings: Any, seams: Seams) -> SimUplink:
-            return SimUplink(self.nets[name], self.servers[name], GATEWAY, seams.clock)
+            def told(resumes: Iterable[Resume]) -> None:
+                if self.book is not None and self.opened is not None:
+                    self.book.answered(self.opened, name, resumes)
+
+            return SimUplink((self.nets[name], self.servers[name]), GATEWAY, seams.clock, told)
 
         return UplinkSpec("sim", UplinkSettings, build, {})
 
@@ -261,7 +292,7 @@ def run(
     gates = random.Random(seed)
 
     def opened(*arguments: Any, **more: Any) -> Journal:
-        world.opened = made = WatchedJournal(world.written, *arguments, **more)
+        world.opened = made = WatchedJournal(world, *arguments, **more)
         loop.gate = WriterGate(made, gates)
         return made
 

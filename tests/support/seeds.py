@@ -6,6 +6,7 @@ import os
 import sys
 import time
 import traceback
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,22 +17,35 @@ if TYPE_CHECKING:
 PROGRESS_EVERY_S = 10.0
 
 
-def run(simulate: Callable[[int], object], what: str, default: int) -> int:
+def _of_no_kind(_given: object) -> str:
+    return ""
+
+
+def run(
+    simulate: Callable[[int], object],
+    what: str,
+    default: int,
+    kind: Callable[[object], str] = _of_no_kind,
+) -> int:
     """Run seeds FIRST (0) to FIRST + N (`default`) of `simulate`; give the exit code.
 
-    A seed that raises is told with its traceback. SEED=7 runs one seed here, and prints what it
-    gives.
+    A seed that raises is told with its traceback, and how many of those that hold are of each
+    `kind` by what they give. SEED=7 runs one seed here, and prints what it gives.
     """
     if "SEED" in os.environ:
         sys.stdout.write(f"{simulate(int(os.environ['SEED']))}\n")
         return 0
     first, count = int(os.environ.get("FIRST", "0")), int(os.environ.get("N", str(default)))
     failed: list[int] = []
+    kinds: Counter[str] = Counter()
     began_s = told_s = time.monotonic()
     with ProcessPoolExecutor() as pool:
         seeds = range(first, first + count)
-        for done, (seed, fault) in enumerate(pool.map(partial(_one, simulate), seeds), start=1):
-            if fault:
+        one = partial(_one, simulate, kind)
+        for done, (seed, fault, of) in enumerate(pool.map(one, seeds), start=1):
+            if not fault:
+                kinds[of] += 1
+            else:
                 failed.append(seed)
                 sys.stdout.write(f"seed {seed}\n{fault}")
             if time.monotonic() - told_s > PROGRESS_EVERY_S:
@@ -41,12 +55,16 @@ def run(simulate: Callable[[int], object], what: str, default: int) -> int:
     rate = count / (time.monotonic() - began_s)
     told = f"{len(failed)} failed{' ' if failed else ''}{' '.join(map(str, failed[:50]))}"
     sys.stdout.write(f"{count} {what} from seed {first}, {rate:.0f}/s: {told}\n")
+    for of, many in sorted(kinds.items()):
+        sys.stdout.write(f"{many} ({many / count:.0%}) {of}\n" if of else "")
     return 1 if failed else 0
 
 
-def _one(simulate: Callable[[int], object], seed: int) -> tuple[int, str]:
+def _one(
+    simulate: Callable[[int], object], kind: Callable[[object], str], seed: int
+) -> tuple[int, str, str]:
     try:
-        simulate(seed)
+        of = kind(simulate(seed))
     except Exception:  # noqa: BLE001 - whatever a run raises is a finding, and the next one goes on
-        return seed, traceback.format_exc()
-    return seed, ""
+        return seed, traceback.format_exc(), ""
+    return seed, "", of
