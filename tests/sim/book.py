@@ -43,6 +43,11 @@ class Book:
         """Polls that the journal has called durable, in the course of things that the disk has."""
         self.was_full = self.rotted = False
         """Whether others ever left the disk too little room; whether a bit ever turned."""
+        self.leapt = self.aged = False
+        """Whether the clock ever leapt ahead by years; whether it was disciplined then or later.
+
+        If so, what is older is rightly too old to be kept.
+        """
         self.overtaken = ""
         """The first cursor that was beyond what its server had said; empty: none was."""
         self._life = Life(cramped=False)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TROUBLE_S = 240.0
 TIGHT_BYTES = 160 << 10
+YEAR_S = 3.2e7
 SPARED = {"_server_restored": 0.75, "_rolled_back": 0.8, "_disk_full": 0.5, "_rot": 0.5}
 """Trouble after which less is certain, and the share of the runs that have none of it."""
 
@@ -199,6 +200,8 @@ class Trouble:
         seconds = self._world.rng.choice((-1, 1)) * by_s
         self._world.clock.step_wall(seconds)
         self._world.clock.is_synced = self._world.rng.random() < 0.7
+        self._book.leapt |= seconds > YEAR_S
+        self._book.aged |= self._book.leapt and self._world.clock.is_synced
         self._world.note(
             f"clock {seconds:+.1f} s, {'synced' if self._world.clock.is_synced else 'unsynced'}"
         )

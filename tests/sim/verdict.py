@@ -40,7 +40,8 @@ def check(world: World) -> str:
     book = world.book
     assert book is not None
     put_back = world.rolled_back or any(server.restored for server in world.servers.values())
-    lossless = not (put_back or book.was_full or book.rotted or world.max_bytes < ROOMY_BYTES)
+    tight = world.max_bytes < ROOMY_BYTES
+    lossless = not (put_back or tight or book.was_full or book.rotted or book.aged)
     for name, server in world.servers.items():
         with StoreReader(server.directory) as reader:
             values = _values(world, reader)
