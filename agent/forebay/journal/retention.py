@@ -274,8 +274,9 @@ def _oldest_first(streams: Sequence[Sequence[Held]]) -> list[Held]:
 def merged(gaps: Sequence[Gap]) -> tuple[Gap, ...]:
     """Join gaps of one cause whose positions touch, so that a long outage does not pile them up.
 
-    One that lies within another of its cause is left out. A gap of unknown size stays alone, so
-    that what is known stays known.
+    One that lies within another of its cause is left out, one within another of another cause comes
+    before it: whoever counts what is new to him would take it for told. A gap of unknown size stays
+    alone, so that what is known stays known.
     """
     joined: list[Gap] = []
     for gap in sorted(gaps, key=lambda g: (g.cause.value, g.epoch, g.seq_from, -g.seq_to)):
@@ -302,4 +303,4 @@ def merged(gaps: Sequence[Gap]) -> tuple[Gap, ...]:
             time_from_ns=min(last.time_from_ns, gap.time_from_ns),
             time_to_ns=max(last.time_to_ns, gap.time_to_ns),
         )
-    return tuple(joined)
+    return tuple(sorted(joined, key=lambda gap: gap.seq_to - gap.seq_from))

@@ -166,6 +166,13 @@ def test_the_unknown_does_not_swallow_the_known() -> None:
     assert [g.samples for g in merged([gap(1, 2), gap(3, 4, None), gap(5, 6)])] == [5, None, 5]
 
 
+def test_a_gap_within_another_is_told_before_it() -> None:
+    """Whoever counts what is new to him would otherwise count the inner one's samples nowhere."""
+    damaged = replace(gap(54, 54, 8), cause=GapCause.CORRUPT)
+    around = gap(26, 70, 100)
+    assert merged([around, damaged]) == (damaged, around)
+
+
 def due(**streams: list[Held]) -> tuple[str, int, int] | None:
     found = thinnable({Stream(name): s for name, s in streams.items()}, LIMITS)
     return found and (found[0].stream.value, found[0].number, found[1])
