@@ -21,9 +21,11 @@ import numpy as np
 
 from bench.figures import Figure, figure, scratch, seams
 from bench.plc import libmodbus_server
+from forebay.agent import journal_limits
 from forebay.columnar import BatchEncoder, encode_schema
 from forebay.config.load import load
-from forebay.journal.journal import Entry, Journal, JournalLimits
+from forebay.files import SystemDisk
+from forebay.journal.journal import Entry, Journal
 from forebay.model import Batch, RecordKind, Stream
 from forebay.registry import Registry
 from support.processes import Process, World, until
@@ -84,9 +86,7 @@ async def fill(world: World) -> None:
     schemas = [device.spec.schemas[0] for device in loaded.devices]
     known = [(schema.id, encode_schema(schema)) for schema in schemas]
     settings, encoder = loaded.config.journal, BatchEncoder()
-    limits = JournalLimits(
-        settings.max_size, settings.max_age, settings.segment_size, settings.memory
-    )
+    limits = journal_limits(settings, SystemDisk())
     rng = np.random.default_rng(1)
     values = 20 + rng.normal(0, 5, (PLCS, TAGS))
     begin_ns = time.time_ns() - OUTAGE_S * 10**9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -39,6 +40,11 @@ async def grown(world: World, beyond: int) -> None:
     pytest.fail("nothing comes any more")
 
 
+def sessions_of(world: World, run: int) -> bool:
+    """Whether the agent of each run so far has had its session."""
+    return world.agent.text().count('"uplink_connected"') >= run
+
+
 @pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
 async def test_it_sees_all_of_every_run_while_the_newest_goes_on(
     tmp_path: Path, *, kill: bool
@@ -49,10 +55,8 @@ async def test_it_sees_all_of_every_run_while_the_newest_goes_on(
         after, times, seen = "0/0", [], 0
         for run in range(1, 4):
             await world.agent.start()
-            await until(
-                lambda run=run: world.agent.text().count('"uplink_connected"') >= run,
-                "the uplink connects",
-            )
+            connected = partial(sessions_of, world, run)
+            await until(connected, "the uplink connects")
             await grown(world, seen)
             seen = len(await newest(world))
             await grown(world, seen)
