@@ -66,11 +66,12 @@ class StreamsSettings(Settings):
     """
 
     audit: Annotated[
-        StreamSettings, Field(description="What was done to the plant; 5 % of `max_size`.")
+        StreamSettings,
+        Field(description="What was done to the plant; 5 % of `max_size`. Still empty."),
     ] = StreamSettings(overflow="drop_oldest")
-    events: Annotated[StreamSettings, Field(description="What happened; 15 % of `max_size`.")] = (
-        StreamSettings(overflow="drop_oldest")
-    )
+    events: Annotated[
+        StreamSettings, Field(description="What happened; 15 % of `max_size`. Still empty.")
+    ] = StreamSettings(overflow="drop_oldest")
     telemetry: Annotated[
         StreamSettings, Field(description="Readings; 75 % of `max_size`, with `bulk`.")
     ] = StreamSettings(overflow="thin")
@@ -78,8 +79,8 @@ class StreamsSettings(Settings):
         StreamSettings,
         Field(
             description=(
-                "What is large and may wait. It shares the part of `telemetry`; if it drops "
-                "nothing by itself it gets half of that at most."
+                "What is large and may wait; still empty. It shares the part of `telemetry`; if it "
+                "drops nothing by itself it gets half of that at most."
             )
         ),
     ] = StreamSettings(overflow="drop_oldest")
