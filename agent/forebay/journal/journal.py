@@ -380,6 +380,7 @@ class Journal:
         """Everything that a start does on disk; blocks."""
         disk = self._seams.disk
         self._lock = owner.take(self.directory, self._gateway, disk)
+        self._settle()
         recovered = Recovery(
             self.directory,
             self._seams,
@@ -393,6 +394,21 @@ class Journal:
         self.quarantine.load()  # first: what cursors call refused is gapped without its copy
         self._cursors.load()
         return recovered
+
+    def _settle(self) -> None:
+        """Make the names durable that a start builds on.
+
+        A process that was killed may have left some that a power cut would take back: a cursor that
+        has passed a segment must not come back to it once the segment is gone.
+        """
+        disk = self._seams.disk
+        aside, parts = self.directory / "quarantine", [stream.value for stream in Stream]
+        copies = disk.listdir(aside) if disk.exists(aside) else []
+        directories = [self.directory / part for part in ("", "cursors", "quarantine", *parts)]
+        for directory in (*directories, *(aside / uplink for uplink in copies)):
+            if disk.exists(directory):
+                with contextlib.suppress(NotADirectoryError):  # a stranger
+                    disk.sync_dir(directory)
 
     def _sweep(self, obsolete: Sequence[Path]) -> None:
         """Remove files without a record, now that gaps account for what was to stand there."""

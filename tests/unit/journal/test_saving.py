@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import asynccontextmanager
+import random
+from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -124,3 +125,30 @@ async def test_the_end_of_a_run_saves_all() -> None:
         assert await begun.look() == (FIRST, FIRST)
     assert begun.saved() == (FIRST + 5, FIRST + 6)
     assert begun.cursor.get(Stream.EVENTS).seq == 0
+
+
+async def test_a_start_makes_durable_what_a_killed_process_left() -> None:
+    """Whether a segment may go is judged by cursors read: they must not go back in a power cut."""
+    disk = FaultyDisk()
+    path = DIRECTORY / "cursors" / "cloud.json"
+    async with journal(disk) as log:
+        cursor = log.cursor("cloud")
+        await log.submit([entry(n) for n in range(FIRST)])
+        last = (await read_all(log))[-1].position
+    before = disk.read_bytes(path, 1 << 20)
+    async with journal(disk) as log:
+        cursor = log.cursor("cloud")
+        cursor.advance(last)
+    passed = disk.read_bytes(path, 1 << 20)
+    assert passed != before
+    disk.write_atomic(path, before)
+    fresh = path.with_suffix(".new")
+    with closing(disk.open(fresh, create=True)) as file:
+        file.pwrite([passed], 0)
+        file.datasync()
+    disk.rename(fresh, path)  # and killed before the directory was flushed
+    cuts = {disk.reboot(random.Random(seed)).read_bytes(path, 1 << 20) for seed in range(20)}
+    assert cuts == {before, passed}
+    async with journal(disk):
+        cuts = {disk.reboot(random.Random(seed)).read_bytes(path, 1 << 20) for seed in range(20)}
+    assert cuts == {passed}
