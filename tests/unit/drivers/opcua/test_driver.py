@@ -216,11 +216,11 @@ async def test_a_session_outlives_polls_that_are_rarer_than_its_timeout() -> Non
     async with small_server(Level=1.0) as server:
         server.server.iserver.min_session_timeout_ms = 100
         spec = device(server.endpoint, LEVEL)
-        settings = spec.settings.model_copy(update={"session_timeout": 0.3})
+        settings = spec.settings.model_copy(update={"session_timeout": 1.0})
         async with connected(replace(spec, settings=settings)) as driver:
             reader = driver.reader(spec.schemas[0], ())
             await reader.read()
-            await asyncio.sleep(1.0)  # three times the timeout, in which nobody polls
+            await asyncio.sleep(2.5)  # more than twice the timeout, in which nobody polls
             scan = await reader.read()
     assert [sample.value for sample in scan.batch.iter_samples()] == [1.0]
 
