@@ -43,9 +43,12 @@ async def test_fault_10_bit_flip_in_a_sealed_segment(tmp_path: Path) -> None:
             there = await found(tmp_path)
             lost = sorted(set(range(1, COUNT + 1)) - set(there.names))
             assert len(lost) <= 1
-            assert [(g.cause, g.samples) for g in there.gaps] == [
-                (GapCause.CORRUPT, SAMPLES) for _ in lost
-            ]
+            told_of = [(g.cause, g.samples) for g in there.gaps]
+            if not lost and path == max(whole):
+                # Rot in the newest footer: nobody can say any more that the stop was orderly.
+                assert told_of in ([], [(GapCause.UNCLEAN_SHUTDOWN, None)])
+            else:
+                assert told_of == [(GapCause.CORRUPT, SAMPLES) for _ in lost]
             assert there.produced == COUNT * SAMPLES
             assert there.gapped == len(lost) * SAMPLES
         for other in segments(tmp_path):
