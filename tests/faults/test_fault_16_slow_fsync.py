@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(150)]
 
-PERIOD_S = 0.05
+PERIOD_S = 0.1
 LOOK_S = 6.0
 """Over three flushes."""
 
