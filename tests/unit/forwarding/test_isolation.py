@@ -117,7 +117,7 @@ async def test_a_suspect_that_is_taken_alone_is_none(server: UplinkServer) -> No
     """The server breaks on any message of more than one record."""
     server.faults = Faults(alone=True)
     journal = MemoryJournal(*records(1, 8))
-    forwarder = make_forwarder(server, journal, ack_deadline=1, **QUICK)
+    forwarder = make_forwarder(server, journal, **QUICK)
     async with running(forwarder):
         assert await forwarder.drain(600)
         assert forwarder.status().sessions == PATIENCE + 1
