@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from forebay.acquisition.plan import PROBE_EVERY, Learned, plan, probe, refine
 from forebay.acquisition.rows import bad_row, mark, slowed
 from forebay.acquisition.schedule import Pace, next_due_s, phase_s
+from forebay.cancellation import strict
 from forebay.clock import stamp
 from forebay.errors import DeviceError, DeviceUnreachable
 from forebay.events import POLL_OVERRUN, TAGS_REFUSED
@@ -190,7 +191,7 @@ class Poller:
         """Read under a deadline that only a driver without deadlines of its own can reach."""
         blocks = len(group.plan.blocks) if group.plan else 0
         async with asyncio.timeout(self._spec.settings.timeout * (blocks + 1)):
-            return await reader.read()
+            return await strict(reader.read)
 
     def _learn(self, group: _Group, scan: Scan) -> Learned:
         """Give what is known after a scan, and tell of tags that are now known to be refused."""

@@ -13,6 +13,7 @@ from forebay.acquisition.link import Link
 from forebay.acquisition.poller import Poller
 from forebay.acquisition.rows import bad_row
 from forebay.acquisition.status import SessionStatus
+from forebay.cancellation import strict
 from forebay.clock import stamp
 from forebay.errors import DeviceError, DeviceUnreachable, JournalError, ProtocolViolation
 from forebay.events import DEVICE_CONNECTED, DEVICE_LOST, FRAME_REFUSED, SESSION_FAILED
@@ -98,7 +99,7 @@ class Session:
         try:
             driver = self._build(self.spec, self._seams)
             async with asyncio.timeout(self.spec.settings.timeout):
-                await driver.connect()
+                await strict(driver.connect)
             return await self._serve(driver)
         except DeviceError as error:
             return error
@@ -129,7 +130,8 @@ class Session:
             return await lost
         self._link.prove()  # to have been subscribed to is all that a silent device can show
         listener = asyncio.create_task(
-            self._listen(cast("StreamedDriver", driver)), name=f"session[{self.name}].listen"
+            strict(self._listen, cast("StreamedDriver", driver)),
+            name=f"session[{self.name}].listen",
         )
         try:
             await asyncio.wait([listener, lost], return_when=asyncio.FIRST_COMPLETED)
@@ -160,7 +162,7 @@ class Session:
     async def _close(self, driver: Driver) -> None:
         try:
             async with asyncio.timeout(CLOSE_S):
-                await driver.close()
+                await strict(driver.close)
         except Exception as error:  # noqa: BLE001 - the supervisor: giving up must never be what stops the session
             self._seams.events.emit(SESSION_FAILED, device=self.name, error=repr(error))
 

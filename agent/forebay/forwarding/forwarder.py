@@ -9,8 +9,9 @@ does inside.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
+from forebay.cancellation import strict
 from forebay.errors import ForebayError, JournalError, UplinkMisbehaved, UplinkUnavailable
 from forebay.events import UPLINK_CONNECTED, UPLINK_FAILED, UPLINK_LOST
 from forebay.forwarding import resume, retry
@@ -25,7 +26,7 @@ from forebay.interfaces import Offer
 from forebay.model import RecordKind, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from forebay.clock import Clock
     from forebay.forwarding.coverage import Coverage
@@ -42,6 +43,7 @@ _STORE_CHANGED = UplinkUnavailable(
     wait_s=0.0,
 )
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -193,7 +195,7 @@ class Forwarder:
                 last = (head.epoch, head.next_seq - 1)
                 goal[head.stream] = max(goal.get(head.stream, (0, 0)), last)
         try:
-            await _within(self._seams.clock, timeout_s, self._reach(goal))
+            await _within(self._seams.clock, timeout_s, self._reach, goal)
         except TimeoutError:
             return False
         return True
@@ -252,7 +254,7 @@ class Forwarder:
         )
         deadline_s = self._settings.ack_deadline
         try:
-            terms = await _within(self._seams.clock, deadline_s, self._uplink.connect(offer))
+            terms = await _within(self._seams.clock, deadline_s, self._uplink.connect, offer)
         except TimeoutError:
             raise UplinkUnavailable(
                 f"no session within {deadline_s:g} s",
@@ -344,7 +346,7 @@ class Forwarder:
 
     async def _close(self) -> None:
         try:
-            await _within(self._seams.clock, CLOSE_DEADLINE_S, self._uplink.close())
+            await _within(self._seams.clock, CLOSE_DEADLINE_S, self._uplink.close)
         except Exception as error:  # noqa: BLE001 - as in _one_session; a late close is given up
             self._seams.events.emit(UPLINK_FAILED, uplink=self._name, exc_info=error)
 
@@ -376,9 +378,11 @@ def _rank(error: BaseException) -> int:
     return 2
 
 
-async def _within(clock: Clock, seconds: float, coroutine: Coroutine[None, None, T]) -> T:
-    """Await `coroutine` under a deadline on the clock seam; TimeoutError once it has ended."""
-    work = asyncio.create_task(coroutine, name="within.work")
+async def _within(
+    clock: Clock, seconds: float, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Await `call` under a deadline on the clock seam; TimeoutError once it has ended."""
+    work = asyncio.create_task(strict(call, *args, **kwargs), name="within.work")
     alarm = asyncio.create_task(clock.sleep(seconds), name="within.alarm")
     try:
         await asyncio.wait((work, alarm), return_when=asyncio.FIRST_COMPLETED)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NoReturn
 
+from forebay.cancellation import strict
 from forebay.errors import UplinkUnavailable
 from forebay.events import UPLINK_REJECTED
 from forebay.forwarding.aside import FORKED
@@ -81,8 +82,8 @@ class Session:
                 for stream in Stream:
                     self._routes[stream] = self._route(stream, tasks)
                 self._tend()
-                tasks.create_task(self._sender.run(), name=f"forwarder[{name}].sender")
-                tasks.create_task(self._receive(), name=f"forwarder[{name}].receiver")
+                tasks.create_task(strict(self._sender.run), name=f"forwarder[{name}].sender")
+                tasks.create_task(strict(self._receive), name=f"forwarder[{name}].receiver")
                 await self._watch(ack_deadline_s)
         finally:
             self.cut_short = self._may_be_carrying()

@@ -205,6 +205,45 @@ async def test_back_off_grows_to_its_limit_and_is_jittered() -> None:
         assert len({round(w, 6) for w in waits[4:]}) > 3
 
 
+class LibraryCancelled(asyncio.CancelledError):
+    """What a library makes of a cancellation; `asyncio.timeout` of Python 3.11 passes it on."""
+
+
+async def never() -> None:
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        raise LibraryCancelled from None
+
+
+async def cancelled() -> None:
+    raise asyncio.CancelledError
+
+
+def cut() -> None:
+    raise DeviceUnreachable("cut", hint="h", status=Quality.BAD_NO_COMMUNICATION)
+
+
+@pytest.mark.parametrize("fault", [never, cancelled])
+@pytest.mark.parametrize("where", ["on_connect", "on_read"])
+async def test_a_cancellation_that_is_the_drivers_own_ends_no_task(fault: Any, where: str) -> None:
+    async with running(polled(timeout=0.05)) as world:
+        await world.clock.advance(1)
+        if where == "on_connect":
+            world.driver.on_read = cut
+        setattr(world.driver, where, fault)
+        before, heard = world.driver.connects, len(world.rows)
+        while world.driver.connects < before + 3:
+            await asyncio.sleep(0.01)  # the deadline is the event loop's, not the fake clock's
+            await world.clock.advance(1)
+        assert len(world.rows) > heard
+        world.driver.on_connect = world.driver.on_read = lambda: None
+        while bad(world.rows[-1]):
+            await asyncio.sleep(0.01)
+            await world.clock.advance(1)
+        assert world.session.status.state == "connected"
+
+
 async def test_a_connection_that_never_answers_meets_its_deadline() -> None:
     async with running(polled(timeout=0.05)) as world:
         world.driver.on_connect = asyncio.Event().wait

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from asyncua import ua
 from asyncua.client.client import Client
@@ -25,13 +25,14 @@ from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.ua_binary import struct_from_binary
 from cryptography import x509
 
+from forebay.cancellation import strict
 from forebay.drivers.opcua.codec import CodecError, Values, read_response
 from forebay.drivers.opcua.faults import LIBRARY_ERRORS, translate, translate_handshake
 from forebay.errors import DeviceError, DeviceRefused, DeviceUnreachable
 from forebay.model import Quality
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from forebay.clock import Clock
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from forebay.drivers.opcua.config import OpcUaSettings
     from forebay.files import Disk
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 MAX_MESSAGE_BYTES = 16 << 20
@@ -197,12 +199,14 @@ class Connection:
         made: ua.CreateSubscriptionResult = answer.Parameters
         return made
 
-    async def call(self, doing: str, answer: Awaitable[T]) -> T:
+    async def call(
+        self, doing: str, service: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Await a service of `session`, its exceptions turned into DeviceErrors."""
         if self._failure is not None:
             raise self._failure
         try:
-            return await answer
+            return await strict(service, *args, **kwargs)
         except LIBRARY_ERRORS as error:
             raise translate(error, doing) from error
 
@@ -227,7 +231,7 @@ class Connection:
                 f"{doing}: not connected", hint="connect first", status=Quality.BAD_NOT_CONNECTED
             )
         try:
-            return bytes(await protocol.send_request(request, timeout_s))
+            return bytes(await strict(protocol.send_request, request, timeout_s))
         except LIBRARY_ERRORS as error:
             raise self._reason(error, doing) from error
 
@@ -282,7 +286,7 @@ class Connection:
         request = ua.ReadParameters(
             NodesToRead=[ua.ReadValueId(n, AttributeIds.Value) for n in ids]
         )
-        answers = await self.call("reading the server's limits", self._ua.session.read(request))
+        answers = await self.call("reading the server's limits", self._ua.session.read, request)
         found = [a.Value.Value if a.Value is not None else None for a in answers]
         names, reads, items = (*found, None, None, None)[:3]
         if isinstance(names, list):
@@ -322,12 +326,12 @@ class Connection:
                 wait_s = min(every_s, renew_at_s - clock.monotonic_s())
                 await clock.sleep(wait_s)
                 if clock.monotonic_s() >= renew_at_s:
-                    await self._client.open_secure_channel(renew=True)
+                    await strict(self._client.open_secure_channel, renew=True)
                     self._ua.revolve_security_token()
                     life_s = self._client.secure_channel_timeout * 0.00075
                     renew_at_s = clock.monotonic_s() + life_s
                 else:
-                    await self._ua.session.read(state)
+                    await strict(self._ua.session.read, state)
         except LIBRARY_ERRORS as error:
             self.fail(translate(error, "keeping the session alive"))
 

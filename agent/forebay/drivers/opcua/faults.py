@@ -15,6 +15,7 @@ from asyncua.ua.status_codes import StatusCodes, get_name_and_doc
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError, UaStructParsingError
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
+from forebay.cancellation import StrayCancellation
 from forebay.drivers.opcua.codec import CodecError
 from forebay.errors import DeviceError, DeviceRefused, DeviceUnreachable, ProtocolViolation
 from forebay.model import Quality
@@ -36,6 +37,7 @@ LIBRARY_ERRORS = (
     TypeError,
     ValueError,
     struct.error,
+    StrayCancellation,
     InvalidSignature,
     UnsupportedAlgorithm,
 )
@@ -98,7 +100,7 @@ def translate(error: Exception, doing: str) -> DeviceError:
         return error
     if isinstance(error, ServiceError | UaStatusCodeError):
         return _of_code(error.code, doing)
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError | StrayCancellation):
         return DeviceUnreachable(
             f"{doing}: no answer in time",
             hint="check address, cable and firewall, or raise `timeout`",

@@ -257,8 +257,8 @@ class Feed:
                 TimestampsToReturn=ua.TimestampsToReturn.Both,
                 ItemsToCreate=[_item(subscription, column, nodes[column]) for column in columns],
             )
-            made = self._connection.session.create_monitored_items(request)
-            answers = await self._connection.call("subscribing", made)
+            service = self._connection.session.create_monitored_items
+            answers = await self._connection.call("subscribing", service, request)
             return [answer.StatusCode.value for answer in answers]
 
         size = self._connection.max_items_per_call

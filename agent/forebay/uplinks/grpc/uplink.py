@@ -16,6 +16,7 @@ import grpc.aio
 from forebay import __version__
 from forebay._proto import uplink_pb2 as pb
 from forebay._proto.uplink_pb2_grpc import UplinkStub
+from forebay.cancellation import StrayCancellation, strict
 from forebay.errors import UplinkMisbehaved, UplinkUnavailable
 from forebay.uplinks.grpc import codec
 from forebay.uplinks.grpc.refusals import from_status
@@ -126,14 +127,10 @@ class GrpcUplink:
     async def _read(self) -> pb.FromServer:
         call = self._session()
         try:
-            answer = await call.read()
+            answer = await strict(call.read)
         except (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError) as error:
             raise await self._ended(call, error) from error
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # gRPC tells a reader of a call that `close` cancelled as if the reader were cancelled.
+        except StrayCancellation:  # a call that `close` cancelled ends its readers so
             raise self._closed() from None
         if answer is grpc.aio.EOF:
             raise from_status(grpc.StatusCode.OK, None, None)
