@@ -18,6 +18,7 @@ from pymodbus.client import AsyncModbusTcpClient
 
 from bench.figures import Figure, figure
 from bench.plc import libmodbus_server
+from forebay.acquisition.line import SharedLine
 from forebay.acquisition.plan import plan
 from forebay.clock import SystemClock
 from forebay.drivers.modbus.config import ModbusSettings, ModbusTag
@@ -54,7 +55,7 @@ async def connected(port: int, depth: int) -> tuple[ModbusDriver, ModbusReader]:
     """Connect our driver and compile its plan of 80 requests."""
     seams = Seams(SystemClock(), SystemDisk(), SystemNetwork(), random.Random(1), Events())
     spec = device(port, depth)
-    driver = ModbusDriver(spec, seams)
+    driver = ModbusDriver(spec, seams, SharedLine("bench", seams.clock))
     await driver.connect()
     blocks = plan(driver.spans(spec.schemas[0]), driver.limits).blocks
     assert [block.count for block in blocks] == [QUANTITY] * REQUESTS

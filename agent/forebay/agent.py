@@ -15,6 +15,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from forebay import __version__
+from forebay.acquisition.line import SharedLine
 from forebay.acquisition.session import Session
 from forebay.acquisition.standstill import Pulse
 from forebay.clock import SystemClock
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from forebay.clock import Clock
+    from forebay.config.devices import Device
     from forebay.config.load import LoadedConfig
     from forebay.config.model import JournalSettings
     from forebay.files import Disk
@@ -142,8 +145,8 @@ async def serve(
         )
         pulse = Pulse(seams)
         sessions = [
-            Session(d.spec, d.driver.build, pipeline, seams, pulse, number=n)
-            for n, d in enumerate(enabled)
+            Session(d.spec, d.driver.build, line, pipeline, seams, pulse, number=n)
+            for n, (d, line) in enumerate(zip(enabled, lines(enabled, seams.clock), strict=True))
         ]
         forwarders = [
             Forwarder(
@@ -159,6 +162,18 @@ async def serve(
             parts = (answers, journal, pipeline, pulse, sessions, forwarders)
             await _serve(tasks, stop, seams, parts)
             _tell_ledger(journal, forwarders, seams)
+
+
+def lines(devices: Sequence[Device], clock: Clock) -> list[SharedLine]:
+    """Give the line of each device, the same to those that share one."""
+    made: dict[tuple[str, str], SharedLine] = {}
+    found = []
+    for device in devices:
+        settings = device.spec.settings
+        key = device.driver.line(settings)
+        own = ("", device.spec.name) if key is None else (settings.protocol, key)
+        found.append(made.setdefault(own, SharedLine(key or device.spec.name, clock)))
+    return found
 
 
 def journal_limits(settings: JournalSettings, disk: Disk) -> JournalLimits:

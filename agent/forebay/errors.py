@@ -5,6 +5,7 @@
     ├── DeviceError
     │   ├── DeviceUnreachable  mark bad, reconnect with back-off
     │   ├── DeviceRefused      mark these tags bad, go on
+    │   ├── WriteInDoubt       nobody knows whether the device took it: never sent again
     │   └── ProtocolViolation  mark bad, count, reconnect
     ├── JournalError
     │   ├── JournalFull        retention decides; the caller accounts for what was not taken
@@ -97,6 +98,13 @@ class DeviceRefused(DeviceError):
     """The device answered, and the answer is no.
 
     The connection stays, the tags asked for go bad.
+    """
+
+
+class WriteInDoubt(DeviceError):
+    """A write went out and no good answer came.
+
+    The outcome is UNKNOWN: it is told so, and never sent again.
     """
 
 

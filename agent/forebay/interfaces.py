@@ -7,19 +7,24 @@ by `tests/contracts`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import random
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from forebay.clock import Clock
     from forebay.errors import Fault
     from forebay.events import Events
     from forebay.files import Disk
-    from forebay.model import Batch, Gap, Position, Record, Schema, Stream
+    from forebay.model import Batch, Gap, Position, Record, Schema, Stream, ValueType
     from forebay.net import Network
     from forebay.settings import DeviceSettings, StageSettings, TagSettings, UplinkSettings
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +53,19 @@ class Intake(Protocol):
     async def accept(self, batch: Batch) -> None:
         """Take responsibility for `batch`.
 
-        Called by a session once per poll or per notification, never twice with the same batch.
+        Called by a session once per poll or per notification, never twice with the same batch. It
+        goes into `batch.stream`, and passes stages and shadow if that is telemetry.
         Returns only when this part answers for it: it will be journaled, or a Gap will account for
         it. May wait a bounded moment for room; never raises for a full journal. The caller may
         forget the batch, and may acknowledge it to a device, only after the return.
+        """
+        ...
+
+    async def commit(self, batch: Batch) -> None:
+        """Take over `batch` and return when it is durable.
+
+        For what must not happen before it is on record. Raises JournalFull if there is no room
+        now, taking nothing; JournalFailed if the disk fails.
         """
         ...
 
@@ -154,6 +168,53 @@ class Reader(Protocol):
         ...
 
 
+class Urgency(IntEnum):
+    """Who goes first where several want a line: the lower, and among alike the earlier due."""
+
+    WRITE = 0
+    POLL = 1
+    PROBE = 2
+    """To see whether a silent unit is back, or what a device has: it may always wait."""
+
+
+class Line(Protocol):
+    """The wire that the requests of one or several devices share: one TCP connection, one bus.
+
+    Made by the acquisition engine, one for each key of `DriverSpec.line`; lives as long as the
+    agent. Whoever talks over it holds the turn: one at a time.
+    """
+
+    @property
+    def name(self) -> str:
+        """Its key, as people read it: `/dev/ttyS0`, `192.0.2.10:502`."""
+        ...
+
+    def shared(self, make: Callable[[], T]) -> T:
+        """Give what the drivers of this line share, made by the first that asks."""
+        ...
+
+    def turn(self, urgency: Urgency, due_s: float = 0.0) -> AbstractAsyncContextManager[None]:
+        """Hold the line while entered; waits for it. `due_s` is on the monotonic clock.
+
+        The session takes it around each `Reader.read`, `WritableDriver.write` and `read_back`; a
+        driver takes it for what it sends of itself (a probe in `connect`, a scan).
+        """
+        ...
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits who goes before the present holder. Cheap: see `give_way`."""
+        ...
+
+    async def give_way(self) -> None:
+        """Let those who go before have their turns; returns holding the line again.
+
+        A driver that sends more than one request in a turn calls it between two of them, with
+        nothing in flight, when `wanted`.
+        """
+        ...
+
+
 class Driver(Protocol):
     """Speaks one protocol to one device.
 
@@ -219,6 +280,87 @@ class StreamedDriver(Driver, Protocol):
         ...
 
 
+class WritableDriver(Driver, Protocol):
+    """A driver that can change its device."""
+
+    async def write(self, tag: str, value: Value) -> None:
+        """Write `value`, raw as the device has it, into the tag, once, and wait for the answer.
+
+        Called by the session for the write gate alone, which has checked type and range, with the
+        line's turn held, while connected. Sends at most one request that changes the device.
+        Raises DeviceRefused if the device said no, or if nothing was sent; WriteInDoubt if it was
+        sent and no good answer came: then nobody knows.
+        """
+        ...
+
+    async def read_back(self, tag: str) -> Value | None:
+        """Read the tag's raw value from the device, now; None if it gives none.
+
+        Called after a `write`, with the turn held. Raises as `Reader.read`.
+        """
+        ...
+
+
+Value = bool | int | float | str
+"""One value outside of the columns: of an operator, a plugin or a command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One thing that a device has.
+
+    `path` is how people reach it from the top, parts joined by `/`; `address`, `type` and `unit`
+    are what a tag list says of it, `type` None for what cannot be a tag. `kind` is `folder`,
+    `value`, `method` or what the protocol calls it. `writable` says that the device would take a
+    write.
+    """
+
+    path: str
+    address: str
+    kind: str
+    type: ValueType | None = None
+    unit: str = ""
+    writable: bool = False
+    description: str = ""
+
+
+class BrowsableDriver(Driver, Protocol):
+    """A driver whose device can say what it has."""
+
+    def browse(self, pattern: str) -> AsyncIterator[Found]:
+        """Give what lies under paths that match `pattern`.
+
+        A pattern has one shell pattern for each part of a path (`Press/*/Temp*`); `**` stands for
+        any number of parts; empty for the top. Called on behalf of a person while connected; it may
+        be abandoned at any point. Takes care of the device: bounded requests, one at a time, at
+        `Urgency.PROBE`. Raises DeviceErrors.
+        """
+        ...
+
+
+class ScannableDriver(Driver, Protocol):
+    """A driver whose device must be tried to find out what it has."""
+
+    def scan(self, areas: Sequence[str], first: int, last: int) -> AsyncIterator[Span]:
+        """Give the runs that can be read in each of `areas`, between two addresses, inclusive.
+
+        As `browse`, one request at a time at `Urgency.PROBE` with a pause after each. An empty
+        `areas` stands for all that the protocol has.
+        """
+        ...
+
+
+class CallableDriver(Driver, Protocol):
+    """A driver whose device has methods."""
+
+    async def call(self, method: str, arguments: Sequence[Value]) -> Sequence[Value]:
+        """Call a method once; give its outputs.
+
+        Called by the write gate alone, as `WritableDriver.write`, and raises as that.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceSpec:
     """What a session needs to make its driver.
@@ -230,6 +372,12 @@ class DeviceSpec:
     settings: DeviceSettings
     schemas: tuple[Schema, ...]
     tags: Mapping[str, TagSettings]
+
+
+def no_line(settings: Any) -> str | None:  # noqa: ANN401 - the driver's own settings class
+    """Give None: each device has a line of its own."""
+    del settings
+    return None
 
 
 def no_faults(spec: DeviceSpec) -> Iterable[Fault]:
@@ -245,16 +393,17 @@ class DriverSpec:
     Loading it must not import the protocol library; `build` may. `modes` are those of `poll` and
     `subscribe` that it serves; `requires` maps an importable module to the extra that brings it.
     `check` finds what is wrong between settings and tags that are right one by one; it touches no
-    network.
+    network. Devices of one protocol for which `line` gives the same key share a `Line`.
     """
 
     protocol: str
     settings: type[DeviceSettings]
     tag: type[TagSettings]
     modes: frozenset[str]
-    build: Callable[[DeviceSpec, Seams], Driver]
+    build: Callable[[DeviceSpec, Seams, Line], Driver]
     requires: Mapping[str, str]
     check: Callable[[DeviceSpec], Iterable[Fault]] = no_faults
+    line: Callable[[Any], str | None] = no_line
 
 
 @dataclass(frozen=True, slots=True)

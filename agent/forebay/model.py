@@ -179,6 +179,28 @@ class Sample(NamedTuple):
     quality: int
 
 
+class Stream(StrEnum):
+    """One ordered class of data in the journal, most urgent first."""
+
+    AUDIT = "audit"
+    EVENTS = "events"
+    TELEMETRY = "telemetry"
+    BULK = "bulk"
+
+    @property
+    def number(self) -> int:
+        """The number on disk and on the wire, 1-4."""
+        return tuple(Stream).index(self) + 1
+
+    @staticmethod
+    def of(number: int) -> Stream:
+        """Give the stream with this number; ValueError for any other number."""
+        if not 1 <= number <= len(Stream):
+            msg = f"no stream has the number {number}"
+            raise ValueError(msg)
+        return tuple(Stream)[number - 1]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """An immutable, bounded, columnar run of samples of one source.
@@ -197,6 +219,8 @@ class Batch:
     `boottime_ns` (rows,) is the CLOCK_BOOTTIME at which `received_ns` was read (`clock.stamp`): it
     tells by which wall clock a row was stamped, if that clock was set since. It is not journaled;
     None where nobody said.
+
+    `stream` is where it belongs; all batches of one schema belong to one stream.
     """
 
     schema: Schema
@@ -206,6 +230,7 @@ class Batch:
     quality: NDArray[np.uint32] | None = None
     index: NDArray[np.uint32] | None = None
     boottime_ns: NDArray[np.int64] | None = None
+    stream: Stream = Stream.TELEMETRY
 
     @property
     def rows(self) -> int:
@@ -271,28 +296,6 @@ def engineering(tag: Tag, raw: Any) -> bool | int | float | str:  # noqa: ANN401
     if tag.scaled and not isinstance(value, str):
         return float(value) * tag.scale + tag.offset
     return value
-
-
-class Stream(StrEnum):
-    """One ordered class of data in the journal, most urgent first."""
-
-    AUDIT = "audit"
-    EVENTS = "events"
-    TELEMETRY = "telemetry"
-    BULK = "bulk"
-
-    @property
-    def number(self) -> int:
-        """The number on disk and on the wire, 1-4."""
-        return tuple(Stream).index(self) + 1
-
-    @staticmethod
-    def of(number: int) -> Stream:
-        """Give the stream with this number; ValueError for any other number."""
-        if not 1 <= number <= len(Stream):
-            msg = f"no stream has the number {number}"
-            raise ValueError(msg)
-        return tuple(Stream)[number - 1]
 
 
 EPOCH_RANDOM_BITS = 32

@@ -14,6 +14,7 @@ import pytest
 
 from forebay.acquisition.session import Session
 from forebay.acquisition.standstill import Pulse
+from forebay.agent import lines
 from forebay.config.load import load
 from forebay.registry import Registry
 from support.certificates import Authority
@@ -64,6 +65,9 @@ class Collector:
             self.newest[batch.schema.source, sample.tag.name] = sample
         self.news.set()
 
+    async def commit(self, batch: Batch) -> None:
+        await self.accept(batch)
+
     def account(self, gap: Gap) -> None:
         """Nothing here reads gaps."""
 
@@ -102,9 +106,10 @@ async def test_every_tag_of_the_plant_gets_good_values_that_move(tmp_path: Path)
         pulse = Pulse(seams)
         tasks = [
             asyncio.create_task(
-                Session(d.spec, d.driver.build, collector, seams, pulse).run(), name=d.spec.name
+                Session(d.spec, d.driver.build, line, collector, seams, pulse).run(),
+                name=d.spec.name,
             )
-            for d in loaded.devices
+            for d, line in zip(loaded.devices, lines(loaded.devices, seams.clock), strict=True)
         ]
 
         async def until_all_are_good() -> None:

@@ -230,7 +230,7 @@ class World:
             DeviceSettings,
             TagSettings,
             frozenset({"poll"}),
-            lambda spec, seams: PlcDriver(self.plc, seams.clock, self._polled),
+            lambda _spec, seams, _line: PlcDriver(self.plc, seams.clock, self._polled),
             {},
         )
         journal = JournalSettings.model_construct(

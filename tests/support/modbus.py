@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from forebay.acquisition.line import SharedLine
 from forebay.acquisition.plan import Learned, Plan, plan
 from forebay.clock import SystemClock
 from forebay.drivers.modbus.config import ModbusSettings, ModbusTag
@@ -49,7 +50,9 @@ class Group:
 
     def __init__(self, spec: DeviceSpec, clock: Clock | None = None) -> None:
         given = seams()
-        self.driver = ModbusDriver(spec, replace(given, clock=clock or given.clock))
+        self.driver = ModbusDriver(
+            spec, replace(given, clock=clock or given.clock), SharedLine("plc", given.clock)
+        )
         self.schema = spec.schemas[0]
         self.learned = Learned()
 

@@ -1,10 +1,22 @@
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class WriteOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    WRITE_OUTCOME_UNSPECIFIED: _ClassVar[WriteOutcome]
+    GOOD: _ClassVar[WriteOutcome]
+    REFUSED: _ClassVar[WriteOutcome]
+    UNKNOWN: _ClassVar[WriteOutcome]
+WRITE_OUTCOME_UNSPECIFIED: WriteOutcome
+GOOD: WriteOutcome
+REFUSED: WriteOutcome
+UNKNOWN: WriteOutcome
 
 class StatusRequest(_message.Message):
     __slots__ = ()
@@ -431,3 +443,181 @@ class QuarantineDone(_message.Message):
     done: _containers.RepeatedScalarFieldContainer[str]
     failed: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, done: _Optional[_Iterable[str]] = ..., failed: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Value(_message.Message):
+    __slots__ = ("bool_value", "int_value", "uint_value", "double_value", "string_value")
+    BOOL_VALUE_FIELD_NUMBER: _ClassVar[int]
+    INT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    UINT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    DOUBLE_VALUE_FIELD_NUMBER: _ClassVar[int]
+    STRING_VALUE_FIELD_NUMBER: _ClassVar[int]
+    bool_value: bool
+    int_value: int
+    uint_value: int
+    double_value: float
+    string_value: str
+    def __init__(self, bool_value: _Optional[bool] = ..., int_value: _Optional[int] = ..., uint_value: _Optional[int] = ..., double_value: _Optional[float] = ..., string_value: _Optional[str] = ...) -> None: ...
+
+class WriteRequest(_message.Message):
+    __slots__ = ("tag", "value", "id", "deadline_s", "reason")
+    TAG_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_S_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    tag: str
+    value: Value
+    id: str
+    deadline_s: float
+    reason: str
+    def __init__(self, tag: _Optional[str] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., id: _Optional[str] = ..., deadline_s: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class WriteReply(_message.Message):
+    __slots__ = ("id", "outcome", "detail", "hint", "read_back", "outputs", "took_ms")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    HINT_FIELD_NUMBER: _ClassVar[int]
+    READ_BACK_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    TOOK_MS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    outcome: WriteOutcome
+    detail: str
+    hint: str
+    read_back: Value
+    outputs: _containers.RepeatedCompositeFieldContainer[Value]
+    took_ms: float
+    def __init__(self, id: _Optional[str] = ..., outcome: _Optional[_Union[WriteOutcome, str]] = ..., detail: _Optional[str] = ..., hint: _Optional[str] = ..., read_back: _Optional[_Union[Value, _Mapping]] = ..., outputs: _Optional[_Iterable[_Union[Value, _Mapping]]] = ..., took_ms: _Optional[float] = ...) -> None: ...
+
+class CallRequest(_message.Message):
+    __slots__ = ("device", "method", "arguments", "id", "deadline_s", "reason")
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_S_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    device: str
+    method: str
+    arguments: _containers.RepeatedCompositeFieldContainer[Value]
+    id: str
+    deadline_s: float
+    reason: str
+    def __init__(self, device: _Optional[str] = ..., method: _Optional[str] = ..., arguments: _Optional[_Iterable[_Union[Value, _Mapping]]] = ..., id: _Optional[str] = ..., deadline_s: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class PlanRequest(_message.Message):
+    __slots__ = ("device",)
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    device: str
+    def __init__(self, device: _Optional[str] = ...) -> None: ...
+
+class PlannedRequest(_message.Message):
+    __slots__ = ("group", "area", "start", "count", "tags", "unneeded", "reason", "predicted_ms")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    UNNEEDED_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    PREDICTED_MS_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    area: str
+    start: int
+    count: int
+    tags: int
+    unneeded: int
+    reason: str
+    predicted_ms: float
+    def __init__(self, group: _Optional[str] = ..., area: _Optional[str] = ..., start: _Optional[int] = ..., count: _Optional[int] = ..., tags: _Optional[int] = ..., unneeded: _Optional[int] = ..., reason: _Optional[str] = ..., predicted_ms: _Optional[float] = ...) -> None: ...
+
+class PlannedGroup(_message.Message):
+    __slots__ = ("group", "period_s", "requests", "load")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_S_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    period_s: float
+    requests: int
+    load: float
+    def __init__(self, group: _Optional[str] = ..., period_s: _Optional[float] = ..., requests: _Optional[int] = ..., load: _Optional[float] = ...) -> None: ...
+
+class RefusedTag(_message.Message):
+    __slots__ = ("group", "tag", "address", "quality_name")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    TAG_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_NAME_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    tag: str
+    address: str
+    quality_name: str
+    def __init__(self, group: _Optional[str] = ..., tag: _Optional[str] = ..., address: _Optional[str] = ..., quality_name: _Optional[str] = ...) -> None: ...
+
+class PlanReply(_message.Message):
+    __slots__ = ("device", "line", "requests", "groups", "refused", "line_load", "learned")
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    LINE_LOAD_FIELD_NUMBER: _ClassVar[int]
+    LEARNED_FIELD_NUMBER: _ClassVar[int]
+    device: str
+    line: str
+    requests: _containers.RepeatedCompositeFieldContainer[PlannedRequest]
+    groups: _containers.RepeatedCompositeFieldContainer[PlannedGroup]
+    refused: _containers.RepeatedCompositeFieldContainer[RefusedTag]
+    line_load: float
+    learned: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, device: _Optional[str] = ..., line: _Optional[str] = ..., requests: _Optional[_Iterable[_Union[PlannedRequest, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[PlannedGroup, _Mapping]]] = ..., refused: _Optional[_Iterable[_Union[RefusedTag, _Mapping]]] = ..., line_load: _Optional[float] = ..., learned: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ScanRequest(_message.Message):
+    __slots__ = ("device", "areas", "first", "last")
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    AREAS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    device: str
+    areas: _containers.RepeatedScalarFieldContainer[str]
+    first: int
+    last: int
+    def __init__(self, device: _Optional[str] = ..., areas: _Optional[_Iterable[str]] = ..., first: _Optional[int] = ..., last: _Optional[int] = ...) -> None: ...
+
+class ScanReply(_message.Message):
+    __slots__ = ("area", "start", "count")
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    area: str
+    start: int
+    count: int
+    def __init__(self, area: _Optional[str] = ..., start: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
+
+class BrowseRequest(_message.Message):
+    __slots__ = ("device", "pattern")
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    device: str
+    pattern: str
+    def __init__(self, device: _Optional[str] = ..., pattern: _Optional[str] = ...) -> None: ...
+
+class BrowseReply(_message.Message):
+    __slots__ = ("path", "address", "kind", "type", "unit", "writable", "description")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    WRITABLE_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    address: str
+    kind: str
+    type: str
+    unit: str
+    writable: bool
+    description: str
+    def __init__(self, path: _Optional[str] = ..., address: _Optional[str] = ..., kind: _Optional[str] = ..., type: _Optional[str] = ..., unit: _Optional[str] = ..., writable: _Optional[bool] = ..., description: _Optional[str] = ...) -> None: ...

@@ -94,6 +94,31 @@ class ControlStub:
                 request_serializer=forebay_dot_v1_dot_control__pb2.QuarantineChoice.SerializeToString,
                 response_deserializer=forebay_dot_v1_dot_control__pb2.QuarantineDone.FromString,
                 _registered_method=True)
+        self.WriteTag = channel.unary_unary(
+                '/forebay.v1.Control/WriteTag',
+                request_serializer=forebay_dot_v1_dot_control__pb2.WriteRequest.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.WriteReply.FromString,
+                _registered_method=True)
+        self.CallMethod = channel.unary_unary(
+                '/forebay.v1.Control/CallMethod',
+                request_serializer=forebay_dot_v1_dot_control__pb2.CallRequest.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.WriteReply.FromString,
+                _registered_method=True)
+        self.ExplainPlan = channel.unary_unary(
+                '/forebay.v1.Control/ExplainPlan',
+                request_serializer=forebay_dot_v1_dot_control__pb2.PlanRequest.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.PlanReply.FromString,
+                _registered_method=True)
+        self.ScanDevice = channel.unary_stream(
+                '/forebay.v1.Control/ScanDevice',
+                request_serializer=forebay_dot_v1_dot_control__pb2.ScanRequest.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.ScanReply.FromString,
+                _registered_method=True)
+        self.BrowseDevice = channel.unary_stream(
+                '/forebay.v1.Control/BrowseDevice',
+                request_serializer=forebay_dot_v1_dot_control__pb2.BrowseRequest.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.BrowseReply.FromString,
+                _registered_method=True)
 
 
 class ControlServicer:
@@ -171,6 +196,37 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WriteTag(self, request, context):
+        """What reaches a device:
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CallMethod(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainPlan(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ScanDevice(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BrowseDevice(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -233,6 +289,31 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.DropQuarantined,
                     request_deserializer=forebay_dot_v1_dot_control__pb2.QuarantineChoice.FromString,
                     response_serializer=forebay_dot_v1_dot_control__pb2.QuarantineDone.SerializeToString,
+            ),
+            'WriteTag': grpc.unary_unary_rpc_method_handler(
+                    servicer.WriteTag,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.WriteRequest.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.WriteReply.SerializeToString,
+            ),
+            'CallMethod': grpc.unary_unary_rpc_method_handler(
+                    servicer.CallMethod,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.CallRequest.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.WriteReply.SerializeToString,
+            ),
+            'ExplainPlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainPlan,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.PlanRequest.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.PlanReply.SerializeToString,
+            ),
+            'ScanDevice': grpc.unary_stream_rpc_method_handler(
+                    servicer.ScanDevice,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.ScanRequest.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.ScanReply.SerializeToString,
+            ),
+            'BrowseDevice': grpc.unary_stream_rpc_method_handler(
+                    servicer.BrowseDevice,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.BrowseRequest.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.BrowseReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -559,6 +640,141 @@ class Control:
             '/forebay.v1.Control/DropQuarantined',
             forebay_dot_v1_dot_control__pb2.QuarantineChoice.SerializeToString,
             forebay_dot_v1_dot_control__pb2.QuarantineDone.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WriteTag(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/forebay.v1.Control/WriteTag',
+            forebay_dot_v1_dot_control__pb2.WriteRequest.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.WriteReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CallMethod(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/forebay.v1.Control/CallMethod',
+            forebay_dot_v1_dot_control__pb2.CallRequest.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.WriteReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainPlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/forebay.v1.Control/ExplainPlan',
+            forebay_dot_v1_dot_control__pb2.PlanRequest.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.PlanReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScanDevice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/forebay.v1.Control/ScanDevice',
+            forebay_dot_v1_dot_control__pb2.ScanRequest.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.ScanReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BrowseDevice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/forebay.v1.Control/BrowseDevice',
+            forebay_dot_v1_dot_control__pb2.BrowseRequest.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.BrowseReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -18,11 +18,13 @@ from forebay.cancellation import strict
 from forebay.clock import stamp
 from forebay.errors import DeviceError, DeviceUnreachable
 from forebay.events import POLL_OVERRUN, TAGS_REFUSED
+from forebay.interfaces import Urgency
 from forebay.model import Gap, GapCause, Quality
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from forebay.acquisition.line import SharedLine
     from forebay.acquisition.link import Link
     from forebay.acquisition.plan import Plan
     from forebay.acquisition.standstill import Pulse
@@ -61,6 +63,7 @@ class Poller:
         self,
         spec: DeviceSpec,
         link: Link,
+        line: SharedLine,
         intake: Intake,
         seams: Seams,
         status: SessionStatus,
@@ -68,7 +71,8 @@ class Poller:
         pulse: Pulse,
     ) -> None:
         """Poll what `spec` polls; `contained` turns a defect of the driver into an error."""
-        self._spec, self._link, self._intake, self._seams = spec, link, intake, seams
+        self._spec, self._link, self._line = spec, link, line
+        self._intake, self._seams = intake, seams
         self._clock, self._status, self._contained = seams.clock, status, contained
         groups = spec.settings.groups
         self._groups = [
@@ -153,7 +157,8 @@ class Poller:
             return bad_row(group.schema, self._link.status, stamp(self._clock))
         try:
             began_s = self._clock.monotonic_s()
-            batch = await self._read(group, reader)
+            async with self._line.turn(Urgency.POLL, group.due_s):
+                batch = await self._read(group, reader)
             self._status.last_poll_ms = (self._clock.monotonic_s() - began_s) * 1e3
             self._status.last_data_ns = self._clock.now_ns()
             self._link.prove()

@@ -22,11 +22,13 @@ from forebay.model import Quality
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from forebay.acquisition.line import SharedLine
     from forebay.acquisition.standstill import Pulse
     from forebay.interfaces import (
         DeviceSpec,
         Driver,
         Intake,
+        Line,
         PolledDriver,
         Seams,
         StreamedDriver,
@@ -42,22 +44,25 @@ class Session:
     def __init__(
         self,
         spec: DeviceSpec,
-        build: Callable[[DeviceSpec, Seams], Driver],
+        build: Callable[[DeviceSpec, Seams, Line], Driver],
+        line: SharedLine,
         intake: Intake,
         seams: Seams,
         pulse: Pulse,
         *,
         number: int = 0,
     ) -> None:
-        """Drive the driver that `build` makes.
+        """Drive the driver that `build` makes, over `line`.
 
         `pulse` is the whole process's; `number` staggers the polls against those of other devices.
         """
         self.spec, self.status = spec, SessionStatus()
         self._build, self._intake, self._seams, self._clock = build, intake, seams, seams.clock
-        self._number, self._link = number, Link(self._tell_connected)
+        self.line, self._number, self._link = line, number, Link(self._tell_connected)
         self._told = ""
-        self._poller = Poller(spec, self._link, intake, seams, self.status, self._contained, pulse)
+        self._poller = Poller(
+            spec, self._link, line, intake, seams, self.status, self._contained, pulse
+        )
         groups = spec.settings.groups
         self._streamed = {
             s: groups[s.group].period for s in spec.schemas if groups[s.group].mode == "subscribe"
@@ -97,7 +102,7 @@ class Session:
         """Make one connection, serve it, and give what ended it."""
         driver: Driver | None = None
         try:
-            driver = self._build(self.spec, self._seams)
+            driver = self._build(self.spec, self._seams, self.line)
             async with asyncio.timeout(self.spec.settings.timeout):
                 await strict(driver.connect)
             return await self._serve(driver)

@@ -142,6 +142,10 @@ class Pipeline:
         if closed:
             await self._hand_over()
 
+    async def commit(self, batch: Batch) -> None:
+        """See `forebay.interfaces.Intake.commit`."""
+        await asyncio.shield(self._journal.submit([self._entry([batch])]))
+
     def account(self, gap: Gap) -> None:
         """See `forebay.interfaces.Intake.account`.
 

@@ -31,6 +31,10 @@ class CollectingIntake:
         """See `Intake.accept`."""
         self.batches.append(batch)
 
+    async def commit(self, batch: Batch) -> None:
+        """See `Intake.commit`."""
+        self.batches.append(batch)
+
     def account(self, gap: Gap) -> None:
         """See `Intake.account`."""
         self.gaps.append(gap)

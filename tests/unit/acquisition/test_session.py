@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import structlog
 
+from forebay.acquisition.line import SharedLine
 from forebay.acquisition.session import Session
 from forebay.acquisition.standstill import BEAT_S, Pulse
 from forebay.errors import DeviceRefused, DeviceUnreachable, ProtocolViolation
@@ -69,7 +70,12 @@ class World:
         spec = DeviceSpec("press", config, schemas, {})
         self.pulse = Pulse(seams)
         self.session = Session(
-            spec, lambda _spec, _seams: self.driver, self.intake, seams, self.pulse
+            spec,
+            lambda _spec, _seams, _line: self.driver,
+            SharedLine("press", self.clock),
+            self.intake,
+            seams,
+            self.pulse,
         )
 
     @property

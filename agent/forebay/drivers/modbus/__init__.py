@@ -12,13 +12,13 @@ from forebay.interfaces import DriverSpec
 
 if TYPE_CHECKING:
     from forebay.drivers.modbus.driver import ModbusDriver
-    from forebay.interfaces import DeviceSpec, Seams
+    from forebay.interfaces import DeviceSpec, Line, Seams
 
 
-def _build(spec: DeviceSpec, seams: Seams) -> ModbusDriver:
+def _build(spec: DeviceSpec, seams: Seams, line: Line) -> ModbusDriver:
     from forebay.drivers.modbus.driver import ModbusDriver
 
-    return ModbusDriver(spec, seams)
+    return ModbusDriver(spec, seams, line)
 
 
 SPEC = DriverSpec(

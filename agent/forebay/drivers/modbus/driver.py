@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
     from forebay.clock import Clock
     from forebay.drivers.modbus.codec import Request
-    from forebay.interfaces import Block, DeviceSpec, Seams, SpanLimits
+    from forebay.interfaces import Block, DeviceSpec, Line, Seams, SpanLimits
     from forebay.model import Schema
 
 
 class ModbusDriver:
     """Speaks Modbus TCP to one device; see `interfaces.PolledDriver`."""
 
-    def __init__(self, spec: DeviceSpec, seams: Seams) -> None:
+    def __init__(self, spec: DeviceSpec, seams: Seams, line: Line) -> None:
         assert isinstance(spec.settings, ModbusSettings)
         self._settings = spec.settings
-        self._seams = seams
+        self._seams, self._line = seams, line
         self._connection: Connection | None = None
         self._tags = {name: t for name, t in spec.tags.items() if isinstance(t, ModbusTag)}
 

@@ -12,10 +12,11 @@ from forebay.interfaces import DriverSpec
 
 if TYPE_CHECKING:
     from forebay.drivers.mqtt.driver import MqttDriver
-    from forebay.interfaces import DeviceSpec, Seams
+    from forebay.interfaces import DeviceSpec, Line, Seams
 
 
-def _build(spec: DeviceSpec, seams: Seams) -> MqttDriver:
+def _build(spec: DeviceSpec, seams: Seams, line: Line) -> MqttDriver:
+    del line  # one connection, one device
     from forebay.drivers.mqtt.driver import MqttDriver
 
     return MqttDriver(spec, seams)

@@ -13,10 +13,11 @@ from forebay.interfaces import DriverSpec
 
 if TYPE_CHECKING:
     from forebay.drivers.opcua.driver import OpcUaDriver
-    from forebay.interfaces import DeviceSpec, Seams
+    from forebay.interfaces import DeviceSpec, Line, Seams
 
 
-def _build(spec: DeviceSpec, seams: Seams) -> OpcUaDriver:
+def _build(spec: DeviceSpec, seams: Seams, line: Line) -> OpcUaDriver:
+    del line  # one connection, one device
     from forebay.drivers.opcua.driver import OpcUaDriver
 
     return OpcUaDriver(spec, seams)

@@ -12,10 +12,11 @@ from forebay.interfaces import DriverSpec
 
 if TYPE_CHECKING:
     from forebay.drivers.simulated.driver import SimulatedDriver
-    from forebay.interfaces import DeviceSpec, Seams
+    from forebay.interfaces import DeviceSpec, Line, Seams
 
 
-def _build(spec: DeviceSpec, seams: Seams) -> SimulatedDriver:
+def _build(spec: DeviceSpec, seams: Seams, line: Line) -> SimulatedDriver:
+    del line  # one connection, one device
     from forebay.drivers.simulated.driver import SimulatedDriver
 
     return SimulatedDriver(spec, seams)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forebay.acquisition.line import SharedLine
 from forebay.acquisition.plan import refine
 from forebay.drivers.modbus import SPEC
 from forebay.drivers.modbus.driver import ModbusDriver
@@ -243,4 +244,6 @@ async def test_closing_twice_or_before_connecting_does_nothing() -> None:
 def test_the_face_is_that_of_a_polled_driver() -> None:
     assert SPEC.protocol == "modbus"
     assert SPEC.modes == {"poll"}
-    assert isinstance(SPEC.build(device(502, []), seams()), ModbusDriver)
+    assert isinstance(
+        SPEC.build(device(502, []), seams(), SharedLine("plc", seams().clock)), ModbusDriver
+    )

@@ -13,6 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 import forebay.drivers.simulated
+from forebay.acquisition.line import SharedLine
 from forebay.drivers.simulated import SPEC
 from forebay.drivers.simulated.config import SimulatedTag
 from forebay.drivers.simulated.driver import SimulatedDriver, SimulatedReader
@@ -30,7 +31,7 @@ def reader(clock: FakeClock, *rows: tuple[str, str], seed: int = 1) -> Simulated
     settings = SPEC.settings(protocol="simulated", tags=())
     spec = DeviceSpec("sim", settings, (schema,), {row.name: row for row in tags})
     seams = Seams(clock, SystemDisk(), SystemNetwork(), random.Random(seed), Events())
-    driver = SPEC.build(spec, seams)
+    driver = SPEC.build(spec, seams, SharedLine("sim", clock))
     assert isinstance(driver, SimulatedDriver)
     polled: PolledDriver = driver
     assert polled.spans(schema) is None
