@@ -10,7 +10,7 @@ import pytest
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from forebay.drivers.modbus.config import ModbusTag
+from forebay.drivers.modbus.tag import ModbusTag
 from forebay.errors import DeviceUnreachable
 from forebay.model import Quality
 from support.modbus import connected, libmodbus_server, tag

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from forebay.acquisition.line import SharedLine
 from forebay.acquisition.plan import Learned, Plan, plan
 from forebay.clock import SystemClock
-from forebay.drivers.modbus.config import ModbusSettings, ModbusTag
+from forebay.drivers.modbus.config import ModbusSettings
 from forebay.drivers.modbus.driver import ModbusDriver
+from forebay.drivers.modbus.tag import ModbusTag
 from forebay.events import Events
 from forebay.files import SystemDisk
 from forebay.interfaces import DeviceSpec, Seams

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from forebay.drivers.modbus.config import ModbusSettings, ModbusTag, check
+from forebay.drivers.modbus.config import ModbusSettings, check
+from forebay.drivers.modbus.tag import ModbusTag
 from forebay.interfaces import DriverSpec
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from forebay.drivers.modbus.config import Order
+    from forebay.drivers.modbus.tag import Order
     from forebay.model import Lane, Schema
 
 VOID_BYTES = 8

@@ -11,9 +11,10 @@ import numpy as np
 
 from forebay.clock import stamp
 from forebay.drivers.modbus.codec import compile_request, data_bytes, meaning
-from forebay.drivers.modbus.config import ModbusSettings, ModbusTag
+from forebay.drivers.modbus.config import ModbusSettings
 from forebay.drivers.modbus.connection import Connection
 from forebay.drivers.modbus.decode import VOID_BYTES, Cell, Decoder
+from forebay.drivers.modbus.tag import ModbusTag
 from forebay.errors import DeviceUnreachable
 from forebay.interfaces import Refusal, Scan, Span
 from forebay.model import Batch, Quality

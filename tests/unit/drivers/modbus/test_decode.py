@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.drivers.modbus.config import Order
 from forebay.drivers.modbus.decode import RUN_MIN, VOID_BYTES, Cell, Decoder
+from forebay.drivers.modbus.tag import Order
 from forebay.model import Quality, Schema, Tag, ValueType
 
 ORDERS: tuple[Order, ...] = get_args(Order)

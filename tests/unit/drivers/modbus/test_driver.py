@@ -21,7 +21,7 @@ from support.fuzz import examples
 from support.modbus import Group, connected, device, seams, tag
 
 if TYPE_CHECKING:
-    from forebay.drivers.modbus.config import ModbusTag
+    from forebay.drivers.modbus.tag import ModbusTag
     from forebay.model import Batch
 
 
