@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from forebay.acquisition.link import Link
+from forebay.acquisition.operations import Operations
 from forebay.acquisition.poller import Poller
 from forebay.acquisition.rows import bad_row
 from forebay.acquisition.status import SessionStatus
@@ -59,7 +60,10 @@ class Session:
         self.spec, self.status = spec, SessionStatus()
         self._build, self._intake, self._seams, self._clock = build, intake, seams, seams.clock
         self.line, self._number, self._link = line, number, Link(self._tell_connected)
+        self.operations = Operations(spec, self._link, line, seams)
+        """What the device is given to do beside its polls."""
         self._told = ""
+        self._driver: Driver | None = None
         self._poller = Poller(
             spec, self._link, line, intake, seams, self.status, self._contained, pulse
         )
@@ -67,6 +71,11 @@ class Session:
         self._streamed = {
             s: groups[s.group].period for s in spec.schemas if groups[s.group].mode == "subscribe"
         }
+
+    @property
+    def driver(self) -> Driver | None:
+        """The driver while it is connected, for what a person asks of the device itself."""
+        return self._driver
 
     @property
     def name(self) -> str:
@@ -105,6 +114,7 @@ class Session:
             driver = self._build(self.spec, self._seams, self.line)
             async with asyncio.timeout(self.spec.settings.timeout):
                 await strict(driver.connect)
+            self._driver = driver
             return await self._serve(driver)
         except DeviceError as error:
             return error
@@ -119,6 +129,8 @@ class Session:
         except Exception as fault:  # noqa: BLE001 - the supervisor: a faulty driver must not take the agent down
             return self._contained(fault)
         finally:
+            self._driver = None
+            self.operations.disconnected()
             self._poller.disconnected()
             self._link.down()
             if driver is not None:
@@ -128,6 +140,7 @@ class Session:
         """Compile the readers, tell the poller, and stay until the link is lost."""
         if self._poller.has_work:
             self._poller.connected(cast("PolledDriver", driver))
+        self.operations.connected(driver)
         lost = self._link.up()
         self.status.state, self.status.last_error, self.status.last_hint = "connected", "", ""
         self.status.connections += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -36,6 +36,13 @@ class OpcUaSettings(DeviceSettings):
     """
 
     protocol: Literal["opcua"]
+    tags: Annotated[
+        Path | tuple[dict[str, Any], ...],
+        Field(
+            description="Tag list: a CSV file beside this one, or tables of the same columns. A"
+            " server without one is connected to all the same, so that it can be browsed."
+        ),
+    ] = ()
     endpoint: Annotated[
         str, Field(max_length=4096, description="Address of the server: opc.tcp://host:4840/path.")
     ]

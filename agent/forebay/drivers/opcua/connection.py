@@ -153,6 +153,11 @@ class Connection:
             self._ua.disconnect_socket()
             await asyncio.sleep(0)  # the loop reports the end to the protocol before we are done
 
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """The server's namespace URIs in the order of their indexes, as of `connect`."""
+        return self._namespaces
+
     def node_id(self, address: NodeAddress) -> ua.NodeId | None:
         """Give the node under the server's present indexes; None if it does not know the URI."""
         if address.uri is None:
