@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from forebay.errors import Fault
     from forebay.events import Events
     from forebay.files import Disk
-    from forebay.model import Batch, Gap, Position, Record, Schema, Stream, ValueType
+    from forebay.model import (
+        Batch,
+        Gap,
+        Outcome,
+        Position,
+        Record,
+        Schema,
+        Stream,
+        ValueType,
+    )
     from forebay.net import Network
     from forebay.settings import DeviceSettings, StageSettings, TagSettings, UplinkSettings
 
@@ -303,6 +312,41 @@ class WritableDriver(Driver, Protocol):
 
 Value = bool | int | float | str
 """One value outside of the columns: of an operator, a plugin or a command."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceAnswer:
+    """What became of a write or a call that was meant for a device.
+
+    `detail` and `hint` are for a person. `read_back` is the raw value that was read after a write,
+    None if none was; `outputs` are those of a method. `answered_s` is when the device's answer was
+    held (monotonic), 0 if none came.
+    """
+
+    outcome: Outcome
+    detail: str = ""
+    hint: str = ""
+    read_back: Value | None = None
+    outputs: tuple[Value, ...] = ()
+    answered_s: float = 0.0
+
+
+class Operated(Protocol):
+    """A device as the write gate sees it; the acquisition engine implements it."""
+
+    async def write(
+        self, tag: str, value: Value, due_s: float, *, read_back: bool = True
+    ) -> DeviceAnswer:
+        """Have the raw `value` written once, and read back.
+
+        It takes the line's next turn; if that comes after `due_s` (monotonic), or the device is not
+        connected, nothing is sent. Never raises; a cancellation leaves it open what happened.
+        """
+        ...
+
+    async def call(self, method: str, arguments: Sequence[Value], due_s: float) -> DeviceAnswer:
+        """Have a method called once; as `write`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

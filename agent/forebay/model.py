@@ -201,6 +201,18 @@ class Stream(StrEnum):
         return tuple(Stream)[number - 1]
 
 
+class Outcome(StrEnum):
+    """How a write or a call ended.
+
+    `GOOD`: the device took it. `REFUSED`: it did not happen. `UNKNOWN`: it was sent and nobody
+    knows; it is not sent again.
+    """
+
+    GOOD = "good"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """An immutable, bounded, columnar run of samples of one source.
