@@ -203,7 +203,9 @@ class Line(Protocol):
         ...
 
     def turn(self, urgency: Urgency, due_s: float = 0.0) -> AbstractAsyncContextManager[None]:
-        """Hold the line while entered; waits for it. `due_s` is on the monotonic clock.
+        """Hold the line while entered; waits for it.
+
+        `due_s` is when it should be over, on the monotonic clock: of polls the end of their period.
 
         The session takes it around each `Reader.read`, `WritableDriver.write` and `read_back`; a
         driver takes it for what it sends of itself (a probe in `connect`, a scan).
