@@ -216,10 +216,9 @@ class Answers:
 
     async def ledger(self) -> Iterable[LedgerLine]:
         """See `AgentView.ledger`."""
-        accepted = self._pipeline.pending_samples()
         lines = []
         for stream in Stream:
-            waiting = accepted if stream is Stream.TELEMETRY else 0
+            waiting = self._pipeline.pending_samples(stream)
             for name, _, _ in self._loaded.uplinks:
                 account = self._journal.ledger(stream, self._journal.cursor(name))
                 if account.produced or waiting or stream is Stream.TELEMETRY:

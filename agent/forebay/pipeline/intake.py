@@ -16,23 +16,22 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from forebay.columnar import BatchEncoder, encode_anchor, encode_schema
-from forebay.errors import JournalFull, StreamFull
-from forebay.events import DATA_LOST, RING_OVERFLOW
+from forebay.errors import JournalFull
 from forebay.journal.entry import gap_entry
 from forebay.journal.journal import Entry
-from forebay.model import Gap, GapCause, RecordKind, Stream
+from forebay.model import GapCause, RecordKind, Stream
 from forebay.pipeline.anchors import Anchors
 from forebay.pipeline.split import split
+from forebay.pipeline.way import COMMIT_BYTES, Ready, Way
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from forebay.interfaces import Seams, Stage
-    from forebay.model import Anchor, Batch, Schema
+    from forebay.model import Anchor, Batch, Gap, Schema
     from forebay.pipeline.shadow import Shadow
 
 BATCH_BYTES = 256 << 10
@@ -46,16 +45,6 @@ ROOM_LOOK_S = 0.05
 """How often it looks for room while nothing of its own is on the way to the disk."""
 LOOK_AT_CLOCK_S = 1.0
 """How often the wall clock is looked at beside the looks for each batch."""
-COMMIT_BYTES = 1 << 20
-"""The most that is submitted at once, beyond a single entry: well below the least `memory`."""
-
-
-_WHY: Mapping[GapCause, str] = MappingProxyType(
-    {
-        GapCause.RING_OVERFLOW: "see `forebay journal status`: the disk",
-        GapCause.STREAM_FULL: "see `forebay uplinks`: telemetry drops nothing, and is full",
-    }
-)
 
 
 class JournalWriter(Protocol):
@@ -66,37 +55,32 @@ class JournalWriter(Protocol):
         ...
 
 
+class _Key(NamedTuple):
+    """Batches with the same key may become one."""
+
+    stream: Stream
+    schema: int
+    sparse: bool
+
+
 @dataclass(slots=True)
 class _Open:
-    """Batches of one schema and layout that wait to be one."""
+    """Batches of one stream, schema and layout that wait to be one."""
 
     batches: list[Batch] = field(default_factory=list)
     nbytes: int = 0
 
 
-@dataclass(slots=True)
-class _Ready:
-    """An entry that waits for room before the journal, and what becomes of it if none comes.
+class _Submitted(NamedTuple):
+    """What is on its way to the disk."""
 
-    `cause` is that of the gap in its place; None for an anchor, which waits on.
-    """
-
-    entry: Entry
-    source: str
-    cause: GapCause | None
-
-
-@dataclass(slots=True)
-class _Lost:
-    """What there was no room for, of one source and for one cause."""
-
+    done: asyncio.Future[None]
+    stream: Stream
     samples: int
-    time_from_ns: int
-    time_to_ns: int
 
 
 class Pipeline:
-    """The intake of all sessions."""
+    """The intake of all sessions, and of all others who put something on record."""
 
     def __init__(
         self,
@@ -111,23 +95,26 @@ class Pipeline:
         self._journal, self._shadow, self._stages, self._seams = journal, shadow, stages, seams
         self._interval_s = commit_interval_s
         self._encoder = BatchEncoder()
-        self._open: dict[tuple[int, bool], _Open] = {}
+        self._open: dict[_Key, _Open] = {}
         self._schemas: dict[int, tuple[int, bytes]] = {}
-        self._ready: deque[_Ready] = deque()
-        self._submitted: deque[tuple[asyncio.Future[None], int]] = deque()
-        self._lost: dict[tuple[str, GapCause], _Lost] = {}
+        self._ways = {stream: Way(stream, seams.events) for stream in Stream}
+        self._submitted: deque[_Submitted] = deque()
         self.anchors = Anchors(seams)
         """What is known of the wall clock."""
-        self._put_anchor(self.anchors.first)
-        self._refused = GapCause.RING_OVERFLOW  # what the last refusal would make of samples
+        self._anchor = self.anchors.first
+        self._begin(Stream.TELEMETRY)
         self.accepted_samples = 0
         """Samples taken over since the start, lost ones included."""
-        self.lost_samples = 0
+
+    @property
+    def lost_samples(self) -> int:
         """Those of them that became a Gap because the journal had no room for long."""
+        return sum(way.lost_samples for way in self._ways.values())
 
     async def accept(self, batch: Batch) -> None:
         """See `forebay.interfaces.Intake.accept`."""
-        self._shadow.update(batch)
+        if batch.stream is Stream.TELEMETRY:
+            self._shadow.update(batch)
         if not batch.rows:
             return
         closed = False
@@ -140,11 +127,46 @@ class Pipeline:
                 if part is not None:
                     closed = self._admit(part) or closed
         if closed:
-            await self._hand_over()
+            await self._hand_over(self._ways[batch.stream])
 
     async def commit(self, batch: Batch) -> None:
-        """See `forebay.interfaces.Intake.commit`."""
-        await asyncio.shield(self._journal.submit([self._entry([batch])]))
+        """See `forebay.interfaces.Intake.commit`.
+
+        It stands behind all of its stream that was accepted before. ValueError for a batch of more
+        than COMMIT_BYTES. A cancellation leaves it open whether it becomes durable; what was taken
+        is counted as pending until it is.
+        """
+        if batch.nbytes > COMMIT_BYTES:
+            msg = f"a batch of {batch.nbytes} bytes is too large to be committed at once"
+            raise ValueError(msg)
+        way = self._begin(batch.stream)
+        parts = [batch]
+        if not self.anchors.explains(batch):
+            parts = []
+            for anchor, part in self.anchors.told_apart(batch):
+                if anchor is not None:
+                    self._put_anchor(anchor)
+                if part is not None:
+                    parts.append(part)
+        for key in tuple(self._open):
+            if key.stream is batch.stream:
+                self._close_batch(key)
+        await self._commit(way, parts)
+
+    async def _commit(self, way: Way, parts: Sequence[Batch]) -> None:
+        """Submit what waits on `way`, then `parts` as one commit, and wait until it is durable."""
+        entries = [self._entry([part]) for part in parts]
+        samples = sum(entry.samples for entry in entries)
+        try:
+            while self._submit_run(way):
+                pass
+            done = self._journal.submit(entries)
+        except JournalFull as refusal:
+            way.refuse(refusal)
+            raise
+        self.accepted_samples += samples
+        self._submitted.append(_Submitted(done, way.stream, samples))
+        await asyncio.shield(done)
 
     def account(self, gap: Gap) -> None:
         """See `forebay.interfaces.Intake.account`.
@@ -155,9 +177,11 @@ class Pipeline:
         if anchor is not None:
             self._put_anchor(anchor)
         for key, waiting in tuple(self._open.items()):
-            if waiting.batches[0].schema.source == gap.source:
+            ours = key.stream is Stream.TELEMETRY
+            if ours and waiting.batches[0].schema.source == gap.source:
                 self._close_batch(key)
-        self._ready.append(_Ready(gap_entry(Stream.TELEMETRY, gap), gap.source, gap.cause))
+        entry = gap_entry(Stream.TELEMETRY, gap)
+        self._ways[Stream.TELEMETRY].put(Ready(entry, gap.source, gap.cause))
 
     async def watch_clock(self) -> None:
         """Look at the wall clock every second, until cancelled."""
@@ -168,22 +192,25 @@ class Pipeline:
                 self._put_anchor(anchor)
 
     def _put_anchor(self, anchor: Anchor) -> None:
-        """Put `anchor` behind all that was accepted."""
+        """Put `anchor` behind all that was accepted, in every stream that has begun."""
         for key in tuple(self._open):
             self._close_batch(key)
-        entry = Entry(
-            stream=Stream.TELEMETRY,
-            kind=RecordKind.ANCHOR,
-            payload=encode_anchor(anchor),
-            samples=0,
-            time_min_ns=anchor.wall_ns,
-            time_max_ns=anchor.wall_ns,
-        )
-        self._ready.append(_Ready(entry, "", None))
+        self._anchor = anchor
+        for way in self._ways.values():
+            if way.begun:
+                way.put(Ready(_anchor_entry(way.stream, anchor), "", None))
+
+    def _begin(self, stream: Stream) -> Way:
+        """Give the way of `stream`; before its first data stands the anchor that is in force."""
+        way = self._ways[stream]
+        if not way.begun:
+            way.begun = True
+            way.put(Ready(_anchor_entry(stream, self._anchor), "", None))
+        return way
 
     def _admit(self, batch: Batch) -> bool:
         """Let the stages have a batch and take what they leave; see `_take`."""
-        out = self._staged(batch)
+        out = self._staged(batch) if batch.stream is Stream.TELEMETRY else batch
         if out is None or not out.rows:
             return False
         self.accepted_samples += out.samples
@@ -195,9 +222,10 @@ class Pipeline:
 
         Gives whether they were closed. Never waits, so that what is accepted is taken whole.
         """
-        key = (batch.schema.id, batch.index is not None)
+        key = _Key(batch.stream, batch.schema.id, batch.index is not None)
         waiting = self._open.get(key)
         if waiting is None:
+            self._begin(batch.stream)
             waiting = self._open[key] = _Open()
         waiting.batches.append(batch)
         waiting.nbytes += batch.nbytes
@@ -215,13 +243,21 @@ class Pipeline:
             out = passed
         return out
 
-    def pending_samples(self) -> int:
-        """Count what is accepted and not yet durable."""
+    def pending_samples(self, stream: Stream | None = None) -> int:
+        """Count what is accepted and not yet durable, of one stream or of all."""
         self._reap()
-        opened = sum(batch.samples for waiting in self._open.values() for batch in waiting.batches)
-        ready = sum(ready.entry.samples for ready in self._ready)
-        lost = sum(lost.samples for lost in self._lost.values())
-        return opened + ready + lost + sum(samples for _, samples in self._submitted)
+        opened = sum(
+            batch.samples
+            for key, waiting in self._open.items()
+            for batch in waiting.batches
+            if stream in (None, key.stream)
+        )
+        ways = (way.samples() for way in self._ways.values() if stream in (None, way.stream))
+        return (
+            opened
+            + sum(ways)
+            + sum(under.samples for under in self._submitted if stream in (None, under.stream))
+        )
 
     async def run(self) -> None:
         """Close what is open every interval, until cancelled.
@@ -233,9 +269,13 @@ class Pipeline:
             self._reap()
             for key in tuple(self._open):
                 self._close_batch(key)
-            await self._hand_over()
-            if self._lost and not self._ready:  # what is lost is told, though nothing new comes
-                self._submit_next()
+            for way in self._ways.values():  # none waits here because another has no room
+                while way.ready and self._submit_next(way):
+                    pass
+            for way in self._ways.values():
+                await self._hand_over(way)
+                if way.owing and not way.ready:  # what is lost is told, though nothing new comes
+                    self._submit_next(way)
 
     async def close(self) -> None:
         """Hand everything over and wait until it is durable, however long the disk takes.
@@ -244,89 +284,62 @@ class Pipeline:
         """
         for key in tuple(self._open):
             self._close_batch(key)
-        while self._ready or self._lost or self._submitted:
-            if not self._submit_next():
-                if self._refused is GapCause.STREAM_FULL:
-                    self._lose()
-                    self._refused = GapCause.RING_OVERFLOW
-                else:
-                    await self._room(ROOM_WAIT_S)
+        while waiting := [way for way in self._ways.values() if way.ready or way.owing]:
+            refused = [way for way in waiting if not self._submit_next(way)]
+            full = [way for way in refused if way.full]
+            for way in full:
+                way.lose_for_good()
+            if refused and not full:
+                await self._room(ROOM_WAIT_S)
+            self._reap()
+        while self._submitted:
+            await self._room(ROOM_WAIT_S)
             self._reap()
 
-    def _close_batch(self, key: tuple[int, bool]) -> None:
+    def _close_batch(self, key: _Key) -> None:
         batches = self._open.pop(key).batches
         source = batches[0].schema.source
-        self._ready.append(_Ready(self._entry(batches), source, GapCause.RING_OVERFLOW))
+        ready = Ready(self._entry(batches), source, GapCause.RING_OVERFLOW)
+        self._ways[key.stream].put(ready)
 
-    async def _hand_over(self) -> None:
+    async def _hand_over(self, way: Way) -> None:
         """Submit what is ready; where there is no room for long, keep its account instead.
 
-        No sample leaves `_ready` but into the journal or into `_lost`, so a cancellation loses
-        nothing.
+        No sample leaves `way` but into the journal or into the account of what is lost, so a
+        cancellation loses nothing.
         """
         deadline = self._seams.clock.monotonic_s() + ROOM_WAIT_S
-        while self._ready:
-            if self._submit_next():
+        while way.ready:
+            if self._submit_next(way):
                 continue
             left = deadline - self._seams.clock.monotonic_s()
             if left <= 0:
-                self._lose()
+                way.lose()
                 return
             await self._room(left)
 
-    def _submit_next(self) -> bool:
-        """Submit the gaps, or else a run of ready entries as one commit.
-
-        While the stream is full they go together: a gap alone would be taken, again and again.
-        False if there is no room.
-        """
-        together = self._refused is GapCause.STREAM_FULL
-        run = self._next_run() if together or not self._lost else []
-        if not run and (together or not self._lost):
-            return False
-        gaps = [
-            gap_entry(
-                Stream.TELEMETRY,
-                Gap(cause, lost.time_from_ns, lost.time_to_ns, lost.samples, source),
-            )
-            for (source, cause), lost in self._lost.items()
-        ]
-        gone = sum(lost.samples for lost in self._lost.values())
-        if not self._submit([*gaps, *run], gone + sum(entry.samples for entry in run)):
-            return False
-        for cause in {of for _, of in self._lost} - {GapCause.NOT_POLLED}:
-            self._seams.events.emit(DATA_LOST, cause=cause.name, samples=gone)
-        self._lost.clear()
-        for _ in run:
-            self._ready.popleft()
-        return True
-
-    def _next_run(self) -> list[Entry]:
-        """Give ready entries that are one commit."""
-        run: list[Entry] = []
-        nbytes = 0
-        for ready in self._ready:
-            nbytes += len(ready.entry.payload)
-            if run and nbytes > COMMIT_BYTES:
-                break
-            run.append(ready.entry)
-        return run
-
-    def _submit(self, entries: Sequence[Entry], samples: int) -> bool:
+    def _submit_next(self, way: Way) -> bool:
+        """Submit the next run of `way`. False if there is no room."""
         try:
-            future = self._journal.submit(entries)
+            return self._submit_run(way)
         except JournalFull as refusal:
-            full = isinstance(refusal, StreamFull)
-            self._refused = GapCause.STREAM_FULL if full else GapCause.RING_OVERFLOW
+            way.refuse(refusal)
             return False
-        self._refused = GapCause.RING_OVERFLOW
-        self._submitted.append((future, samples))
+
+    def _submit_run(self, way: Way) -> bool:
+        """Submit the next run of `way`; False if there is none. Raises JournalFull."""
+        run = way.next_run()
+        if run is None:
+            return False
+        done = self._journal.submit(run.entries)
+        way.taken(run)
+        self._submitted.append(_Submitted(done, way.stream, run.samples))
         return True
 
     async def _room(self, seconds: float) -> None:
         """Wait until the oldest commit is durable, or a moment if none of ours is on the way."""
         if self._submitted:
-            await asyncio.wait([self._submitted[0][0]], timeout=seconds)
+            await asyncio.wait([self._submitted[0].done], timeout=seconds)
             self._reap()
         else:
             await self._seams.clock.sleep(min(seconds, ROOM_LOOK_S))
@@ -334,7 +347,7 @@ class Pipeline:
     def _entry(self, batches: Sequence[Batch]) -> Entry:
         schema = batches[0].schema
         return Entry(
-            stream=Stream.TELEMETRY,
+            stream=batches[0].stream,
             kind=RecordKind.BATCH,
             payload=self._encoder.encode(batches),
             samples=sum(b.samples for b in batches),
@@ -349,30 +362,18 @@ class Pipeline:
             encoded = self._schemas[schema.id] = (schema.id, encode_schema(schema))
         return encoded
 
-    def _lose(self) -> None:
-        """Turn what is ready into an account of it, one a source and cause.
-
-        Of anchors the last stays: nothing is left between it and those before.
-        """
-        if not self._lost:
-            self._seams.events.emit(RING_OVERFLOW, hint=_WHY[self._refused])
-        anchors = [ready for ready in self._ready if ready.cause is None]
-        while self._ready:
-            ready = self._ready.popleft()
-            entry = ready.entry
-            if ready.cause is None:
-                continue
-            self.lost_samples += entry.samples
-            begin, end = entry.time_min_ns, entry.time_max_ns
-            overflown = ready.cause is GapCause.RING_OVERFLOW
-            key = (ready.source, self._refused if overflown else ready.cause)
-            lost = self._lost.setdefault(key, _Lost(0, begin, end))
-            lost.samples += entry.samples
-            lost.time_from_ns = min(lost.time_from_ns, begin)
-            lost.time_to_ns = max(lost.time_to_ns, end)
-        self._ready.extend(anchors[-1:])
-
     def _reap(self) -> None:
         """Forget what is durable; raise JournalFailed if the writer has failed."""
-        while self._submitted and self._submitted[0][0].done():
-            self._submitted.popleft()[0].result()
+        while self._submitted and self._submitted[0].done.done():
+            self._submitted.popleft().done.result()
+
+
+def _anchor_entry(stream: Stream, anchor: Anchor) -> Entry:
+    return Entry(
+        stream=stream,
+        kind=RecordKind.ANCHOR,
+        payload=encode_anchor(anchor),
+        samples=0,
+        time_min_ns=anchor.wall_ns,
+        time_max_ns=anchor.wall_ns,
+    )

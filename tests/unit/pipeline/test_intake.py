@@ -19,9 +19,10 @@ from forebay.files import SystemDisk
 from forebay.interfaces import Seams
 from forebay.model import Batch, ClockState, Gap, GapCause, RecordKind, Schema, Tag, ValueType
 from forebay.net import SystemNetwork
-from forebay.pipeline.intake import BATCH_BYTES, COMMIT_BYTES, ROOM_WAIT_S, Pipeline
+from forebay.pipeline.intake import BATCH_BYTES, ROOM_WAIT_S, Pipeline
 from forebay.pipeline.shadow import Shadow
 from forebay.pipeline.split import MAX_BATCH_BYTES
+from forebay.pipeline.way import COMMIT_BYTES
 from forebay.testing.clock import FakeClock
 
 if TYPE_CHECKING:
