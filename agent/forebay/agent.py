@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from forebay import __version__
 from forebay.acquisition.line import SharedLine
+from forebay.acquisition.memory import PlanMemory
 from forebay.acquisition.session import Session
 from forebay.acquisition.standstill import Pulse
 from forebay.clock import SystemClock
@@ -148,6 +149,10 @@ async def serve(
             Session(d.spec, d.driver.build, line, pipeline, seams, pulse, number=n)
             for n, (d, line) in enumerate(zip(enabled, lines(enabled, seams.clock), strict=True))
         ]
+        memory = PlanMemory(loaded.state / "plans", (d.spec for d in enabled), seams)
+        await memory.load()
+        for session in sessions:
+            session.remember(memory.of(session.name))
         forwarders = [
             Forwarder(
                 name, spec.build(name, settings, seams), settings, journal, config.gateway.id, seams
@@ -159,7 +164,7 @@ async def serve(
             journal.cursor(name)  # a disabled uplink keeps its claim on what it has not got
         answers = Answers(loaded, seams, journal, pipeline, shadow, sessions, forwarders)
         async with control(config.control.socket, answers), asyncio.TaskGroup() as tasks:
-            parts = (answers, journal, pipeline, pulse, sessions, forwarders)
+            parts = (answers, journal, pipeline, pulse, sessions, forwarders, memory)
             await _serve(tasks, stop, seams, parts)
             _tell_ledger(journal, forwarders, seams)
 
@@ -196,13 +201,15 @@ async def _serve(
     tasks: asyncio.TaskGroup,
     stop: asyncio.Event,
     seams: Seams,
-    parts: tuple[Answers, Journal, Pipeline, Pulse, Sequence[Session], Sequence[Forwarder]],
+    parts: tuple[
+        Answers, Journal, Pipeline, Pulse, Sequence[Session], Sequence[Forwarder], PlanMemory
+    ],
 ) -> None:
     """Start from the journal outwards.
 
     Stop from the devices inwards, so that nothing accepted is left behind.
     """
-    answers, journal, pipeline, pulse, sessions, forwarders = parts
+    answers, journal, pipeline, pulse, sessions, forwarders, memory = parts
 
     def start(name: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         return tasks.create_task(work, name=name)
@@ -211,6 +218,7 @@ async def _serve(
     flushing = [start("pipeline", pipeline.run()), start("clock", pipeline.watch_clock())]
     observing = start("observer", _observe(answers, seams))
     polling = [start("pulse", pulse.run()), start("scrub", _scrub(journal, seams))]
+    polling += [start("plans", memory.run())]
     polling += [start(f"session[{s.name}]", s.run()) for s in sessions]
     answers.state = "running"
     seams.events.emit(

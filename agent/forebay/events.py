@@ -44,8 +44,73 @@ DEVICE_LOST = Event(
     "device_losses",
     ("device",),
 )
+LINE_LOST = Event(
+    "line_lost",
+    "warning",
+    "Times that several devices of one line were lost together.",
+    "line_losses",
+    ("line",),
+)
+LINE_RESTORED = Event(
+    "line_restored",
+    "info",
+    "Times that several devices of one line came, or came back, together.",
+    "line_returns",
+    ("line",),
+)
 TAGS_REFUSED = Event(
     "tags_refused", "warning", "Tags that a device refused to give.", "tags_refused", ("device",)
+)
+TAGS_BAD = Event(
+    "tags_bad",
+    "warning",
+    "Times that tags went bad while their device answered.",
+    "tags_bad",
+    ("device",),
+)
+TAGS_GOOD = Event(
+    "tags_good", "info", "Times that tags came back that were bad.", "tags_good", ("device",)
+)
+FILTER_REFUSED = Event(
+    "filter_refused",
+    "warning",
+    "Groups whose filter a device refused for some tags, which are told unfiltered.",
+    "filters_refused",
+    ("device",),
+)
+PLAN_FORGOTTEN = Event(
+    "plan_forgotten",
+    "warning",
+    "Times that what a device had taught could not be read or kept.",
+    "plans_forgotten",
+    ("device",),
+)
+CERTIFICATE_MADE = Event(
+    "certificate_made",
+    "warning",
+    "Certificates of our own made because none was given.",
+    "certificates_made",
+)
+CERTIFICATE_EXPIRES = Event(
+    "certificate_expires",
+    "warning",
+    "Times that a device's certificates were found to expire soon, or to have expired.",
+    "certificates_expiring",
+    ("device",),
+)
+SERVER_CLOCK_OFF = Event(
+    "server_clock_off",
+    "warning",
+    "Times that a device's own clock was found to be wrong.",
+    "server_clocks_off",
+    ("device",),
+)
+SERVER_CLOCK_RIGHT = Event(
+    "server_clock_right",
+    "info",
+    "Times that a device's clock was found right after it had been wrong.",
+    "server_clocks_right",
+    ("device",),
 )
 FRAME_REFUSED = Event(
     "frame_refused", "warning", "Frames that broke their protocol.", "frames_refused", ("device",)
@@ -208,10 +273,11 @@ class Events:
         self.lines_lost = 0
         """Log lines that could not be written; their events are counted all the same."""
 
-    def emit(self, event: Event, **fields: object) -> None:
+    def emit(self, event: Event, *, silent: bool = False, **fields: object) -> None:
         """Log `event` with `fields` and count it.
 
-        For transitions and faults; never once per value or per poll.
+        For transitions and faults; never once per value or per poll. A `silent` one is only
+        counted: one line tells it together with others.
         """
         counter = self._counters.get(event.counter)
         if counter is None:
@@ -222,6 +288,8 @@ class Events:
         if event.labels:
             counter = counter.labels(*(str(fields[label]) for label in event.labels))
         counter.inc()
+        if silent:
+            return
         try:
             getattr(self._log, event.level)(event.name, **fields)
         except OSError:

@@ -17,19 +17,26 @@ until
 Either explains every larger refusal around it, so the other walls on trial there fall and good
 neighbours are merged again. Each search ends after about log2(units) scans and finds at least one
 refused unit or firm wall.
+
+A device may also answer only shorter requests than its limits say. That is what explains a refusal
+whose parts are all good and of which no request as long was ever answered, if there is no hole in
+the middle or if several refusals tell the same. Then no wall is built: the longest request that the
+area takes lies between the two lengths, and each further scan halves what is between.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from forebay.acquisition.lengths import Answered
 from forebay.interfaces import Block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from forebay.acquisition.lengths import Length
     from forebay.interfaces import Refusal, Span, SpanLimits
 
 PROBE_EVERY = 60
@@ -68,13 +75,14 @@ class Learned:
 
     `refused` is in the order in which the units were last asked. `trials` maps the unit behind a
     wall on trial to the units of the refused block that it divides. `due` are refused units that
-    the next plan asks again.
+    the next plan asks again. `lengths` are those of areas whose requests must be shorter.
     """
 
     refused: Mapping[Unit, Refused] = field(default_factory=dict)
     walls: frozenset[Unit] = frozenset()
     trials: Mapping[Unit, frozenset[Unit]] = field(default_factory=dict)
     due: frozenset[Unit] = frozenset()
+    lengths: Mapping[str, Length] = field(default_factory=dict)
 
     @property
     def refused_columns(self) -> frozenset[int]:
@@ -135,28 +143,33 @@ def refine(done: Plan, refusals: Iterable[Refusal], learned: Learned) -> Learned
     To be called after every scan, refused or not: that nothing was refused is what proves a wall.
     """
     answers = {refusal.block: refusal for refusal in refusals}
-    if not (answers or learned.trials or learned.due):
+    searching = any(length.open for length in learned.lengths.values())
+    if not (answers or learned.trials or learned.due or searching):
         return learned
-    refused = dict(learned.refused)
+    refused, answered = dict(learned.refused), Answered(learned.lengths)
     to_cut: list[tuple[Unit, ...]] = []
     unknown: set[Unit] = set()
     for number, units in enumerate(done.units):
-        answer = answers.get(number)
+        block, answer = done.blocks[number], answers.get(number)
         if answer is None:
+            answered.good(block.area, block.count)
             if learned.due:
                 refused = {u: r for u, r in refused.items() if u not in units}
         elif not answer.permanent:
             unknown.update(units)
         elif len(units) == 1:
             refused.pop(units[0], None)
-            refused[units[0]] = Refused(answer.status, done.blocks[number].columns)
+            refused[units[0]] = Refused(answer.status, block.columns)
         else:
+            answered.bad(block.area, block.count)
             to_cut.append(units)
             unknown.update(units)
-    walls, trials = _settle(learned.walls, learned.trials, refused.keys(), unknown)
+    to_cut = [units for units in to_cut if not answered.too_long(units[0].area, _reach(units))]
+    answered.narrow({u.area for u in learned.trials} | {units[0].area for units in to_cut})
+    walls, trials = _settle(learned, refused.keys(), unknown, answered)
     for units in sorted(to_cut, key=len)[:MAX_PROBES]:
         trials[_where_to_cut(units)] = frozenset(units)
-    new = Learned(refused, walls, trials)
+    new = Learned(refused, walls, trials, lengths=answered.lengths)
     return learned if new == learned else new
 
 
@@ -164,8 +177,7 @@ def probe(learned: Learned) -> Learned:
     """Let the next plan ask again for the refused units that waited longest, at most MAX_PROBES."""
     if not learned.refused:
         return learned
-    due = frozenset(list(learned.refused)[:MAX_PROBES])
-    return Learned(learned.refused, learned.walls, learned.trials, due)
+    return replace(learned, due=frozenset(list(learned.refused)[:MAX_PROBES]))
 
 
 class _Builder:
@@ -233,8 +245,12 @@ class _Builder:
             return f"behind a hole of {hole}, more than {limits.max_hole}"
         if hole > 0 and self._taboo[unit.area].touches(self._end, unit.start):
             return "behind a place that the device refuses"
-        if max(self._end, unit.end) - self._open[0].start > limits.max_count:
+        length = max(self._end, unit.end) - self._open[0].start
+        if length > limits.max_count:
             return f"the block before is full ({limits.max_count})"
+        known = self._learned.lengths.get(unit.area)
+        if known is not None and length > known.most:
+            return f"the device refuses longer requests than {known.most}"
         return None
 
 
@@ -271,20 +287,52 @@ def _where_to_cut(units: Sequence[Unit]) -> Unit:
     return units[min(behind_holes or [middle], key=lambda number: abs(number - middle))]
 
 
+def _reach(units: Collection[Unit]) -> int:
+    """Give how long the request is that asks for `units`, all of one area."""
+    return max(unit.end for unit in units) - min(unit.start for unit in units)
+
+
 def _settle(
-    walls: frozenset[Unit],
-    trials: Mapping[Unit, frozenset[Unit]],
-    refused: Iterable[Unit],
-    unknown: set[Unit],
+    learned: Learned, refused: Iterable[Unit], unknown: set[Unit], answered: Answered
 ) -> tuple[frozenset[Unit], dict[Unit, frozenset[Unit]]]:
     """Decide the trials whose every unit is now good or refused, innermost first.
 
-    Gives the walls and the trials that remain.
+    Gives the walls and the trials that remain; what is blamed on a length goes to `answered`.
     """
-    firm, remaining, culprits = set(walls), {}, set(refused)
-    for wall, divided in sorted(trials.items(), key=lambda item: len(item[1])):
+    firm, remaining, culprits = set(learned.walls), {}, set(refused)
+    long: dict[Unit, frozenset[Unit]] = {}
+    for wall, divided in sorted(learned.trials.items(), key=lambda item: len(item[1])):
         if not divided.isdisjoint(unknown):
             remaining[wall] = divided
         elif divided.isdisjoint(culprits) and divided.isdisjoint(firm - {min(divided)}):
-            firm.add(wall)
+            if _reach(divided) > answered.longest(wall.area):
+                long[wall] = divided
+            else:
+                firm.add(wall)
+    for area in {wall.area for wall in long}:
+        mine = {wall: divided for wall, divided in long.items() if wall.area == area}
+        if area not in answered.lengths and not _tell_of_length(mine):
+            for wall, divided in mine.items():  # innermost first: it explains those around it
+                if divided.isdisjoint(firm - {min(divided)}):
+                    firm.add(wall)
+            continue
+        if area not in answered.lengths:
+            firm = {wall for wall in firm if wall.area != area}  # they may have been lengths too
+        answered.suspect(area, min(_reach(divided) for divided in mine.values()))
     return frozenset(firm), remaining
+
+
+def _tell_of_length(trials: Mapping[Unit, frozenset[Unit]]) -> bool:
+    """Whether the length explains refusals of one area better than holes where they were cut.
+
+    It does where there is no hole, or where several refusals that share nothing tell the same.
+    """
+    apart: set[Unit] = set()
+    count = 0
+    for wall, divided in trials.items():
+        if max(unit.end for unit in divided if unit < wall) >= wall.start:
+            return True
+        if apart.isdisjoint(divided):
+            apart |= divided
+            count += 1
+    return count > 1

@@ -11,44 +11,38 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from forebay.acquisition.plan import PROBE_EVERY, Learned, plan, probe, refine
+from forebay.acquisition.planned import PlannedGroup
 from forebay.acquisition.rows import bad_row, mark, slowed
 from forebay.acquisition.schedule import Pace, next_due_s, phase_s
 from forebay.cancellation import strict
 from forebay.clock import stamp
 from forebay.errors import DeviceError, DeviceUnreachable
-from forebay.events import POLL_OVERRUN, TAGS_REFUSED
+from forebay.events import POLL_OVERRUN
 from forebay.interfaces import Urgency
 from forebay.model import Gap, GapCause, Quality
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from forebay.acquisition.line import SharedLine
     from forebay.acquisition.link import Link
-    from forebay.acquisition.plan import Plan
+    from forebay.acquisition.memory import Recollection
     from forebay.acquisition.standstill import Pulse
     from forebay.acquisition.status import SessionStatus
     from forebay.interfaces import DeviceSpec, Intake, PolledDriver, Reader, Scan, Seams
-    from forebay.model import Batch, Schema
+    from forebay.model import Batch
 
 SCANS_PER_POLL = 20
 """Most scans in one poll that is cut anew: enough to single out tags among 125 registers."""
-NAMES_TOLD = 20
-"""How many tag names one log line holds."""
 
 
 @dataclass(slots=True)
 class _Group:
-    """One polled group: its schema, its grid and its plan; its reader while there is a link."""
+    """One polled group: its plan and its grid."""
 
-    schema: Schema
+    planned: PlannedGroup
     period_s: float
     due_s: float = 0.0
-    learned: Learned = field(default_factory=Learned)
-    plan: Plan | None = None
-    reader: Reader | None = None
-    polls: int = 0
     overrunning: bool = False
     pace: Pace = field(default_factory=Pace)
 
@@ -76,12 +70,21 @@ class Poller:
         self._clock, self._status, self._contained = seams.clock, status, contained
         groups = spec.settings.groups
         self._groups = [
-            _Group(schema, groups[schema.group].period)
+            _Group(PlannedGroup(schema, seams.events), groups[schema.group].period)
             for schema in spec.schemas
             if groups[schema.group].mode == "poll"
         ]
-        self._driver: PolledDriver | None = None
         self._pulse, self._still, self._stood_until_s = pulse, pulse.count, 0.0
+
+    @property
+    def planned(self) -> Sequence[PlannedGroup]:
+        """The polled groups, each with its plan."""
+        return [group.planned for group in self._groups]
+
+    def remember(self, memory: Recollection) -> None:
+        """Keep what the device teaches in `memory`; to be called before the first connection."""
+        for group in self._groups:
+            group.planned.memory = memory
 
     @property
     def has_work(self) -> bool:
@@ -90,15 +93,13 @@ class Poller:
 
     def connected(self, driver: PolledDriver) -> None:
         """Compile every group's reader on a new connection. Raises what the driver raises."""
-        self._driver = driver
         for group in self._groups:
-            self._compile(group, driver)
+            group.planned.connected(driver)
 
     def disconnected(self) -> None:
         """Forget the readers: they belong to a connection that is gone."""
-        self._driver = None
         for group in self._groups:
-            group.reader = None
+            group.planned.disconnected()
 
     async def run(self, number: int) -> None:
         """Poll until cancelled; `number` staggers this device's polls against those of others."""
@@ -141,7 +142,7 @@ class Poller:
             self._seams.events.emit(
                 POLL_OVERRUN,
                 device=self._spec.name,
-                group=group.schema.group,
+                group=group.planned.schema.group,
                 period_s=group.period_s,
                 missed=missed,
                 hint="lengthen the period or ask for fewer tags",
@@ -152,9 +153,9 @@ class Poller:
     async def _row(self, group: _Group) -> Batch:
         """Give one row for one due time: read, or bad if there is no reading."""
         began_ns = self._clock.boottime_ns()
-        reader = group.reader
+        reader = group.planned.reader
         if reader is None:
-            return bad_row(group.schema, self._link.status, stamp(self._clock))
+            return bad_row(group.planned.schema, self._link.status, stamp(self._clock))
         try:
             began_s = self._clock.monotonic_s()
             async with self._line.turn(Urgency.POLL, group.due_s):
@@ -178,60 +179,26 @@ class Poller:
     async def _read(self, group: _Group, reader: Reader) -> Batch:
         """Read once; where the device refuses a block, cut it anew and ask again in this period."""
         give_up_s = self._clock.monotonic_s() + group.period_s
-        group.polls += 1
-        if group.plan is not None and group.polls % PROBE_EVERY == 0:
-            reader = self._replan(group, probe(group.learned)) or reader
+        planned = group.planned
+        planned.begin()
         tries = 0
         while True:
-            asked, scan = group.plan, await self._scan(group, reader)
+            asked, scan = planned.plan, await self._scan(group, planned.reader or reader)
             if asked is None:
                 return scan.batch
-            reader = self._replan(group, self._learn(group, scan)) or reader
-            torn = any(r.permanent and len(asked.units[r.block]) > 1 for r in scan.refusals)
+            torn = planned.learn(scan)
             tries += 1
             if not torn or tries == SCANS_PER_POLL or self._clock.monotonic_s() >= give_up_s:
                 return mark(scan.batch, asked.refused)
 
     async def _scan(self, group: _Group, reader: Reader) -> Scan:
         """Read under a deadline that only a driver without deadlines of its own can reach."""
-        blocks = len(group.plan.blocks) if group.plan else 0
+        blocks = len(group.planned.plan.blocks) if group.planned.plan else 0
         async with asyncio.timeout(self._spec.settings.timeout * (blocks + 1)):
             return await strict(reader.read)
-
-    def _learn(self, group: _Group, scan: Scan) -> Learned:
-        """Give what is known after a scan, and tell of tags that are now known to be refused."""
-        if group.plan is None:
-            return group.learned
-        learned = refine(group.plan, scan.refusals, group.learned)
-        refused = sorted(learned.refused_columns - group.learned.refused_columns)
-        if refused:
-            names = [group.schema.tags[column].name for column in refused[:NAMES_TOLD]]
-            self._seams.events.emit(
-                TAGS_REFUSED,
-                device=self._spec.name,
-                count=len(refused),
-                tags=names,
-                error=next(r.message for r in scan.refusals if r.permanent),
-                hint="check the addresses against the device's manual",
-            )
-        return learned
-
-    def _replan(self, group: _Group, learned: Learned) -> Reader | None:
-        """Take over what was learned; give the new reader if that changes the plan."""
-        if learned is group.learned:
-            return None
-        group.learned = learned
-        return None if self._driver is None else self._compile(group, self._driver)
-
-    def _compile(self, group: _Group, driver: PolledDriver) -> Reader:
-        """Plan the group by what is known now, and let the driver compile the plan."""
-        spans = driver.spans(group.schema)
-        group.plan = None if spans is None else plan(spans, driver.limits, group.learned)
-        group.reader = driver.reader(group.schema, group.plan.blocks if group.plan else ())
-        return group.reader
 
     def _broken(self, group: _Group, error: DeviceError, began_ns: int) -> Batch:
         """End the link and give the row that says so; `began_ns` is boot time."""
         self.disconnected()
         self._link.fail(error)
-        return bad_row(group.schema, error.status, stamp(self._clock).at(began_ns))
+        return bad_row(group.planned.schema, error.status, stamp(self._clock).at(began_ns))

@@ -21,9 +21,11 @@ from forebay.events import DEVICE_CONNECTED, DEVICE_LOST, FRAME_REFUSED, SESSION
 from forebay.model import Quality
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from forebay.acquisition.line import SharedLine
+    from forebay.acquisition.memory import Recollection
+    from forebay.acquisition.planned import PlannedGroup
     from forebay.acquisition.standstill import Pulse
     from forebay.interfaces import (
         DeviceSpec,
@@ -81,6 +83,15 @@ class Session:
     def name(self) -> str:
         """The device's name."""
         return self.spec.name
+
+    @property
+    def planned(self) -> Sequence[PlannedGroup]:
+        """The polled groups, each with its plan."""
+        return self._poller.planned
+
+    def remember(self, memory: Recollection) -> None:
+        """Keep what the device teaches in `memory`; to be called before `run`."""
+        self._poller.remember(memory)
 
     async def run(self) -> None:
         """Serve the device until cancelled.

@@ -1,4 +1,4 @@
-"""The planner against a device that refuses what it likes: addresses, reaches across a boundary."""
+"""The planner against a device that refuses what it likes: addresses, boundaries, long requests."""
 
 from __future__ import annotations
 
@@ -32,15 +32,18 @@ def blocks_of(
 
 @dataclass
 class Device:
-    """Refuses a block that touches one of `illegal` or that reaches across one of `edges`."""
+    """Refuses a block that touches one of `illegal`, crosses one of `edges` or is too long."""
 
     illegal: frozenset[int] = frozenset()
     edges: frozenset[int] = frozenset()
+    longest: int = 65_536
     busy: bool = False
 
     def refuses(self, start: int, count: int) -> bool:
-        return any(start <= a < start + count for a in self.illegal) or any(
-            start < a < start + count for a in self.edges
+        return (
+            count > self.longest
+            or any(start <= a < start + count for a in self.illegal)
+            or any(start < a < start + count for a in self.edges)
         )
 
     def scan(self, blocks: tuple[Block, ...]) -> tuple[Refusal, ...]:
@@ -221,6 +224,53 @@ def test_no_scan_grows_without_bound_when_everything_is_refused() -> None:
     assert most <= 16 + MAX_PROBES * 8
 
 
+@pytest.mark.parametrize("longest", [1, 2, 10, 20, 32, 50, 64, 100, 120, 124])
+def test_a_device_that_takes_only_shorter_requests_gets_the_longest_it_takes(longest: int) -> None:
+    spans = words(*range(1_000))
+    done, learned, refused_scans = settle(spans, limits(), Device(longest=longest))
+    assert [b.count for b in done.blocks[:-1]] == [longest] * (len(done.blocks) - 1)
+    assert len(done.blocks) == math.ceil(1_000 / longest)
+    assert learned.walls == frozenset()
+    assert learned.refused == {}
+    assert refused_scans <= 2 * math.ceil(math.log2(125))
+    if longest > 1:
+        assert done.reasons[1] == f"the device refuses longer requests than {longest}"
+
+
+def test_a_shorter_longest_is_found_over_holes_too() -> None:
+    spans = words(*range(0, 2_000, 3))
+    done, learned, _ = settle(spans, limits(), Device(longest=50))
+    assert len(done.blocks) <= math.ceil(2_000 / 50) + 2
+    assert len(learned.walls) <= 1
+    assert learned.refused == {}
+
+
+def test_a_shorter_longest_and_bad_registers_are_told_apart() -> None:
+    spans, bad = words(*range(1_000)), frozenset({3, 500, 501, 977})
+    done, learned, refused_scans = settle(spans, limits(), Device(bad, longest=100))
+    assert learned.refused_columns == bad
+    assert learned.lengths["holding"].most == 100
+    assert len(done.blocks) <= 10 + len(bad)
+    assert refused_scans <= 30
+
+
+def test_one_area_is_cut_shorter_and_the_others_are_not() -> None:
+    spans = [Span(area, start, 1) for area in ("holding", "input") for start in range(250)]
+
+    def refusals(done: Plan) -> list[Refusal]:
+        return [
+            Refusal(number, OUT_OF_RANGE, "illegal data value")
+            for number, block in enumerate(done.blocks)
+            if block.area == "input" and block.count > 60
+        ]
+
+    learned = Learned()
+    for _ in range(30):
+        done = plan(spans, lambda _: limits(), learned)
+        learned = refine(done, refusals(done), learned)
+    assert [b.count for b in done.blocks] == [125, 125, 60, 60, 60, 60, 10]
+
+
 span_lists = st.lists(
     st.builds(
         Span,
@@ -245,11 +295,16 @@ def test_every_column_is_covered_once_within_the_limits(
     some_limits,
     st.frozensets(st.integers(0, 155), max_size=40),
     st.frozensets(st.integers(1, 155), max_size=6),
+    st.integers(1, 41),
 )
 def test_whatever_a_device_refuses_the_plan_settles_on_all_that_it_gives(
-    spans: list[Span], most: SpanLimits, illegal: frozenset[int], edges: frozenset[int]
+    spans: list[Span],
+    most: SpanLimits,
+    illegal: frozenset[int],
+    edges: frozenset[int],
+    longest: int,
 ) -> None:
-    device = Device(illegal, edges)
+    device = Device(illegal, edges, longest)
     done, learned, _ = settle(spans, most, device)
     hopeless = {i for i, s in enumerate(spans) if device.refuses(s.start, s.count)}
     assert learned.refused_columns == hopeless

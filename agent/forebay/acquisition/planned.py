@@ -1,0 +1,115 @@
+"""One group's plan through all that its device teaches: made, compiled, refined, remembered.
+
+Owns when a plan is made anew and what is told of it. Must not know how plans are made (`plan`),
+when polls are due (`poller`) or where memories rest (`memory`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from forebay.acquisition.plan import PROBE_EVERY, Learned, plan, probe, refine
+from forebay.events import TAGS_REFUSED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from forebay.acquisition.memory import Recollection
+    from forebay.acquisition.plan import Plan
+    from forebay.events import Events
+    from forebay.interfaces import PolledDriver, Reader, Scan, Span, SpanLimits
+    from forebay.model import Schema
+
+NAMES_TOLD = 20
+"""How many tag names one log line holds."""
+MUCH = 2.0
+"""By which factor a bridgeable hole must have changed for a new plan."""
+
+
+class PlannedGroup:
+    """One polled group: what is known of its device, the plan by that, and the compiled reader.
+
+    `plan` is None before the first connection, and for a driver that plans itself. `reader` is None
+    while there is no connection. Where `memory` is set, the first plan begins with what it has.
+    """
+
+    def __init__(self, schema: Schema, events: Events) -> None:
+        """Begin with nothing: no plan, no connection."""
+        self.schema = schema
+        self.learned = Learned()
+        self.plan: Plan | None = None
+        self.reader: Reader | None = None
+        self.memory: Recollection | None = None
+        self._events = events
+        self._driver: PolledDriver | None = None
+        self._spans: Sequence[Span] | None = None
+        self._limits: dict[str, SpanLimits] = {}
+        self._recalled = False
+        self._polls = 0
+
+    def connected(self, driver: PolledDriver) -> None:
+        """Plan by what is known, and have `driver`, which is connected, compile it."""
+        self._driver, self._spans = driver, driver.spans(self.schema)
+        if self._spans is not None and self.memory is not None and not self._recalled:
+            self.learned = self.memory.recall(self.schema, self._spans)
+        self._recalled = True
+        self._compile(driver)
+
+    def disconnected(self) -> None:
+        """Forget reader and driver; keep what was learned."""
+        self._driver = self.reader = None
+
+    def begin(self) -> None:
+        """Say that a poll begins: now and then, refused units are asked again in it."""
+        self._polls += 1
+        if self.plan is None or self._polls % PROBE_EVERY:
+            return
+        asking = probe(self.learned)
+        if asking is not self.learned or self._stale():
+            self._replan(asking)
+
+    def learn(self, scan: Scan) -> bool:
+        """Take in what a scan of `plan` brought; say whether asking again now may bring more."""
+        asked = self.plan
+        assert asked is not None
+        learned = refine(asked, scan.refusals, self.learned)
+        refused = sorted(learned.refused_columns - self.learned.refused_columns)
+        if refused:
+            self._events.emit(
+                TAGS_REFUSED,
+                device=self.schema.source,
+                count=len(refused),
+                tags=[self.schema.tags[column].name for column in refused[:NAMES_TOLD]],
+                error=next(r.message for r in scan.refusals if r.permanent),
+                hint="check the addresses against the device's manual",
+            )
+        if learned is not self.learned:
+            self._replan(learned)
+            if self.memory is not None:
+                self.memory.note(self.schema, learned)
+        return any(r.permanent and len(asked.units[r.block]) > 1 for r in scan.refusals)
+
+    def _replan(self, learned: Learned) -> None:
+        """Take over what was learned, and compile the plan by it if there is a connection."""
+        self.learned = learned
+        if self._driver is not None:
+            self._compile(self._driver)
+
+    def _compile(self, driver: PolledDriver) -> None:
+        if self._spans is not None:
+            areas = {span.area for span in self._spans}
+            self._limits = {area: driver.limits(area) for area in areas}
+            self.plan = plan(self._spans, self._limits.__getitem__, self.learned)
+        self.reader = driver.reader(self.schema, self.plan.blocks if self.plan else ())
+
+    def _stale(self) -> bool:
+        """Whether a bridgeable hole is now another by so much that a new plan pays."""
+        return self._driver is not None and any(
+            _much(was.max_hole, self._driver.limits(area).max_hole)
+            for area, was in self._limits.items()
+        )
+
+
+def _much(was: int, now: int) -> bool:
+    low, high = sorted((was, now))
+    return high - low > 1 and high > low * MUCH
