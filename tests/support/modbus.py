@@ -77,10 +77,19 @@ async def connected(
 
 
 @contextmanager
-def libmodbus_server(binary: Path, registers: int) -> Iterator[int]:
-    """Run tests/testbeds/libmodbus_server.c on a free port, which is given."""
+def libmodbus_server(
+    binary: Path, registers: int, *, holes: Sequence[tuple[int, int]] = (), longest: int = 65_536
+) -> Iterator[int]:
+    """Run tests/testbeds/libmodbus_server.c on a free port, which is given.
+
+    A read that touches one of `holes`, or has more than `longest` places, is refused.
+    """
+    more = [f"longest={longest}", *(f"hole={first}-{last}" for first, last in holes)]
     with subprocess.Popen(
-        [binary, "0", str(registers)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [binary, "0", str(registers), *more],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None

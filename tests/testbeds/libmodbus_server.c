@@ -1,6 +1,7 @@
 /* A Modbus TCP server on libmodbus, for tests and benchmarks.
  *
- *   libmodbus_server PORT NREGS [walk]      listens on 127.0.0.1; port 0 takes a free one
+ *   libmodbus_server PORT NREGS [walk] [longest=N] [hole=FIRST-LAST]...
+ *                                           listens on 127.0.0.1; port 0 takes a free one
  *
  * Prints "ready PORT" once it listens, and ends when its standard input closes, so that it never outlives its parent.
  *   holding register 0   counts requests of every kind since the start
@@ -10,6 +11,8 @@
  *   discrete input a     1 where a is odd
  * With "walk" the holding registers are float32 process values instead, ABCD, two registers each: every one of them takes a random
  * step, rounded to 0.01, each time register 0 is asked for, so that no scan repeats the last.
+ * A read that touches a hole (addresses of every area, both ends included) is refused with exception 2, and one of more than N
+ * places with exception 3.
  * Units are not told apart (libmodbus answers for any over TCP); pipelined requests are answered in order.
  */
 #include <arpa/inet.h>
@@ -36,6 +39,21 @@ static int listen_on(int port) {
     return fd;
 }
 
+#define MOST_HOLES 64
+static struct { int first, last; } holes[MOST_HOLES];
+static int hole_count = 0, longest = 65536;
+
+/* Gives the exception for a request that libmodbus would answer, 0 for none. */
+static int refusal(const uint8_t *query) {
+    int first = query[8] << 8 | query[9], count = query[10] << 8 | query[11];
+    if (query[7] < 1 || query[7] > 4)
+        return 0;
+    for (int i = 0; i < hole_count; i++)
+        if (first <= holes[i].last && first + count > holes[i].first)
+            return MODBUS_EXCEPTION_ILLEGAL_DATA_ADDRESS;
+    return count > longest ? MODBUS_EXCEPTION_ILLEGAL_DATA_VALUE : 0;
+}
+
 static void step(uint16_t *registers, int count) {
     static uint32_t random = 1;
     static int16_t value[32768]; /* in hundredths */
@@ -50,9 +68,19 @@ static void step(uint16_t *registers, int count) {
 
 int main(int argc, char **argv) {
     int count = argc > 2 ? atoi(argv[2]) : 0;
-    int walk = argc == 4 && strcmp(argv[3], "walk") == 0;
-    if (argc != 3 + walk || count < 1 || count > 65536) {
-        fprintf(stderr, "usage: libmodbus_server PORT NREGS [walk]\n");
+    int walk = 0, known = argc > 2;
+    for (int i = 3; i < argc; i++) {
+        if (strcmp(argv[i], "walk") == 0)
+            walk = 1;
+        else if (sscanf(argv[i], "longest=%d", &longest) == 1)
+            continue;
+        else if (hole_count < MOST_HOLES && sscanf(argv[i], "hole=%d-%d", &holes[hole_count].first, &holes[hole_count].last) == 2)
+            hole_count++;
+        else
+            known = 0;
+    }
+    if (!known || count < 1 || count > 65536) {
+        fprintf(stderr, "usage: libmodbus_server PORT NREGS [walk] [longest=N] [hole=FIRST-LAST]...\n");
         return 2;
     }
     modbus_t *context = modbus_new_tcp("127.0.0.1", 0);
@@ -108,7 +136,11 @@ int main(int argc, char **argv) {
                         map->tab_registers[0]++;
                     else if (query[7] == 3 && query[8] == 0 && query[9] == 0)
                         step(map->tab_registers, count);
-                    modbus_reply(context, query, length, map);
+                    int exception = refusal(query);
+                    if (exception)
+                        modbus_reply_exception(context, query, exception);
+                    else
+                        modbus_reply(context, query, length, map);
                 } else if (length < 0) {
                     close(fd);
                     FD_CLR(fd, &watched);
