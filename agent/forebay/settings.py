@@ -222,7 +222,24 @@ class TagSettings(Settings):
         float, Field(allow_inf_nan=False, description="Readers see raw * scale + offset.")
     ] = 1.0
     offset: Annotated[float, Field(allow_inf_nan=False, description="See scale.")] = 0.0
+    access: Annotated[
+        Literal["read", "read_write", "write"],
+        Field(
+            description="What may be done with it; `write` alone is never read. A write needs a "
+            "rule in `[writes]` too."
+        ),
+    ] = "read"
     description: Annotated[str, Field(max_length=512, description="Free text, for people.")] = ""
+
+    @property
+    def readable(self) -> bool:
+        """Whether it is read at all."""
+        return self.access != "write"
+
+    @property
+    def writable(self) -> bool:
+        """Whether a rule may allow writes to it."""
+        return self.access != "read"
 
     def to_tag(self) -> Tag:
         """Give the model's Tag."""

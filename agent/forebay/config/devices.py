@@ -173,7 +173,8 @@ def _groups(
 def _schemas(name: str, tag_list: TagList) -> tuple[Schema, ...]:
     grouped: dict[str, list[TagSettings]] = {}
     for tag in tag_list.tags.values():
-        grouped.setdefault(tag.group, []).append(tag)
+        if tag.readable:
+            grouped.setdefault(tag.group, []).append(tag)
     return tuple(
         Schema(name, group, tuple(tag.to_tag() for tag in tags)) for group, tags in grouped.items()
     )

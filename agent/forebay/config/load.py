@@ -15,6 +15,7 @@ from forebay.config.devices import Device, load_device
 from forebay.config.model import Config
 from forebay.config.named import check_directory, rooted
 from forebay.config.sources import read_sources
+from forebay.config.writes import check_writes
 from forebay.errors import ConfigError
 from forebay.registry import UPLINKS
 
@@ -80,6 +81,8 @@ def load(path: Path, registry: Registry, environ: Mapping[str, str]) -> LoadedCo
         _load_uplink(name, table, base, registry, gateway, faults)
         for name, table in _tables(tables, "uplinks")
     ]
+    if config is not None and None not in devices:
+        faults += check_writes(config.writes, [device for device in devices if device])
     if config is not None:
         directory = config.journal.directory
         faults += check_directory(base / directory, directory, "journal.directory")

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from forebay.config import places
 from forebay.settings import Bytes, Name, Seconds, Settings
+from forebay.writing.settings import WritesSettings
 
 MAX_DEVICES = 1_000
 MAX_UPLINKS = 16
@@ -67,7 +68,9 @@ class StreamsSettings(Settings):
 
     audit: Annotated[
         StreamSettings,
-        Field(description="What was done to the plant; 5 % of `max_size`. Still empty."),
+        Field(
+            description="What was written to devices, by whom, and how it ended; 5 % of `max_size`."
+        ),
     ] = StreamSettings(overflow="drop_oldest")
     events: Annotated[
         StreamSettings, Field(description="What happened; 15 % of `max_size`. Still empty.")
@@ -232,6 +235,9 @@ class Config(Settings):
     control: Annotated[
         ControlSettings, Field(description="How local commands reach the daemon.")
     ] = ControlSettings()
+    writes: Annotated[WritesSettings, Field(description="What may be written to devices.")] = (
+        WritesSettings()
+    )
     log: Annotated[LogSettings, Field(description="What the daemon says on standard error.")] = (
         LogSettings()
     )
