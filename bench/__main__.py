@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MODULES = {
     "encode": "bench.encode",
+    "stages": "bench.stages",
     "modbus": "bench.modbus",
     "journal": "bench.journal",
     "thinning": "bench.thinning",

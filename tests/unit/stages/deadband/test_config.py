@@ -10,7 +10,7 @@ from forebay.stages.deadband.config import MAX_RULES, DeadbandSettings
 
 def test_without_rules_the_stage_decides() -> None:
     settings = DeadbandSettings(kind="deadband")
-    assert settings.of("any") == (0.0, 600.0)
+    assert settings.of("any") == (0.0, 0.0, 600.0)
 
 
 def test_the_first_rule_that_matches_counts() -> None:
@@ -18,6 +18,7 @@ def test_the_first_rule_that_matches_counts() -> None:
         {
             "kind": "deadband",
             "threshold": 5,
+            "percent": 1.5,
             "max_silence": "1 h",
             "rules": [
                 {"tags": "hall.*", "threshold": 0.5, "max_silence": "10 s"},
@@ -25,9 +26,9 @@ def test_the_first_rule_that_matches_counts() -> None:
             ],
         }
     )
-    assert settings.of("hall.Temp1") == (0.5, 10.0)
-    assert settings.of("oven.Temp1") == (2.0, 3600.0)
-    assert settings.of("oven.temp1") == (5.0, 3600.0)
+    assert settings.of("hall.Temp1") == (0.5, 0.0, 10.0)
+    assert settings.of("oven.Temp1") == (2.0, 0.0, 3600.0)
+    assert settings.of("oven.temp1") == (5.0, 1.5, 3600.0)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,9 @@ def test_the_first_rule_that_matches_counts() -> None:
         {"max_silence": 0},
         {"max_silence": "8 d"},
         {"rules": [{"tags": "", "threshold": 1}]},
-        {"rules": [{"tags": "x"}]},
+        {"percent": -0.1},
+        {"percent": 101},
+        {"rules": [{"tags": "x", "percent": 101}]},
         {"rules": [{"tags": "x", "threshold": 1}] * (MAX_RULES + 1)},
         {"treshold": 1},
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,14 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forebay.model import Batch, Quality, Sample, Schema, Tag, ValueType, is_bad
+from forebay.sifting import MAX_SCHEMAS
 from forebay.stages.deadband import SPEC
 from forebay.stages.deadband.config import DeadbandSettings
-from forebay.stages.deadband.stage import MAX_SCHEMAS, Deadband
+from forebay.stages.deadband.stage import Deadband
+from support.batching import SECOND, raws, samples, scans
 
 if TYPE_CHECKING:
     from forebay.interfaces import StageSpec
 
-SECOND = 1_000_000_000
 BAD = int(Quality.BAD_NO_COMMUNICATION)
 FLOATS = Schema("press", "fast", tuple(Tag(f"t{n}", "-", ValueType.FLOAT64) for n in range(3)))
 MIXED = Schema(
@@ -43,50 +45,20 @@ POOLS: dict[ValueType, list[Any]] = {
 }
 
 
-def stage(threshold: float = 0.0, max_silence: float = 600.0, **rules: float) -> Deadband:
+def stage(
+    threshold: float = 0.0, max_silence: float = 600.0, percent: float = 0.0, **rules: float
+) -> Deadband:
     return Deadband(
         DeadbandSettings.model_validate(
             {
                 "kind": "deadband",
                 "threshold": threshold,
+                "percent": percent,
                 "max_silence": max_silence,
                 "rules": [{"tags": tags, "threshold": value} for tags, value in rules.items()],
             }
         )
     )
-
-
-def scans(
-    schema: Schema, rows: list[list[Any]], quality: list[list[int]] | None = None, at_s: float = 0
-) -> Batch:
-    """Give a dense batch, one row a second from `at_s`."""
-    times = np.array([round((at_s + n) * SECOND) for n in range(len(rows))], np.int64)
-    values = tuple(
-        np.array([[row[c] for c in lane.columns] for row in rows], lane.type.dtype).reshape(
-            len(rows), len(lane.columns)
-        )
-        for lane in schema.lanes
-    )
-    codes = None if quality is None else np.array(quality, np.uint32)
-    return Batch(schema, times, times + 1, values, codes)
-
-
-def samples_batch(
-    schema: Schema,
-    samples: list[tuple[int, Any]],
-    quality: list[int] | None = None,
-    at_s: float = 0,
-) -> Batch:
-    """Give a sparse batch of (column, value), one a second from `at_s`."""
-    times = np.array([round((at_s + n) * SECOND) for n in range(len(samples))], np.int64)
-    lane_of = schema.lane_of
-    values = tuple(
-        np.array([v for c, v in samples if lane_of[c] == number], lane.type.dtype)
-        for number, lane in enumerate(schema.lanes)
-    )
-    codes = None if quality is None else np.array(quality, np.uint32)
-    index = np.array([c for c, _ in samples], np.uint32)
-    return Batch(schema, times, times + 1, values, codes, index)
 
 
 def seen(batch: Batch | None) -> list[tuple[str, Any, int]]:
@@ -133,6 +105,36 @@ def test_the_threshold_is_in_the_tags_unit() -> None:
     assert seen(deadband.apply(scans(MIXED, [[105, "", 0.0, 12, False, 0]]))) == []
     moved = seen(deadband.apply(scans(MIXED, [[106, "", 0.0, 13, False, 0]])))
     assert [name for name, _, _ in moved] == ["temperature", "level"]
+
+
+def test_a_share_counts_from_the_last_value_passed_as_readers_see_it() -> None:
+    """Level is -2 * raw + 5: from raw -48, which is 101, two percent are 2.02, two raw steps."""
+    deadband = stage(percent=2)
+    deadband.apply(scans(MIXED, [[0, "", 100.0, -48, False, 0]]))
+    assert deadband.apply(scans(MIXED, [[0, "", 102.0, -49, False, 0]])) is None
+    moved = seen(deadband.apply(scans(MIXED, [[1, "", 102.5, -50, False, 0]])))
+    assert [name for name, _, _ in moved] == ["temperature", "pressure", "level"]
+
+
+def test_a_threshold_is_the_least_that_a_share_can_be() -> None:
+    deadband = stage(1, percent=10)
+    deadband.apply(scans(FLOATS, [[0.0, 5.0, 100.0]]))
+    assert deadband.apply(scans(FLOATS, [[1.0, 6.0, 110.0]])) is None
+    moved = seen(deadband.apply(scans(FLOATS, [[1.1, 6.1, 110.5]])))
+    assert [name for name, _, _ in moved] == ["t0", "t1", "t2"]
+
+
+def test_the_time_since_boot_goes_with_its_sample() -> None:
+    deadband = stage(1)
+    for batch in (
+        scans(FLOATS, [[0.0, 0.0, 0.0], [0.0, 5.0, 0.0]]),
+        samples(FLOATS, [(0, 0.0), (2, 9.0)]),
+    ):
+        out = deadband.apply(replace(batch, boottime_ns=batch.received_ns - 7))
+        assert out is not None
+        assert out.boottime_ns is not None
+        assert out.boottime_ns.tolist() == (out.received_ns - 7).tolist()
+        assert len(out.boottime_ns) == out.rows
 
 
 def test_strings_and_booleans_pass_on_every_change_only() -> None:
@@ -202,8 +204,9 @@ def test_it_is_what_the_entry_point_gives() -> None:
 class Plain:
     """The README's sentences as a loop over samples."""
 
-    def __init__(self, threshold: float, max_silence: float) -> None:
+    def __init__(self, threshold: float, max_silence: float, percent: float) -> None:
         self._threshold, self._max_silence = threshold, max_silence
+        self._percent = percent
         self._last: dict[str, tuple[Any, int, int]] = {}
 
     def passes(self, sample: Sample, raw: Any) -> bool:
@@ -220,19 +223,14 @@ class Plain:
         return not is_bad(quality) and self._moved(sample.tag, raw, last)
 
     def _moved(self, tag: Tag, raw: Any, last: Any) -> bool:
-        if isinstance(raw, str | bool) or self._threshold == 0:
-            both_nan = raw != raw and last != last  # noqa: PLR0124 - NaN
-            return bool(raw != last) and not both_nan
-        if math.isnan(raw) or math.isnan(last):
-            return math.isnan(raw) != math.isnan(last)
-        return bool(raw != last) and abs(raw - last) > self._threshold / abs(tag.scale)
-
-
-def raws(batch: Batch) -> list[Any]:
-    """Give the raw values in the order of `iter_samples`, as Python objects."""
-    plain = Schema("", "", tuple(Tag(t.name, t.address, t.type) for t in batch.schema.tags))
-    unscaled = Batch(plain, batch.times_ns, batch.received_ns, batch.values, None, batch.index)
-    return [s.value for s in unscaled.iter_samples()]
+        both_nan = raw != raw and last != last  # noqa: PLR0124 - NaN
+        if raw == last or both_nan:
+            return False
+        if isinstance(raw, str | bool) or not (math.isfinite(raw) and math.isfinite(last)):
+            return True
+        size = abs(last + tag.offset / tag.scale)
+        limit = max(self._threshold / abs(tag.scale), self._percent / 100 * size)
+        return bool(limit == 0 or abs(raw - last) > limit)
 
 
 @st.composite
@@ -255,15 +253,21 @@ def batches(draw: st.DrawFn) -> list[Batch]:
             )
             given_values = [(c, draw(st.sampled_from(POOLS[schema.tags[c].type]))) for c in columns]
             flat = draw(st.none() | st.lists(codes, min_size=count, max_size=count))
-            made.append(samples_batch(schema, given_values, flat, at_s))
+            made.append(samples(schema, given_values, flat, at_s))
     return made
 
 
-@given(batches(), st.sampled_from([0.0, 0.5, 1.0, 5.0]), st.sampled_from([7.0, 600.0]))
+@given(
+    batches(),
+    st.sampled_from([0.0, 0.5, 1.0, 5.0]),
+    st.sampled_from([7.0, 600.0]),
+    st.sampled_from([0.0, 0.0, 25.0, 50.0]),
+)
 def test_vectors_equal_a_loop_over_samples(
-    given_batches: list[Batch], threshold: float, max_silence: float
+    given_batches: list[Batch], threshold: float, max_silence: float, percent: float
 ) -> None:
-    deadband, plain = stage(threshold, max_silence), Plain(threshold, max_silence)
+    deadband = stage(threshold, max_silence, percent)
+    plain = Plain(threshold, max_silence, percent)
     for batch in given_batches:
         out = deadband.apply(batch)
         want = [
