@@ -1,15 +1,19 @@
 """From an image of raw answers to columns, with vectors: an object per value only for strings.
 
-Pure. Owns byte orders and what counts as a value. Must not know connections or time.
+Owns byte orders and what counts as a value. Must not know connections or time. The same image
+always gives the same values; what is remembered of the last image only saves work.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from forebay.drivers.modbus import forms
+from forebay.drivers.modbus.tag import FLIPS
 from forebay.model import Quality, ValueType
 
 if TYPE_CHECKING:
@@ -17,7 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from forebay.drivers.modbus.tag import Order
+    from forebay.drivers.modbus.forms import Form
+    from forebay.drivers.modbus.tag import Encoding, ModbusTag, Order
     from forebay.model import Lane, Schema
 
 VOID_BYTES = 8
@@ -26,19 +31,50 @@ VOID_BYTES = 8
 RUN_MIN = 32
 """From this many neighbouring values on, a slice of the image beats a gather."""
 
+_ENCODED_BYTES: dict[Encoding, int] = {"float16": 2, "48-bit": 6}
+"""What a number takes where that is not the size of its type."""
+
 
 class Cell(NamedTuple):
     """Where a column's value lies: from `byte` in the image.
 
-    `bit` counts from the lowest of that byte or register. `length` is that of a string in bytes;
-    `single` says that the area holds bits, not registers.
+    `bit` counts from the lowest of that byte or register; from it on, a field has `bits`, and 0
+    says that the value is no field. `length` is that of a string in bytes; `single` says that the
+    area holds bits, not registers.
     """
 
     byte: int
-    bit: int
-    order: Order
-    length: int
-    single: bool
+    bit: int = 0
+    order: Order = "ABCD"
+    length: int = 0
+    single: bool = False
+    bits: int = 0
+    encoding: Encoding | None = None
+
+
+def cell_of(tag: ModbusTag, order: Order, offset: int, index: int) -> Cell:
+    """Give where `tag` lies if its area's bits or registers begin at `offset` of the image.
+
+    `index` counts bits or registers from there. `order` is the device's or the tag's own.
+    """
+    place = tag.place
+    if not place.in_registers:
+        return Cell(offset, index, order, single=True)
+    byte = offset + index * 2
+    if place.field and place.bits == 8 and place.bit in {0, 8} and tag.type.dtype.itemsize == 1:
+        # A whole byte: it needs no shifting.
+        return Cell(byte + ((place.bit == 0) ^ (FLIPS[order] & 1)), order=order)
+    return Cell(
+        byte, place.bit or 0, order, tag.length or 0,
+        bits=place.bits if place.field else 0, encoding=tag.encoding,
+    )  # fmt: skip
+
+
+class Mark(NamedTuple):
+    """Schema columns whose values, as they were decoded, deserve `status`."""
+
+    columns: NDArray[np.intp]
+    status: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +87,15 @@ class _Run:
     order: Order
 
 
+@dataclass(frozen=True, slots=True)
+class _Formed:
+    """Values of one form, `at` these places in the lane; `gather` has a row of bytes for each."""
+
+    at: NDArray[np.intp]
+    gather: NDArray[np.intp]
+    form: Form
+
+
 class _Numbers:
     """Decodes one lane of numbers."""
 
@@ -59,13 +104,15 @@ class _Numbers:
         self._columns = lane.columns
         self._doubtful = self._dtype.kind == "f"
         self._runs = _find_runs(cells, self._dtype.itemsize)
-        loose = np.ones(len(cells), np.bool_)
+        loose = np.array([not cell.bits and cell.encoding is None for cell in cells], np.bool_)
         for run in self._runs:
             loose[run.first : run.first + run.count] = False
         self._scattered = np.flatnonzero(loose)
         self._gather = np.array(
-            [_places(cells[i], self._dtype.itemsize) for i in self._scattered.tolist()], np.intp
+            [_places(cells[i], self._dtype.itemsize)[::-1] for i in self._scattered.tolist()],
+            np.intp,
         ).reshape(-1)
+        self._formed = _find_formed(cells, self._dtype)
 
     def decode(self, image: NDArray[np.uint8], marks: list[Mark]) -> NDArray[Any]:
         out = np.empty((1, len(self._columns)), self._dtype)
@@ -75,6 +122,11 @@ class _Numbers:
             row[run.first : run.first + run.count] = _ordered(raw, run.order, self._dtype)
         if len(self._scattered):
             row[self._scattered] = image[self._gather].view(self._dtype.newbyteorder("<"))
+        for formed in self._formed:
+            values, wrong = formed.form(image[formed.gather])
+            row[formed.at] = values
+            if wrong is not None:
+                marks.append(Mark(self._columns[formed.at[wrong]], Quality.BAD_DECODING_ERROR))
         if self._doubtful:
             finite = np.isfinite(row)
             if not finite.all():
@@ -95,34 +147,44 @@ class _Bits:
 
 
 class _Strings:
-    """Decodes one lane of strings: UTF-8 up to the first NUL, without spaces at the end."""
+    """Decodes one lane of strings: text up to the first NUL, without spaces at the end.
+
+    Texts hardly ever change, so one is decoded only where its bytes are not those of last time.
+    """
 
     def __init__(self, lane: Lane, cells: Sequence[Cell]) -> None:
         self._columns = lane.columns
-        self._cells = tuple(cells)
+        self._gather = np.concatenate([np.array(_text_places(cell), np.intp) for cell in cells])
+        self._pieces = []
+        begin = 0
+        for cell in cells:
+            self._pieces.append((begin, begin + cell.length, cell.encoding or "utf-8"))
+            begin += cell.length
+        self._raw: bytes | None = None
+        self._row = np.full(len(cells), "", object)
+        self._broken: list[int] = []
 
     def decode(self, image: NDArray[np.uint8], marks: list[Mark]) -> NDArray[Any]:
-        out = np.empty((1, len(self._cells)), object)
-        broken = []
-        for i, cell in enumerate(self._cells):
-            raw = image[cell.byte : cell.byte + (cell.length + 1) // 2 * 2]
-            if cell.order in {"BADC", "DCBA"}:
-                raw = raw.reshape(-1, 2)[:, ::-1]
+        raw = image[self._gather].tobytes()
+        if raw != self._raw:
+            self._refresh(raw)
+        if self._broken:
+            marks.append(Mark(self._columns[self._broken], Quality.BAD_DECODING_ERROR))
+        return self._row.reshape(1, -1).copy()
+
+    def _refresh(self, raw: bytes) -> None:
+        before, broken = self._raw, set(self._broken)
+        for i, (begin, end, encoding) in enumerate(self._pieces):
+            piece = raw[begin:end]
+            if before is not None and piece == before[begin:end]:
+                continue
+            broken.discard(i)
             try:
-                out[0, i] = raw.tobytes()[: cell.length].split(b"\0", 1)[0].decode().rstrip(" ")
+                self._row[i] = _text(piece, encoding)
             except UnicodeDecodeError:
-                out[0, i] = ""
-                broken.append(i)
-        if broken:
-            marks.append(Mark(self._columns[broken], Quality.BAD_DECODING_ERROR))
-        return out
-
-
-class Mark(NamedTuple):
-    """Schema columns whose values, as they were decoded, deserve `status`."""
-
-    columns: NDArray[np.intp]
-    status: int
+                self._row[i] = ""
+                broken.add(i)
+        self._raw, self._broken = raw, sorted(broken)
 
 
 class Decoder:
@@ -132,17 +194,17 @@ class Decoder:
     """
 
     def __init__(self, schema: Schema, cells: Sequence[Cell | None], image_bytes: int) -> None:
-        void = image_bytes - VOID_BYTES
-        placed = [Cell(void, 0, "ABCD", 0, single=False) if c is None else c for c in cells]
+        void = Cell(image_bytes - VOID_BYTES)
         self._lanes = [
-            _lane_decoder(lane, [placed[column] for column in lane.columns])
+            _lane_decoder(lane, [cells[column] or void for column in lane.columns])
             for lane in schema.lanes
         ]
 
     def decode(self, image: bytearray) -> tuple[tuple[NDArray[Any], ...], list[Mark]]:
         """Give each lane's values, shape (1, k), and the columns that are less than Good.
 
-        The values share no memory with `image`.
+        The values share no memory with `image`. A column marked bad has no value: what stands in
+        its place means nothing.
         """
         data = np.frombuffer(image, np.uint8)
         marks: list[Mark] = []
@@ -158,42 +220,87 @@ def _lane_decoder(lane: Lane, cells: Sequence[Cell]) -> _Numbers | _Bits | _Stri
 
 
 def _find_runs(cells: Sequence[Cell], width: int) -> list[_Run]:
-    """Give the stretches of at least RUN_MIN neighbours."""
+    """Give the stretches of at least RUN_MIN neighbours in no special form."""
     runs, first = [], 0
     for i in range(1, len(cells) + 1):
-        if (
-            i < len(cells)
-            and cells[i].byte == cells[i - 1].byte + width
-            and cells[i].order == cells[i - 1].order
-        ):
+        if i < len(cells) and cells[i] == cells[i - 1]._replace(byte=cells[i - 1].byte + width):
             continue
-        if i - first >= RUN_MIN:
+        if i - first >= RUN_MIN and not cells[first].bits and cells[first].encoding is None:
             runs.append(_Run(cells[first].byte, first, i - first, cells[first].order))
         first = i
     return runs
 
 
+def _find_formed(cells: Sequence[Cell], dtype: np.dtype[Any]) -> list[_Formed]:
+    """Give the values in special forms, those of one form together."""
+
+    def kind(place: int) -> str:
+        return cells[place].encoding or ("field" if cells[place].bits else "")
+
+    signed, found = dtype.kind == "i", []
+    for name, group in groupby(sorted(range(len(cells)), key=kind), key=kind):
+        if not name:
+            continue
+        at = list(group)
+        of = [cells[i] for i in at]
+        form: Form
+        if of[0].encoding is None:
+            lows = np.array([cell.bit for cell in of], np.uint16)
+            widths = np.array([cell.bits for cell in of], np.uint16)
+            form, width = forms.Fields(lows, widths, signed=signed), 2
+        else:
+            form = forms.encoded(of[0].encoding, signed=signed)
+            width = _ENCODED_BYTES.get(of[0].encoding, dtype.itemsize)
+        gather = np.array([_places(cell, width) for cell in of], np.intp)
+        found.append(_Formed(np.array(at, np.intp), gather, form))
+    return found
+
+
 def _places(cell: Cell, width: int) -> list[int]:
-    """Give where the bytes of a number lie in the image, least significant first."""
-    words = range(width // 2)
-    high_first = reversed(words) if cell.order in {"ABCD", "BADC"} else words
-    low, high = (1, 0) if cell.order in {"ABCD", "CDAB"} else (0, 1)
-    return [cell.byte + word * 2 + part for word in high_first for part in (low, high)]
+    """Give where the bytes of a number lie in the image, most significant first."""
+    flip = FLIPS[cell.order]
+    if width == 6:
+        words = (4, 2, 0) if flip & 6 else (0, 2, 4)
+        return [cell.byte + word + (part ^ (flip & 1)) for word in words for part in (0, 1)]
+    return [cell.byte + (i ^ (flip & (width - 1))) for i in range(width)]
+
+
+def _text_places(cell: Cell) -> list[int]:
+    """Give where the bytes of a string lie in the image, the first character's first."""
+    return [cell.byte + (i ^ (FLIPS[cell.order] & 1)) for i in range(cell.length)]
 
 
 def _ordered(raw: NDArray[np.uint8], order: Order, dtype: np.dtype[Any]) -> NDArray[Any]:
     """View `raw` as numbers.
 
-    CDAB and BADC are little and big endian once the bytes of each register are swapped.
+    Little endian is every exchange at once. What is left of them then, or of an order that is
+    nearer to big endian, is done to pairs of registers and to bytes of registers.
     """
-    if order in {"CDAB", "BADC"}:
+    width = dtype.itemsize
+    flip = FLIPS[order] & (width - 1)
+    little = bool(flip & (width >> 1))
+    if little:
+        flip ^= width - 1
+    if flip & 2:
+        raw, flip = raw.view(np.uint32).byteswap().view(np.uint8), flip ^ 3
+    if flip & 1:
         raw = raw.view(np.uint16).byteswap().view(np.uint8)
-    return raw.view(dtype.newbyteorder(">" if order in {"ABCD", "BADC"} else "<"))
+    return raw.view(dtype.newbyteorder("<" if little else ">"))
 
 
 def _byte_of_bit(cell: Cell) -> int:
     """Give the byte of a bit; the first coil is the first byte's lowest bit (MB-APP 6.1)."""
     if cell.single:
         return cell.byte + cell.bit // 8
-    low_byte = 1 if cell.order in {"ABCD", "CDAB"} else 0
-    return cell.byte + (low_byte if cell.bit < 8 else 1 - low_byte)
+    return cell.byte + ((cell.bit < 8) ^ (FLIPS[cell.order] & 1))
+
+
+def _text(raw: bytes, encoding: Encoding) -> str:
+    """Read text up to the first NUL; UnicodeDecodeError if the bytes before it are none."""
+    unit = 2 if encoding == "utf-16" else 1
+    end = raw.find(bytes(unit))
+    while end > 0 and end % unit:
+        end = raw.find(bytes(unit), end + 1)
+    if end >= 0:
+        raw = raw[:end]
+    return raw.decode("utf-16-be" if unit == 2 else encoding).rstrip(" ")

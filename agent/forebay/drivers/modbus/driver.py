@@ -13,7 +13,7 @@ from forebay.clock import stamp
 from forebay.drivers.modbus.codec import compile_request, data_bytes, meaning
 from forebay.drivers.modbus.config import ModbusSettings
 from forebay.drivers.modbus.connection import Connection
-from forebay.drivers.modbus.decode import VOID_BYTES, Cell, Decoder
+from forebay.drivers.modbus.decode import VOID_BYTES, Decoder, cell_of
 from forebay.drivers.modbus.tag import ModbusTag
 from forebay.errors import DeviceUnreachable
 from forebay.interfaces import Refusal, Scan, Span
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from forebay.clock import Clock
     from forebay.drivers.modbus.codec import Request
+    from forebay.drivers.modbus.decode import Cell
     from forebay.interfaces import Block, DeviceSpec, Line, Seams, SpanLimits
     from forebay.model import Schema
 
@@ -82,7 +83,9 @@ class ModbusDriver:
                 compile_request(self._settings.unit, block.area, block.start, block.count, offset)
             )
             for column in block.columns:
-                cells[column] = self._cell(self._tags[schema.tags[column].name], block, offset)
+                tag = self._tags[schema.tags[column].name]
+                order = tag.order or self._settings.order
+                cells[column] = cell_of(tag, order, offset, tag.place.start - block.start)
             # Even, so that registers lie on register boundaries whatever came before.
             offset += (data_bytes(block.area, block.count) + 1) // 2 * 2
         image_bytes = offset + VOID_BYTES
@@ -95,15 +98,6 @@ class ModbusDriver:
             schema, tuple(blocks), tuple(requests), bytearray(image_bytes), decoder,
             quality, self._connection, self._seams.clock,
         )  # fmt: skip
-
-    def _cell(self, tag: ModbusTag, block: Block, offset: int) -> Cell:
-        """Give where `tag` lies in the image, whose part for `block` begins at `offset`."""
-        area, start, bit = tag.place
-        order = tag.order or self._settings.order
-        if area in {"coil", "discrete"}:
-            return Cell(offset, start - block.start, order, 0, single=True)
-        byte = offset + (start - block.start) * 2
-        return Cell(byte, bit or 0, order, tag.length or 0, single=False)
 
 
 class ModbusReader:

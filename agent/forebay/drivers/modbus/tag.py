@@ -7,27 +7,54 @@ requests, connections or how bytes become numbers.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from forebay.model import ValueType
 from forebay.settings import TagSettings
 
-Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
+Order = Literal[
+    "ABCD", "CDAB", "BADC", "DCBA",
+    "ABCDEFGH", "GHEFCDAB", "BADCFEHG", "HGFEDCBA",
+    "CDABGHEF", "EFGHABCD", "DCBAHGFE", "FEHGBADC",
+]  # fmt: skip
 """Byte order of a value across its registers, A being the most significant byte.
 
 ABCD is the order of the standard; CDAB has the low register first; BADC has the bytes of each
-register swapped; DCBA both. For eight-byte values read on: CDAB stands for GHEFCDAB. One register
-and strings know only whether its bytes are swapped.
+register swapped; DCBA both. Four letters read on for eight bytes: CDAB is GHEFCDAB. Eight letters
+say it of eight bytes, and of fewer by the same exchanges: CDABGHEF is CDAB for four bytes, EFGHABCD
+is ABCD. One register and strings know only whether its bytes are swapped.
+"""
+
+FLIPS: dict[Order, int] = {
+    "ABCD": 0, "BADC": 1, "CDAB": 6, "DCBA": 7,
+    "ABCDEFGH": 0, "BADCFEHG": 1, "CDABGHEF": 2, "DCBAHGFE": 3,
+    "EFGHABCD": 4, "FEHGBADC": 5, "GHEFCDAB": 6, "HGFEDCBA": 7,
+}  # fmt: skip
+"""What an order exchanges: byte i of a value, 0 the most significant, lies at i ^ flip.
+
+Bit 0 exchanges the bytes of a register, bit 1 the registers of a pair, bit 2 the pairs. A value of
+2 or 4 bytes has only the lowest one or two of these bits.
+"""
+
+Encoding = Literal["bcd", "mod10k", "float16", "48-bit", "utf-8", "latin-1", "utf-16"]
+"""The form of a value on the device, where its type does not tell.
+
+bcd: a decimal digit in each four bits; of a signed type the highest four are the sign, 0 or F.
+mod10k: each register holds four decimal digits as a number from 0 to 9999. float16: IEEE 754
+binary16. 48-bit: an integer in three registers. The others are of strings; utf-16 has a code unit
+in each register.
 """
 
 ADDRESSES = 65_536
 """Addresses in each area (MODBUS Application Protocol V1.1b3, 4.4: a 16-bit address from 0)."""
 
-_NAMED = re.compile(r"(coil|discrete|input|holding):([0-9]{1,5})(?:\.([0-9]{1,2}))?")
-_MODICON = re.compile(r"([0134])([0-9]{4,5})(?:\.([0-9]{1,2}))?")
+_PART = r"(?:\.([0-9]{1,2}(?:-[0-9]{1,2})?|[hl]))?"
+_NAMED = re.compile(r"(coil|discrete|input|holding):([0-9]{1,5})" + _PART)
+_MODICON = re.compile(r"([0134])([0-9]{4,5})" + _PART)
 _MODICON_AREAS = {"0": "coil", "1": "discrete", "3": "input", "4": "holding"}
+_BYTES = {"l": (0, 7), "h": (8, 15)}
 _REGISTERS = {
     ValueType.INT16: 1,
     ValueType.UINT16: 1,
@@ -38,14 +65,41 @@ _REGISTERS = {
     ValueType.UINT64: 4,
     ValueType.FLOAT64: 4,
 }
+_INTEGER_BITS = {t: t.dtype.itemsize * 8 for t in ValueType if t.dtype.kind in "iu"}
+_ENCODED: dict[Encoding, dict[ValueType, int]] = {
+    "bcd": {t: n for t, n in _REGISTERS.items() if t in _INTEGER_BITS},
+    "mod10k": {ValueType.UINT32: 2, ValueType.UINT64: 4},
+    "float16": {ValueType.FLOAT32: 1},
+    "48-bit": {ValueType.INT64: 3, ValueType.UINT64: 3},
+    "utf-8": {ValueType.STRING: 0},
+    "latin-1": {ValueType.STRING: 0},
+    "utf-16": {ValueType.STRING: 0},
+}
+"""Which types each encoding is for, and the registers that they take."""
+_SPELLINGS = {
+    "float16": "float32 and encoding float16",
+    "int48": "int64 and encoding 48-bit",
+    "uint48": "uint64 and encoding 48-bit",
+    "bcd": "uint16, uint32 or uint64 and encoding bcd",
+    "bcd16": "uint16 and encoding bcd",
+    "bcd32": "uint32 and encoding bcd",
+    "bcd64": "uint64 and encoding bcd",
+}
+"""What people call a type that is an encoding here."""
 
 
 class Address(NamedTuple):
-    """A parsed address: `start` counts from 0; `bit` is 0 (lowest) to 15 of a register, or None."""
+    """A parsed address: `start` counts from 0.
+
+    `bit` is 0 (lowest) to 15 of a register, or None for all of it; from it on the value takes
+    `bits` bits. One bit is a bool, unless the address says that it is a field.
+    """
 
     area: str
     start: int
     bit: int | None
+    bits: int = 1
+    field: bool = False
 
     @property
     def in_registers(self) -> bool:
@@ -57,12 +111,13 @@ def parse_address(text: str) -> Address:
     """Read `holding:100`, `holding:100.5`, `40101` or `400101`; ValueError says what is wrong.
 
     The named form counts from 0, as the wire does. The numbered form is Modicon's and counts from
-    1, so that `40101`, `400101` and `holding:100` are the same register.
+    1, so that `40101`, `400101` and `holding:100` are the same register. Behind the point is a bit,
+    a field of bits (`.4-7`), or a byte of the register: `.h` the high, `.l` the low one.
     """
     if named := _NAMED.fullmatch(text):
-        area, start, bit = named[1], int(named[2]), named[3]
+        area, start, part = named[1], int(named[2]), named[3]
     elif modicon := _MODICON.fullmatch(text):
-        area, start, bit = _MODICON_AREAS[modicon[1]], int(modicon[2]) - 1, modicon[3]
+        area, start, part = _MODICON_AREAS[modicon[1]], int(modicon[2]) - 1, modicon[3]
         if start < 0:
             raise ValueError(
                 f"{text!r} does not exist; numbered addresses count from 1, the first is "
@@ -71,16 +126,29 @@ def parse_address(text: str) -> Address:
     else:
         raise ValueError(
             f"{text!r} is not a Modbus address; write holding:100, input:7, coil:3, discrete:9, "
-            "holding:100.5 for one bit, or a number such as 40101"
+            "holding:100.5 for one bit, holding:100.4-7 for several, holding:100.h or .l for a "
+            "byte, or a number such as 40101"
         )
     if start >= ADDRESSES:
         raise ValueError(f"{text!r} is beyond the last address; the wire counts from 0 to 65535")
-    address = Address(area, start, None if bit is None else int(bit))
-    if address.bit is not None and not address.in_registers:
-        raise ValueError(f"{text!r} names a bit of a {area}, which is one bit; leave out .{bit}")
-    if address.bit is not None and address.bit > 15:
-        raise ValueError(f"{text!r} names bit {bit}; a register has the bits 0 to 15")
-    return address
+    if part is None:
+        return Address(area, start, None)
+    if area not in {"holding", "input"}:
+        raise ValueError(f"{text!r} names a bit of a {area}, which is one bit; leave out .{part}")
+    return _part_of_register(text, Address(area, start, None), part)
+
+
+def _part_of_register(text: str, register: Address, part: str) -> Address:
+    """Give the address of the bits that `part` names; ValueError says why there are none."""
+    first, _, last = part.partition("-")
+    low, high = _BYTES[part] if part in _BYTES else (int(first), int(last or first))
+    if low > high:
+        raise ValueError(
+            f"{text!r} names bits from the highest; write the lowest first: .{high}-{low}"
+        )
+    if high > 15:
+        raise ValueError(f"{text!r} names bit {high}; a register has the bits 0 to 15")
+    return register._replace(bit=low, bits=high - low + 1, field=not part.isdigit())
 
 
 class ModbusTag(TagSettings):
@@ -91,6 +159,10 @@ class ModbusTag(TagSettings):
     ] = None
     length: Annotated[
         int | None, Field(ge=1, le=250, description="Length of a string in bytes.")
+    ] = None
+    encoding: Annotated[
+        Encoding | None,
+        Field(description="Form of the value on the device, where its type does not tell."),
     ] = None
 
     @property
@@ -103,20 +175,33 @@ class ModbusTag(TagSettings):
         """How many registers, or bits, the value takes."""
         if self.type is ValueType.STRING:
             return (0 if self.length is None else self.length + 1) // 2
-        return _REGISTERS.get(self.type, 1)
+        if self.encoding is not None:
+            return _ENCODED[self.encoding].get(self.type, 1)
+        return 1 if self.place.bit is not None else _REGISTERS.get(self.type, 1)
+
+    def misordered(self, order: Order) -> str | None:
+        """Say why the value cannot have `order`, None if it can."""
+        if self.encoding == "48-bit" and FLIPS[order] & 6 not in {0, 6}:
+            return f"three registers have no order {order}; choose ABCD, CDAB, BADC or DCBA"
+        return None
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _explain_type(cls, value: Any) -> Any:  # noqa: ANN401 - whatever TOML holds; pydantic checks what comes out
+        if isinstance(value, str) and (meant := _SPELLINGS.get(value.lower())):
+            raise ValueError(f"{value} is an encoding, not a type; write type {meant}")
+        return value
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         place = self.place
         self._check_type(place)
-        if (self.type is ValueType.STRING) != (self.length is not None):
-            raise ValueError(
-                "a string needs a length; write its length in bytes"
-                if self.length is None
-                else f"a {self.type} has no length; leave it out, or choose type string"
-            )
+        self._check_encoding(place)
+        self._check_length()
         if self.order is not None and not place.in_registers:
             raise ValueError(f"a {place.area} has no byte order; leave out order")
+        if self.order is not None and (why := self.misordered(self.order)):
+            raise ValueError(why)
         if place.start + self.count > ADDRESSES:
             raise ValueError(
                 f"{self.address!r} with {self.count} registers ends beyond 65535; "
@@ -126,20 +211,72 @@ class ModbusTag(TagSettings):
 
     def _check_type(self, place: Address) -> None:
         """Raise ValueError unless a value of this type can lie at `place`."""
-        if self.type in {ValueType.INT8, ValueType.UINT8}:
-            raise ValueError(
-                f"Modbus has no {self.type}: its smallest number is a register of 16 bits; "
-                "choose int16 or uint16"
-            )
         if not place.in_registers and self.type is not ValueType.BOOL:
             raise ValueError(
                 f"a {place.area} is one bit and cannot hold a {self.type}; choose bool"
             )
-        if place.in_registers and (self.type is ValueType.BOOL) != (place.bit is not None):
+        if place.in_registers and place.field:
+            self._check_field(place)
+        elif place.in_registers:
+            self._check_whole(place)
+        if self.type in {ValueType.BOOL, ValueType.STRING} and (self.scale, self.offset) != (1, 0):
+            raise ValueError(f"a {self.type} cannot be scaled; leave out scale and offset")
+
+    def _check_whole(self, place: Address) -> None:
+        """Raise ValueError unless the type fits whole registers, or one bit."""
+        if self.type in {ValueType.INT8, ValueType.UINT8} and place.bit is None:
+            raise ValueError(
+                f"a register holds two of {self.type}; write {self.address}.h for its high "
+                f"byte or {self.address}.l for its low byte, or choose "
+                f"{'int16' if self.type is ValueType.INT8 else 'uint16'}"
+            )
+        if (self.type is ValueType.BOOL) != (place.bit is not None):
             raise ValueError(
                 f"a bool cannot be a whole register; write {self.address}.0 for its lowest bit"
                 if place.bit is None
                 else f"one bit cannot hold a {self.type}; choose bool, or leave out .{place.bit}"
             )
-        if self.type in {ValueType.BOOL, ValueType.STRING} and (self.scale, self.offset) != (1, 0):
-            raise ValueError(f"a {self.type} cannot be scaled; leave out scale and offset")
+
+    def _check_field(self, place: Address) -> None:
+        """Raise ValueError unless the type holds every value of the field of bits."""
+        most = _INTEGER_BITS.get(self.type)
+        if most is None:
+            raise ValueError(
+                f"bits of a register are an integer, not a {self.type}; "
+                f"choose {'uint8' if place.bits <= 8 else 'uint16'}"
+            )
+        if place.bits > most:
+            raise ValueError(
+                f"a {self.type} cannot hold {place.bits} bits; "
+                f"choose {'int16' if self.type is ValueType.INT8 else 'uint16'} or fewer bits"
+            )
+
+    def _check_encoding(self, place: Address) -> None:
+        """Raise ValueError unless values of this type exist in the encoding."""
+        if self.encoding is None:
+            return
+        if place.bit is not None:
+            raise ValueError(
+                f"bits of a register have no encoding; leave out {self.encoding}, or write the "
+                "address without what stands behind the point"
+            )
+        types = _ENCODED[self.encoding]
+        if self.type not in types:
+            raise ValueError(
+                f"no {self.type} is encoded as {self.encoding}; "
+                f"choose {' or '.join(types)}, or leave out encoding"
+            )
+
+    def _check_length(self) -> None:
+        """Raise ValueError unless there is a length where one is needed."""
+        if (self.type is ValueType.STRING) != (self.length is not None):
+            raise ValueError(
+                "a string needs a length; write its length in bytes"
+                if self.length is None
+                else f"a {self.type} has no length; leave it out, or choose type string"
+            )
+        if self.encoding == "utf-16" and self.length is not None and self.length % 2:
+            raise ValueError(
+                f"a character of utf-16 takes two bytes, so {self.length} bytes cannot be; "
+                "write an even length"
+            )

@@ -1,0 +1,117 @@
+"""Numbers that no numpy type describes: bit fields, BCD, 48 bits, decimal registers, half floats.
+
+Pure. Owns what a valid number is in each form. Must not know lanes, strings or requests.
+
+Each form takes a gather: the bytes of its values out of the image, most significant first, shape
+(values, bytes). It gives the values and, where bytes can be no number, which ones are not: their
+values are 0. Nothing here makes an object per value.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from forebay.drivers.modbus.tag import Encoding
+
+    Decoded = tuple[NDArray[Any], NDArray[np.bool_] | None]
+    Form = Callable[[NDArray[np.uint8]], Decoded]
+
+_NO_DIGITS = 255
+
+
+def _pairs_of_digits() -> NDArray[np.uint8]:
+    """What each byte says in BCD, 0 to 99, _NO_DIGITS where half of it is no digit."""
+    high, low = np.divmod(np.arange(256), 16)
+    return np.where((high < 10) & (low < 10), high * 10 + low, _NO_DIGITS).astype(np.uint8)
+
+
+_DIGITS = _pairs_of_digits()
+
+
+def encoded(encoding: Encoding, *, signed: bool) -> Form:
+    """Give the form of numbers in `encoding`, which must not be one of strings."""
+    if encoding == "float16":
+        return _halves
+    if encoding == "mod10k":
+        return _decimal_registers
+    if encoding == "48-bit":
+        return _signed_48 if signed else _unsigned_48
+    assert encoding == "bcd", encoding
+    return _signed_bcd if signed else _bcd
+
+
+class Fields:
+    """Bit fields within single registers; `lows` and `widths` are in bits, shape (values,)."""
+
+    def __init__(
+        self, lows: NDArray[np.uint16], widths: NDArray[np.uint16], *, signed: bool
+    ) -> None:
+        self._lows = lows
+        self._masks = ((1 << widths.astype(np.uint32)) - 1).astype(np.uint16)
+        self._signs = (1 << (widths.astype(np.int32) - 1)) if signed else None
+
+    def __call__(self, raw: NDArray[np.uint8]) -> Decoded:
+        """Decode; `raw` has shape (values, 2)."""
+        words = (raw.view(">u2").reshape(-1) >> self._lows) & self._masks
+        if self._signs is None:
+            return words, None
+        # Two's complement of any width: flip the sign bit, then take its weight away.
+        return (words.astype(np.int32) ^ self._signs) - self._signs, None
+
+
+def _halves(raw: NDArray[np.uint8]) -> Decoded:
+    return raw.view(">f2").reshape(-1), None
+
+
+def _unsigned_48(raw: NDArray[np.uint8]) -> Decoded:
+    return _left_aligned(raw).view(">u8").reshape(-1) >> 16, None
+
+
+def _signed_48(raw: NDArray[np.uint8]) -> Decoded:
+    return _left_aligned(raw).view(">i8").reshape(-1) >> 16, None
+
+
+def _left_aligned(raw: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    wide = np.zeros((len(raw), 8), np.uint8)
+    wide[:, :6] = raw
+    return wide
+
+
+def _decimal_registers(raw: NDArray[np.uint8]) -> Decoded:
+    words = raw.view(">u2").astype(np.uint64)
+    return _weighed(words, 10_000, np.any(words > 9999, axis=1))
+
+
+def _bcd(raw: NDArray[np.uint8]) -> Decoded:
+    pairs = _DIGITS[raw]
+    return _weighed(pairs.astype(np.uint64), 100, np.any(pairs == _NO_DIGITS, axis=1))
+
+
+def _signed_bcd(raw: NDArray[np.uint8]) -> Decoded:
+    signs = raw[:, 0] >> 4
+    digits = raw.copy()
+    digits[:, 0] &= 0x0F
+    values, wrong = _bcd(digits)
+    unsigned = (signs != 0) & (signs != 0x0F)
+    if unsigned.any():
+        wrong = unsigned if wrong is None else wrong | unsigned
+        values[unsigned] = 0
+    signed = values.astype(np.int64)
+    return np.where(signs == 0, signed, -signed), wrong
+
+
+def _weighed(digits: NDArray[np.uint64], base: int, wrong: NDArray[np.bool_]) -> Decoded:
+    """Give the numbers that rows of `digits` are in `base`, most significant first."""
+    count = digits.shape[1]
+    values = digits @ np.array([base**i for i in reversed(range(count))], np.uint64)
+    if not wrong.any():
+        return values, None
+    values[wrong] = 0
+    return values, wrong
