@@ -4,13 +4,14 @@ Owns the layout of ReadResponse and PublishResponse and of everything inside the
 builds some ten objects for each value and rounds its time to microseconds. Pure. Must not know
 asyncua, tags or batches.
 
-A value whose type no column can hold (an array, a structure, a date) is stepped over and marked
-with its kind; its neighbours live on.
+A value that no column can hold as it is (an array, a structure) is handed on as its bytes, marked
+with its kind; `parts` picks out of them what somebody wants. Its neighbours live on.
 """
 
 from __future__ import annotations
 
 import struct
+import uuid
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,11 @@ ARRAY = 64
 """The kind of an array; other kinds are the numbers of built-in types (Part 6, table 1)."""
 BAD_STRING = 65
 """The kind of a string that is not UTF-8."""
+BAD_DATE = 66
+"""The kind of a DateTime that 64 bits of nanoseconds since 1970 do not reach."""
+DATE_TIME, GUID, STATUS_CODE, LOCALIZED_TEXT, STRUCTURE, VARIANT = 13, 14, 19, 21, 22, 24
+UNIX_TICKS = 116_444_736_000_000_000
+"""1970 in ticks of 100 ns since 1601 (Part 6, 5.2.2.5)."""
 
 _UNIFORM_FROM = 16
 _MAX_DEPTH = 16
@@ -49,7 +55,8 @@ _DTYPES = {
     1: "?", 2: "i1", 3: "u1", 4: "<i2", 5: "<u2", 6: "<i4", 7: "<u4", 8: "<i8", 9: "<u8",
     10: "<f4", 11: "<f8",
 }  # fmt: skip
-_FIXED_BYTES = {kind: s.size for kind, s in _SCALARS.items()} | {13: 8, 14: 16, 19: 4}
+_MAPPED = (STRING, DATE_TIME, GUID, STATUS_CODE, LOCALIZED_TEXT)
+FIXED_BYTES = {kind: s.size for kind, s in _SCALARS.items()} | {13: 8, 14: 16, 19: 4}
 _U16 = struct.Struct("<H")
 _I32 = struct.Struct("<i")
 _U32 = struct.Struct("<I")
@@ -65,8 +72,9 @@ class Values:
     """DataValues as parallel columns, in the order of the answer; n of them.
 
     `handles` (client handles; zero in a ReadResponse), `kinds`, `statuses` and the ticks (100 ns
-    since 1601 UTC, 0 for none) have shape (n,). `values` is a numpy array of one kind, or a list
-    with None where the kind has no value.
+    since 1601 UTC, 0 for none) have shape (n,). `values` is a numpy array of one kind, or a list: a
+    DateTime as nanoseconds since 1970, a Guid or LocalizedText as text, the encoded Variant of an
+    array and of any type that stands for itself in no column, None where there is no value.
     """
 
     handles: NDArray[np.uint32]
@@ -97,8 +105,8 @@ def read_response(body: bytes) -> Values:
     CodecError if the bytes are no such answer.
     """
     try:
-        offset = _response_header(body, _node_id(body, 0))
-        count, offset = _length(body, offset)
+        offset = _response_header(body, node_id(body, 0))
+        count, offset = length(body, offset)
         return _data_values(body, offset, count, tagged=False)[0]
     except (struct.error, IndexError) as error:
         raise CodecError(f"a ReadResponse ends too early: {error}") from None
@@ -110,18 +118,21 @@ def publish_response(body: bytes) -> Notification:
     CodecError if the bytes are no such answer.
     """
     try:
-        offset = _response_header(body, _node_id(body, 0))
+        offset = _response_header(body, node_id(body, 0))
         subscription = _U32.unpack_from(body, offset)[0]
-        available, offset = _length(body, offset + 4)
+        available, offset = length(body, offset + 4)
         offset += 4 * available + 1
         sequence = _U32.unpack_from(body, offset)[0]
-        count, offset = _length(body, offset + 12)
+        count, offset = length(body, offset + 12)
         data, status = [], None
         for _ in range(count):
-            kind, start, offset = _extension(body, offset)
+            kind, start, offset = extension(body, offset)
             if kind == _DATA_CHANGE:
-                items, start = _length(body, start)
-                data.append(_data_values(body, start, items, tagged=True)[0])
+                items, start = length(body, start)
+                values, end = _data_values(body, start, items, tagged=True)
+                if end > offset:
+                    raise CodecError("a notification ends behind its own length")
+                data.append(values)
             elif kind == _STATUS_CHANGE:
                 status = _U32.unpack_from(body, start)[0]
         return Notification(subscription, sequence, tuple(data), status, keepalive=count == 0)
@@ -185,14 +196,49 @@ def _variant(body: bytes, offset: int) -> tuple[int, Any, int]:
     scalar = _SCALARS.get(encoding)
     if scalar is not None:
         return encoding, scalar.unpack_from(body, offset + 1)[0], offset + 1 + scalar.size
-    if encoding == STRING:
-        size, offset = _length(body, offset + 1)
-        try:
-            return STRING, body[offset : offset + size].decode(), offset + size
-        except UnicodeDecodeError:
-            return BAD_STRING, None, offset + size
+    if encoding in _MAPPED:
+        return builtin(encoding, body, offset + 1)
+    end = skip_variant(body, offset, 0)
     kind = ARRAY if encoding & 0x80 else encoding & 0x3F
-    return kind, None, _skip_variant(body, offset, 0)
+    return kind, body[offset:end] if kind else None, end
+
+
+def builtin(kind: int, body: bytes, offset: int) -> tuple[int, Any, int]:  # noqa: PLR0911 - a table
+    """Read one value of a built-in type: its kind, the value if a column may hold it, what follows.
+
+    The kind is another one where the value cannot be had: BAD_STRING, BAD_DATE. IndexError or
+    struct.error if the bytes end too early, CodecError if they are no such value.
+    """
+    scalar = _SCALARS.get(kind)
+    if scalar is not None:
+        return kind, scalar.unpack_from(body, offset)[0], offset + scalar.size
+    if kind == STRING:
+        return _text(STRING, body, offset)
+    if kind == DATE_TIME:
+        elapsed_ns = (_I64.unpack_from(body, offset)[0] - UNIX_TICKS) * 100
+        fits = -(1 << 63) <= elapsed_ns < 1 << 63
+        return (kind, elapsed_ns, offset + 8) if fits else (BAD_DATE, None, offset + 8)
+    if kind == STATUS_CODE:
+        return kind, _U32.unpack_from(body, offset)[0], offset + 4
+    if kind == GUID:
+        encoded = body[offset : offset + 16]
+        if len(encoded) < 16:
+            raise CodecError("a Guid ends behind its message")
+        return kind, str(uuid.UUID(bytes_le=encoded)), offset + 16
+    if kind == LOCALIZED_TEXT:
+        mask, offset = body[offset], offset + 1
+        if mask & 0x01:
+            offset = skip_bytes(body, offset)
+        return _text(kind, body, offset) if mask & 0x02 else (kind, "", offset)
+    return kind, None, skip_builtin(kind, body, offset, 0)
+
+
+def _text(kind: int, body: bytes, offset: int) -> tuple[int, str | None, int]:
+    size, offset = length(body, offset)
+    try:
+        return kind, body[offset : offset + size].decode(), offset + size
+    except UnicodeDecodeError:
+        return BAD_STRING, None, offset + size
 
 
 @lru_cache(maxsize=64)
@@ -244,45 +290,47 @@ def _uniform(body: bytes, offset: int, count: int, *, tagged: bool) -> tuple[Val
 # --- stepping over what is not read --------------------------------------------------------------
 
 
-def _length(body: bytes, offset: int) -> tuple[int, int]:
+def length(body: bytes, offset: int) -> tuple[int, int]:
     """Read the length of an array or string, -1 being null; it cannot exceed what is left."""
-    length = _I32.unpack_from(body, offset)[0]
-    if length > len(body) - offset - 4:
-        raise CodecError(f"a length of {length} in a message of {len(body)} bytes")
-    return max(0, length), offset + 4
+    stated = _I32.unpack_from(body, offset)[0]
+    if stated > len(body) - offset - 4:
+        raise CodecError(f"a length of {stated} in a message of {len(body)} bytes")
+    return max(0, stated), offset + 4
 
 
-def _skip_bytes(body: bytes, offset: int) -> int:
-    size, offset = _length(body, offset)
+def skip_bytes(body: bytes, offset: int) -> int:
+    """Step over a ByteString or String."""
+    size, offset = length(body, offset)
     return offset + size
 
 
-def _node_id(body: bytes, offset: int) -> int:
+def node_id(body: bytes, offset: int) -> int:
+    """Step over a NodeId or ExpandedNodeId."""
     encoding = body[offset]
     form = encoding & 0x3F
     sizes = {0: 2, 1: 4, 2: 7, 4: 19}
     if form in sizes:
         offset += sizes[form]
     elif form in (3, 5):
-        offset = _skip_bytes(body, offset + 3)
+        offset = skip_bytes(body, offset + 3)
     else:
         raise CodecError(f"a NodeId has the unknown form {form}")
     if encoding & 0x80:
-        offset = _skip_bytes(body, offset)
+        offset = skip_bytes(body, offset)
     return offset + (4 if encoding & 0x40 else 0)
 
 
-def _extension(body: bytes, offset: int) -> tuple[int, int, int]:
+def extension(body: bytes, offset: int) -> tuple[int, int, int]:
     """Give an ExtensionObject's type (0 if not of ns=0), where its body is, and what follows."""
     kind = 0
     if body[offset] == 0:
         kind = body[offset + 1]
     elif body[offset] == 1 and body[offset + 1] == 0:
         kind = _U16.unpack_from(body, offset + 2)[0]
-    offset = _node_id(body, offset)
+    offset = node_id(body, offset)
     if body[offset] == 0:
         return kind, offset + 1, offset + 1
-    size, start = _length(body, offset + 1)
+    size, start = length(body, offset + 1)
     return kind, start, start + size
 
 
@@ -291,7 +339,7 @@ def _diagnostic(body: bytes, offset: int, depth: int) -> int:
     mask = body[offset]
     offset += 1 + 4 * (mask & 0x0F).bit_count()
     if mask & 0x10:
-        offset = _skip_bytes(body, offset)
+        offset = skip_bytes(body, offset)
     offset += 4 if mask & 0x20 else 0
     return _diagnostic(body, offset, depth + 1) if mask & 0x40 else offset
 
@@ -299,52 +347,53 @@ def _diagnostic(body: bytes, offset: int, depth: int) -> int:
 def _response_header(body: bytes, offset: int) -> int:
     """Step over a ResponseHeader (Part 4, 7.33), whose ServiceResult the receiver has checked."""
     offset = _diagnostic(body, offset + 16, 0)
-    count, offset = _length(body, offset)
+    count, offset = length(body, offset)
     for _ in range(count):
-        offset = _skip_bytes(body, offset)
-    return _extension(body, offset)[2]
+        offset = skip_bytes(body, offset)
+    return extension(body, offset)[2]
 
 
-def _skip_variant(body: bytes, offset: int, depth: int) -> int:
+def skip_variant(body: bytes, offset: int, depth: int) -> int:
+    """Step over a Variant."""
     _check_depth(depth)
     encoding = body[offset]
     kind, offset = encoding & 0x3F, offset + 1
     count = 1 if kind else 0
     if encoding & 0x80:
-        count, offset = _length(body, offset)
-    if kind in _FIXED_BYTES:
-        offset += count * _FIXED_BYTES[kind]
+        count, offset = length(body, offset)
+    if kind in FIXED_BYTES:
+        offset += count * FIXED_BYTES[kind]
     else:
         for _ in range(count):
-            offset = _skip_builtin(kind, body, offset, depth + 1)
+            offset = skip_builtin(kind, body, offset, depth + 1)
     if encoding & 0x40:
-        dimensions, offset = _length(body, offset)
+        dimensions, offset = length(body, offset)
         offset += 4 * dimensions
     return offset
 
 
-def _skip_builtin(kind: int, body: bytes, offset: int, depth: int) -> int:  # noqa: PLR0911 - a table
+def skip_builtin(kind: int, body: bytes, offset: int, depth: int) -> int:  # noqa: PLR0911 - a table
     """Step over one value of a built-in type that has no fixed size (Part 6, table 1)."""
     if kind in (12, 15, 16):
-        return _skip_bytes(body, offset)
+        return skip_bytes(body, offset)
     if kind in (17, 18):
-        return _node_id(body, offset)
+        return node_id(body, offset)
     if kind == 20:  # QualifiedName
-        return _skip_bytes(body, offset + 2)
+        return skip_bytes(body, offset + 2)
     if kind == 21:  # LocalizedText
         mask, offset = body[offset], offset + 1
         for _ in range((mask & 0x03).bit_count()):
-            offset = _skip_bytes(body, offset)
+            offset = skip_bytes(body, offset)
         return offset
     if kind == 22:  # ExtensionObject
-        return _extension(body, offset)[2]
+        return extension(body, offset)[2]
     if kind == 23:  # DataValue
         mask, offset = body[offset], offset + 1
-        offset = _skip_variant(body, offset, depth + 1) if mask & 0x01 else offset
+        offset = skip_variant(body, offset, depth + 1) if mask & 0x01 else offset
         sizes = {0x02: 4, 0x04: 8, 0x10: 2, 0x08: 8, 0x20: 2}
         return offset + sum(size for bit, size in sizes.items() if mask & bit)
     if kind == 24:  # Variant
-        return _skip_variant(body, offset, depth + 1)
+        return skip_variant(body, offset, depth + 1)
     if kind == 25:  # DiagnosticInfo
         return _diagnostic(body, offset, depth)
     raise CodecError(f"a value has the unknown built-in type {kind}")

@@ -10,20 +10,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forebay.drivers.opcua.codec import BAD_STRING, NULL, STRING, Values
+from forebay.drivers.opcua.codec import (
+    BAD_DATE,
+    BAD_STRING,
+    DATE_TIME,
+    GUID,
+    LOCALIZED_TEXT,
+    NULL,
+    STATUS_CODE,
+    STRING,
+    UNIX_TICKS,
+    Values,
+)
+from forebay.drivers.opcua.parts import Parts
 from forebay.model import BAD_SEVERITY, MAX_STRING_BYTES, Batch, Quality, ValueType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from forebay.clock import Stamp
+    from forebay.drivers.opcua.address import NodeAddress
+    from forebay.drivers.opcua.structures import Structure
     from forebay.model import Schema
 
-_UNIX_TICKS = 116_444_736_000_000_000
-"""1970 in ticks of 100 ns since 1601 (Part 6, 5.2.2.5)."""
-_LAST_TICKS = _UNIX_TICKS + (2**63 - 1) // 100
+_LAST_TICKS = UNIX_TICKS + (2**63 - 1) // 100
 _TYPES = tuple(ValueType)
 _WIDENS = {
     ValueType.BOOL: (1,),
@@ -32,12 +44,12 @@ _WIDENS = {
     ValueType.INT16: (2, 3, 4),
     ValueType.UINT16: (3, 5),
     ValueType.INT32: (2, 3, 4, 5, 6),
-    ValueType.UINT32: (3, 5, 7),
-    ValueType.INT64: (2, 3, 4, 5, 6, 7, 8),
-    ValueType.UINT64: (3, 5, 7, 9),
+    ValueType.UINT32: (3, 5, 7, STATUS_CODE),
+    ValueType.INT64: (2, 3, 4, 5, 6, 7, 8, DATE_TIME, STATUS_CODE),
+    ValueType.UINT64: (3, 5, 7, 9, STATUS_CODE),
     ValueType.FLOAT32: (2, 3, 4, 5, 10),
     ValueType.FLOAT64: (2, 3, 4, 5, 6, 7, 10, 11),
-    ValueType.STRING: (STRING,),
+    ValueType.STRING: (STRING, GUID, LOCALIZED_TEXT),
 }
 """The built-in types (Part 6, table 1) whose every value a column holds without loss."""
 
@@ -53,9 +65,11 @@ def _accepted() -> NDArray[np.bool_]:
 def _misfit() -> NDArray[np.uint32]:
     """The quality of a kind that does not fit, shape (256,)."""
     table = np.full(256, Quality.BAD_NOT_SUPPORTED, np.uint32)
-    table[1 : STRING + 1] = Quality.BAD_TYPE_MISMATCH
+    table[1 : GUID + 1] = Quality.BAD_TYPE_MISMATCH
+    table[[STATUS_CODE, LOCALIZED_TEXT]] = Quality.BAD_TYPE_MISMATCH
     table[NULL] = Quality.BAD_WAITING_FOR_INITIAL_DATA
     table[BAD_STRING] = Quality.BAD_DECODING_ERROR
+    table[BAD_DATE] = Quality.BAD_OUT_OF_RANGE
     return table
 
 
@@ -66,9 +80,17 @@ _MISFIT = _misfit()
 class BatchMaker:
     """Makes the batches of one schema."""
 
-    def __init__(self, schema: Schema, timestamps: str) -> None:
-        """Date values by `timestamps`: source, server or gateway, each falling back on the next."""
-        self.schema = schema
+    def __init__(
+        self,
+        schema: Schema,
+        timestamps: str,
+        structures: Mapping[NodeAddress, Structure] | None = None,
+    ) -> None:
+        """Date values by `timestamps`: source, server or gateway, each falling back on the next.
+
+        `structures` has the layout of structures whose fields are wanted, by their nodes.
+        """
+        self.schema, self._parts = schema, Parts(schema, structures)
         self._use_source = timestamps == "source"
         self._use_server = timestamps != "gateway"
         numbers = {value_type: number for number, value_type in enumerate(_TYPES)}
@@ -77,11 +99,15 @@ class BatchMaker:
     def sparse(self, values: Values, received: Stamp, fallback: Stamp | None = None) -> Batch:
         """Give one sample a value; `values.handles` are columns, and one that is none is left out.
 
-        `fallback` dates what has no time of its own, by default `received`.
+        A value whose parts are wanted gives one sample a part. `fallback` dates what has no time of
+        its own, by default `received`.
         """
         known = values.handles < len(self.schema.tags)
         if not known.all():
             values = _take(values, np.flatnonzero(known))
+        return self._samples(self._parts.spread(values), received, fallback)
+
+    def _samples(self, values: Values, received: Stamp, fallback: Stamp | None) -> Batch:
         columns = values.handles.astype(np.intp)
         quality, usable = self._judge(values, columns)
         batch_values = tuple(
@@ -105,8 +131,8 @@ class BatchMaker:
         )
 
     def dense(self, values: Values, began: Stamp, received: Stamp) -> Batch:
-        """Give one row at the time `began`; `values` hold each column once, in order."""
-        sparse = self.sparse(values, received)
+        """Give one row at the time `began`; `values` hold each column that asks once."""
+        sparse = self._samples(merged([self._parts.spread(values)]), received, None)
         return Batch(
             self.schema,
             np.array([began.wall_ns], np.int64),
@@ -230,5 +256,5 @@ def _lane(
 
 def _date(times: NDArray[np.int64], ticks: NDArray[np.int64]) -> None:
     """Overwrite `times` (ns) wherever `ticks` are a time from 1970 to 2262."""
-    valid = (ticks > _UNIX_TICKS) & (ticks < _LAST_TICKS)
-    times[valid] = (ticks[valid] - _UNIX_TICKS) * 100
+    valid = (ticks > UNIX_TICKS) & (ticks < _LAST_TICKS)
+    times[valid] = (ticks[valid] - UNIX_TICKS) * 100

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.drivers.opcua.address import NodeAddress, parse_address
+from forebay.drivers.opcua.address import (
+    Identifier,
+    NodeAddress,
+    Step,
+    format_address,
+    parse_address,
+)
 
 GUID = "09087e75-8e5e-499b-954f-f2a9603db28a"
 
@@ -61,3 +67,47 @@ def test_any_text_is_an_address_or_a_value_error(text: str) -> None:
     except ValueError:
         return
     assert 0 <= address.namespace <= 0xFFFF
+
+
+PARTS = st.lists(
+    st.one_of(
+        st.text("abcXYZ_ \u00e4", min_size=1, max_size=8),
+        st.lists(st.integers(0, 2**31), min_size=1, max_size=3).map(tuple),
+    ),
+    max_size=4,
+).map(tuple)
+NAMES = st.text(
+    st.characters(blacklist_categories=("Cs", "Cc", "Zl", "Zp")), min_size=1, max_size=20
+)
+
+
+@given(
+    st.one_of(st.none(), NAMES),
+    st.one_of(NAMES, st.integers(0, 2**32 - 1), st.uuids(), st.binary(min_size=1, max_size=9)),
+    PARTS,
+)
+def test_what_is_written_is_what_is_read(
+    uri: str | None, identifier: Identifier, part: tuple[Step, ...]
+) -> None:
+    address = NodeAddress(0, uri, identifier, part)
+    assert parse_address(format_address(address)) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("ns=2;s=Array;at=[3]", ((3,),)),
+        ("ns=2;s=Matrix;at=[1,2]", ((1, 2),)),
+        ("nsu=urn:x;i=7;at=status.codes[0].text", ("status", "codes", (0,), "text")),
+        ("ns=2;s=Array[3]", ()),
+        ("ns=2;s=odd;at=name;at=", ()),
+    ],
+)
+def test_a_part_stands_behind_the_last_at(text: str, part: tuple[Step, ...]) -> None:
+    assert parse_address(text).part == part
+
+
+@pytest.mark.parametrize("part", ["[", "[]", "[-1]", "[1", "a..b", ".a", "a.", "[1][", "a[1]b"])
+def test_a_part_that_is_none_is_refused(part: str) -> None:
+    with pytest.raises(ValueError, match="not a part"):
+        parse_address(f"i=7;at={part}")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from forebay.clock import Stamp
-from forebay.drivers.opcua.codec import ARRAY, BAD_STRING, NULL, STRING, Values
+from forebay.drivers.opcua.codec import ARRAY, BAD_DATE, BAD_STRING, NULL, STRING, Values
 from forebay.drivers.opcua.values import BatchMaker, merged, refused
 from forebay.model import Quality, Sample, Schema, Tag, ValueType
 
@@ -77,7 +77,8 @@ def test_a_number_fits_where_every_value_of_its_type_does(kind: int, value_type:
     [
         (NULL, None, Quality.BAD_WAITING_FOR_INITIAL_DATA),
         (STRING, "text", Quality.BAD_TYPE_MISMATCH),
-        (13, None, Quality.BAD_NOT_SUPPORTED),
+        (13, 5, Quality.BAD_TYPE_MISMATCH),
+        (BAD_DATE, None, Quality.BAD_OUT_OF_RANGE),
         (22, None, Quality.BAD_NOT_SUPPORTED),
         (ARRAY, None, Quality.BAD_NOT_SUPPORTED),
         (BAD_STRING, None, Quality.BAD_DECODING_ERROR),
