@@ -53,8 +53,9 @@ class Fault:
     """One thing wrong in a configuration.
 
     `path` is dotted from the root of the file (`devices.press.port`), or `FILE:LINE` for a row of a
-    tag list. Without `stops`, time alone brought it about (an expired certificate): `forebay check`
-    refuses it, but a gateway that starts goes on reading its devices.
+    tag list. Without `stops`, time alone brought it about (an expired certificate), or only a
+    running gateway can find what is missing (a server's certificate): `forebay check` refuses it,
+    but a gateway that starts goes on reading its devices.
     """
 
     path: str

@@ -84,8 +84,13 @@ class DiskFile(Protocol):
 class Disk(Protocol):
     """A file system."""
 
-    def open(self, path: Path, *, create: bool = False, write: bool = False) -> DiskFile:
-        """Open an existing file, or with `create` a new one (mode 0640; fails if it exists)."""
+    def open(
+        self, path: Path, *, create: bool = False, write: bool = False, private: bool = False
+    ) -> DiskFile:
+        """Open an existing file, or with `create` a new one (fails if it exists).
+
+        The mode of a new one is 0640, or 0600 if it is `private`.
+        """
         ...
 
     def listdir(self, path: Path) -> list[str]:
@@ -211,12 +216,13 @@ class SystemFile:
 class SystemDisk:
     """The machine's file system."""
 
-    def open(self, path: Path, *, create: bool = False, write: bool = False) -> SystemFile:
+    def open(
+        self, path: Path, *, create: bool = False, write: bool = False, private: bool = False
+    ) -> SystemFile:
         """See `Disk.open`."""
         flags = os.O_CLOEXEC | (os.O_RDWR if write or create else os.O_RDONLY)
-        return SystemFile(
-            path, os.open(path, flags | (os.O_CREAT | os.O_EXCL if create else 0), 0o640)
-        )
+        flags |= os.O_CREAT | os.O_EXCL if create else 0
+        return SystemFile(path, os.open(path, flags, 0o600 if private else 0o640))
 
     def listdir(self, path: Path) -> list[str]:
         """See `Disk.listdir`."""

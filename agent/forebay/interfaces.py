@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
 
     from forebay.clock import Clock
     from forebay.errors import Fault
@@ -411,13 +412,16 @@ class CallableDriver(Driver, Protocol):
 class DeviceSpec:
     """What a session needs to make its driver.
 
-    `tags[i]` is the validated row behind column i of the concatenated `schemas`.
+    `tags[i]` is the validated row behind column i of the concatenated `schemas`. `state` is the
+    directory in which the driver may keep files, which all devices of its protocol share; it makes
+    it where it is missing. None if there is none.
     """
 
     name: str
     settings: DeviceSettings
     schemas: tuple[Schema, ...]
     tags: Mapping[str, TagSettings]
+    state: Path | None = None
 
 
 def no_line(settings: Any) -> str | None:  # noqa: ANN401 - the driver's own settings class

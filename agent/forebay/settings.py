@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -288,7 +289,11 @@ class BackoffSettings(Settings):
 
 
 class DeviceSettings(Settings):
-    """One device. A driver extends it with how to reach the device."""
+    """One device. A driver extends it with how to reach the device.
+
+    One whose groups have settings of their own says `groups: Mapping[Name, ItsGroup] = {}`. The
+    default of that class's `mode` is how its groups are read where nobody says.
+    """
 
     protocol: Annotated[Name, Field(description="Which driver speaks to it.")]
     enabled: Annotated[bool, Field(description="Whether it is read at all.")] = True
@@ -297,7 +302,7 @@ class DeviceSettings(Settings):
         Field(description="Tag list: a CSV file beside this one, or tables of the same columns."),
     ]
     groups: Annotated[
-        dict[Name, GroupSettings], Field(description="How each group of tags is read.")
+        Mapping[Name, GroupSettings], Field(description="How each group of tags is read.")
     ] = {}
     timeout: Annotated[
         Seconds, Field(gt=0, le=300, description="Longest wait for an answer or a connection.")
@@ -308,6 +313,12 @@ class DeviceSettings(Settings):
     stages: Annotated[
         tuple[dict[str, Any], ...], Field(description="Stages that each batch passes, in order.")
     ] = ()
+
+
+def group_class(device: type[DeviceSettings]) -> type[GroupSettings]:
+    """Give the class of one group of such a device."""
+    found: type[GroupSettings] = get_args(device.model_fields["groups"].annotation)[1]
+    return found
 
 
 class LinkSettings(Settings):

@@ -35,9 +35,11 @@ BYTES_PER_HOUR_AND_TAG = 1_000
 class UnflushedDisk(SystemDisk):
     """The machine's disk without its slowest call: no power is cut here."""
 
-    def open(self, path: Path, *, create: bool = False, write: bool = False) -> SystemFile:
+    def open(
+        self, path: Path, *, create: bool = False, write: bool = False, private: bool = False
+    ) -> SystemFile:
         """See `Disk.open`."""
-        opened = super().open(path, create=create, write=write)
+        opened = super().open(path, create=create, write=write, private=private)
         opened.__class__ = _UnflushedFile
         return opened
 

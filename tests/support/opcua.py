@@ -13,12 +13,23 @@ from support.seams import system_seams
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
 
     from forebay.model import Sample
 
 
-def device(endpoint: str, tags: Mapping[str, tuple[str, str]], **settings: Any) -> DeviceSpec:
-    """A device with one group; `tags` maps a name to address and type."""
+def device(
+    endpoint: str,
+    tags: Mapping[str, tuple[str, str]],
+    *,
+    state: Path | None = None,
+    columns: Mapping[str, Mapping[str, Any]] | None = None,
+    **settings: Any,
+) -> DeviceSpec:
+    """A device with one group.
+
+    `tags` maps a name to address and type, and `columns` to what else its row says.
+    """
     given = {
         "protocol": "opcua",
         "endpoint": endpoint,
@@ -28,12 +39,18 @@ def device(endpoint: str, tags: Mapping[str, tuple[str, str]], **settings: Any) 
         **settings,
     }
     rows = [
-        SPEC.tag.model_validate({"name": name, "address": address, "type": kind})
+        SPEC.tag.model_validate(
+            {"name": name, "address": address, "type": kind, **(columns or {}).get(name, {})}
+        )
         for name, (address, kind) in tags.items()
     ]
     schema = Schema("press", "default", tuple(row.to_tag() for row in rows))
     return DeviceSpec(
-        "press", SPEC.settings.model_validate(given), (schema,), {row.name: row for row in rows}
+        "press",
+        SPEC.settings.model_validate(given),
+        (schema,),
+        {row.name: row for row in rows},
+        state,
     )
 
 

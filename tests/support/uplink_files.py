@@ -69,9 +69,11 @@ class BalkingDisk(SystemDisk):
         if self.gone:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    def open(self, path: Path, *, create: bool = False, write: bool = False) -> Any:
+    def open(
+        self, path: Path, *, create: bool = False, write: bool = False, private: bool = False
+    ) -> Any:
         self.need_power()
-        return BalkingFile(super().open(path, create=create, write=write), self)
+        return BalkingFile(super().open(path, create=create, write=write, private=private), self)
 
     def listdir(self, path: Path) -> list[str]:
         self.need_power()

@@ -18,7 +18,7 @@ from forebay.errors import Fault
 from forebay.interfaces import DeviceSpec
 from forebay.model import Schema
 from forebay.registry import DRIVERS, STAGES
-from forebay.settings import GroupSettings
+from forebay.settings import group_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from forebay.config.faults import Where
     from forebay.interfaces import DriverSpec, StageSpec
     from forebay.registry import Registry
-    from forebay.settings import DeviceSettings, StageSettings, TagSettings
+    from forebay.settings import DeviceSettings, GroupSettings, StageSettings, TagSettings
 
 DEFAULT_GROUP = "default"
 MAX_STAGES = 16
@@ -56,12 +56,17 @@ class Device:
 
 
 def load_device(
-    name: str, table: Mapping[str, Any], base: Path, registry: Registry, faults: list[Fault]
+    name: str,
+    table: Mapping[str, Any],
+    places: tuple[Path, Path],
+    registry: Registry,
+    faults: list[Fault],
 ) -> Device | None:
     """Give the device of `[devices.NAME]`; None, and the reasons in `faults`, if it cannot be had.
 
-    `base` is the directory at which relative paths begin.
+    `places` are the directory at which relative paths begin, and that of the state.
     """
+    base, state = places
     where: Where = ("devices", name)
     known = len(faults)
     driver = chosen(table, "protocol", where, registry.driver, registry.names(DRIVERS), faults)
@@ -81,7 +86,7 @@ def load_device(
     if len(faults) > known:
         return None
     settings = settings.model_copy(update={"groups": groups})
-    spec = DeviceSpec(name, settings, schemas, tag_list.tags)
+    spec = DeviceSpec(name, settings, schemas, tag_list.tags, state / settings.protocol)
     faults.extend(driver.check(spec))
     return Device(spec, driver, stages)
 
@@ -145,8 +150,11 @@ def _groups(
     driver: DriverSpec,
     faults: list[Fault],
 ) -> dict[str, GroupSettings]:
-    """Give every group with a mode that the driver offers: polling, unless it is told or cannot."""
-    usual = "poll" if "poll" in driver.modes else "subscribe"
+    """Give every group with a mode that the driver offers: its usual one, unless it is told."""
+    group_type = group_class(driver.settings)
+    usual = group_type.model_fields["mode"].default
+    if usual not in driver.modes:
+        usual = min(driver.modes)
     groups: dict[str, GroupSettings] = {}
     for name, group in settings.groups.items():
         mode = group.mode if "mode" in group.model_fields_set else usual
@@ -160,7 +168,7 @@ def _groups(
         if tag.group in groups or tag.group in undeclared:
             continue
         if tag.group == DEFAULT_GROUP:
-            groups[DEFAULT_GROUP] = GroupSettings.model_validate({"mode": usual})
+            groups[DEFAULT_GROUP] = group_type.model_validate({"mode": usual})
             continue
         undeclared.add(tag.group)
         table = dotted((*where, "groups", tag.group))

@@ -82,7 +82,8 @@ One destination of readings. Every uplink has these keys, and those of its kind,
 
 GROUPS = """\
 Tags of one group are read together. A tag list that names no group uses `default`, which needs no
-table; any other group needs one. Without `mode`, a driver that can poll polls.
+table; any other group needs one. Without `mode`, a group is read as is usual for the protocol:
+polled, unless the protocol's own table of a group says otherwise or it cannot.
 """
 
 TAGS = """\

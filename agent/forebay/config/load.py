@@ -74,7 +74,7 @@ def load(path: Path, registry: Registry, environ: Mapping[str, str]) -> LoadedCo
     config = validated(Config, tables, (), faults)
     gateway = config.gateway.id if config else None
     devices = [
-        load_device(name, table, base, registry, faults)
+        load_device(name, table, (base, state), registry, faults)
         for name, table in _tables(tables, "devices")
     ]
     uplinks = [

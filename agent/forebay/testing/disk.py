@@ -326,7 +326,14 @@ class FaultyDisk(Medium):
         after._directories = set(self._directories)
         return after
 
-    def open(self, path: Path, *, create: bool = False, write: bool = False) -> FaultyFile:
+    def open(
+        self,
+        path: Path,
+        *,
+        create: bool = False,
+        write: bool = False,
+        private: bool = False,  # noqa: ARG002 - there is one user here
+    ) -> FaultyFile:
         """See `Disk.open`."""
         if not create:
             with self.guarded("open", path):

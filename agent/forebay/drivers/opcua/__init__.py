@@ -1,4 +1,4 @@
-"""The driver for OPC UA servers: polls nodes, or subscribes to them.
+"""The driver for OPC UA servers: subscribes to nodes, or polls them.
 
 Owns the face of the package. Must not import asyncua, which costs most of a
 second and 29 MiB; `build` does.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from forebay.drivers.opcua.check import check
 from forebay.drivers.opcua.config import OpcUaSettings, OpcUaTag
 from forebay.interfaces import DriverSpec
 
@@ -30,5 +31,6 @@ SPEC = DriverSpec(
     modes=frozenset({"poll", "subscribe"}),
     build=_build,
     requires={"asyncua": "opcua"},
+    check=check,
 )
 """What `forebay.registry` loads."""

@@ -7,6 +7,7 @@ no protocol library.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -14,13 +15,40 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from forebay.drivers.opcua.address import parse_address
-from forebay.settings import DeviceSettings, Seconds, TagSettings, parse_host
+from forebay.drivers.opcua.sampling import (
+    MOST_QUEUED,
+    DeadbandText,
+    OpcUaGroup,
+    OwnSampling,
+    Trigger,
+)
+from forebay.settings import DeviceSettings, Name, Seconds, TagSettings, parse_host
 
 _USERINFO = re.compile(r"//[^/]*@")
 
 
 class OpcUaTag(TagSettings):
-    """One node of the server; `address` is its NodeId."""
+    """One node of the server; `address` is its NodeId.
+
+    What it says of its sampling goes before what its group says.
+    """
+
+    sampling: Annotated[
+        Seconds | None,
+        Field(ge=0.001, le=86_400, description="How often the server looks at it."),
+    ] = None
+    queue_size: Annotated[
+        int | None, Field(ge=1, le=MOST_QUEUED, description="Changes that the server keeps of it.")
+    ] = None
+    deadband: Annotated[
+        DeadbandText, Field(description="Smallest change that is told: `0.5`, or `2 %`.")
+    ] = ""
+    trigger: Annotated[Trigger | None, Field(description="What makes a change of it.")] = None
+
+    @property
+    def own_sampling(self) -> OwnSampling:
+        """What the tag says for itself."""
+        return OwnSampling(self.sampling, self.queue_size, self.deadband, self.trigger)
 
     @field_validator("address")
     @classmethod
@@ -54,17 +82,31 @@ class OpcUaSettings(DeviceSettings):
         Literal["SignAndEncrypt", "Sign"], Field(description="What the policy is used for.")
     ] = "SignAndEncrypt"
     certificate: Annotated[
-        Path | None, Field(description="Our application certificate (PEM or DER).")
+        Path | None,
+        Field(
+            description="Our application certificate (PEM or DER). Without it, one is made at the"
+            " first start, in `opcua` of the state directory, for all devices."
+        ),
     ] = None
     key: Annotated[
-        Path | None, Field(description="The private key of our certificate (PEM or DER).")
+        Path | None, Field(description="The private key of `certificate` (PEM or DER).")
     ] = None
     server_certificate: Annotated[
-        Path | None, Field(description="The certificate that the server must prove to own.")
+        Path | None,
+        Field(
+            description="The certificate that the server must prove to own. Without it, a secured"
+            " connection is refused, and the fingerprint of the one that the server shows is told."
+        ),
     ] = None
     username: Annotated[str, Field(max_length=256, description="User; empty for anonymous.")] = ""
     password_file: Annotated[
         Path | None, Field(description="File that holds the password of `username`.")
+    ] = None
+    user_certificate: Annotated[
+        Path | None, Field(description="Certificate to log in with, instead of a user name.")
+    ] = None
+    user_key: Annotated[
+        Path | None, Field(description="The private key of `user_certificate` (PEM or DER).")
     ] = None
     session_timeout: Annotated[
         Seconds,
@@ -82,12 +124,24 @@ class OpcUaSettings(DeviceSettings):
         int, Field(ge=1, le=32, description="Publish requests kept in flight.")
     ] = 5
     queue_size: Annotated[
-        int, Field(ge=2, le=10_000, description="Changes the server keeps per subscribed tag.")
+        int,
+        Field(ge=2, le=MOST_QUEUED, description="Changes the server keeps per subscribed tag."),
     ] = 10
+    groups: Annotated[
+        Mapping[Name, OpcUaGroup], Field(description="How each group is subscribed to, or polled.")
+    ] = {}
     timestamps: Annotated[
         Literal["source", "server", "gateway"],
         Field(description="Whose clock dates a value; `gateway` for devices whose clock is wrong."),
     ] = "source"
+    clock_tolerance: Annotated[
+        Seconds,
+        Field(
+            gt=0,
+            le=86_400,
+            description="How far the server's clock may be off before that is told in the log.",
+        ),
+    ] = 30.0
 
     @field_validator("endpoint")
     @classmethod
@@ -108,17 +162,14 @@ class OpcUaSettings(DeviceSettings):
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
-        if self.username and self.password_file is None:
-            raise ValueError("username needs password_file; add it, or remove username")
-        if self.password_file is not None and not self.username:
-            raise ValueError("password_file needs username; add it, or remove password_file")
-        if self.security_policy == "None":
-            return self
-        needed = ("certificate", "key", "server_certificate")
-        missing = [name for name in needed if getattr(self, name) is None]
-        if missing:
-            raise ValueError(
-                f"security_policy {self.security_policy} needs {', '.join(missing)}; "
-                'give them, or write security_policy = "None" to send everything in the clear'
-            )
+        for one, other in (
+            ("username", "password_file"),
+            ("certificate", "key"),
+            ("user_certificate", "user_key"),
+        ):
+            if bool(getattr(self, one)) != bool(getattr(self, other)):
+                given, missing = (one, other) if getattr(self, one) else (other, one)
+                raise ValueError(f"{given} needs {missing}; add it, or remove {given}")
+        if self.username and self.user_certificate:
+            raise ValueError("username and user_certificate are two users; remove one")
         return self

@@ -15,99 +15,75 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from asyncua import ua
 from asyncua.client.client import Client
-from asyncua.client.ua_client import UaClient, UASocketProtocol
-from asyncua.common.connection import TransportLimits
 from asyncua.common.utils import Buffer
-from asyncua.crypto import security_policies
-from asyncua.crypto.uacrypto import CertProperties
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.ua_binary import struct_from_binary
-from cryptography import x509
 
 from forebay.cancellation import strict
+from forebay.drivers.opcua.chunks import in_chunks
 from forebay.drivers.opcua.codec import CodecError, Values, read_response
 from forebay.drivers.opcua.faults import LIBRARY_ERRORS, translate, translate_handshake
+from forebay.drivers.opcua.security import Security
+from forebay.drivers.opcua.serverclock import ServerClock
+from forebay.drivers.opcua.transport import MAX_MESSAGE_BYTES, BoundedClient
 from forebay.errors import DeviceError, DeviceRefused, DeviceUnreachable
 from forebay.model import Quality
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-    from pathlib import Path
 
-    from forebay.clock import Clock
     from forebay.drivers.opcua.address import Identifier, NodeAddress
     from forebay.drivers.opcua.config import OpcUaSettings
-    from forebay.files import Disk
+    from forebay.interfaces import DeviceSpec, Seams
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MAX_MESSAGE_BYTES = 16 << 20
-_MAX_CHUNK_BYTES = 65_535
-_MAX_FILE_BYTES = 64 << 10
 _GOODBYE_S = 1.0
 """How long a server may take to answer CloseSession before it is left."""
 _CHANNEL_MS = 3_600_000
-_NAMESPACES = 2255
-_MAX_NODES_PER_READ = 11_705
-_MAX_ITEMS_PER_CALL = 11_714
+_DAY_S = 86_400.0
 _MOST_AT_ONCE = 1000
 """What one request asks for where the server states no limit."""
-
-
-class _Limits(TransportLimits):
-    """Limits that the server's Acknowledge cannot lift for what we receive."""
-
-    def update_client_limits(self, msg: ua.Acknowledge) -> None:
-        """Take only what the server is ready to receive (Part 6, 7.1.2.4)."""
-        if msg.ReceiveBufferSize:
-            self.max_send_buffer = min(self.max_send_buffer, msg.ReceiveBufferSize)
-
-
-class BoundedProtocol(UASocketProtocol):
-    """asyncua's protocol with a bound on what a chunk's header may promise."""
-
-    def data_received(self, data: bytes) -> None:
-        """Give up on a peer that sends an endless chunk; else as asyncua does."""
-        if len(self.receive_buffer or b"") > _MAX_CHUNK_BYTES and self.transport is not None:
-            self.transport.abort()
-            return
-        super().data_received(data)
-
-
-class _UaClient(UaClient):
-    """asyncua's transport, made with our limits."""
-
-    def _make_protocol(self) -> UASocketProtocol:
-        chunks = MAX_MESSAGE_BYTES // 8192
-        limits = _Limits(_MAX_CHUNK_BYTES, _MAX_CHUNK_BYTES, chunks, MAX_MESSAGE_BYTES)
-        self.protocol = BoundedProtocol(
-            self._timeout, security_policy=self.security_policy, limits=limits
-        )
-        self.protocol.on_connection_lost = self._on_transport_lost
-        self.protocol.is_session_closing = self._is_session_closing
-        return self.protocol
+_NAMESPACES = ObjectIds.Server_NamespaceArray
+_STATE = ObjectIds.Server_ServerStatus_State
+_TIME = ObjectIds.Server_ServerStatus_CurrentTime
+_LIMITS = {
+    ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead: "max_nodes_per_read",
+    ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall: (
+        "max_items_per_call"
+    ),
+    ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerBrowse: "max_nodes_per_browse",
+    ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerHistoryReadData: (
+        "max_nodes_per_history_read"
+    ),
+}
+"""What the server may state of itself (Part 5, 6.3.11), and the attribute that keeps it."""
 
 
 class Connection:
     """A session with one server. Used once: `connect`, requests, `close`."""
 
-    def __init__(self, device: str, settings: OpcUaSettings, disk: Disk, clock: Clock) -> None:
-        """Prepare; nothing is sent."""
+    def __init__(self, spec: DeviceSpec, settings: OpcUaSettings, seams: Seams) -> None:
+        """Prepare; nothing is sent. `settings` are those of `spec`."""
         logging.getLogger("asyncua").setLevel(
             logging.CRITICAL + 1
         )  # all of it comes as DeviceErrors
         self.max_nodes_per_read = _MOST_AT_ONCE
         self.max_items_per_call = _MOST_AT_ONCE
-        self._device, self._settings, self._disk, self._clock = device, settings, disk, clock
+        self.max_nodes_per_browse = _MOST_AT_ONCE
+        self.max_nodes_per_history_read = _MOST_AT_ONCE
+        self._device, self._settings, self._clock = spec.name, settings, seams.clock
+        self._security = Security(spec, settings, seams)
+        self._server_clock = ServerClock(spec.name, settings.clock_tolerance, seams.events)
         self._namespaces: tuple[str, ...] = ()
         self._keeper: asyncio.Task[None] | None = None
         self._failure: DeviceError | None = None
         client = self._client = Client(settings.endpoint, timeout=settings.timeout)
-        client.uaclient = self._ua = _UaClient(settings.timeout)
-        client.name = client.description = f"forebay {device}"
-        client.application_uri = f"urn:forebay:{device}"
+        client.uaclient = self._ua = BoundedClient(settings.timeout)
+        client.name = client.description = f"forebay {spec.name}"
+        client.application_uri = f"urn:forebay:{spec.name}"
         client.session_timeout = int(settings.session_timeout * 1000)
         client.secure_channel_timeout = _CHANNEL_MS
         client.max_messagesize = MAX_MESSAGE_BYTES
@@ -119,17 +95,13 @@ class Connection:
         """
         doing = f"connecting to {self._settings.endpoint}"
         try:
-            await self._secure()
-            await self._client.connect_socket()
-            await self._client.send_hello()
-            await self._client.open_secure_channel()
-            await self._client.create_session()
-            await self._activate()
-        except DeviceError:
-            raise
+            await strict(self._open)
+        except DeviceError as error:
+            raise self._security.explained(error) from error
         except LIBRARY_ERRORS as error:
-            raise translate_handshake(error, doing) from error
+            raise self._security.explained(translate_handshake(error, doing)) from error
         await self._learn()
+        self._security.tell_expiry()
         self._keeper = asyncio.create_task(self._keep(), name=f"opcua[{self._device}].keep")
 
     async def close(self) -> None:
@@ -246,72 +218,40 @@ class Connection:
 
     # --- opening ---------------------------------------------------------------------------------
 
-    async def _secure(self) -> None:
-        """Load certificates and key, and take our application URI from our certificate."""
-        settings = self._settings
-        if settings.security_policy == "None":
-            return
-        certificate = await self._file(settings.certificate)
-        key = await self._file(settings.key)
-        server = await self._file(settings.server_certificate)
-        uri = _application_uri(certificate)
-        if uri:
-            self._client.application_uri = uri
-        await self._client.set_security(
-            getattr(security_policies, f"SecurityPolicy{settings.security_policy}"),
-            certificate,
-            key,
-            server_certificate=server,
-            mode=ua.MessageSecurityMode[settings.security_mode],
-        )
-
-    async def _activate(self) -> None:
-        """Log in; a password goes over the wire encrypted or not at all."""
-        settings = self._settings
-        if not settings.username or settings.password_file is None:
-            await self._client.activate_session()
-            return
-        policy = self._client.server_policy(ua.UserTokenType.UserName).SecurityPolicyUri
-        token_open = not policy or policy == security_policies.SecurityPolicyNone.URI
-        if (
-            token_open
-            and self._client.security_policy.Mode != ua.MessageSecurityMode.SignAndEncrypt
-        ):
-            raise DeviceRefused(
-                "the server would take the password in the clear",
-                hint="use a security_policy, or let the server ask for encrypted passwords",
-                status=Quality.BAD_CONFIGURATION_ERROR,
-            )
-        raw = await self._read_file(settings.password_file)
-        password = raw.decode().rstrip("\r\n")
-        await self._client.activate_session(username=settings.username, password=password)
+    async def _open(self) -> None:
+        await self._security.secure(self._client)
+        await self._client.connect_socket()
+        await self._client.send_hello()
+        await self._client.open_secure_channel()
+        await self._client.create_session()
+        await self._security.activate(self._client)
 
     async def _learn(self) -> None:
-        ids = [_node(i) for i in (_NAMESPACES, _MAX_NODES_PER_READ, _MAX_ITEMS_PER_CALL)]
-        request = ua.ReadParameters(
-            NodesToRead=[ua.ReadValueId(n, AttributeIds.Value) for n in ids]
-        )
-        answers = await self.call("reading the server's limits", self._ua.session.read, request)
-        found = [a.Value.Value if a.Value is not None else None for a in answers]
-        names, reads, items = (*found, None, None, None)[:3]
+        """Ask for namespaces, clock and limits, fewer at once if that is more than it answers."""
+        ids = [_NAMESPACES, _TIME, *_LIMITS]
+        pieces, _ = await in_chunks(ids, len(ids), self._read_standard)
+        found: dict[int, Any] = {}
+        for piece, answer in pieces:
+            if not isinstance(answer, DeviceRefused):
+                found |= zip(piece, answer, strict=False)
+        names = found.get(_NAMESPACES)
         if isinstance(names, list):
             self._namespaces = tuple(str(name) for name in names)
-        self.max_nodes_per_read = _limit(reads)
-        self.max_items_per_call = _limit(items)
+        for number, attribute in _LIMITS.items():
+            setattr(self, attribute, _limit(found.get(number)))
 
-    async def _file(self, path: Path | None) -> CertProperties:
-        content = await self._read_file(path) if path is not None else b""
-        return CertProperties(content, "pem" if b"-----BEGIN" in content else "der")
-
-    async def _read_file(self, path: Path) -> bytes:
-        try:
-            return await asyncio.to_thread(self._disk.read_bytes, path, _MAX_FILE_BYTES)
-        except OSError as error:
-            raise DeviceRefused(
-                f"cannot read {path}: {error.strerror}",
-                hint="check the path and who may read the file",
-                status=Quality.BAD_CONFIGURATION_ERROR,
-            ) from error
+    async def _read_standard(self, ids: Sequence[int]) -> list[Any]:
+        """Read nodes of namespace 0; on the way hold the server's clock against ours."""
+        request = ua.ReadParameters(
+            NodesToRead=[ua.ReadValueId(_node(number), AttributeIds.Value) for number in ids]
+        )
+        before_ns = self._clock.now_ns()
+        answers = await self.call("reading the server's state", self._ua.session.read, request)
+        found = [a.Value.Value if a.Value is not None else None for a in answers]
+        if _TIME in ids[: len(found)]:
+            asked_ns = (before_ns + self._clock.now_ns()) // 2
+            self._server_clock.note(found[ids.index(_TIME)], asked_ns)
+        return found
 
     # --- staying ---------------------------------------------------------------------------------
 
@@ -322,10 +262,8 @@ class Connection:
         """
         clock = self._clock
         every_s = self._client.session_timeout / 3000
+        told_s = clock.monotonic_s()
         renew_at_s = clock.monotonic_s() + self._client.secure_channel_timeout * 0.00075
-        state = ua.ReadParameters(
-            NodesToRead=[ua.ReadValueId(_node(ObjectIds.Server_ServerStatus_State))]
-        )
         try:
             while True:
                 wait_s = min(every_s, renew_at_s - clock.monotonic_s())
@@ -336,7 +274,12 @@ class Connection:
                     life_s = self._client.secure_channel_timeout * 0.00075
                     renew_at_s = clock.monotonic_s() + life_s
                 else:
-                    await strict(self._ua.session.read, state)
+                    await self._read_standard((_STATE, _TIME))
+                if clock.monotonic_s() - told_s >= _DAY_S:
+                    told_s = clock.monotonic_s()
+                    self._security.tell_expiry()
+        except DeviceError as error:
+            self.fail(error)
         except LIBRARY_ERRORS as error:
             self.fail(translate(error, "keeping the session alive"))
 
@@ -348,20 +291,3 @@ def _node(identifier: Identifier, namespace: int = 0) -> ua.NodeId:
 def _limit(value: object) -> int:
     """Turn a stated operation limit, 0 meaning none (Part 5, 6.3.11), into one to use."""
     return min(value, _MOST_AT_ONCE) if isinstance(value, int) and value > 0 else _MOST_AT_ONCE
-
-
-def _application_uri(certificate: CertProperties) -> str | None:
-    """Give the URI that the certificate is for: servers refuse any other (Part 6, 6.2.2)."""
-    content = certificate.path_or_content
-    if not isinstance(content, bytes):
-        return None
-    pem = certificate.extension == "pem"
-    loaded = (
-        x509.load_pem_x509_certificate(content) if pem else x509.load_der_x509_certificate(content)
-    )
-    try:
-        names = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return None
-    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    return uris[0] if uris else None

@@ -37,9 +37,9 @@ class OpcUaDriver:
 
     def __init__(self, spec: DeviceSpec, seams: Seams) -> None:
         """Touch no network."""
-        self._device, self._seams = spec.name, seams
+        self._spec, self._device, self._seams = spec, spec.name, seams
         self._settings = cast("OpcUaSettings", spec.settings)
-        self._connection = Connection(spec.name, self._settings, seams.disk, seams.clock)
+        self._connection = Connection(spec, self._settings, seams)
         self._feed: Feed | None = None
 
     async def connect(self) -> None:
@@ -75,7 +75,7 @@ class OpcUaDriver:
 
         A notification is acknowledged when the batch after it is asked for.
         """
-        feed = self._feed = Feed(self._connection, self._device, self._settings, self._seams)
+        feed = self._feed = Feed(self._connection, self._spec, self._settings, self._seams)
         groups = {schema: resolve(self._connection, schema) for schema in schemas}
         for batch in await feed.open(schemas, groups):
             yield batch

@@ -76,18 +76,28 @@ TOO_MUCH = frozenset(
 )
 """Service results that say: ask for less at once."""
 
+FILTER_STATUSES = frozenset(
+    {
+        _CODES.BadMonitoredItemFilterInvalid,
+        _CODES.BadMonitoredItemFilterUnsupported,
+        _CODES.BadFilterNotAllowed,
+        _CODES.BadDeadbandFilterInvalid,
+    }
+)
+"""Statuses of a monitored item that might be had with less of a filter."""
+
 _USER_HINT = "check username and password_file, and what that user may do on the server"
-_TRUST_HINT = "let the server trust our certificate, and check that its application URI is ours"
+TRUST_HINT = "let the server trust our certificate, and check that its application URI is ours"
 _POLICY_HINT = "choose a security_policy and security_mode that the server offers"
 _CONNECT_HINTS: Mapping[int, str] = {
     _CODES.BadUserAccessDenied: _USER_HINT,
     _CODES.BadIdentityTokenInvalid: _USER_HINT,
     _CODES.BadIdentityTokenRejected: _USER_HINT,
-    _CODES.BadCertificateUntrusted: _TRUST_HINT,
-    _CODES.BadCertificateUriInvalid: _TRUST_HINT,
-    _CODES.BadCertificateInvalid: _TRUST_HINT,
+    _CODES.BadCertificateUntrusted: TRUST_HINT,
+    _CODES.BadCertificateUriInvalid: TRUST_HINT,
+    _CODES.BadCertificateInvalid: TRUST_HINT,
     _CODES.BadCertificateTimeInvalid: "renew the certificate, or set the clock",
-    _CODES.BadSecurityChecksFailed: _TRUST_HINT,
+    _CODES.BadSecurityChecksFailed: TRUST_HINT,
     _CODES.BadSecurityPolicyRejected: _POLICY_HINT,
     _CODES.BadSecurityModeRejected: _POLICY_HINT,
     _CODES.BadTooManySessions: "the server's sessions are used up; close other clients",
@@ -133,7 +143,7 @@ def translate_handshake(error: Exception, doing: str) -> DeviceError:
     ):  # a channel that the server closed instead of answering; a refused TCP connection has errno
         return DeviceUnreachable(
             f"{doing}: the server ended the handshake",
-            hint=_TRUST_HINT,
+            hint=TRUST_HINT,
             status=_CODES.BadSecurityChecksFailed,
         )
     if isinstance(error, InvalidSignature):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
@@ -21,45 +21,46 @@ from asyncua.ua.status_codes import StatusCodes
 from forebay.clock import stamp
 from forebay.drivers.opcua.chunks import in_chunks
 from forebay.drivers.opcua.codec import publish_response
-from forebay.drivers.opcua.faults import status_name, translate
+from forebay.drivers.opcua.faults import FILTER_STATUSES, status_name, translate
 from forebay.drivers.opcua.refusals import RefusedTags
+from forebay.drivers.opcua.sampling import FASTEST_PUBLISH_S, OpcUaGroup, sampling
 from forebay.drivers.opcua.values import BatchMaker, refused
 from forebay.errors import DeviceError, DeviceRefused, DeviceUnreachable, ProtocolViolation
+from forebay.events import FILTER_REFUSED
 from forebay.model import Quality
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from forebay.drivers.opcua.codec import Notification
-    from forebay.drivers.opcua.config import OpcUaSettings
+    from forebay.drivers.opcua.config import OpcUaSettings, OpcUaTag
     from forebay.drivers.opcua.connection import Connection
-    from forebay.interfaces import Seams
+    from forebay.drivers.opcua.sampling import Sampling
+    from forebay.interfaces import DeviceSpec, Seams
     from forebay.model import Batch, Schema
 
     Groups = Mapping[Schema, tuple[dict[int, ua.NodeId], list[int]]]
     Acks = list[ua.SubscriptionAcknowledgement]
 
-_FASTEST_PUBLISH_S = 0.1
-"""Publishing more often costs a message each; sampling may well be faster, the queue carries it."""
 _NOTIFICATIONS_AT_ONCE = 5000
 _LIFE_IN_KEEPALIVES = 20
 _MISSED_KEEPALIVES = 3
 _RETRY_REFUSED_S = 60.0
 _LAST_SEQUENCE = 0xFFFF_FFFF
+_SHOWN = 5
 
 
 @dataclass(slots=True)
 class _Subscription:
     """One group's subscription on the server.
 
-    `silence_s` is how long nothing may be heard of it.
+    `silence_s` is how long nothing may be heard of it; `samplings` has one entry a column.
     """
 
     number: int
     maker: BatchMaker
     refusals: RefusedTags
-    sampling_s: float
-    queue: int
+    samplings: list[Sampling]
     silence_s: float
     heard_s: float
     next_sequence: int = 1
@@ -79,10 +80,11 @@ class Feed:
     """All subscriptions of one connection."""
 
     def __init__(
-        self, connection: Connection, device: str, settings: OpcUaSettings, seams: Seams
+        self, connection: Connection, spec: DeviceSpec, settings: OpcUaSettings, seams: Seams
     ) -> None:
-        """Prepare; nothing is sent."""
-        self._connection, self._device, self._settings = connection, device, settings
+        """Prepare; nothing is sent. `settings` are those of `spec`."""
+        self._connection, self._device, self._settings = connection, spec.name, settings
+        self._tags = spec.tags
         self._clock, self._events = seams.clock, seams.events
         self._subscriptions: dict[int, _Subscription] = {}
         self._depth = settings.publish_requests
@@ -224,7 +226,7 @@ class Feed:
 
     async def _create(self, schema: Schema, period_s: float) -> _Subscription:
         """Create the group's subscription, without asyncua's publish loop."""
-        publish_s = max(period_s, _FASTEST_PUBLISH_S)
+        publish_s = max(period_s, FASTEST_PUBLISH_S)
         keepalives = max(1, round(self._settings.keepalive / publish_s))
         request = ua.CreateSubscriptionRequest()
         request.Parameters = ua.CreateSubscriptionParameters(
@@ -240,16 +242,58 @@ class Feed:
             answer.SubscriptionId,
             BatchMaker(schema, self._settings.timestamps),
             RefusedTags(self._device, self._events),
-            sampling_s=period_s,
-            queue=max(self._settings.queue_size, round(2 * publish_s / period_s)),
+            self._samplings(schema, period_s, publish_s),
             silence_s=max(_MISSED_KEEPALIVES * keepalive_s, self._settings.timeout),
             heard_s=self._clock.monotonic_s(),
         )
 
+    def _samplings(self, schema: Schema, period_s: float, publish_s: float) -> list[Sampling]:
+        group = self._settings.groups.get(schema.group, OpcUaGroup(period=period_s))
+        depth = self._settings.queue_size
+        rows = (cast("OpcUaTag", self._tags[tag.name]) for tag in schema.tags)
+        return [sampling(row.own_sampling, row.type, group, depth, publish_s) for row in rows]
+
     async def _monitor(
         self, subscription: _Subscription, nodes: Mapping[int, ua.NodeId]
     ) -> dict[int, int]:
-        """Monitor `nodes` (column -> node) and give the status of each column refused."""
+        """Monitor `nodes` (column -> node) and give the status of each column refused.
+
+        Where the server refuses a filter it is asked again for that item, with less of it.
+        """
+        statuses = await self._create_items(subscription, nodes)
+        unfiltered: set[int] = set()
+        samplings = subscription.samplings
+        while again := [c for c, s in statuses.items() if s in FILTER_STATUSES]:
+            for column in list(again):
+                if simpler := samplings[column].simpler:
+                    samplings[column] = simpler
+                else:
+                    again.remove(column)
+            if not again:
+                break
+            unfiltered.update(again)
+            retried = await self._create_items(subscription, {c: nodes[c] for c in again})
+            statuses = {c: s for c, s in statuses.items() if c not in again} | retried
+        if unfiltered:
+            self._tell_unfiltered(subscription, sorted(unfiltered))
+        subscription.refused = {column: nodes[column] for column in statuses}
+        return statuses
+
+    def _tell_unfiltered(self, subscription: _Subscription, columns: Sequence[int]) -> None:
+        schema = subscription.maker.schema
+        self._events.emit(
+            FILTER_REFUSED,
+            device=self._device,
+            group=schema.group,
+            tags=len(columns),
+            first=[schema.tags[column].name for column in columns[:_SHOWN]],
+            hint="every change is told instead; a deadband in % needs a node with an EURange",
+        )
+
+    async def _create_items(
+        self, subscription: _Subscription, nodes: Mapping[int, ua.NodeId]
+    ) -> dict[int, int]:
+        """Ask for a monitored item a node, and give the status of each column refused."""
 
         async def create(columns: Sequence[int]) -> list[int]:
             request = ua.CreateMonitoredItemsParameters(
@@ -268,7 +312,6 @@ class Feed:
         for columns, answer in pieces:
             codes = [answer.status] * len(columns) if isinstance(answer, DeviceRefused) else answer
             statuses |= {c: s for c, s in zip(columns, codes, strict=True) if s & 0x8000_0000}
-        subscription.refused = {column: nodes[column] for column in statuses}
         return statuses
 
     async def _retry(self) -> None:
@@ -292,13 +335,27 @@ class Feed:
 def _item(
     subscription: _Subscription, column: int, node: ua.NodeId
 ) -> ua.MonitoredItemCreateRequest:
+    wanted = subscription.samplings[column]
     return ua.MonitoredItemCreateRequest(
         ItemToMonitor=ua.ReadValueId(node, AttributeIds.Value),
         MonitoringMode=ua.MonitoringMode.Reporting,
         RequestedParameters=ua.MonitoringParameters(
             ClientHandle=column,
-            SamplingInterval=subscription.sampling_s * 1000,
-            QueueSize=subscription.queue,
-            DiscardOldest=True,
+            SamplingInterval=wanted.interval_s * 1000,
+            QueueSize=wanted.queue,
+            DiscardOldest=wanted.discard_oldest,
+            Filter=_filter(wanted) if wanted.filtered else None,
         ),
+    )
+
+
+def _filter(wanted: Sampling) -> ua.DataChangeFilter:
+    deadband = wanted.deadband
+    kind = ua.DeadbandType.None_
+    if deadband is not None:
+        kind = ua.DeadbandType.Percent if deadband.percent else ua.DeadbandType.Absolute
+    return ua.DataChangeFilter(
+        Trigger=ua.DataChangeTrigger(wanted.trigger),
+        DeadbandType=int(kind),
+        DeadbandValue=deadband.value if deadband else 0.0,
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import asyncua.ua
 import pytest
 
-from forebay.drivers.opcua.connection import BoundedProtocol
+from forebay.drivers.opcua.transport import BoundedProtocol
 from forebay.errors import DeviceRefused, DeviceUnreachable
 from forebay.events import TAGS_REFUSED
 from forebay.model import Quality

@@ -1,0 +1,266 @@
+"""What one connection proves to its server, and what it demands of it.
+
+Owns certificates, pinning and log-in (OPC UA Part 4, 5.6; Part 6, 6.2). Must not know sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+from asyncua import ua
+from asyncua.client.client import Client
+from asyncua.crypto import security_policies
+from asyncua.crypto.uacrypto import CertProperties, load_private_key
+
+from forebay.cancellation import strict
+from forebay.drivers.opcua.faults import LIBRARY_ERRORS, TRUST_HINT, translate_handshake
+from forebay.drivers.opcua.identity import (
+    MAX_FILE_BYTES,
+    OwnFiles,
+    application_uri,
+    fingerprint,
+    keep_shown,
+    loaded,
+    own_files,
+    thumbprint,
+)
+from forebay.drivers.opcua.transport import BoundedClient
+from forebay.errors import DeviceError, DeviceRefused
+from forebay.events import CERTIFICATE_EXPIRES, CERTIFICATE_MADE
+from forebay.model import Quality
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cryptography.x509 import Certificate
+
+    from forebay.drivers.opcua.config import OpcUaSettings
+    from forebay.interfaces import DeviceSpec, Seams
+
+EXPIRES_SOON_S = 30 * 86_400
+_BEING_MADE_S = 0.1
+_DAY_S = 86_400
+_BEST_FIRST = (
+    security_policies.SecurityPolicyAes256Sha256RsaPss.URI,
+    security_policies.SecurityPolicyBasic256Sha256.URI,
+    security_policies.SecurityPolicyAes128Sha256RsaOaep.URI,
+    security_policies.SecurityPolicyNone.URI,
+)
+"""How a user token may be protected; older policies than these are not used."""
+
+
+class Security:
+    """The security of one connection of a device."""
+
+    def __init__(self, spec: DeviceSpec, settings: OpcUaSettings, seams: Seams) -> None:
+        """Read nothing yet. `settings` are those of `spec`."""
+        self._device, self._state, self._settings = spec.name, spec.state, settings
+        self._clock, self._disk, self._events = seams.clock, seams.disk, seams.events
+        self._ours: Certificate | None = None
+        self._our_file: Path | None = None
+        self._dated: list[tuple[str, Certificate]] = []
+
+    async def secure(self, client: Client) -> None:
+        """Load certificates and key, and let `client` use the policy with them.
+
+        Raises DeviceRefused, with the server's fingerprint if nobody has said which one is right.
+        """
+        settings = self._settings
+        if settings.security_policy == "None":
+            return
+        files = await self._own_files()
+        self._our_file = files.certificate
+        certificate = await self._read(files.certificate)
+        key = await self._read(files.key)
+        self._ours = self._load("certificate", files.certificate, certificate)
+        policy = getattr(security_policies, f"SecurityPolicy{settings.security_policy}")
+        mode = ua.MessageSecurityMode[settings.security_mode]
+        if settings.server_certificate is None:
+            raise await self._unknown_server(mode, policy.URI)
+        pinned = await self._read(settings.server_certificate)
+        self._load("server_certificate", settings.server_certificate, pinned)
+        client.application_uri = application_uri(self._ours) or client.application_uri
+        await client.set_security(
+            policy,
+            _properties(certificate),
+            _properties(key),
+            server_certificate=_properties(pinned),
+            mode=mode,
+        )
+
+    async def activate(self, client: Client) -> None:
+        """Log in; a password goes over the wire encrypted or not at all."""
+        settings = self._settings
+        await self._check_pinned(client)
+        # asyncua takes the first that the server names: let that be the strongest it has
+        client._policy_ids = sorted(client._policy_ids, key=lambda p: _rank(client, p))  # noqa: SLF001
+        if settings.user_certificate is not None and settings.user_key is not None:
+            content = await self._read(settings.user_certificate)
+            certificate = self._load("user_certificate", settings.user_certificate, content)
+            key = _properties(await self._read(settings.user_key))
+            self._demand(client, ua.UserTokenType.Certificate)
+            client.user_private_key = await load_private_key(
+                key.path_or_content, None, key.extension
+            )
+            await client.activate_session(certificate=certificate)
+        elif settings.username and settings.password_file is not None:
+            self._demand(client, ua.UserTokenType.UserName)
+            raw = await self._read(settings.password_file)
+            password = raw.decode().rstrip("\r\n")
+            await client.activate_session(username=settings.username, password=password)
+        else:
+            await client.activate_session()
+
+    def explained(self, error: DeviceError) -> DeviceError:
+        """Name our certificate where the server is to trust it."""
+        if error.hint != TRUST_HINT or self._ours is None:
+            return error
+        hint = (
+            f"let the server trust our certificate {self._our_file} "
+            f"(thumbprint {thumbprint(self._ours)}) with the URI {application_uri(self._ours)}"
+        )
+        return type(error)(str(error), hint=hint, status=error.status)
+
+    def tell_expiry(self) -> None:
+        """Tell of certificates that have expired or will soon. For once a connection and day."""
+        now_s = self._clock.now_ns() / 1e9
+        for name, certificate in self._dated:
+            left_s = certificate.not_valid_after_utc.timestamp() - now_s
+            if left_s < EXPIRES_SOON_S:
+                self._events.emit(
+                    CERTIFICATE_EXPIRES,
+                    device=self._device,
+                    certificate=name,
+                    expires=f"{certificate.not_valid_after_utc:%Y-%m-%d}",
+                    days=int(left_s // _DAY_S),
+                    hint="renew it in time: a server refuses one that is too old",
+                )
+
+    # --- parts -----------------------------------------------------------------------------------
+
+    async def _own_files(self) -> OwnFiles:
+        settings, state = self._settings, self._state
+        if settings.certificate is not None and settings.key is not None:
+            return OwnFiles(settings.certificate, settings.key, made=False)
+        if state is None:
+            raise DeviceRefused(
+                "there is no certificate, and no directory in which one could be kept",
+                hint="give certificate and key",
+                status=Quality.BAD_CONFIGURATION_ERROR,
+            )
+        host, now_ns = socket.gethostname(), self._clock.now_ns()
+        try:
+            while (
+                files := await asyncio.to_thread(own_files, state, host, now_ns, self._disk)
+            ) is None:
+                await self._clock.sleep(_BEING_MADE_S)
+        except OSError as error:
+            raise DeviceRefused(
+                f"cannot keep a certificate of our own in {state}: {error.strerror}",
+                hint="let the agent write there, or give certificate and key",
+                status=Quality.BAD_CONFIGURATION_ERROR,
+            ) from error
+        if files.made:
+            certificate = loaded(await self._read(files.certificate))
+            self._events.emit(
+                CERTIFICATE_MADE,
+                device=self._device,
+                path=str(files.certificate),
+                uri=application_uri(certificate),
+                thumbprint=thumbprint(certificate),
+                sha256=fingerprint(certificate),
+                hint="let the servers trust it",
+            )
+        return files
+
+    async def _unknown_server(self, mode: ua.MessageSecurityMode, policy: str) -> DeviceRefused:
+        """Look at what the server shows, and say how a person makes it the one to trust."""
+        shown = await _shown(self._settings, mode, policy)
+        path = None
+        if self._state is not None:
+            folder = self._state / "shown" / self._device
+            path = await asyncio.to_thread(keep_shown, folder, shown, self._disk)
+        where = f"; it was saved as {path}" if path else ""
+        return DeviceRefused(
+            "server_certificate is not given; the server shows one with SHA-256 "
+            f"{fingerprint(shown)} (thumbprint {thumbprint(shown)}){where}",
+            hint="compare this with the server's own; if they are the same, name that file as "
+            "server_certificate",
+            status=Quality.BAD_CONFIGURATION_ERROR,
+        )
+
+    async def _check_pinned(self, client: Client) -> None:
+        """Hold what the server shows without a policy against the pinned certificate, if any."""
+        settings = self._settings
+        if settings.security_policy != "None" or settings.server_certificate is None:
+            return
+        content = await self._read(settings.server_certificate)
+        pinned = self._load("server_certificate", settings.server_certificate, content)
+        shown = client.security_policy.peer_certificate
+        if not shown or loaded(shown) != pinned:
+            raise DeviceRefused(
+                "the server shows another certificate than server_certificate",
+                hint="compare server_certificate with the server's, and suspect the network",
+                status=Quality.BAD_CONFIGURATION_ERROR,
+            )
+
+    def _demand(self, client: Client, kind: ua.UserTokenType) -> None:
+        """Refuse to log in where that would give the password, or nothing, away."""
+        policy = client.server_policy(kind).SecurityPolicyUri
+        is_open = not policy or policy == security_policies.SecurityPolicyNone.URI
+        encrypted = client.security_policy.Mode == ua.MessageSecurityMode.SignAndEncrypt
+        if is_open and not (encrypted and kind == ua.UserTokenType.UserName):
+            what = "password" if kind == ua.UserTokenType.UserName else "user's certificate"
+            raise DeviceRefused(
+                f"the server would take the {what} in the clear, without proof",
+                hint="use a security_policy, or let the server ask for protected user tokens",
+                status=Quality.BAD_CONFIGURATION_ERROR,
+            )
+
+    def _load(self, name: str, path: Path, content: bytes) -> Certificate:
+        try:
+            certificate = loaded(content)
+        except ValueError as error:
+            raise DeviceRefused(
+                f"{path} holds no certificate",
+                hint=f"name a PEM or DER file as {name}",
+                status=Quality.BAD_CONFIGURATION_ERROR,
+            ) from error
+        self._dated.append((name, certificate))
+        return certificate
+
+    async def _read(self, path: Path) -> bytes:
+        try:
+            return await asyncio.to_thread(self._disk.read_bytes, path, MAX_FILE_BYTES)
+        except OSError as error:
+            raise DeviceRefused(
+                f"cannot read {path}: {error.strerror}",
+                hint="check the path and who may read the file",
+                status=Quality.BAD_CONFIGURATION_ERROR,
+            ) from error
+
+
+def _properties(content: bytes) -> CertProperties:
+    return CertProperties(content, "pem" if b"-----BEGIN" in content else "der")
+
+
+def _rank(client: Client, policy: ua.UserTokenPolicy) -> int:
+    uri = policy.SecurityPolicyUri or client.security_policy.URI
+    return _BEST_FIRST.index(uri) if uri in _BEST_FIRST else len(_BEST_FIRST)
+
+
+async def _shown(settings: OpcUaSettings, mode: ua.MessageSecurityMode, policy: str) -> Certificate:
+    """Give the certificate of the server's endpoint, over a channel that proves nothing."""
+    doing = f"asking {settings.endpoint} for its certificate"
+    client = Client(settings.endpoint, timeout=settings.timeout)
+    client.uaclient = BoundedClient(settings.timeout)
+    try:
+        endpoints = await strict(client.connect_and_get_server_endpoints)
+        return loaded(Client.find_endpoint(endpoints, mode, policy).ServerCertificate or b"")
+    except LIBRARY_ERRORS as error:
+        raise translate_handshake(error, doing) from error
+    finally:
+        if client.uaclient.protocol is not None and client.uaclient.protocol.transport is not None:
+            client.uaclient.protocol.transport.abort()
