@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from forebay.acquisition.line import SharedLine
 from forebay.drivers.opcua import SPEC
 from forebay.drivers.opcua.driver import OpcUaDriver
 from forebay.interfaces import DeviceSpec, Seams
@@ -55,9 +56,15 @@ def device(
 
 
 @asynccontextmanager
-async def connected(spec: DeviceSpec, seams: Seams | None = None) -> AsyncIterator[OpcUaDriver]:
-    """A connected driver, closed afterwards whether or not it connected."""
-    driver = OpcUaDriver(spec, seams or system_seams())
+async def connected(
+    spec: DeviceSpec, seams: Seams | None = None, line: SharedLine | None = None
+) -> AsyncIterator[OpcUaDriver]:
+    """A connected driver, closed afterwards whether or not it connected.
+
+    What a driver is to remember over connections, it finds on the same `line`.
+    """
+    seams = seams or system_seams()
+    driver = OpcUaDriver(spec, seams, line or SharedLine(spec.name, seams.clock))
     try:
         await driver.connect()
         yield driver

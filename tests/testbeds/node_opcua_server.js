@@ -2,6 +2,7 @@
 // Prints one line of JSON when it is up, then obeys one line of JSON each on stdin:
 //   {"set": "Level", "value": 1.5, "status": "UncertainSensorNotAccurate", "time": "2026-01-02T03:04:05.678Z"}
 //   {"ramp": "Fast", "from": 0, "count": 1000}    a burst of changes, one each millisecond
+//   {"event": "door open", "severity": 300}       an event of Press
 // and answers each with {"done": true}. EXTRA_NAMESPACES are registered first, so that ours gets another index.
 const path = require("path");
 const readline = require("readline");
@@ -44,7 +45,10 @@ async function main() {
   const space = server.engine.addressSpace;
   for (let i = 0; i < extra; i += 1) space.registerNamespace(`urn:forebay:extra-${i}`);
   const ns = space.registerNamespace("urn:forebay:press");
-  const press = ns.addObject({ organizedBy: space.rootFolder.objects, browseName: "Press" });
+  const press = ns.addObject({
+    organizedBy: space.rootFolder.objects, browseName: "Press", nodeId: "s=Press",
+    eventSourceOf: space.rootFolder.objects.server, eventNotifier: 1,
+  });
   const variables = {};
   const add = (name, options) => {
     variables[name] = ns.addVariable({
@@ -59,6 +63,38 @@ async function main() {
   add("Array", { dataType: "Double", valueRank: 1 }).setValueFromSource(
     new Variant({ dataType: DataType.Double, arrayType: VariantArrayType.Array, value: new Float64Array([1, 2, 3]) }),
   );
+  add("Matrix", { dataType: "Int32", valueRank: 2, arrayDimensions: [2, 3] }).setValueFromSource(
+    new Variant({
+      dataType: DataType.Int32, arrayType: VariantArrayType.Matrix, dimensions: [2, 3],
+      value: new Int32Array([11, 12, 13, 21, 22, 23]),
+    }),
+  );
+  const analog = (name) => {
+    variables[name] = ns.addAnalogDataItem({
+      componentOf: press, browseName: name, nodeId: `s=${name}`, description: `${name} of the press`, dataType: "Double",
+      engineeringUnits: opcua.standardUnits.degree_celsius, engineeringUnitsRange: { low: 0, high: 200 },
+      minimumSamplingInterval: 10,
+    });
+    variables[name].setValueFromSource({ dataType: DataType.Double, value: 50 });
+    return variables[name];
+  };
+  space.installHistoricalDataNode(analog("Logged"), { maxOnlineValues: 5000 });
+  ns.instantiateExclusiveLimitAlarm("ExclusiveLimitAlarmType", {
+    componentOf: press, conditionSource: press, browseName: "TempAlarm", conditionName: "TempAlarm",
+    inputNode: analog("Temp"), highHighLimit: 120, highLimit: 100, lowLimit: 10, lowLowLimit: 0,
+  });
+  const adder = ns.addMethod(press, {
+    browseName: "Add", nodeId: "s=Add",
+    inputArguments: [{ name: "a", dataType: DataType.Int32 }, { name: "b", dataType: DataType.Double }],
+    outputArguments: [{ name: "sum", dataType: DataType.Double }],
+  });
+  let calls = 0;
+  adder.bindMethod((inputs, _context, done) => {
+    calls += 1;
+    const [a, b] = inputs.map((input) => input.value);
+    if (a < 0) return done(null, { statusCode: StatusCodes.BadOutOfRange });
+    return done(null, { statusCode: StatusCodes.Good, outputArguments: [{ dataType: DataType.Double, value: a + b }] });
+  });
   add("Structure", { dataType: "Argument" }).setValueFromSource({
     dataType: DataType.ExtensionObject, value: new opcua.Argument({ name: "a", description: "x" }),
   });
@@ -79,8 +115,14 @@ async function main() {
   readline.createInterface({ input: process.stdin }).on("line", async (line) => {
     const order = JSON.parse(line);
     if (order.set) put(order.set, order.value, order.status, order.time);
+    if (order.event) {
+      press.raiseEvent("BaseEventType", {
+        message: { dataType: DataType.LocalizedText, value: { text: order.event } },
+        severity: { dataType: DataType.UInt16, value: order.severity },
+      });
+    }
     if (order.ramp) await ramp(order.ramp, order.from, order.count);
-    tell({ done: true });
+    tell({ done: true, calls });
   }).on("close", () => process.exit(0));
   await server.start();
   tell({ port, namespace: ns.index, certificate: server.certificateFile, pki: path.join(state, "pki") });

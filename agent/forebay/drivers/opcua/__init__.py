@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 
 
 def _build(spec: DeviceSpec, seams: Seams, line: Line) -> OpcUaDriver:
-    del line  # one connection, one device
     from forebay.drivers.opcua.driver import OpcUaDriver
 
-    return OpcUaDriver(spec, seams)
+    return OpcUaDriver(spec, seams, line)
 
 
 SPEC = DriverSpec(

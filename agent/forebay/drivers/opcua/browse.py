@@ -105,9 +105,7 @@ class _Walk:
             piece, rest = level[:_AT_ONCE], level[_AT_ONCE:]
             if rest:
                 waiting.append(rest)
-            below = await self._explorer.children(
-                [place.child.node for place in piece], ObjectIds.HierarchicalReferences, _SHOWN
-            )
+            below = await self._below(piece)
             async for found in self._told(piece, below):
                 if self._listed >= MAX_FOUND:
                     return
@@ -118,6 +116,17 @@ class _Walk:
                     waiting.append(
                         self._places(children, place.path + "/", place.places, place.depth + 1)
                     )
+
+    async def _below(self, piece: Sequence[_Place]) -> list[list[Child]]:
+        """Give the children of those that are walked on from, or whose properties are told."""
+        wanted = [
+            place.child.node
+            for place in piece
+            if place.child.node_class == _VARIABLE or self._pattern.goes_on(place.places)
+        ]
+        found = await self._explorer.children(wanted, ObjectIds.HierarchicalReferences, _SHOWN)
+        of_node = dict(zip(wanted, found, strict=True))
+        return [of_node.get(place.child.node, []) for place in piece]
 
     def _places(
         self, children: Sequence[Child], above: str, places: frozenset[int], depth: int
@@ -183,7 +192,7 @@ class _Walk:
         node, name = place.child.node, "property" if place.is_property else "value"
         is_array = bool(variable.dimensions) or variable.rank > 0
         plain = None if is_array else column_type(kind)
-        shape = f"[{','.join(map(str, variable.dimensions))}] " if is_array else ""
+        shape = f"[{','.join(map(str, variable.dimensions))}]" if is_array else ""
         yield Found(
             place.path,
             self._address(node),
@@ -191,7 +200,7 @@ class _Walk:
             plain,
             unit if plain else "",
             writable=variable.writable,
-            description=(shape + variable.description)[:_MAX_DESCRIPTION],
+            description=f"{shape} {variable.description}".strip()[:_MAX_DESCRIPTION],
         )
         if plain or place.is_property or not (is_array or layout):
             return

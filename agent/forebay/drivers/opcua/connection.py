@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from forebay.drivers.opcua.address import Identifier, NodeAddress
     from forebay.drivers.opcua.config import OpcUaSettings
+    from forebay.drivers.opcua.structures import Structure
     from forebay.interfaces import DeviceSpec, Seams
 
 P = ParamSpec("P")
@@ -77,6 +78,8 @@ class Connection:
         self._device, self._settings, self._clock = spec.name, settings, seams.clock
         self._security = Security(spec, settings, seams)
         self._server_clock = ServerClock(spec.name, settings.clock_tolerance, seams.events)
+        self.structures: dict[NodeAddress, Structure] = {}
+        """The layouts of structures whose fields are wanted, as learned after `connect`."""
         self._namespaces: tuple[str, ...] = ()
         self._keeper: asyncio.Task[None] | None = None
         self._failure: DeviceError | None = None

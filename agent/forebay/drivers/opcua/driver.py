@@ -11,8 +11,12 @@ import numpy as np
 
 from forebay.clock import stamp
 from forebay.drivers.opcua.address import parse_address
+from forebay.drivers.opcua.browse import browse
 from forebay.drivers.opcua.chunks import in_chunks
 from forebay.drivers.opcua.connection import Connection
+from forebay.drivers.opcua.datatypes import layouts
+from forebay.drivers.opcua.explorer import Explorer
+from forebay.drivers.opcua.parts import Parts, structured
 from forebay.drivers.opcua.refusals import RefusedTags
 from forebay.drivers.opcua.subscription import Feed
 from forebay.drivers.opcua.values import BatchMaker, merged, refused, with_columns
@@ -28,29 +32,36 @@ if TYPE_CHECKING:
     from forebay.clock import Clock
     from forebay.drivers.opcua.codec import Values
     from forebay.drivers.opcua.config import OpcUaSettings
-    from forebay.interfaces import Block, DeviceSpec, Seams
+    from forebay.interfaces import Block, DeviceSpec, Found, Line, Seams
     from forebay.model import Batch, Schema
 
 
 class OpcUaDriver:
     """Speaks OPC UA to one server; polled and streamed."""
 
-    def __init__(self, spec: DeviceSpec, seams: Seams) -> None:
+    def __init__(self, spec: DeviceSpec, seams: Seams, line: Line) -> None:
         """Touch no network."""
         self._spec, self._device, self._seams = spec, spec.name, seams
         self._settings = cast("OpcUaSettings", spec.settings)
         self._connection = Connection(spec, self._settings, seams)
+        self._explorer = Explorer(self._connection, line)
         self._feed: Feed | None = None
 
     async def connect(self) -> None:
         """See `Driver.connect`."""
         await self._connection.connect()
+        if wanted := structured(self._spec.schemas):
+            self._connection.structures = await layouts(self._connection, self._explorer, wanted)
 
     async def close(self) -> None:
         """See `Driver.close`."""
         if self._feed is not None:
             await self._feed.close()
         await self._connection.close()
+
+    def browse(self, pattern: str) -> AsyncIterator[Found]:
+        """See `BrowsableDriver.browse`; parts of a path are browse names."""
+        return browse(self._connection.namespaces, self._explorer, pattern)
 
     def spans(self, schema: Schema) -> None:  # noqa: ARG002 - the interface's name
         """Give None: nodes have no neighbours to plan with; `reader` cuts by the server's limit."""
@@ -63,7 +74,7 @@ class OpcUaDriver:
     def reader(self, schema: Schema, blocks: Sequence[Block]) -> NodeReader:  # noqa: ARG002 - always empty
         """See `PolledDriver.reader`."""
         nodes, missing = resolve(self._connection, schema)
-        maker = BatchMaker(schema, self._settings.timestamps)
+        maker = BatchMaker(schema, self._settings.timestamps, self._connection.structures)
         refusals = RefusedTags(self._device, self._seams.events)
         dense = self._settings.timestamps == "gateway"
         return NodeReader(
@@ -140,11 +151,14 @@ class NodeReader:
 
 
 def resolve(connection: Connection, schema: Schema) -> tuple[dict[int, ua.NodeId], list[int]]:
-    """Give the node of each column, and the columns whose namespace the server does not know."""
+    """Give the node of each column that asks, and those whose namespace the server does not know.
+
+    A node of which several columns want a part is asked for by the first of them.
+    """
     nodes: dict[int, ua.NodeId] = {}
     missing: list[int] = []
-    for column, tag in enumerate(schema.tags):
-        node = connection.node_id(parse_address(tag.address))
+    for column in Parts(schema).asking:
+        node = connection.node_id(parse_address(schema.tags[column].address))
         if node is None:
             missing.append(column)
         else:

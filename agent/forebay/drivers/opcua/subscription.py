@@ -240,7 +240,7 @@ class Feed:
         keepalive_s = answer.RevisedPublishingInterval / 1000 * answer.RevisedMaxKeepAliveCount
         return _Subscription(
             answer.SubscriptionId,
-            BatchMaker(schema, self._settings.timestamps),
+            BatchMaker(schema, self._settings.timestamps, self._connection.structures),
             RefusedTags(self._device, self._events),
             self._samplings(schema, period_s, publish_s),
             silence_s=max(_MISSED_KEEPALIVES * keepalive_s, self._settings.timeout),
