@@ -129,6 +129,20 @@ SESSION_FAILED = Event(
     "session_failures",
     ("device",),
 )
+WRITE_ENDED = Event(
+    "write_ended",
+    "info",
+    "Requests to write or call that were done or refused.",
+    "writes",
+    ("device", "outcome"),
+)
+WRITE_IN_DOUBT = Event(
+    "write_in_doubt",
+    "warning",
+    "Requests to write or call of which nobody knows whether the device took them.",
+    "writes_in_doubt",
+    ("device",),
+)
 RING_OVERFLOW = Event(
     "ring_overflow", "error", "Batches that found no room before the journal.", "ring_overflows"
 )
@@ -273,12 +287,20 @@ class Events:
         self.lines_lost = 0
         """Log lines that could not be written; their events are counted all the same."""
 
-    def emit(self, event: Event, *, silent: bool = False, **fields: object) -> None:
+    def emit(self, event: Event, **fields: object) -> None:
         """Log `event` with `fields` and count it.
 
-        For transitions and faults; never once per value or per poll. A `silent` one is only
-        counted: one line tells it together with others.
+        For transitions and faults; never once per value or per poll.
         """
+        self.tally(event, **fields)
+        try:
+            getattr(self._log, event.level)(event.name, **fields)
+        except OSError:
+            # Whoever read the log is gone, or its disk is full. That must not stop the data.
+            self.lines_lost += 1
+
+    def tally(self, event: Event, **fields: object) -> None:
+        """Count `event` without a line of its own: another one tells it together with others."""
         counter = self._counters.get(event.counter)
         if counter is None:
             counter = Counter(
@@ -288,13 +310,6 @@ class Events:
         if event.labels:
             counter = counter.labels(*(str(fields[label]) for label in event.labels))
         counter.inc()
-        if silent:
-            return
-        try:
-            getattr(self._log, event.level)(event.name, **fields)
-        except OSError:
-            # Whoever read the log is gone, or its disk is full. That must not stop the data.
-            self.lines_lost += 1
 
     def count(self, event: Event, **labels: str) -> float:
         """Give how often `event` was emitted with these labels; other labels are summed up."""

@@ -1,0 +1,173 @@
+"""Whether a write or a call may go out. Pure.
+
+Owns the decision and what it says to who was refused. Must not know how a request came, nor what
+becomes of one that is allowed.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from forebay.writing.values import Unwritable, said, to_raw
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from forebay.interfaces import Value
+    from forebay.settings import TagSettings
+    from forebay.writing.settings import WriteRule, WritesSettings
+
+MAX_PACED = 10_000
+"""Tags and methods whose latest writes are remembered for the rate."""
+
+
+class Action(StrEnum):
+    """What is asked of a device."""
+
+    WRITE = "write"
+    CALL = "call"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What somebody wants done once.
+
+    `item` is the tag or the method; `values` is the one value of a write, as readers see it, or the
+    arguments of a call. `id` names this request: it is executed once. `who` is what is known of
+    who asked, `reason` what they said.
+    """
+
+    action: Action
+    device: str
+    item: str
+    values: tuple[Value, ...]
+    id: str
+    who: str
+    reason: str = ""
+
+    @property
+    def target(self) -> str:
+        """What people write: DEVICE/TAG or DEVICE/METHOD."""
+        return f"{self.device}/{self.item}"
+
+    @property
+    def said(self) -> str:
+        """The values as text."""
+        return said(self.values if self.action is Action.CALL else self.values[0])
+
+
+class Allowed(NamedTuple):
+    """It may go out, with these raw values."""
+
+    values: tuple[Value, ...]
+
+
+class Denied(NamedTuple):
+    """It may not, and why."""
+
+    detail: str
+    hint: str
+
+
+class Pace:
+    """When what was let out last, to hold rules' rates. Times are monotonic seconds.
+
+    It begins anew with each start of the agent.
+    """
+
+    def __init__(self) -> None:
+        """Remember nothing."""
+        self._out: OrderedDict[tuple[int, str], deque[float]] = OrderedDict()
+
+    def wait_s(self, number: int, rule: WriteRule, target: str, now_s: float) -> float:
+        """Give for how long rule `number` still holds `target` back; 0 for not at all."""
+        frequency = rule.frequency
+        times = self._out.get((number, target), ())
+        recent = [at for at in times if now_s - at < frequency.seconds]
+        if len(recent) < frequency.times:
+            return 0.0
+        return recent[-frequency.times] + frequency.seconds - now_s
+
+    def note(self, rules: Iterable[tuple[int, WriteRule]], target: str, now_s: float) -> None:
+        """Note that something goes out to `target` under these rules."""
+        for number, rule in rules:
+            times = self._out.setdefault((number, target), deque())
+            self._out.move_to_end((number, target))
+            times.append(now_s)
+            while len(times) > rule.frequency.times:
+                times.popleft()
+        while len(self._out) > MAX_PACED:
+            self._out.popitem(last=False)
+
+
+def decide(
+    ask: Ask,
+    settings: WritesSettings,
+    tags: Mapping[str, TagSettings],
+    pace: Pace,
+    now_s: float,
+) -> Allowed | Denied:
+    """Decide on a request for a device that has `tags`; of a write's tag it is known that it is.
+
+    What is allowed counts for the rate from now on.
+    """
+    if not settings.enabled:
+        return Denied("writes are off", "set enabled = true in [writes], and allow what is needed")
+    call = ask.action is Action.CALL
+    rules = [
+        (number, rule)
+        for number, rule in enumerate(settings.allow)
+        if rule.names(ask.device, ask.item, method=call)
+    ]
+    if not rules:
+        hint = f"add a rule to [writes]; see docs/guides/writes.md, allow {ask.target}"
+        return Denied(f"no rule allows to {ask.action} {ask.target}", hint)
+    decided = Allowed(ask.values) if call else _valued(ask, tags[ask.item], rules)
+    if isinstance(decided, Denied):
+        return decided
+    wait_s = max(pace.wait_s(number, rule, ask.target, now_s) for number, rule in rules)
+    if wait_s > 0:
+        return Denied(f"too soon after the last {ask.action}", f"wait {wait_s:.3g} s")
+    pace.note(rules, ask.target, now_s)
+    return decided
+
+
+def _valued(ask: Ask, tag: TagSettings, rules: Sequence[tuple[int, WriteRule]]) -> Allowed | Denied:
+    """Hold a write's value against its tag's type and every rule."""
+    (value,) = ask.values
+    if not tag.writable:
+        return Denied(
+            f"{ask.target} may only be read", 'give the tag access = "read_write", if it should'
+        )
+    try:
+        raw = to_raw(tag.to_tag(), value)
+    except Unwritable as error:
+        return Denied(str(error), error.hint)
+    for _, rule in rules:
+        denied = _outside(rule, value)
+        if denied is not None:
+            return denied
+    return Allowed((raw,))
+
+
+def _outside(rule: WriteRule, value: Value) -> Denied | None:
+    """Give why a rule forbids a value, None if it does not."""
+    if rule.values and not any(_equal(value, choice) for choice in rule.values):
+        choices = ", ".join(said(choice) for choice in rule.values[:8])
+        more = ", ..." if len(rule.values) > 8 else ""
+        return Denied(f"{said(value)} is not among the values allowed", f"{choices}{more}")
+    if isinstance(value, (bool, str)):
+        return None
+    if rule.min is not None and value < rule.min:
+        return Denied(f"{said(value)} is below what is allowed", f"at least {rule.min}")
+    if rule.max is not None and value > rule.max:
+        return Denied(f"{said(value)} is above what is allowed", f"at most {rule.max}")
+    return None
+
+
+def _equal(value: Value, choice: Value) -> bool:
+    """Whether they are the same; true is not 1."""
+    return isinstance(value, bool) == isinstance(choice, bool) and value == choice

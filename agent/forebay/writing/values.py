@@ -1,0 +1,127 @@
+"""From the value that a person writes to the raw one that a device has, and back. Pure.
+
+Owns what a type can hold and when two values are the same. Must not know rules or devices.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal, DivisionByZero, InvalidOperation, localcontext
+from math import isfinite
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forebay.model import MAX_STRING_BYTES, ValueType, engineering
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from forebay.interfaces import Value
+    from forebay.model import Tag
+
+NEAR = Decimal("1e-6")
+"""How far from a whole number the raw value of an integer tag may come out: float noise."""
+_DIGITS = 40
+_PADDING = " \x00"
+
+
+class Unwritable(ValueError):
+    """A value that a tag cannot hold. Carries the next step."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        """Keep both."""
+        super().__init__(message)
+        self.hint = hint
+
+
+def to_raw(tag: Tag, value: Value) -> Value:
+    """Give what is sent so that readers see `value`: `(value - offset) / scale`, by the tag's type.
+
+    Reckoned in decimals, as a person reads the figures, so that 42.3 with a scale of 0.1 is 423.
+    A number for an integer tag must come out whole, to a millionth. Raises Unwritable.
+    """
+    if tag.type is ValueType.BOOL:
+        if not isinstance(value, bool):
+            raise Unwritable(f"{said(value)} is not a bool", "write true or false")
+        return value
+    if tag.type is ValueType.STRING:
+        return _text(value)
+    if isinstance(value, (bool, str)):
+        raise Unwritable(f"{said(value)} is not a number", f"the tag is a {tag.type}")
+    if isinstance(value, float) and not isfinite(value):
+        raise Unwritable(f"{said(value)} is not a finite number", "write an ordinary number")
+    raw = _unscaled(tag, value)
+    return _whole(tag, value, raw) if tag.type.dtype.kind in "iu" else _floating(tag, value, raw)
+
+
+def to_engineering(tag: Tag, raw: Value) -> Value:
+    """Give a raw value as readers see it."""
+    return engineering(tag, raw)
+
+
+def same(tag: Tag, sent: Value, read: Value) -> bool:
+    """Whether a raw value that was read back is the one that was sent, as far as its type tells.
+
+    Floats are compared in the precision of their type, texts without the padding at their end.
+    """
+    if isinstance(sent, str) and isinstance(read, str):
+        return sent.rstrip(_PADDING) == read.rstrip(_PADDING)
+    if isinstance(sent, str) or isinstance(read, str):
+        return False
+    if tag.type is ValueType.FLOAT32:
+        return bool(np.float32(sent) == np.float32(read))
+    return sent == read
+
+
+def said(value: Value | Sequence[Value] | None) -> str:
+    """Give a value, or a method's arguments, as JSON; empty for None."""
+    return "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _text(value: Value) -> str:
+    if not isinstance(value, str):
+        raise Unwritable(f"{said(value)} is not a text", "the tag is a string; use --text")
+    size = len(value.encode())
+    if size > MAX_STRING_BYTES:
+        raise Unwritable(f"a text of {size} bytes is too long", f"at most {MAX_STRING_BYTES}")
+    return value
+
+
+def _unscaled(tag: Tag, value: float) -> Decimal:
+    exact = Decimal(value) if isinstance(value, int) else Decimal(repr(value))
+    if not tag.scaled:
+        return exact
+    with localcontext(prec=_DIGITS):
+        try:
+            return (exact - Decimal(repr(tag.offset))) / Decimal(repr(tag.scale))
+        except (DivisionByZero, InvalidOperation):
+            raise Unwritable(
+                "a tag with a scale of 0 cannot be written", "give the tag another scale"
+            ) from None
+
+
+def _whole(tag: Tag, value: float, raw: Decimal) -> int:
+    nearest = int(raw.to_integral_value())
+    limits = np.iinfo(tag.type.dtype)
+    if not limits.min <= nearest <= limits.max:
+        raise Unwritable(
+            f"{said(value)} is more than a {tag.type} can hold", "write a smaller amount"
+        )
+    if abs(raw - nearest) > NEAR:
+        below = int(raw.to_integral_value(rounding="ROUND_FLOOR"))
+        near = [engineering(tag, number) for number in (below, below + 1)]
+        raise Unwritable(
+            f"{said(value)} cannot be told exactly by a {tag.type}",
+            f"write {near[0]:.12g} or {near[1]:.12g}",
+        )
+    return nearest
+
+
+def _floating(tag: Tag, value: float, raw: Decimal) -> float:
+    out = float(raw)
+    if not isfinite(out) or abs(out) > float(np.finfo(tag.type.dtype).max):
+        raise Unwritable(
+            f"{said(value)} is more than a {tag.type} can hold", "write a smaller amount"
+        )
+    return out
