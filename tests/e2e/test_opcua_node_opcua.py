@@ -1,4 +1,4 @@
-"""The OPC UA driver against node-opcua: its limits, its security, its death and return.
+"""The OPC UA driver against node-opcua: its limits, its queues, its death and return.
 
 One server for the module, since it needs seconds to start; tests that hurt it stand last and leave
 it up.
@@ -10,18 +10,12 @@ import asyncio
 import os
 import signal
 import time
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from forebay.errors import DeviceError, DeviceRefused, DeviceUnreachable
+from forebay.errors import DeviceUnreachable
 from forebay.model import Quality
 from support.node_opcua import NAMESPACE, NodeOpcua
 from support.opcua import connected, device, read_once
@@ -29,6 +23,7 @@ from support.streams import Listener, other_tasks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -182,105 +177,6 @@ async def test_poll_and_subscription_share_a_session(server: NodeOpcua) -> None:
         await listener.until(lambda found: len(found) == 2)
         for _ in range(5):
             assert (await read_once(driver, spec))["Flag"].value is True
-
-
-def own_certificate(folder: Path) -> dict[str, Path]:
-    """Make a key and a certificate as the README tells."""
-    key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "press-hall-1")])
-    now = datetime.now(UTC)
-    names = [x509.UniformResourceIdentifier("urn:press-hall-1:forebay"), x509.DNSName("hall")]
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=True,
-        key_encipherment=True,
-        data_encipherment=True,
-        key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    files = {"certificate": folder / "gateway.pem", "key": folder / "gateway.key"}
-    files["certificate"].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files["key"].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return files
-
-
-async def test_security_from_refusal_to_trust(server: NodeOpcua, tmp_path: Path) -> None:
-    """An unknown certificate is refused with a hint; trusted, every policy works."""
-    files = own_certificate(tmp_path) | {"server_certificate": Path(server.facts["certificate"])}
-    secret = tmp_path / "password"
-    secret.write_text("secret\n", encoding="utf-8")
-    user: dict[str, Any] = {"username": "operator", "password_file": secret}
-
-    def secured(policy: str, mode: str = "SignAndEncrypt", **more: Any) -> Any:
-        settings = {"security_policy": policy, "security_mode": mode} | files | more
-        return device(server.endpoint, tags("Level"), **settings)
-
-    with pytest.raises(DeviceError) as refusal:
-        async with connected(secured("Basic256Sha256")):
-            pass
-    assert "trust our certificate" in refusal.value.hint, str(refusal.value)
-    pki = Path(server.facts["pki"])
-    rejected = list((pki / "rejected").glob("*"))
-    assert len(rejected) == 1
-    rejected[0].rename(pki / "trusted/certs" / rejected[0].name)
-
-    async def trusted() -> None:
-        async with connected(secured("Basic256Sha256")):
-            pass
-
-    await eventually(trusted)
-    for policy in ("Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss"):
-        for mode in ("SignAndEncrypt", "Sign"):
-            spec = secured(policy, mode, **user)
-            async with connected(spec) as driver:
-                assert (await read_once(driver, spec))["Level"].quality == 0
-    secret.write_text("wrong\n", encoding="utf-8")
-    with pytest.raises(DeviceRefused, match=r"BadUserAccessDenied|BadIdentityToken") as wrong:
-        async with connected(secured("Basic256Sha256", **user)):
-            pass
-    assert "password_file" in wrong.value.hint
-    other = own_certificate(tmp_path)["certificate"]
-    with pytest.raises(DeviceError):
-        async with connected(secured("Basic256Sha256", server_certificate=other)):
-            pass
-
-
-async def eventually(attempt: Any, timeout_s: float = 15.0) -> None:
-    """Try until it works: the server watches its folders at its own pace."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            await attempt()
-        except DeviceError:
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(0.2)
-        else:
-            return
 
 
 async def test_a_silent_server_is_found_out(server: NodeOpcua) -> None:

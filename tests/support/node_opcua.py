@@ -75,6 +75,14 @@ class NodeOpcua:
         """Let a variable run through `count` values from `start`, about one each millisecond."""
         await self._order({"ramp": name, "from": start, "count": count})
 
+    async def sessions(self, most: int) -> None:
+        """Serve at most that many sessions; those that are there stay."""
+        await self._order({"sessions": most})
+
+    async def forget(self) -> None:
+        """Delete all subscriptions as if they had never been."""
+        await self._order({"forget": "subscriptions"})
+
     async def _order(self, order: dict[str, object]) -> None:
         async with self._orders:
             assert self._process is not None

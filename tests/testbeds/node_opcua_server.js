@@ -3,6 +3,8 @@
 //   {"set": "Level", "value": 1.5, "status": "UncertainSensorNotAccurate", "time": "2026-01-02T03:04:05.678Z"}
 //   {"ramp": "Fast", "from": 0, "count": 1000}    a burst of changes, one each millisecond
 //   {"event": "door open", "severity": 300}       an event of Press
+//   {"sessions": 2}                               how many sessions it serves
+//   {"forget": "subscriptions"}                   all subscriptions are gone, and nobody is told
 // and answers each with {"done": true}. EXTRA_NAMESPACES are registered first, so that ours gets another index.
 const path = require("path");
 const readline = require("readline");
@@ -24,8 +26,13 @@ async function main() {
     rootFolder: path.join(state, "pki"), automaticallyAcceptUnknownCertificate: false,
   });
   await certificates.initialize();
+  const users = new opcua.OPCUACertificateManager({
+    rootFolder: path.join(state, "users"), automaticallyAcceptUnknownCertificate: false,
+  });
+  await users.initialize();
   const server = new opcua.OPCUAServer({
     port, host: "127.0.0.1", hostname: "127.0.0.1", serverCertificateManager: certificates,
+    userCertificateManager: users,
     nodeset_filename: [opcua.nodesets.standard],
     securityPolicies: [
       opcua.SecurityPolicy.None, opcua.SecurityPolicy.Basic256Sha256,
@@ -122,10 +129,17 @@ async function main() {
       });
     }
     if (order.ramp) await ramp(order.ramp, order.from, order.count);
+    if (order.sessions) server.engine.serverCapabilities.maxSessions = order.sessions;
+    if (order.forget) {
+      for (const session of Object.values(server.engine._sessions)) {
+        for (const { id } of [...session.publishEngine.subscriptions]) session.deleteSubscription(id);
+      }
+    }
     tell({ done: true, calls });
   }).on("close", () => process.exit(0));
   await server.start();
-  tell({ port, namespace: ns.index, certificate: server.certificateFile, pki: path.join(state, "pki") });
+  tell({ port, namespace: ns.index, certificate: server.certificateFile, pki: path.join(state, "pki"),
+    users: path.join(state, "users") });
 }
 
 main().catch((error) => {
