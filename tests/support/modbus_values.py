@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import math
 import struct
+from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from forebay.model import Quality, ValueType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
     from forebay.drivers.modbus.tag import ModbusTag, Order
     from forebay.interfaces import Value
+
+    Reading = tuple[Value | None, int]
 
 LETTERS: dict[Order, dict[int, str]] = {
     "ABCD": {2: "AB", 4: "ABCD", 6: "ABCDEF", 8: "ABCDEFGH"},
@@ -38,70 +42,82 @@ A is the most significant."""
 FLOATS = {ValueType.FLOAT32: ">f", ValueType.FLOAT64: ">d"}
 
 
-def big_endian(wire: bytes, order: Order) -> bytes:
-    """Sort the bytes of one number by significance."""
-    return bytes(byte for _, byte in sorted(zip(LETTERS[order][len(wire)], wire, strict=True)))
-
-
 def on_the_wire(value: bytes, order: Order) -> bytes:
     """Lay the bytes of one number, the most significant first, into registers."""
     return bytes(value[ord(letter) - ord("A")] for letter in LETTERS[order][len(value)])
 
 
-def reading(tag: ModbusTag, order: Order, wire: bytes) -> tuple[Value | None, int]:
+def reading(tag: ModbusTag, order: Order, wire: bytes) -> Reading:
     """Give the value and the quality of `tag` whose registers, all of them, are `wire`."""
+    return reader(tag, order)(wire)
+
+
+def reader(tag: ModbusTag, order: Order) -> Callable[[bytes], Reading]:
+    """Give `reading` of many registers."""
     if tag.type is ValueType.STRING:
-        return _text(tag, order, wire)
-    return _number(tag, big_endian(wire, order))
+        return partial(_text, tag.encoding, tag.length or 0, LETTERS[order][2] == "BA")
+    letters = LETTERS[order][tag.count * 2]
+    sort = itemgetter(*(letters.index(letter) for letter in sorted(letters)))
+    number = _number(tag)
+    return lambda wire: number(bytes(sort(wire)))
 
 
-def _number(tag: ModbusTag, raw: bytes) -> tuple[Value | None, int]:
+def _number(tag: ModbusTag) -> Callable[[bytes], Reading]:
+    """Give the meaning of bytes of which the most significant is first."""
     signed = tag.type.startswith("int")
     if tag.encoding == "bcd":
-        return _bcd(raw.hex(), signed=signed)
+        return partial(_bcd, signed)
     if tag.encoding == "mod10k":
-        parts = struct.unpack(f">{len(raw) // 2}H", raw)
-        if max(parts) > 9999:
-            return None, Quality.BAD_DECODING_ERROR
-        return int("".join(f"{part:04d}" for part in parts)), Quality.GOOD
-    if tag.type in FLOATS:
-        number = struct.unpack(">e" if tag.encoding == "float16" else FLOATS[tag.type], raw)[0]
-        return number, Quality.GOOD if math.isfinite(number) else Quality.UNCERTAIN
-    if tag.place.bit is not None:
-        return _bits(tag, f"{int.from_bytes(raw, 'big'):016b}", signed=signed), Quality.GOOD
-    return int.from_bytes(raw, "big", signed=signed), Quality.GOOD
+        return _mod10k
+    if tag.encoding == "float16":
+        return partial(_float, struct.Struct(">e"))
+    if tag.type in {ValueType.FLOAT32, ValueType.FLOAT64}:
+        return partial(_float, struct.Struct(">f" if tag.type is ValueType.FLOAT32 else ">d"))
+    place = tag.place
+    if place.bit is not None:
+        return partial(_bits, tag.type is ValueType.BOOL, signed, place.bit, place.bits)
+    return lambda raw: (int.from_bytes(raw, "big", signed=signed), Quality.GOOD)
 
 
-def _bits(tag: ModbusTag, digits: str, *, signed: bool) -> Value:
-    """Give the meaning of the tag's part of the 16 binary `digits` of its register."""
-    low, count = tag.place.bit or 0, tag.place.bits
-    piece = digits[16 - low - count : 16 - low]
-    if tag.type is ValueType.BOOL:
-        return piece == "1"
-    return int(piece, 2) - (1 << count) * (signed and piece[0] == "1")
+def _float(form: struct.Struct, raw: bytes) -> Reading:
+    (number,) = form.unpack(raw)
+    return number, Quality.GOOD if math.isfinite(number) else Quality.UNCERTAIN
 
 
-def _bcd(digits: str, *, signed: bool) -> tuple[Value | None, int]:
-    sign = 1
+def _bits(boolean: bool, signed: bool, low: int, count: int, raw: bytes) -> Reading:  # noqa: FBT001 - bound by partial
+    digits = f"{raw[0]:08b}{raw[1]:08b}"[16 - low - count : 16 - low]
+    if boolean:
+        return digits == "1", Quality.GOOD
+    return int(digits, 2) - (1 << count) * (signed and digits[0] == "1"), Quality.GOOD
+
+
+def _mod10k(raw: bytes) -> Reading:
+    parts = struct.unpack(f">{len(raw) // 2}H", raw)
+    if max(parts) > 9999:
+        return None, Quality.BAD_DECODING_ERROR
+    return int("".join(f"{part:04d}" for part in parts)), Quality.GOOD
+
+
+def _bcd(signed: bool, raw: bytes) -> Reading:  # noqa: FBT001 - bound by partial
+    digits, sign = raw.hex(), 1
     if signed and digits[0] in "0f":
         sign, digits = (-1 if digits[0] == "f" else 1), digits[1:]
     elif signed:
         return None, Quality.BAD_DECODING_ERROR
-    if any(digit not in "0123456789" for digit in digits):
+    if not digits.isdecimal():
         return None, Quality.BAD_DECODING_ERROR
     return sign * int(digits), Quality.GOOD
 
 
-def _text(tag: ModbusTag, order: Order, wire: bytes) -> tuple[Value | None, int]:
-    registers: Sequence[bytes] = [wire[i : i + 2] for i in range(0, len(wire), 2)]
-    if LETTERS[order][2] == "BA":
-        registers = [register[::-1] for register in registers]
-    raw = b"".join(registers)[: tag.length]
-    unit = 2 if tag.encoding == "utf-16" else 1
+def _text(encoding: str | None, length: int, swapped: bool, wire: bytes) -> Reading:  # noqa: FBT001 - bound by partial
+    if swapped:
+        wire = b"".join(wire[i : i + 2][::-1] for i in range(0, len(wire), 2))
+    raw = wire[:length]
+    unit = 2 if encoding == "utf-16" else 1
     characters = [raw[i : i + unit] for i in range(0, len(raw), unit)]
     if bytes(unit) in characters:
         characters = characters[: characters.index(bytes(unit))]
-    codec = {None: "utf-8", "utf-16": "utf-16-be"}.get(tag.encoding, tag.encoding) or "utf-8"
+    codec = {None: "utf-8", "utf-16": "utf-16-be"}.get(encoding, encoding) or "utf-8"
     try:
         text = b"".join(characters).decode(codec)
     except UnicodeDecodeError:

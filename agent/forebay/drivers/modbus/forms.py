@@ -23,16 +23,18 @@ if TYPE_CHECKING:
     Decoded = tuple[NDArray[Any], NDArray[np.bool_] | None]
     Form = Callable[[NDArray[np.uint8]], Decoded]
 
-_NO_DIGITS = 255
+_NO_DIGITS = 0xFFFF
 
 
-def _pairs_of_digits() -> NDArray[np.uint8]:
-    """What each byte says in BCD, 0 to 99, _NO_DIGITS where half of it is no digit."""
-    high, low = np.divmod(np.arange(256), 16)
-    return np.where((high < 10) & (low < 10), high * 10 + low, _NO_DIGITS).astype(np.uint8)
+def _four_digits() -> NDArray[np.uint16]:
+    """What each register says in BCD, 0 to 9999, _NO_DIGITS where a part of it is no digit."""
+    registers = np.arange(65_536, dtype=np.uint16)
+    digits = [registers >> shift & 0xF for shift in (12, 8, 4, 0)]
+    number = digits[0] * 1000 + digits[1] * 100 + digits[2] * 10 + digits[3]
+    return np.where(np.max(digits, axis=0) > 9, _NO_DIGITS, number).astype(np.uint16)
 
 
-_DIGITS = _pairs_of_digits()
+_DIGITS = _four_digits()
 
 
 def encoded(encoding: Encoding, *, signed: bool) -> Form:
@@ -85,32 +87,32 @@ def _left_aligned(raw: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _decimal_registers(raw: NDArray[np.uint8]) -> Decoded:
-    words = raw.view(">u2").astype(np.uint64)
-    return _weighed(words, 10_000, np.any(words > 9999, axis=1))
+    return _from_registers(raw.view(">u2"))
 
 
 def _bcd(raw: NDArray[np.uint8]) -> Decoded:
-    pairs = _DIGITS[raw]
-    return _weighed(pairs.astype(np.uint64), 100, np.any(pairs == _NO_DIGITS, axis=1))
+    return _from_registers(_DIGITS[raw.view(">u2")])
 
 
 def _signed_bcd(raw: NDArray[np.uint8]) -> Decoded:
-    signs = raw[:, 0] >> 4
-    digits = raw.copy()
-    digits[:, 0] &= 0x0F
-    values, wrong = _bcd(digits)
-    unsigned = (signs != 0) & (signs != 0x0F)
-    if unsigned.any():
-        wrong = unsigned if wrong is None else wrong | unsigned
-        values[unsigned] = 0
+    registers = raw.view(">u2").astype(np.uint16)
+    signs = registers[:, 0] >> 12
+    registers[:, 0] &= 0x0FFF
+    # A sign that is none is put where a digit would be, and is none there either.
+    registers[(signs != 0) & (signs != 0xF), 0] = _NO_DIGITS
+    values, wrong = _from_registers(_DIGITS[registers])
     signed = values.astype(np.int64)
     return np.where(signs == 0, signed, -signed), wrong
 
 
-def _weighed(digits: NDArray[np.uint64], base: int, wrong: NDArray[np.bool_]) -> Decoded:
-    """Give the numbers that rows of `digits` are in `base`, most significant first."""
-    count = digits.shape[1]
-    values = digits @ np.array([base**i for i in reversed(range(count))], np.uint64)
+def _from_registers(registers: NDArray[np.unsignedinteger[Any]]) -> Decoded:
+    """Give the numbers whose registers hold four decimal digits each, the highest first."""
+    # One register of all values at a time: to work along rows so short is slow.
+    highest, *others = np.ascontiguousarray(registers.T)
+    values, wrong = highest.astype(np.uint64), highest > 9999
+    for register in others:
+        values = values * 10_000 + register
+        wrong |= register > 9999
     if not wrong.any():
         return values, None
     values[wrong] = 0
