@@ -5,7 +5,7 @@
 Agent, fleet server (mutual TLS) and PLC are processes of their own on one machine, started as their
 commands. 5,000 float32 tags are polled as fast as answers come; the figure counts samples that the
 server has committed and acknowledged, by the agent's own ledger, over a window after warm-up. CPU
-and memory are the agent process alone. Depth is `max_in_flight`.
+and memory are the agent process alone. Depth is `pipeline`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def write_config(world: World, port: int, depth: int, period: str) -> None:
 protocol = "modbus"
 host = "127.0.0.1"
 port = {port}
-max_in_flight = {depth}
+pipeline = {depth}
 tags = "plc.csv"
 [devices.plc.groups.default]
 period = "{period}"

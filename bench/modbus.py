@@ -31,7 +31,7 @@ from forebay.model import Schema
 from forebay.net import SystemNetwork
 
 if TYPE_CHECKING:
-    from forebay.drivers.modbus.driver import ModbusReader
+    from forebay.drivers.modbus.reader import ModbusReader
 
 REGISTERS, QUANTITY = 10_000, 125
 REQUESTS = REGISTERS // QUANTITY
@@ -47,7 +47,7 @@ def device(port: int, depth: int) -> DeviceSpec:
     }
     schema = Schema("bench", "all", tuple(tag.to_tag() for tag in tags.values()))
     settings = ModbusSettings(
-        protocol="modbus", host="127.0.0.1", port=port, tags=(), max_in_flight=depth
+        protocol="modbus", host="127.0.0.1", port=port, tags=(), pipeline=depth
     )
     return DeviceSpec("bench", settings, (schema,), tags)
 

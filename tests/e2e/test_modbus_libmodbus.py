@@ -54,7 +54,7 @@ async def test_ten_thousand_registers_are_right_and_cost_eighty_requests(
     ]
     async with (
         connected(libmodbus_port, [counter]) as counting,
-        connected(libmodbus_port, tags, max_in_flight=depth) as group,
+        connected(libmodbus_port, tags, pipeline=depth) as group,
     ):
         reader, counts = group.reader(), counting.reader()
         before = (await counts.read()).batch.values[0][0, 0]
@@ -113,7 +113,7 @@ async def test_what_lies_behind_the_last_register_is_refused(libmodbus_port: int
 async def test_many_connections_at_once(libmodbus_port: int) -> None:
     async def one(first: int) -> list[int]:
         tags = [tag(f"holding:{first + i}") for i in range(300)]
-        async with connected(libmodbus_port, tags, max_in_flight=3) as group:
+        async with connected(libmodbus_port, tags, pipeline=3) as group:
             reader = group.reader()
             for _ in range(5):
                 batch = (await reader.read()).batch
@@ -131,6 +131,6 @@ async def test_pymodbus_answers_one_request_at_a_time() -> None:
             batch = (await group.reader().read()).batch
             assert batch.quality is None
             assert batch.values[0].tolist() == [list(range(1000))]
-        async with connected(port, tags, max_in_flight=4, timeout=0.3) as group:
+        async with connected(port, tags, pipeline=4, timeout=0.3) as group:
             with pytest.raises(DeviceUnreachable, match="no answer"):
                 await group.reader().read()

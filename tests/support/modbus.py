@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from forebay.clock import Clock
-    from forebay.drivers.modbus.driver import ModbusReader
+    from forebay.drivers.modbus.reader import ModbusReader
 
 
 def tag(address: str, kind: str = "uint16", **more: Any) -> ModbusTag:

@@ -1,4 +1,4 @@
-"""Modbus TCP: reads coils, discrete inputs, holding and input registers (function codes 1 to 4).
+"""Modbus over TCP, TLS, UDP and serial lines: coils, discrete inputs, holding and input registers.
 
 Owns what this driver is called and what a person configures. Importing it loads no connection.
 """
@@ -22,6 +22,10 @@ def _build(spec: DeviceSpec, seams: Seams, line: Line) -> ModbusDriver:
     return ModbusDriver(spec, seams, line)
 
 
+def _line(settings: ModbusSettings) -> str:
+    return settings.link().name
+
+
 SPEC = DriverSpec(
     protocol="modbus",
     settings=ModbusSettings,
@@ -30,4 +34,5 @@ SPEC = DriverSpec(
     build=_build,
     requires={},
     check=check,
+    line=_line,
 )

@@ -23,16 +23,21 @@ LENGTH_MIN = 3
 LENGTH_MAX = 254
 """Bounds of the length field: unit, function, a byte; an ADU of 260 bytes (MB-APP 4.1) less 6."""
 
+OPEN = -1
+"""The size of an answer whose length nobody knows before."""
+
 _FUNCTION_ERROR = 0x80
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One read, compiled.
+    """One request, compiled.
 
     `body` is the request without its transaction id. `head` are bytes 2 to 8 of the only good
-    answer: protocol id, length, unit, function, byte count. `refusal` are bytes 2 to 7 of an
-    exception. An answer's `size` data bytes belong at `offset` in the image.
+    answer: protocol id, length, unit, function and the byte after it, of a read the byte count.
+    `refusal` are bytes 2 to 7 of an exception. An answer's `size` further bytes belong at `offset`
+    in the image. A `size` of OPEN says that only the answer itself tells its length, and that all
+    of it behind the function is the image; the length in `head` is then 0.
     """
 
     body: bytes
@@ -40,6 +45,12 @@ class Request:
     refusal: bytes
     size: int
     offset: int
+
+    def fits(self, frame: bytes) -> bool:
+        """Whether these first SHORTEST_BYTES begin a good answer of a length not known before."""
+        return (
+            self.size == OPEN and frame[2:4] == self.head[:2] and frame[6:9] == self.head[4:7]
+        ) and plausible_header(frame)
 
 
 def data_bytes(area: str, count: int) -> int:

@@ -1,4 +1,4 @@
-"""What a person writes about a Modbus device: how to reach it and what it can take.
+"""What a person writes about a Modbus device: its line, its unit, and what it can take.
 
 Owns the settings of a device and the checks of its tags against them. Must not know how requests
 are made.
@@ -6,33 +6,34 @@ are made.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from forebay.drivers.modbus.link import NUMBERED, ON_PORT, LineSettings
 from forebay.drivers.modbus.tag import ModbusTag, Order
 from forebay.errors import Fault
 from forebay.interfaces import SpanLimits
-from forebay.settings import DeviceSettings, Host
+from forebay.settings import DeviceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from forebay.drivers.modbus.tag import Address
     from forebay.interfaces import DeviceSpec
 
 
-class ModbusSettings(DeviceSettings):
-    """One Modbus TCP device, or one unit behind a gateway."""
+class ModbusSettings(LineSettings, DeviceSettings):
+    """One Modbus device, or one unit behind a gateway or on a serial line."""
 
-    host: Annotated[Host, Field(description="Name or IP address of the device.")]
-    port: Annotated[int, Field(ge=1, le=65_535, description="TCP port.")] = 502
     unit: Annotated[
         int, Field(ge=0, le=255, description="Unit identifier; behind a gateway, the slave's.")
     ] = 1
     order: Annotated[
         Order, Field(description="Byte order of values of more than one byte, unless a tag says.")
     ] = "ABCD"
-    max_in_flight: Annotated[
+    pipeline: Annotated[
         int,
         Field(
             ge=1,
@@ -54,22 +55,80 @@ class ModbusSettings(DeviceSettings):
         int, Field(ge=0, le=1999, description="Most unneeded bits read to save a request.")
     ] = 64
 
+    one_request_per_tag: Annotated[
+        bool, Field(description="Whether tags that do not overlap never share a request.")
+    ] = False
+    address_base: Annotated[
+        Literal[0, 1],
+        Field(description="What `holding:N` counts from; 1 where the manual does."),
+    ] = 0
+    write_multiple_only: Annotated[
+        bool, Field(description="Whether one coil or register is written by function 15 or 16.")
+    ] = False
+    bit_write: Annotated[
+        Literal["mask", "read-modify-write"],
+        Field(
+            description="How a bit of a register is written: by function 22, or by reading the "
+            "register and writing all of it, in which a change made meanwhile is lost."
+        ),
+    ] = "mask"
+
     def limits(self, area: str) -> SpanLimits:
         """Give what one request may ask of `area`: bits or registers."""
         if area in {"holding", "input"}:
-            return SpanLimits(self.max_registers, self.max_hole_registers)
-        return SpanLimits(self.max_bits, self.max_hole_bits)
+            most, hole = self.max_registers, self.max_hole_registers
+        else:
+            most, hole = self.max_bits, self.max_hole_bits
+        return SpanLimits(most, -1 if self.one_request_per_tag else hole)
+
+    def place(self, tag: ModbusTag) -> Address:
+        """Give where `tag` lies on the wire: by `address_base`, if its address is a named one."""
+        place = tag.place
+        named = not tag.address[0].isdigit()
+        return place._replace(start=place.start - self.address_base) if named else place
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.pipeline > 1 and self.transport not in NUMBERED:
+            raise ValueError(
+                f"{self.transport} has no transaction ids, so that only one request can be open; "
+                "leave out pipeline"
+            )
+        if self.unit == 0 and self.transport not in NUMBERED:
+            raise ValueError(
+                "unit 0 is everybody on a serial line, and nobody answers; write 1 to 247"
+            )
+        return self
 
 
 def check(spec: DeviceSpec) -> Iterator[Fault]:
-    """Find tags that are longer than the longest request to their device."""
+    """Find tags that the device's own settings make impossible, and a library that is missing."""
     assert isinstance(spec.settings, ModbusSettings)
+    settings, where = spec.settings, f"devices.{spec.name}"
+    if settings.transport in ON_PORT and find_spec("serial") is None:
+        yield Fault(
+            f"{where}.transport",
+            "the Python package serial is not installed",
+            "install forebay[serial]: pip install -e '.[serial]' in the clone",
+        )
     for name, tag in spec.tags.items():
         assert isinstance(tag, ModbusTag)
-        most = spec.settings.limits(tag.place.area).max_count
+        most = settings.limits(tag.place.area).max_count
         if tag.count > most:
             yield Fault(
-                f"devices.{spec.name}.tags",
+                f"{where}.tags",
                 f"{name!r} takes {tag.count} registers, and one request may read {most}",
                 "raise max_registers or choose a shorter type or length",
+            )
+        if tag.order is None and (why := tag.misordered(settings.order)):
+            yield Fault(
+                f"{where}.tags",
+                f"{name!r} is of 48 bits, and {why}",
+                "give the tag an order of its own: ABCD, CDAB, BADC or DCBA",
+            )
+        if settings.place(tag).start < 0:
+            yield Fault(
+                f"{where}.tags",
+                f"{name!r} is at {tag.address}, and address_base = 1 counts from 1",
+                f"write {tag.place.area}:1 for the first, or address_base = 0",
             )

@@ -1,15 +1,15 @@
-"""One TCP connection to a Modbus device: a scan out, its answers into one image, or an error.
+"""One connection on which every answer carries a transaction id: Modbus over TCP, TLS and UDP.
 
 Owns matching answers to requests and refusing everything else. Must not know tags, decoding or
 retries.
 
 Invariants:
-- a transaction id is not used again before 65,536 others were, and never after an answer was given
-  up;
+- a transaction id is not used again before 65,536 others were, nor while the answer that was given
+  up under it may still come;
 - an answer becomes data only if id, protocol, length, unit, function and byte count are those of an
   open request;
-- after the first thing wrong, and after a cancelled exchange, the connection is dead: no later byte
-  of it is looked at;
+- an answer that was given up is dropped and counted when it comes, and is nothing to anybody;
+- after the first thing wrong the connection is dead: no later byte of it is looked at;
 - what is buffered never exceeds one frame.
 """
 
@@ -21,111 +21,184 @@ from typing import TYPE_CHECKING, cast
 from forebay.drivers.modbus.codec import (
     HEADER_BYTES,
     SHORTEST_BYTES,
-    Request,
     difference,
+    meaning,
     plausible_header,
 )
-from forebay.errors import DeviceUnreachable, ProtocolViolation
+from forebay.drivers.modbus.late import LateAnswers
+from forebay.drivers.modbus.wire import (
+    GATEWAY_SILENCE,
+    IDLE_HINT,
+    UNREACHABLE_HINT,
+    Job,
+    gateway_silence,
+    silence,
+    violation,
+)
+from forebay.errors import DeviceError, DeviceUnreachable
 from forebay.model import Quality
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_UNREACHABLE_HINT = "check that the device is powered and that nothing else uses up its connections"
-_PIPELINE_HINT = "try max_in_flight = 1: many devices answer only one request at a time"
+    from forebay.drivers.modbus.codec import Request
+    from forebay.drivers.modbus.manners import Manners
+    from forebay.interfaces import Line
+
 _VIOLATION_HINT = (
     "check that host and port are those of a Modbus TCP device, with no proxy mixing answers"
 )
+_PROBE_LOOK_S = 0.01
+"""How often a probe looks whether it holds somebody up."""
 
 
 class Connection(asyncio.Protocol):
-    """A connection that exchanges one scan at a time.
+    """A connection that does one job at a time; see `wire.Wire`."""
 
-    `depth` is how many requests may be open at once, 1 to 16; `timeout_s` the longest wait for
-    the next answer.
-    """
-
-    def __init__(self, depth: int, timeout_s: float) -> None:
+    def __init__(self, line: Line, manners: Manners) -> None:
         self._loop = asyncio.get_running_loop()
-        self._depth = depth
-        self._timeout_s = timeout_s
-        self._heard_s = 0.0  # when the last answer came, or the exchange began
+        self._line, self._manners = line, manners
+        self._heard_s = 0.0  # when the last answer came, or the job began to send
         self._transport: asyncio.Transport | None = None
         self._closed: asyncio.Future[None] = self._loop.create_future()
-        self._failure: DeviceUnreachable | ProtocolViolation | None = None
+        self._failure: DeviceError | None = None
         self._rest = b""
         self._next_id = 0
-        self._waiter: asyncio.Future[None] | None = None
-        self._requests: Sequence[Request] = ()
-        self._image = bytearray()
-        self._answered = bytearray()
-        self._low = 0  # every request below this index is answered
-        self._sent = 0  # every request below this index is on the wire
-        self._refused: list[tuple[int, int]] = []
+        self._late = LateAnswers()
+        self._job: Job | None = None
+        self._waiter: asyncio.Future[None] = self._closed
 
-    async def exchange(
-        self, requests: Sequence[Request], image: bytearray
-    ) -> list[tuple[int, int]]:
-        """Send every request and put every answer's data at its place in `image`.
+    @property
+    def alive(self) -> bool:
+        """See `Wire.alive`."""
+        return self._failure is None
 
-        Gives (index, exception code) for each request that the device refused; its place in `image`
-        is zeroed. Raises DeviceUnreachable or ProtocolViolation, after which, as after
-        cancellation, the connection is dead and `image` means nothing.
-        """
-        if self._failure is not None:
-            raise self._failure
-        assert self._waiter is None, "one exchange at a time"
-        if not requests:
-            return []
-        self._requests, self._image = requests, image
-        self._answered = bytearray(len(requests))
-        self._low = self._sent = 0
-        self._refused = []
-        waiter = self._waiter = self._loop.create_future()
-        self._heard_s = self._loop.time()
-        watch = self._loop.call_later(self._timeout_s, self._watch, waiter)
-        self._send()
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            self._fall_silent("the wait for an answer was given up")
-            raise
-        finally:
-            self._waiter = None
-            watch.cancel()
-        self._next_id = (self._next_id + len(requests)) & 0xFFFF
-        return self._refused
+    @property
+    def numbered(self) -> bool:
+        """See `Wire.numbered`."""
+        return True
+
+    def distinct(self, unit: int, probes: Sequence[Request]) -> Request:
+        """See `Wire.distinct`: the transaction id tells all apart."""
+        del unit
+        return probes[0]
+
+    async def run(self, job: Job) -> None:
+        """See `Wire.run`."""
+        if not job.requests:
+            self._raise_failure()
+            return
+        began_s = self._loop.time()
+        ways_given = 0
+        while True:
+            self._raise_failure()
+            await self._go_on(job)
+            if job.low == job.count:
+                break
+            ways_given += 1
+            await self._line.give_way()
+        mean_s = 0.0 if ways_given else (self._heard_s - began_s) / job.count
+        self._manners.answered(job.unit, job.slowest_s, mean_s or job.slowest_s)
 
     async def close(self) -> None:
-        """Drop the connection and wait until it is gone."""
+        """See `Wire.close`."""
         if self._transport is not None:
-            self._transport.abort()
+            self._fail(DeviceUnreachable("closed", hint="", status=Quality.BAD_NOT_CONNECTED))
             await self._closed
 
-    def _watch(self, waiter: asyncio.Future[None]) -> None:
-        """Give up the exchange of `waiter` if no whole answer came for `timeout_s`."""
-        due_s = self._heard_s + self._timeout_s
-        if self._waiter is not waiter or waiter.done():
-            return
-        if self._loop.time() < due_s:
-            self._loop.call_at(due_s, self._watch, waiter)
-        else:
-            self._fall_silent(f"no answer within {self._timeout_s:g} s")
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
-    def _send(self) -> None:
-        """Put as many requests on the wire as `depth` allows beyond the oldest open one."""
-        end = min(self._low + self._depth, len(self._requests))
-        if end > self._sent and self._transport is not None:
-            first, requests = self._next_id, self._requests
-            self._transport.write(
-                b"".join(
-                    [
-                        ((first + i) & 0xFFFF).to_bytes(2, "big") + requests[i].body
-                        for i in range(self._sent, end)
-                    ]
-                )
+    async def _go_on(self, job: Job) -> None:
+        """Send and hear until the job is done, or nothing is in flight and the line is wanted."""
+        assert self._job is None, "one job at a time"
+        if job.pause_s:
+            await asyncio.sleep(self._heard_s + job.pause_s - self._loop.time())
+            self._raise_failure()
+        if job.sent == 0:
+            self._number(job)
+        waiter = self._waiter = self._loop.create_future()
+        self._job = job
+        self._heard_s = self._loop.time()
+        watch = self._loop.call_later(self._look_s(job), self._watch, job, waiter)
+        self._send(job)
+        try:
+            await waiter
+        finally:
+            self._job = None
+            watch.cancel()
+            if job.low != job.sent:
+                self._give_up(job)
+
+    def _number(self, job: Job) -> None:
+        """Take a transaction id for each request: the next ones under which nothing may come."""
+        try:
+            first = self._late.free_from(self._next_id, job.count, self._loop.time())
+        except DeviceUnreachable as error:
+            self._fail(error)
+            raise
+        job.first_id = first
+        self._next_id = (first + job.count) & 0xFFFF
+
+    def _give_up(self, job: Job) -> None:
+        """Remember whose answers may still come, so that they are known when they do."""
+        now_s = self._loop.time()
+        for index in range(job.low, job.sent):
+            if not job.answered[index]:
+                number = (job.first_id + index) & 0xFFFF
+                self._late.add(number, job.unit, self._heard_s, now_s)
+
+    def _look_s(self, job: Job) -> float:
+        """Give for how long there is nothing to decide about a wait that begins now."""
+        patience_s = job.terms.patience_s
+        return job.terms.timeout_s if patience_s is None else min(patience_s, job.terms.timeout_s)
+
+    def _watch(self, job: Job, waiter: asyncio.Future[None]) -> None:
+        """Give up the job if no whole answer came for `timeout_s`, or others lost patience."""
+        if self._job is not job or waiter.done():
+            return
+        terms = job.terms
+        waited_s = self._loop.time() - self._heard_s
+        given_s = terms.timeout_s
+        if terms.patience_s is not None and self._line.wanted:
+            given_s = min(terms.patience_s, given_s)
+        if waited_s >= given_s:
+            error = silence(waited_s, terms.depth)
+            if self._manners.fell_silent(job.unit) or self._rest:
+                self._fail(error)  # of half an answer the rest would be taken from the next one
+            else:
+                waiter.set_exception(error)
+            return
+        wait_s = self._look_s(job) - waited_s
+        if terms.patience_s is not None:
+            wait_s = max(wait_s, _PROBE_LOOK_S)
+        self._loop.call_later(wait_s, self._watch, job, waiter)
+
+    def _send(self, job: Job) -> None:
+        """Put as many requests on the wire as allowed beyond the oldest open one.
+
+        None if somebody waits who goes before: the job gives way once nothing is in flight.
+        """
+        sent, end = job.sent, job.low + job.depth
+        if end > job.count:  # noqa: PLR1730 - min() takes four times as long
+            end = job.count
+        if end <= sent or self._transport is None:
+            return
+        if self._line.wanted:
+            if job.low == sent and not self._waiter.done():
+                self._waiter.set_result(None)
+            return
+        first, requests = job.first_id, job.requests
+        self._transport.write(
+            b"".join(
+                [
+                    ((first + i) & 0xFFFF).to_bytes(2, "big") + requests[i].body
+                    for i in range(sent, end)
+                ]
             )
-            self._sent = end
+        )
+        job.sent = end
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport (asyncio.Protocol)."""
@@ -137,9 +210,8 @@ class Connection(asyncio.Protocol):
         if not self._closed.done():
             self._closed.set_result(None)
         reason = "the device closed the connection" if exc is None else f"connection lost: {exc}"
-        self._fail(
-            DeviceUnreachable(reason, hint=_UNREACHABLE_HINT, status=Quality.BAD_NO_COMMUNICATION)
-        )
+        hint = UNREACHABLE_HINT if self._job is not None else IDLE_HINT
+        self._fail(DeviceUnreachable(reason, hint=hint, status=Quality.BAD_NO_COMMUNICATION))
 
     def data_received(self, data: bytes) -> None:
         """Match frames to open requests; refuse the first that fits none (asyncio.Protocol)."""
@@ -156,69 +228,114 @@ class Connection(asyncio.Protocol):
                 break
             at = end
         self._rest = data[at:]
-        if self._waiter is None or self._low == len(self._requests):
-            if self._rest:
-                self._violate("bytes that nothing asked for", self._rest)
-            elif self._waiter is not None and not self._waiter.done():
-                self._waiter.set_result(None)
-        elif len(self._rest) >= HEADER_BYTES and not plausible_header(self._rest):
-            self._violate("no Modbus header", self._rest)
-        else:
-            self._send()
+        job = self._job
+        if self._rest and not self._may_begin(self._rest, job):
+            return
+        if job is not None and not self._waiter.done():
+            self._go_further(job)
+
+    def _go_further(self, job: Job) -> None:
+        """End the job, or send what may be sent now that something was answered."""
+        if job.low == job.count:
+            self._waiter.set_result(None)
+        elif not job.pause_s:
+            self._send(job)
+        elif job.low == job.sent:
+            self._loop.call_later(job.pause_s, self._send_later, job)
+
+    def _send_later(self, job: Job) -> None:
+        if self._job is job and not self._waiter.done():
+            self._heard_s = self._loop.time()
+            self._send(job)
+
+    def _may_begin(self, rest: bytes, job: Job | None) -> bool:
+        """Whether an answer that is due, or late, may begin so; the connection is dead if not."""
+        if (job is None or job.low == job.sent) and not self._late.may_begin(rest):
+            self._violate("bytes that nothing asked for", rest)
+        elif len(rest) >= HEADER_BYTES and not plausible_header(rest):
+            self._violate("no Modbus header", rest)
+        return self._failure is None
 
     def _take(self, data: bytes, at: int) -> int:
         """Take the frame at `at`, of which at least SHORTEST_BYTES are there.
 
         Gives where it ends, which is beyond `data` if it is not whole yet (then nothing was taken),
-        or 0 if it was refused.
+        or 0 if it was refused, or ends the job.
         """
-        low = self._low
         number = (data[at] << 8) | data[at + 1]
-        index = low + ((number - self._next_id - low) & 0xFFFF)
-        if self._waiter is None or index >= self._sent or self._answered[index]:
-            return self._violate(f"transaction id {number} is not open", data[at:])
-        request = self._requests[index]
+        job = self._job
+        if job is None:
+            return self._take_late(number, data, at)
+        low = job.low
+        index = low + ((number - job.first_id - low) & 0xFFFF)
+        if index >= job.sent or job.answered[index]:
+            return self._take_late(number, data, at)
+        request = job.requests[index]
         if data[at + 2 : at + 9] == request.head:
             end = at + 9 + request.size
             if end > len(data):
                 return end
-            self._image[request.offset : request.offset + request.size] = data[at + 9 : end]
-        elif data[at + 2 : at + 8] == request.refusal:
-            end = at + 9
-            self._image[request.offset : request.offset + request.size] = bytes(request.size)
-            self._refused.append((index, data[at + 8]))
+            job.image[request.offset : request.offset + request.size] = data[at + 9 : end]
         else:
-            return self._violate(difference(data[at : at + 9], request), data[at:])
-        self._answered[index] = 1
-        self._heard_s = self._loop.time()
+            end = self._take_other(job, index, data, at)
+            if not 0 < end <= len(data):
+                return end
+        job.answered[index] = 1
+        now_s = self._loop.time()
+        waited_s = now_s - self._heard_s
+        if waited_s > job.slowest_s:  # noqa: PLR1730 - max() takes four times as long
+            job.slowest_s = waited_s
+        self._heard_s = now_s
         if index == low:
-            while low < self._sent and self._answered[low]:
+            while low < job.sent and job.answered[low]:
                 low += 1
-            self._low = low
+            job.low = low
         return end
+
+    def _take_other(self, job: Job, index: int, data: bytes, at: int) -> int:
+        """Take an exception, or an answer whose length only it knows; as `_take`."""
+        request = job.requests[index]
+        if data[at + 2 : at + 8] == request.refusal:
+            code, size = data[at + 8], max(request.size, 0)
+            job.image[request.offset : request.offset + size] = bytes(size)
+            job.refused.append((index, code))
+            if code in GATEWAY_SILENCE:
+                self._hear_of_silence(job, code)
+            return at + SHORTEST_BYTES
+        if request.fits(data[at : at + SHORTEST_BYTES]):
+            end = at + HEADER_BYTES + ((data[at + 4] << 8) | data[at + 5])
+            if end <= len(data):
+                job.image[:] = data[at + 8 : end]
+            return end
+        return self._violate(difference(data[at : at + 9], request), data[at:])
+
+    def _take_late(self, number: int, data: bytes, at: int) -> int:
+        """Drop an answer that was given up, as `_take`; refuse any other."""
+        if number not in self._late or not plausible_header(data[at : at + HEADER_BYTES]):
+            return self._violate(f"transaction id {number} is not open", data[at:])
+        end = at + HEADER_BYTES + ((data[at + 4] << 8) | data[at + 5])
+        if end <= len(data):
+            unit, sent_s = self._late.take(number)
+            self._manners.late(unit, self._loop.time() - sent_s)
+        return end
+
+    def _hear_of_silence(self, job: Job, code: int) -> None:
+        """End the job: the gateway does not hear the unit, and asking on would hold up others."""
+        self._manners.told_silent(job.unit)
+        if not self._waiter.done():
+            self._waiter.set_exception(gateway_silence(code, meaning(code).text))
 
     def _violate(self, reason: str, frame: bytes) -> int:
         """Refuse the connection because of `frame`; gives 0."""
-        detail = f"{reason} (frame begins {frame[:SHORTEST_BYTES].hex(' ')})"
-        self._fail(
-            ProtocolViolation(
-                f"the device broke the Modbus protocol: {detail}",
-                hint=_VIOLATION_HINT,
-                status=Quality.BAD_COMMUNICATION_ERROR,
-            )
-        )
+        self._fail(violation(reason, frame, _VIOLATION_HINT))
         return 0
 
-    def _fall_silent(self, reason: str) -> None:
-        hint = _UNREACHABLE_HINT if self._depth == 1 else _PIPELINE_HINT
-        self._fail(DeviceUnreachable(reason, hint=hint, status=Quality.BAD_TIMEOUT))
-
-    def _fail(self, error: DeviceUnreachable | ProtocolViolation) -> None:
+    def _fail(self, error: DeviceError) -> None:
         """End the connection; the first error is the one that is told."""
         if self._failure is None:
             self._failure = error
             self._rest = b""
         if self._transport is not None:
             self._transport.abort()
-        if self._waiter is not None and not self._waiter.done():
+        if self._job is not None and not self._waiter.done():
             self._waiter.set_exception(self._failure)

@@ -19,7 +19,7 @@ from forebay.drivers.modbus.config import ModbusSettings
     [
         {"unit": 256},
         {"port": 0},
-        {"max_in_flight": 17},
+        {"pipeline": 17},
         {"max_registers": 126},
         {"max_bits": 2001},
         {"order": "AB"},

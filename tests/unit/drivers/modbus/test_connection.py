@@ -9,16 +9,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from forebay.acquisition.line import SharedLine
+from forebay.clock import SystemClock
 from forebay.drivers.modbus.codec import compile_request
 from forebay.drivers.modbus.connection import Connection
+from forebay.drivers.modbus.manners import Manners
+from forebay.drivers.modbus.wire import Job, Terms
 from forebay.errors import DeviceUnreachable, ProtocolViolation
+from forebay.interfaces import Urgency
 from forebay.model import Quality
 from forebay.net import SystemNetwork
 from forebay.testing.modbus_server import Illegal, Misbehaviour, ModbusServer
 from support.modbus import connected, tag
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
+
+    from forebay.drivers.modbus.codec import Request
 
 PLACES = [("holding", start, 10) for start in range(0, 200, 10)]
 REQUESTS = [compile_request(1, *place, index * 20) for index, place in enumerate(PLACES)]
@@ -47,9 +54,32 @@ async def server() -> AsyncIterator[ModbusServer]:
         yield running
 
 
-async def connect(server: ModbusServer, depth: int = 1, timeout_s: float = 5.0) -> Connection:
-    connection = Connection(depth, timeout_s)
-    return await SystemNetwork().connect_tcp("127.0.0.1", server.port, connection)
+class Client:
+    """A connection that everything is asked on under the same terms."""
+
+    def __init__(self, depth: int, timeout_s: float, members: Sequence[int]) -> None:
+        self.manners = Manners()
+        for unit in members:
+            self.manners.joined(unit)
+        self.line = SharedLine("plc", SystemClock())
+        self.connection = Connection(self.line, self.manners)
+        self.terms = Terms(depth, timeout_s)
+        self.close = self.connection.close
+
+    async def exchange(
+        self, requests: Sequence[Request], image: bytearray, unit: int = 1
+    ) -> list[tuple[int, int]]:
+        job = Job(unit, requests, image, self.terms)
+        await self.connection.run(job)
+        return job.refused
+
+
+async def connect(
+    server: ModbusServer, depth: int = 1, timeout_s: float = 5.0, members: Sequence[int] = (1,)
+) -> Client:
+    client = Client(depth, timeout_s, members)
+    await SystemNetwork().connect_tcp("127.0.0.1", server.port, client.connection)
+    return client
 
 
 @pytest.mark.parametrize("depth", [1, 4, 16])
@@ -157,21 +187,99 @@ async def test_a_closed_connection_is_no_violation(server: ModbusServer, how: Mi
     await connection.close()
 
 
-async def test_a_late_answer_never_becomes_that_of_the_next_request(server: ModbusServer) -> None:
-    """The device answers a request only when the next one comes: a reader who gave up is done."""
+@pytest.mark.parametrize("depth", [1, 4])
+async def test_a_late_answer_never_becomes_that_of_the_next_request(
+    server: ModbusServer, depth: int
+) -> None:
+    """The device answers each request only when the next one comes, with values that change."""
     server.misbehaviour = Misbehaviour.LATE
-    connection = await connect(server)
+    connection = await connect(server, depth, members=(1, 2))
     image = bytearray(len(EXPECTED))
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1):
-            await connection.exchange(REQUESTS, image)
-    with pytest.raises(DeviceUnreachable, match="given up"):
-        await connection.exchange(REQUESTS, image)
-    assert len(server.requests) == 1
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await connection.exchange(REQUESTS, image)
+    server.values = lambda _, address: 1000 + address
+    server.misbehaviour = None
+    await connection.exchange(REQUESTS, image)
+    assert image == b"".join((1000 + address).to_bytes(2, "big") for address in range(200))
+    assert connection.manners.late_answers == 3
+    assert server.connections == 1
     await connection.close()
 
 
-async def until_dead(connection: Connection) -> None:
+async def test_a_silent_unit_costs_the_others_no_connection(server: ModbusServer) -> None:
+    connection = await connect(server, timeout_s=0.05, members=(1, 2))
+    dead = [compile_request(2, "holding", 0, 10, 0)]
+    image = bytearray(len(EXPECTED))
+    for _ in range(5):
+        connection.terms = Terms(1, 5.0)
+        await connection.exchange(REQUESTS, image)
+        assert image == EXPECTED
+        connection.terms = Terms(1, 0.05)
+        with pytest.raises(DeviceUnreachable, match="no answer within"):
+            await connection.exchange(dead, bytearray(20), unit=2)
+    assert connection.connection.alive
+    assert server.connections == 1
+    await connection.close()
+
+
+async def test_a_connection_on_which_nobody_is_heard_any_more_is_given_up(
+    server: ModbusServer,
+) -> None:
+    connection = await connect(server, timeout_s=5.0, members=(1, 2))
+    await connection.exchange(REQUESTS, bytearray(len(EXPECTED)))
+    server.misbehaviour, connection.terms = Misbehaviour.SILENCE, Terms(1, 0.05)
+    for alive, unit in ((True, 2), (False, 1)):
+        with pytest.raises(DeviceUnreachable, match="no answer within"):
+            await connection.exchange(REQUESTS[:1], bytearray(20), unit=unit)
+        assert connection.connection.alive is alive
+    await connection.close()
+
+
+@pytest.mark.parametrize("code", [10, 11])
+async def test_a_gateway_that_does_not_hear_the_unit_ends_the_scan_and_not_the_connection(
+    server: ModbusServer, code: int
+) -> None:
+    server.illegal = (Illegal("holding", 0, 500, code=code),)
+    connection = await connect(server)
+    with pytest.raises(DeviceUnreachable, match=f"exception {code}") as caught:
+        await connection.exchange(REQUESTS, bytearray(len(EXPECTED)))
+    assert caught.value.status == Quality.BAD_NO_COMMUNICATION
+    assert len(server.requests) == 1
+    assert connection.manners.to_probe(1)
+    server.illegal = ()
+    image = bytearray(len(EXPECTED))
+    await connection.exchange(REQUESTS, image)
+    assert image == EXPECTED
+    assert not connection.manners.to_probe(1)
+    await connection.close()
+
+
+async def test_between_two_requests_the_line_is_given_to_who_goes_before(
+    server: ModbusServer,
+) -> None:
+    connection = await connect(server)
+    image, other = bytearray(len(EXPECTED)), bytearray(2)
+    urgent = [compile_request(1, "holding", 999, 1, 0)]
+
+    async def write() -> None:
+        async with connection.line.turn(Urgency.WRITE):
+            await connection.exchange(urgent, other)
+
+    async with connection.line.turn(Urgency.POLL):
+        scan = asyncio.create_task(connection.exchange(REQUESTS, image))
+        await asyncio.sleep(0)  # the scan begins
+        writing = asyncio.create_task(write())
+        await scan
+    await writing
+    assert image == EXPECTED
+    assert other == (999).to_bytes(2, "big")
+    assert server.requests.index(("holding", 999, 1)) <= 2  # noted by the server as it answers
+    await connection.close()
+
+
+async def until_dead(connection: Client) -> None:
     """Exchange nothing until that raises what killed the connection."""
     while True:
         await connection.exchange([], bytearray())

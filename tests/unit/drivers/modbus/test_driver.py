@@ -193,7 +193,7 @@ async def test_whatever_is_refused_no_value_stands_under_another_tag(
             tags,
             max_registers=max_registers,
             max_hole_registers=max_hole,
-            max_in_flight=depth,
+            pipeline=depth,
         ) as group,
     ):
         server.illegal = tuple(Illegal("holding", address, address) for address in illegal)
