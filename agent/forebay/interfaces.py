@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     import random
@@ -273,6 +273,30 @@ class PolledDriver(Driver, Protocol):
 
         Called after each `connect` and whenever the session has learned to cut the blocks
         differently.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What reading takes of the line's time: each request, and each unit that it asks for."""
+
+    per_request_s: float
+    per_unit_s: float
+
+    def of(self, count: int) -> float:
+        """Give the seconds that a request for `count` units takes."""
+        return self.per_request_s + count * self.per_unit_s
+
+
+@runtime_checkable
+class MeasuredDriver(Driver, Protocol):
+    """A driver that measures what its requests take."""
+
+    def cost(self, area: str) -> Cost | None:
+        """Give what a read of `area` takes, as it was lately; None before enough were measured.
+
+        Cheap: it may be asked at any time.
         """
         ...
 

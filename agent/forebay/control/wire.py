@@ -6,15 +6,15 @@ its quality, which only the wire carries. Must not know sockets.
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from forebay._proto import control_pb2 as pb
-from forebay.control import view
 from forebay.model import quality_name
 
 if TYPE_CHECKING:
+    from forebay.control import view
     from google.protobuf.message import Message
 
 M = TypeVar("M", bound="Message")
@@ -35,8 +35,8 @@ def message(kind: type[M], data: Any) -> M:  # noqa: ANN401 - any dataclass of t
 def _field(value: Any) -> Any:  # noqa: ANN401 - any type that a dataclass of the view holds
     if isinstance(value, tuple):
         return [_field(item) for item in value]
-    if isinstance(value, view.StreamStatus):
-        return message(pb.StreamStatus, value)
+    if is_dataclass(value):
+        return message(getattr(pb, value.__class__.__name__), value)
     return value
 
 
