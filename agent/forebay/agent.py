@@ -15,10 +15,10 @@ import signal
 from typing import TYPE_CHECKING
 
 from forebay import __version__
-from forebay.acquisition.line import SharedLine
 from forebay.acquisition.memory import PlanMemory
 from forebay.acquisition.session import Session
 from forebay.acquisition.standstill import Pulse
+from forebay.acquisition.wires import wires
 from forebay.clock import SystemClock
 from forebay.control.answers import Answers
 from forebay.control.server import ControlServer
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from forebay.clock import Clock
-    from forebay.config.devices import Device
     from forebay.config.load import LoadedConfig
     from forebay.config.model import JournalSettings
     from forebay.files import Disk
@@ -146,8 +144,8 @@ async def serve(
         )
         pulse = Pulse(seams)
         sessions = [
-            Session(d.spec, d.driver.build, line, pipeline, seams, pulse, number=n)
-            for n, (d, line) in enumerate(zip(enabled, lines(enabled, seams.clock), strict=True))
+            Session(d.spec, d.driver.build, w.line, pipeline, seams, pulse, place=w)
+            for d, w in zip(enabled, wires(enabled, seams), strict=True)
         ]
         memory = PlanMemory(loaded.state / "plans", (d.spec for d in enabled), seams)
         await memory.load()
@@ -167,18 +165,6 @@ async def serve(
             parts = (answers, journal, pipeline, pulse, sessions, forwarders, memory)
             await _serve(tasks, stop, seams, parts)
             _tell_ledger(journal, forwarders, seams)
-
-
-def lines(devices: Sequence[Device], clock: Clock) -> list[SharedLine]:
-    """Give the line of each device, the same to those that share one."""
-    made: dict[tuple[str, str], SharedLine] = {}
-    found = []
-    for device in devices:
-        settings = device.spec.settings
-        key = device.driver.line(settings)
-        own = ("", device.spec.name) if key is None else (settings.protocol, key)
-        found.append(made.setdefault(own, SharedLine(key or device.spec.name, clock)))
-    return found
 
 
 def journal_limits(settings: JournalSettings, disk: Disk) -> JournalLimits:
@@ -220,6 +206,8 @@ async def _serve(
     polling = [start("pulse", pulse.run()), start("scrub", _scrub(journal, seams))]
     polling += [start("plans", memory.run())]
     polling += [start(f"session[{s.name}]", s.run()) for s in sessions]
+    told = {session.news: None for session in sessions}
+    polling += [start(f"line[{news.line}]", news.run()) for news in told if news.shared]
     answers.state = "running"
     seams.events.emit(
         AGENT_STARTED, version=__version__, devices=len(sessions), uplinks=len(forwarders)

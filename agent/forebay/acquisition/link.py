@@ -23,12 +23,15 @@ class Link:
     what cannot be read meanwhile.
     """
 
-    def __init__(self, proven: Callable[[], None]) -> None:
+    def __init__(
+        self, proven: Callable[[], None], contained: Callable[[Exception], DeviceError]
+    ) -> None:
         """Begin down, with nothing tried.
 
-        `proven` is called when a connection has shown its worth.
+        `proven` is called when a connection has shown its worth; `contained` turns a defect of the
+        driver into the error that ends its connection, and tells of it.
         """
-        self._proven = proven
+        self._proven, self.contained = proven, contained
         self.tried = asyncio.Event()
         self.status = int(Quality.BAD_NOT_CONNECTED)
         self._lost: asyncio.Future[DeviceError] | None = None

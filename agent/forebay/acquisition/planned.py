@@ -9,19 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from forebay.acquisition.plan import PROBE_EVERY, Learned, plan, probe, refine
-from forebay.events import TAGS_REFUSED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from forebay.acquisition.memory import Recollection
     from forebay.acquisition.plan import Plan
-    from forebay.events import Events
     from forebay.interfaces import PolledDriver, Reader, Scan, Span, SpanLimits
     from forebay.model import Schema
 
-NAMES_TOLD = 20
-"""How many tag names one log line holds."""
 MUCH = 2.0
 """By which factor a bridgeable hole must have changed for a new plan."""
 
@@ -33,14 +29,19 @@ class PlannedGroup:
     while there is no connection. Where `memory` is set, the first plan begins with what it has.
     """
 
-    def __init__(self, schema: Schema, events: Events) -> None:
-        """Begin with nothing: no plan, no connection."""
+    def __init__(
+        self, schema: Schema, refused: Callable[[Schema, Sequence[int], str], None]
+    ) -> None:
+        """Begin with nothing: no plan, no connection.
+
+        `refused` hears of columns that are now known to be refused, and why.
+        """
         self.schema = schema
         self.learned = Learned()
         self.plan: Plan | None = None
         self.reader: Reader | None = None
         self.memory: Recollection | None = None
-        self._events = events
+        self._refused = refused
         self._driver: PolledDriver | None = None
         self._spans: Sequence[Span] | None = None
         self._limits: dict[str, SpanLimits] = {}
@@ -75,14 +76,8 @@ class PlannedGroup:
         learned = refine(asked, scan.refusals, self.learned)
         refused = sorted(learned.refused_columns - self.learned.refused_columns)
         if refused:
-            self._events.emit(
-                TAGS_REFUSED,
-                device=self.schema.source,
-                count=len(refused),
-                tags=[self.schema.tags[column].name for column in refused[:NAMES_TOLD]],
-                error=next(r.message for r in scan.refusals if r.permanent),
-                hint="check the addresses against the device's manual",
-            )
+            error = next(r.message for r in scan.refusals if r.permanent)
+            self._refused(self.schema, refused, error)
         if learned is not self.learned:
             self._replan(learned)
             if self.memory is not None:

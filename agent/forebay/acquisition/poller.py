@@ -7,13 +7,12 @@ quality says why, so that an outage is data and not silence.
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from forebay.acquisition.planned import PlannedGroup
-from forebay.acquisition.rows import bad_row, mark, slowed
-from forebay.acquisition.schedule import Pace, next_due_s, phase_s
+from forebay.acquisition.rows import bad_row, mark, slowed, torn
+from forebay.acquisition.schedule import Pace, first_s, next_due_s
 from forebay.cancellation import strict
 from forebay.clock import stamp
 from forebay.errors import DeviceError, DeviceUnreachable
@@ -22,11 +21,13 @@ from forebay.interfaces import Urgency
 from forebay.model import Gap, GapCause, Quality
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from forebay.acquisition.line import SharedLine
     from forebay.acquisition.link import Link
     from forebay.acquisition.memory import Recollection
+    from forebay.acquisition.news import TagNews
+    from forebay.acquisition.schedule import Stagger
     from forebay.acquisition.standstill import Pulse
     from forebay.acquisition.status import SessionStatus
     from forebay.interfaces import DeviceSpec, Intake, PolledDriver, Reader, Scan, Seams
@@ -38,13 +39,33 @@ SCANS_PER_POLL = 20
 
 @dataclass(slots=True)
 class _Group:
-    """One polled group: its plan and its grid."""
+    """One polled group: its plan and its grid.
+
+    It is polled when `wakes_s` has come, for the period that begins at `due_s`; periods that went
+    by before its turn on the line came are `unserved`.
+    """
 
     planned: PlannedGroup
     period_s: float
     due_s: float = 0.0
+    wakes_s: float = 0.0
+    unserved: int = 0
     overrunning: bool = False
     pace: Pace = field(default_factory=Pace)
+
+    def readable(self) -> bool:
+        """Whether there is a connection."""
+        return self.planned.reader is not None
+
+    def ends_s(self) -> float:
+        """When the period is over that it is polled for."""
+        return self.due_s + self.period_s
+
+    def catch_up(self, now_s: float) -> None:
+        """Go on to the period of this moment: a reading belongs to the one in which it begins."""
+        following_s, passed = next_due_s(self.due_s, self.period_s, now_s)
+        if passed:
+            self.due_s, self.unserved = following_s - self.period_s, self.unserved + passed
 
 
 class Poller:
@@ -61,19 +82,20 @@ class Poller:
         intake: Intake,
         seams: Seams,
         status: SessionStatus,
-        contained: Callable[[Exception], DeviceError],
         pulse: Pulse,
+        news: TagNews,
     ) -> None:
-        """Poll what `spec` polls; `contained` turns a defect of the driver into an error."""
+        """Poll what `spec` polls; `news` hears of the qualities that the device gives."""
         self._spec, self._link, self._line = spec, link, line
         self._intake, self._seams = intake, seams
-        self._clock, self._status, self._contained = seams.clock, status, contained
+        self._clock, self._status = seams.clock, status
         groups = spec.settings.groups
         self._groups = [
-            _Group(PlannedGroup(schema, seams.events), groups[schema.group].period)
+            _Group(PlannedGroup(schema, news.refused), groups[schema.group].period)
             for schema in spec.schemas
             if groups[schema.group].mode == "poll"
         ]
+        self._news, self._connection = news, 0
         self._pulse, self._still, self._stood_until_s = pulse, pulse.count, 0.0
 
     @property
@@ -93,6 +115,7 @@ class Poller:
 
     def connected(self, driver: PolledDriver) -> None:
         """Compile every group's reader on a new connection. Raises what the driver raises."""
+        self._connection += 1
         for group in self._groups:
             group.planned.connected(driver)
 
@@ -101,22 +124,28 @@ class Poller:
         for group in self._groups:
             group.planned.disconnected()
 
-    async def run(self, number: int) -> None:
-        """Poll until cancelled; `number` staggers this device's polls against those of others."""
+    async def run(self, stagger: Stagger) -> None:
+        """Poll until cancelled; `stagger` says where this device's polls lie among all others."""
         await self._link.tried.wait()
         begin_s = self._clock.monotonic_s()
-        for offset, group in enumerate(self._groups):
-            group.due_s = begin_s + phase_s(number + offset, group.period_s)
+        for number, group in enumerate(self._groups):
+            first, grid = first_s(stagger.phase(number), group.period_s)
+            group.wakes_s, group.due_s = begin_s + first, begin_s + grid
         while True:
-            group = min(self._groups, key=lambda g: g.due_s)
-            await self._clock.sleep(group.due_s - self._clock.monotonic_s())
+            now_s = self._clock.monotonic_s()
+            group = min(self._groups, key=lambda g: (max(g.wakes_s, now_s), g.ends_s()))
+            await self._clock.sleep(group.wakes_s - now_s)
             self._account_for_standstill()
+            due_s, early = group.due_s, group.wakes_s > group.due_s
             await self._intake.accept(await self._row(group))
             self._status.polls += 1
             self._account_for_standstill()
-            due_s, now_s = group.due_s, self._clock.monotonic_s()
-            group.due_s, missed = next_due_s(due_s, group.period_s, now_s)
-            self._note_overrun(group, 0 if due_s < self._stood_until_s else missed)
+            group.due_s, missed = next_due_s(group.due_s, group.period_s, self._clock.monotonic_s())
+            missed, group.unserved = missed + group.unserved, 0
+            group.wakes_s = group.due_s
+            if due_s < self._stood_until_s or early:
+                missed = 0  # nobody should lengthen a period for that
+            self._note_overrun(group, missed)
 
     def _account_for_standstill(self) -> None:
         """Say what was not polled because nothing ran, if that was as long as a period.
@@ -152,53 +181,70 @@ class Poller:
 
     async def _row(self, group: _Group) -> Batch:
         """Give one row for one due time: read, or bad if there is no reading."""
-        began_ns = self._clock.boottime_ns()
-        reader = group.planned.reader
-        if reader is None:
+        if not group.readable():
             return bad_row(group.planned.schema, self._link.status, stamp(self._clock))
+        began_ns, connection = self._clock.boottime_ns(), self._connection
         try:
-            began_s = self._clock.monotonic_s()
-            async with self._line.turn(Urgency.POLL, group.due_s):
-                batch = await self._read(group, reader)
-            self._status.last_poll_ms = (self._clock.monotonic_s() - began_s) * 1e3
-            self._status.last_data_ns = self._clock.now_ns()
-            self._link.prove()
+            async with self._line.turn(Urgency.POLL, group.ends_s()):
+                began_ns, began_s = self._clock.boottime_ns(), self._clock.monotonic_s()
+                group.catch_up(began_s)
+                if not group.readable():  # the link was lost before the turn came
+                    return bad_row(group.planned.schema, self._link.status, stamp(self._clock))
+                scan = await self._read(group)
+                self._status.last_poll_ms = (self._clock.monotonic_s() - began_s) * 1e3
         except DeviceError as error:
-            return self._broken(group, error, began_ns)
+            return self._broken(group, error, began_ns, connection)
         except TimeoutError:
             late = DeviceUnreachable(
                 "the poll took longer than its deadline",
                 hint="check the line, or raise `timeout`",
                 status=Quality.BAD_TIMEOUT,
             )
-            return self._broken(group, late, began_ns)
+            return self._broken(group, late, began_ns, connection)
         except Exception as fault:  # noqa: BLE001 - the supervisor: a faulty driver must not stop the poller
-            return self._broken(group, self._contained(fault), began_ns)
-        return slowed(batch) if group.pace.overloaded else batch
+            return self._broken(group, self._link.contained(fault), began_ns, connection)
+        self._status.last_data_ns = self._clock.now_ns()
+        self._link.prove()
+        self._news.read(scan.batch, scan.refusals)
+        return slowed(scan.batch) if group.pace.overloaded else scan.batch
 
-    async def _read(self, group: _Group, reader: Reader) -> Batch:
+    async def _read(self, group: _Group) -> Scan:
         """Read once; where the device refuses a block, cut it anew and ask again in this period."""
         give_up_s = self._clock.monotonic_s() + group.period_s
         planned = group.planned
         planned.begin()
-        tries = 0
+        reader, tries = planned.reader, 0
         while True:
-            asked, scan = planned.plan, await self._scan(group, planned.reader or reader)
+            reader = planned.reader or reader
+            assert reader is not None
+            asked, scan = planned.plan, await self._scan(group, reader)
             if asked is None:
-                return scan.batch
-            torn = planned.learn(scan)
+                return scan
+            cut_anew = planned.learn(scan)
             tries += 1
-            if not torn or tries == SCANS_PER_POLL or self._clock.monotonic_s() >= give_up_s:
-                return mark(scan.batch, asked.refused)
+            if not cut_anew or tries == SCANS_PER_POLL or self._clock.monotonic_s() >= give_up_s:
+                return replace(scan, batch=mark(scan.batch, asked.refused))
 
     async def _scan(self, group: _Group, reader: Reader) -> Scan:
-        """Read under a deadline that only a driver without deadlines of its own can reach."""
-        blocks = len(group.planned.plan.blocks) if group.planned.plan else 0
-        async with asyncio.timeout(self._spec.settings.timeout * (blocks + 1)):
-            return await strict(reader.read)
+        """Read under a deadline that only a driver without deadlines of its own can reach.
 
-    def _broken(self, group: _Group, error: DeviceError, began_ns: int) -> Batch:
-        """End the link and give the row that says so; `began_ns` is boot time."""
-        self.disconnected()
-        self._link.fail(error)
+        Others may have the line in the middle of it: that counts for no deadline, and if it took
+        longer than the period the row says so.
+        """
+        blocks = len(group.planned.plan.blocks) if group.planned.plan else 0
+        away_s = self._line.away_s
+        async with self._line.limit(self._spec.settings.timeout * (blocks + 1)):
+            scan = await strict(reader.read)
+        if self._line.away_s - away_s > group.period_s:
+            return replace(scan, batch=torn(scan.batch))
+        return scan
+
+    def _broken(self, group: _Group, error: DeviceError, began_ns: int, connection: int) -> Batch:
+        """End the link, unless it is another by now, and give the row that says so.
+
+        `began_ns` is boot time.
+        """
+        if connection == self._connection:
+            self.disconnected()
+            self._link.fail(error)
         return bad_row(group.planned.schema, error.status, stamp(self._clock).at(began_ns))

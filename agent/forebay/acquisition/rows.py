@@ -55,8 +55,21 @@ def slowed(batch: Batch) -> Batch:
 
     OPC UA Part 6, Annex A.2 (StatusCode.csv). Any other quality says more and stays.
     """
-    good = np.uint32(Quality.GOOD_OVERLOAD)
+    return _in_place_of_good(batch, Quality.GOOD_OVERLOAD)
+
+
+def torn(batch: Batch) -> Batch:
+    """Give `batch` with Uncertain in place of Good: its scan was interrupted for over a period.
+
+    The row is dated by when its read began, and nobody can say any more to within a period when
+    each value was read.
+    """
+    return _in_place_of_good(batch, Quality.UNCERTAIN)
+
+
+def _in_place_of_good(batch: Batch, status: Quality) -> Batch:
+    other = np.uint32(status)
     if batch.quality is None:
         shape = (batch.rows,) if batch.index is not None else (batch.rows, len(batch.schema.tags))
-        return replace(batch, quality=np.full(shape, good, np.uint32))
-    return replace(batch, quality=np.where(batch.quality == 0, good, batch.quality))
+        return replace(batch, quality=np.full(shape, other, np.uint32))
+    return replace(batch, quality=np.where(batch.quality == 0, other, batch.quality))

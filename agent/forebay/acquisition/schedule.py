@@ -6,17 +6,45 @@ Pure. Times are seconds on the monotonic clock.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 OVERLOADED_AFTER = 3
 """Late polls in a row that make a group overloaded, and polls in time that end it."""
+FIRST_WITHIN_S = 1.0
+"""How long a group may wait for its first poll, however long its period is."""
+_GOLDEN = 0.618_033_988_749_895
+"""Its multiples, modulo 1, lie evenly however many there are."""
 
 
-def phase_s(number: int, period_s: float, spread_s: float = 1.0) -> float:
-    """Give when the `number`-th group is due first, so that groups do not all poll at once.
+class Stagger(NamedTuple):
+    """Where the groups of one device stand among all that are polled.
 
-    The golden ratio spreads any count of groups evenly over the period, at most over `spread_s`.
+    `place` is that of its first group among the `places` groups of its line; `line` numbers the
+    lines.
     """
-    return (number * 0.618_033_988_749_895) % 1.0 * min(period_s, spread_s)
+
+    line: int = 0
+    place: int = 0
+    places: int = 1
+
+    def phase(self, group: int) -> float:
+        """Give where in its period the device's `group`-th group is due, in [0, 1).
+
+        The groups of a line are spread evenly, and those of different lines do not all poll at
+        once.
+        """
+        return ((self.place + group) / self.places + self.line * _GOLDEN) % 1.0
+
+
+def first_s(phase: float, period_s: float) -> tuple[float, float]:
+    """Give when a group is polled first and from when on its grid is, in seconds from the start.
+
+    They are the same unless the period is so long that nobody would wait for its phase: then the
+    first poll comes before, and the grid point given is the one before the start.
+    """
+    if period_s <= FIRST_WITHIN_S:
+        return phase * period_s, phase * period_s
+    return phase * FIRST_WITHIN_S, (phase - 1.0) * period_s if phase else 0.0
 
 
 def next_due_s(due_s: float, period_s: float, now_s: float) -> tuple[float, int]:

@@ -10,14 +10,16 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from forebay.acquisition.link import Link
+from forebay.acquisition.news import TagNews
 from forebay.acquisition.operations import Operations
 from forebay.acquisition.poller import Poller
 from forebay.acquisition.rows import bad_row
 from forebay.acquisition.status import SessionStatus
+from forebay.acquisition.wires import alone
 from forebay.cancellation import strict
 from forebay.clock import stamp
 from forebay.errors import DeviceError, DeviceUnreachable, JournalError, ProtocolViolation
-from forebay.events import DEVICE_CONNECTED, DEVICE_LOST, FRAME_REFUSED, SESSION_FAILED
+from forebay.events import FRAME_REFUSED, SESSION_FAILED
 from forebay.model import Quality
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from forebay.acquisition.memory import Recollection
     from forebay.acquisition.planned import PlannedGroup
     from forebay.acquisition.standstill import Pulse
+    from forebay.acquisition.wires import Place
     from forebay.interfaces import (
         DeviceSpec,
         Driver,
@@ -53,22 +56,23 @@ class Session:
         seams: Seams,
         pulse: Pulse,
         *,
-        number: int = 0,
+        place: Place | None = None,
     ) -> None:
-        """Drive the driver that `build` makes, over `line`.
+        """Drive the driver that `build` makes, over `line`, where it has `place`.
 
-        `pulse` is the whole process's; `number` staggers the polls against those of other devices.
+        Without one it is the only device of its line. `pulse` is the whole process's.
         """
         self.spec, self.status = spec, SessionStatus()
         self._build, self._intake, self._seams, self._clock = build, intake, seams, seams.clock
-        self.line, self._number, self._link = line, number, Link(self._tell_connected)
+        self.line, self._place = line, place or alone(spec, line, seams)
+        self.news = self._place.news
+        self._tags = TagNews(spec.name, spec.schemas, seams)
+        self._link = Link(self._tell_connected, self._contained)
         self.operations = Operations(spec, self._link, line, seams)
         """What the device is given to do beside its polls."""
-        self._told = ""
+        self._lost = False
         self._driver: Driver | None = None
-        self._poller = Poller(
-            spec, self._link, line, intake, seams, self.status, self._contained, pulse
-        )
+        self._poller = Poller(spec, self._link, line, intake, seams, self.status, pulse, self._tags)
         groups = spec.settings.groups
         self._streamed = {
             s: groups[s.group].period for s in spec.schemas if groups[s.group].mode == "subscribe"
@@ -100,8 +104,9 @@ class Session:
         """
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_connected(), name=f"session[{self.name}].connect")
+            tasks.create_task(self._tags.run(), name=f"session[{self.name}].news")
             if self._poller.has_work:
-                poll = self._poller.run(self._number)
+                poll = self._poller.run(self._place.stagger)
                 tasks.create_task(poll, name=f"session[{self.name}].poll")
 
     async def _keep_connected(self) -> None:
@@ -123,7 +128,7 @@ class Session:
         driver: Driver | None = None
         try:
             driver = self._build(self.spec, self._seams, self.line)
-            async with asyncio.timeout(self.spec.settings.timeout):
+            async with self.line.limit(self.spec.settings.timeout):
                 await strict(driver.connect)
             self._driver = driver
             return await self._serve(driver)
@@ -172,6 +177,7 @@ class Session:
     async def _listen(self, driver: StreamedDriver) -> DeviceError:
         async for batch in driver.stream(self._streamed):
             self.status.last_data_ns = self._clock.now_ns()
+            self._tags.read(batch)
             await self._intake.accept(batch)
         return DeviceUnreachable(
             "the device ended its stream",
@@ -196,22 +202,18 @@ class Session:
             self._seams.events.emit(SESSION_FAILED, device=self.name, error=repr(error))
 
     def _tell_connected(self) -> None:
-        """Tell of the transition, not of each connection that brings nothing."""
-        if self._told != "connected":
-            self._told = "connected"
-            self._seams.events.emit(DEVICE_CONNECTED, device=self.name)
+        """Tell of the transition: that a connection brings data, not that there is one."""
+        self.news.back(self.name)
 
     async def _note_loss(self, error: DeviceError, *, was_up: bool) -> None:
         """Tell of the transition, not of each further try, and mark what was subscribed to."""
         self._link.status = error.status
         self.status.last_error, self.status.last_hint = str(error), error.hint
-        fields = {"device": self.name, "error": str(error), "hint": error.hint}
         if isinstance(error, ProtocolViolation):
+            fields = {"device": self.name, "error": str(error), "hint": error.hint}
             self._seams.events.emit(FRAME_REFUSED, **fields)
-        first = self._told != "lost"
-        if first:
-            self._told = "lost"
-            self._seams.events.emit(DEVICE_LOST, **fields)
-        if first or was_up:
+        self.news.lost(self.name, error)
+        if was_up or not self._lost:
+            self._lost = True
             for schema in self._streamed:
                 await self._intake.accept(bad_row(schema, error.status, stamp(self._clock)))

@@ -357,7 +357,7 @@ def test_whatever_happens_one_holds_it_and_nobody_is_forgotten(seed: int, users:
             # What a cancelled one still stands for in the model is taken out as the line does.
             if tasks[number].cancel() and number in crowd.waiting:
                 crowd.waiting.pop(number)
-        _, forgotten = await asyncio.wait(tasks, timeout=30)
+        _, forgotten = await asyncio.wait(tasks, timeout=10)
         assert not forgotten
         for number, task in enumerate(tasks):
             error = None if task.cancelled() else task.exception()

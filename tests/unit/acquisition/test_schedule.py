@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.acquisition.schedule import OVERLOADED_AFTER, Pace, next_due_s, phase_s
+from forebay.acquisition.schedule import OVERLOADED_AFTER, Pace, Stagger, first_s, next_due_s
 
 
 def test_a_poll_in_time_is_followed_one_period_later() -> None:
@@ -40,15 +41,34 @@ def test_due_times_never_leave_the_grid_nor_go_back(
         assert due == start + (polls + unserved) * period
 
 
-@given(st.integers(0, 10_000), st.floats(0.001, 86_400))
-def test_a_phase_lies_within_the_period_and_within_a_second(number: int, period: float) -> None:
-    assert 0 <= phase_s(number, period) < min(period, 1.0) + 1e-9
+@given(st.integers(0, 300), st.integers(1, 247), st.integers(1, 8))
+def test_the_groups_of_a_line_are_spread_evenly(line: int, devices: int, groups: int) -> None:
+    places = devices * groups
+    staggers = [Stagger(line, n * groups, places) for n in range(devices)]
+    phases = sorted(stagger.phase(n) for stagger in staggers for n in range(groups))
+    assert 0 <= phases[0] <= phases[-1] < 1
+    apart = [b - a for a, b in pairwise([*phases, phases[0] + 1])]
+    assert min(apart) == pytest.approx(1 / places, abs=1e-9)
+    assert max(apart) == pytest.approx(1 / places, abs=1e-9)
 
 
-def test_phases_spread() -> None:
-    phases = sorted(phase_s(n, 1.0) for n in range(100))
-    gaps = [b - a for a, b in pairwise(phases)]
-    assert max(gaps) < 0.03
+def test_devices_with_lines_of_their_own_do_not_all_poll_at_once() -> None:
+    phases = sorted(Stagger(line).phase(0) for line in range(100))
+    assert max(b - a for a, b in pairwise(phases)) < 0.03
+
+
+@given(st.integers(0, 999).map(lambda n: n / 1000), st.floats(0.001, 86_400))
+def test_the_first_poll_comes_within_a_second_and_the_grid_keeps_its_phase(
+    phase: float, period: float
+) -> None:
+    first, grid = first_s(phase, period)
+    assert 0 <= first <= min(period, 1.0)
+    assert grid <= first
+    following = next_due_s(grid, period, first)[0]
+    assert following == pytest.approx((phase or 1.0) * period) or period <= 1.0
+    assert (following - phase * period) / period == pytest.approx(
+        round((following - phase * period) / period)
+    )
 
 
 def test_a_group_is_overloaded_after_some_late_polls_in_a_row_until_as_many_are_in_time() -> None:

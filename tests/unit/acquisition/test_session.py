@@ -161,7 +161,11 @@ async def test_two_groups_keep_their_own_periods() -> None:
     async with running(world):
         await world.clock.advance(10)
         groups = [b.schema.group for b in world.rows]
-        assert (groups.count("fast"), groups.count("slow")) in {(20, 2), (21, 2)}
+        assert (groups.count("fast"), groups.count("slow")) in {(20, 3), (21, 3)}
+        slow_s = [
+            t for t, b in zip(world.times_s(), world.rows, strict=True) if len(b.schema.tags) == 3
+        ]
+        assert slow_s == [0.5, 2.5, 7.5], "the first comes soon, then it keeps its phase"
 
 
 async def test_an_outage_is_data_with_bad_quality_and_heals_by_itself() -> None:
