@@ -7,12 +7,15 @@ requests, connections or how bytes become numbers.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from forebay.model import ValueType
 from forebay.settings import TagSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Order = Literal[
     "ABCD", "CDAB", "BADC", "DCBA",
@@ -151,6 +154,11 @@ def _part_of_register(text: str, register: Address, part: str) -> Address:
     return register._replace(bit=low, bits=high - low + 1, field=not part.isdigit())
 
 
+def _listed(types: Iterable[ValueType]) -> str:
+    *most, last = types
+    return f"{', '.join(most)} or {last}" if most else last
+
+
 class ModbusTag(TagSettings):
     """One value in a Modbus device."""
 
@@ -182,7 +190,7 @@ class ModbusTag(TagSettings):
     def misordered(self, order: Order) -> str | None:
         """Say why the value cannot have `order`, None if it can."""
         if self.encoding == "48-bit" and FLIPS[order] & 6 not in {0, 6}:
-            return f"three registers have no order {order}; choose ABCD, CDAB, BADC or DCBA"
+            return f"three registers have no order {order}"
         return None
 
     @field_validator("type", mode="before")
@@ -201,7 +209,7 @@ class ModbusTag(TagSettings):
         if self.order is not None and not place.in_registers:
             raise ValueError(f"a {place.area} has no byte order; leave out order")
         if self.order is not None and (why := self.misordered(self.order)):
-            raise ValueError(why)
+            raise ValueError(f"{why}; choose ABCD, CDAB, BADC or DCBA")
         if place.start + self.count > ADDRESSES:
             raise ValueError(
                 f"{self.address!r} with {self.count} registers ends beyond 65535; "
@@ -264,7 +272,7 @@ class ModbusTag(TagSettings):
         if self.type not in types:
             raise ValueError(
                 f"no {self.type} is encoded as {self.encoding}; "
-                f"choose {' or '.join(types)}, or leave out encoding"
+                f"choose {_listed(types)}, or leave out encoding"
             )
 
     def _check_length(self) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from pymodbus.client.mixin import ModbusClientMixin
 
 from forebay.drivers.modbus.encode import Mask, encode, mask
 from forebay.drivers.modbus.tag import Order
@@ -227,3 +229,22 @@ def test_bytes_lie_as_the_order_says() -> None:
     for order in ORDERS:
         value = encode(tag("holding:0", "uint64"), order, 0x0102030405060708)
         assert value == on_the_wire(bytes(range(1, 9)), order)
+
+
+@given(
+    st.sampled_from(
+        [*(f"{s}int{n}" for n in (16, 32, 64) for s in ("", "u")), "float32", "float64"]
+    ),
+    st.sampled_from([("ABCD", "big"), ("CDAB", "little")]),
+    st.binary(min_size=8, max_size=8),
+)
+def test_pymodbus_writes_the_same_registers(
+    name: str, order: tuple[Order, Literal["big", "little"]], raw: bytes
+) -> None:
+    kind = ValueType(name)
+    (value,) = np.frombuffer(raw[: kind.dtype.itemsize], kind.dtype.newbyteorder(">")).tolist()
+    assume(math.isfinite(value))
+    of = getattr(ModbusClientMixin.DATATYPE, name.upper())
+    registers = ModbusClientMixin.convert_to_registers(value, of, word_order=order[1])
+    wire = encode(tag("holding:0", name), order[0], value)
+    assert wire == struct.pack(f">{len(registers)}H", *registers)

@@ -102,7 +102,10 @@ def test_what_is_no_address_is_refused_with_what_to_write(text: str, said: str) 
         ({"address": "holding:1", "type": "float16"}, "write type float32 and encoding float16"),
         ({"address": "holding:1", "type": "UINT48"}, "write type uint64 and encoding 48-bit"),
         ({"address": "holding:1", "type": "bcd"}, "uint32 or uint64 and encoding bcd"),
-        ({"address": "holding:1", "type": "float32", "encoding": "bcd"}, "choose int16 or uint16"),
+        (
+            {"address": "holding:1", "type": "float32", "encoding": "bcd"},
+            "choose int16, uint16, int32",
+        ),
         ({"address": "holding:1", "type": "float64", "encoding": "float16"}, "choose float32"),
         (
             {"address": "holding:1", "type": "int32", "encoding": "mod10k"},
