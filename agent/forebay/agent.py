@@ -43,6 +43,8 @@ from forebay.model import Stream
 from forebay.net import SystemNetwork
 from forebay.pipeline.intake import Pipeline
 from forebay.pipeline.shadow import Shadow
+from forebay.writing.gate import Device as Gated
+from forebay.writing.gate import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -160,7 +162,10 @@ async def serve(
         ]
         for name, _, _ in loaded.uplinks:
             journal.cursor(name)  # a disabled uplink keeps its claim on what it has not got
-        answers = Answers(loaded, seams, journal, pipeline, shadow, sessions, forwarders)
+        tags = {device.spec.name: device.spec.tags for device in enabled}
+        reached = {s.name: Gated(tags[s.name], s.operations) for s in sessions}
+        gate = Gate(config.writes, reached, pipeline, journal, seams)
+        answers = Answers(loaded, seams, journal, pipeline, shadow, sessions, forwarders, gate)
         async with control(config.control.socket, answers), asyncio.TaskGroup() as tasks:
             parts = (answers, journal, pipeline, pulse, sessions, forwarders, memory)
             await _serve(tasks, stop, seams, parts)
@@ -202,6 +207,7 @@ async def _serve(
 
     sending = [start(f"forwarder[{f.name}]", _forward(journal, f)) for f in forwarders]
     flushing = [start("pipeline", pipeline.run()), start("clock", pipeline.watch_clock())]
+    flushing += [start("writes", answers.gate.run())]
     observing = start("observer", _observe(answers, seams))
     polling = [start("pulse", pulse.run()), start("scrub", _scrub(journal, seams))]
     polling += [start("plans", memory.run())]
@@ -214,6 +220,7 @@ async def _serve(
     )
     await stop.wait()
     answers.state = "draining"
+    await answers.gate.close()
     await _cancel([*polling, *flushing])
     await _hand_over(pipeline, journal, seams)
     reachable = [forwarder for forwarder in forwarders if forwarder.status().state == "connected"]

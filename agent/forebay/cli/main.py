@@ -24,6 +24,8 @@ COMMANDS = {
     "devices": "forebay.cli.devices",
     "tags": "forebay.cli.tags",
     "read": "forebay.cli.tags",
+    "write": "forebay.cli.write",
+    "call": "forebay.cli.write",
     "journal": "forebay.cli.journal",
     "ledger": "forebay.cli.ledger",
     "uplinks": "forebay.cli.uplinks",

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from forebay.journal.journal import Journal, SegmentInfo
     from forebay.pipeline.intake import Pipeline
     from forebay.pipeline.shadow import Shadow
+    from forebay.writing.gate import Gate
 
 RATE_WINDOW_S = 10.0
 SHOW_BYTES = 1 << 20
@@ -57,10 +58,11 @@ class Answers:
         shadow: Shadow,
         sessions: Sequence[Session],
         forwarders: Sequence[Forwarder],
+        gate: Gate,
     ) -> None:
-        """Look at these engines."""
+        """Look at these engines; `gate` is the way to the devices."""
         self._loaded, self._seams, self._journal = loaded, seams, journal
-        self._pipeline, self._shadow = pipeline, shadow
+        self._pipeline, self._shadow, self._gate = pipeline, shadow, gate
         self._sessions = {session.name: session for session in sessions}
         self._forwarders = {forwarder.name: forwarder for forwarder in forwarders}
         self._keys = tuple(
@@ -74,6 +76,11 @@ class Answers:
         self._written_before = written_bytes()
         self._rates: deque[tuple[float, int]] = deque([(self._began_s, 0)], maxlen=64)
         self.state = "starting"
+
+    @property
+    def gate(self) -> Gate:
+        """See `AgentView.gate`."""
+        return self._gate
 
     def observe(self) -> None:
         """Note how much was produced so far. Called about once a second by the agent."""

@@ -33,6 +33,8 @@ R = TypeVar("R", bound="Message")
 
 DEADLINE_S = 5.0
 """Longest wait for one answer."""
+DEVICE_DEADLINE_S = 330.0
+"""Longest wait for a device to answer, beyond the time until a request goes out to it."""
 RETRY_DEADLINE_S = 60.0
 """Longest wait for a destination to say whether it takes one quarantined record."""
 
@@ -150,6 +152,16 @@ class AgentClient:
             request = pb.QuarantineChoice(ids=ids[start : start + QUARANTINE_IDS])
             reply.MergeFrom(self._ask("DropQuarantined", request, pb.QuarantineDone.FromString))
         return reply
+
+    def write(self, request: pb.WriteRequest) -> pb.WriteReply:
+        """Have a tag written; give how it ended."""
+        limit_s = max(self._deadline_s, request.deadline_s + DEVICE_DEADLINE_S)
+        return self._ask("WriteTag", request, pb.WriteReply.FromString, limit_s)
+
+    def call(self, request: pb.CallRequest) -> pb.WriteReply:
+        """Have a method called; give how it ended."""
+        limit_s = max(self._deadline_s, request.deadline_s + DEVICE_DEADLINE_S)
+        return self._ask("CallMethod", request, pb.WriteReply.FromString, limit_s)
 
     def _ask(
         self,

@@ -35,6 +35,7 @@ from forebay.control.limits import (
     SERVICE,
     SHOW_RECORDS,
 )
+from forebay.control.operating import Operating
 from forebay.control.view import TagKey
 from forebay.control.wire import message, tag_message
 from forebay.errors import (
@@ -119,7 +120,7 @@ class ControlServer:
                 ("grpc.max_send_message_length", MAX_REPLY_BYTES),
             ),
         )
-        server.add_generic_rpc_handlers((_handlers(_Service(self._view)),))
+        server.add_generic_rpc_handlers((_handlers(_Service(self._view), self._view),))
         server.add_insecure_port(f"unix:{hidden}")
         await server.start()
         async with contextlib.AsyncExitStack() as undo:
@@ -300,7 +301,8 @@ def _choice(request: pb.QuarantineChoice) -> Sequence[str]:
     return tuple(dict.fromkeys(request.ids))
 
 
-def _handlers(service: _Service) -> grpc.GenericRpcHandler:
+def _handlers(service: _Service, view: AgentView) -> grpc.GenericRpcHandler:
+    operating = Operating(view.gate)
     return grpc.method_handlers_generic_handler(
         SERVICE,
         {
@@ -316,6 +318,8 @@ def _handlers(service: _Service) -> grpc.GenericRpcHandler:
             "ListQuarantine": _handler(pb.QuarantineRequest, service.quarantine),
             "RetryQuarantined": _handler(pb.QuarantineChoice, service.retry_quarantined),
             "DropQuarantined": _handler(pb.QuarantineChoice, service.drop_quarantined),
+            "WriteTag": _handler(pb.WriteRequest, operating.write),
+            "CallMethod": _handler(pb.CallRequest, operating.call),
         },
     )
 

@@ -10,10 +10,17 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING
 
-from forebay.columnar import decode_anchor, decode_gap, peek_schema, peek_schema_id
+from forebay.columnar import (
+    decode_anchor,
+    decode_batch,
+    decode_gap,
+    peek_schema,
+    peek_schema_id,
+)
 from forebay.control.view import RecordSummary
 from forebay.errors import JournalCorrupt
 from forebay.model import RecordKind
+from forebay.writing import audit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -69,7 +76,7 @@ class Summaries:
         """Raises JournalCorrupt."""
         match record.kind:
             case RecordKind.BATCH:
-                return self._batch(peek_schema_id(record.payload))
+                return self._batch(record.payload)
             case RecordKind.SCHEMA:
                 text = self._texts.get(record.hash)
                 if text is None:
@@ -84,7 +91,12 @@ class Summaries:
                 anchor = decode_anchor(record.payload)
                 return f"boot {anchor.boot_id[:8]}, clock {anchor.state.name.lower()}"
 
-    def _batch(self, schema_id: int) -> str:
+    def _batch(self, payload: bytes) -> str:
+        """Give what a batch is of; of the audit, what it says."""
+        schema_id = peek_schema_id(payload)
+        if schema_id == audit.SCHEMA.id:
+            deeds = audit.from_batch(decode_batch(payload, audit.SCHEMA))
+            return "; ".join(audit.sentence(deed) for deed in deeds)
         name = self._names.get(schema_id)
         if name is None:
             try:

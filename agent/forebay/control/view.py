@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from forebay.writing.gate import Result
+    from forebay.writing.rules import Ask
+
 
 class TagKey(NamedTuple):
     """One tag; people write it `DEVICE/TAG`. A device's name holds no slash, a tag's may."""
@@ -268,15 +271,28 @@ class QuarantineDone:
     failed: tuple[str, ...] = ()
 
 
+class WriteGate(Protocol):
+    """Through which everything goes that changes a device."""
+
+    async def ask(self, ask: Ask, deadline_s: float = 0.0) -> Result:
+        """See `forebay.writing.gate.Gate.ask`."""
+        ...
+
+
 class AgentView(Protocol):
     """A running agent. The composition root implements it; the control server asks.
 
-    Only what is in quarantine can be changed from here.
+    What is in quarantine can be changed from here, and devices through `gate`; nothing else.
 
     Every method is called on the agent's event loop, one call per request, by at most a few
     requests at once. What needs the disk is a coroutine. A ForebayError that a method raises
     reaches the person with its hint.
     """
+
+    @property
+    def gate(self) -> WriteGate:
+        """Give the way to what a device is made to do."""
+        ...
 
     def status(self) -> StatusReply:
         """Give the gateway at a glance."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from forebay.clock import Clock
-    from forebay.interfaces import Block
+    from forebay.interfaces import Block, Value
     from forebay.model import Gap, Schema
 
 
@@ -41,11 +41,13 @@ class CollectingIntake:
 
 
 class ScriptedDriver:
-    """Implements `PolledDriver` and `StreamedDriver` over a dictionary of faults.
+    """Implements `PolledDriver`, `StreamedDriver`, `WritableDriver` and `CallableDriver`.
 
     Column i reads i + 1000 * the number of reads so far. `refused` names columns at addresses that
-    the device refuses, so a block that touches one is refused whole. `on_connect` and `on_read` are
-    called first and may raise, or return an awaitable.
+    the device refuses, so a block that touches one is refused whole. `on_connect`, `on_read` and
+    `on_write` (given the tag and the value, or the method and its arguments) are called first and
+    may raise, or return an awaitable. `written` lists what was sent; a tag reads back as what was
+    written last, or as `on_read_back` says.
     """
 
     def __init__(self, clock: Clock, *, max_count: int = 125) -> None:
@@ -54,6 +56,9 @@ class ScriptedDriver:
         self.refused: set[int] = set()
         self.on_connect: Callable[[], Any] = lambda: None
         self.on_read: Callable[[], Any] = lambda: None
+        self.on_write: Callable[[str, Any], Any] = lambda _tag, _value: None
+        self.on_read_back: Callable[[str], Any] = lambda tag: dict(self.written).get(tag)
+        self.written: list[tuple[str, Any]] = []
         self.connects = self.closes = self.reads = 0
         self.requests: list[tuple[int, ...]] = []
         self.feed: asyncio.Queue[Batch | Exception] = asyncio.Queue(maxsize=1000)
@@ -79,6 +84,22 @@ class ScriptedDriver:
     def reader(self, schema: Schema, blocks: Sequence[Block]) -> _ScriptedReader:
         """See `PolledDriver.reader`."""
         return _ScriptedReader(self, schema, tuple(blocks))
+
+    async def write(self, tag: str, value: Value) -> None:
+        """See `WritableDriver.write`."""
+        self.written.append((tag, value))
+        await _maybe(self.on_write(tag, value))
+
+    async def read_back(self, tag: str) -> Value | None:
+        """See `WritableDriver.read_back`."""
+        value: Value | None = self.on_read_back(tag)
+        return value
+
+    async def call(self, method: str, arguments: Sequence[Value]) -> Sequence[Value]:
+        """See `CallableDriver.call`: give the arguments."""
+        self.written.append((method, tuple(arguments)))
+        await _maybe(self.on_write(method, tuple(arguments)))
+        return arguments
 
     async def stream(self, schemas: Mapping[Schema, float]) -> AsyncIterator[Batch]:
         """See `StreamedDriver.stream`: give what a test puts into `feed`."""

@@ -128,6 +128,8 @@ class Gate:
         fails. A cancellation does not stop what is on its way.
         """
         began_s = self._clock.monotonic_s()
+        if not ask.id:
+            ask = replace(ask, id=f"{self._seams.rng.getrandbits(64):016x}")
         self._check(ask, deadline_s)
         due_s = began_s + (min(deadline_s, MAX_DEADLINE_S) or self._settings.deadline)
         if self._settings.enabled and not await self._opened(due_s):

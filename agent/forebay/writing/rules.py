@@ -36,8 +36,8 @@ class Ask:
     """What somebody wants done once.
 
     `item` is the tag or the method; `values` is the one value of a write, as readers see it, or the
-    arguments of a call. `id` names this request: it is executed once. `who` is what is known of
-    who asked, `reason` what they said.
+    arguments of a call. `id` names this request, which is executed once; the gate makes one if it
+    is empty. `who` is what is known of who asked, `reason` what they said.
     """
 
     action: Action

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forebay.model import MAX_STRING_BYTES, ValueType, engineering
+from forebay.model import MAX_STRING_BYTES, ValueType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ def to_raw(tag: Tag, value: Value) -> Value:
     if tag.type is ValueType.STRING:
         return _text(value)
     if isinstance(value, (bool, str)):
-        raise Unwritable(f"{said(value)} is not a number", f"the tag is a {tag.type}")
+        raise Unwritable(f"{said(value)} is not a number", f"the tag has type {tag.type}")
     if isinstance(value, float) and not isfinite(value):
         raise Unwritable(f"{said(value)} is not a finite number", "write an ordinary number")
     raw = _unscaled(tag, value)
@@ -56,8 +56,12 @@ def to_raw(tag: Tag, value: Value) -> Value:
 
 
 def to_engineering(tag: Tag, raw: Value) -> Value:
-    """Give a raw value as readers see it."""
-    return engineering(tag, raw)
+    """Give a raw value as readers see it, reckoned in decimals: 423 with a scale of 0.1 is 42.3."""
+    if not tag.scaled or isinstance(raw, str) or not isfinite(raw):
+        return raw
+    with localcontext(prec=_DIGITS):
+        exact = Decimal(raw) if isinstance(raw, int) else Decimal(repr(raw))
+        return float(exact * Decimal(repr(tag.scale)) + Decimal(repr(tag.offset)))
 
 
 def same(tag: Tag, sent: Value, read: Value) -> bool:
@@ -106,14 +110,14 @@ def _whole(tag: Tag, value: float, raw: Decimal) -> int:
     limits = np.iinfo(tag.type.dtype)
     if not limits.min <= nearest <= limits.max:
         raise Unwritable(
-            f"{said(value)} is more than a {tag.type} can hold", "write a smaller amount"
+            f"{said(value)} is more than type {tag.type} can hold", "write a smaller amount"
         )
     if abs(raw - nearest) > NEAR:
         below = int(raw.to_integral_value(rounding="ROUND_FLOOR"))
-        near = [engineering(tag, number) for number in (below, below + 1)]
+        near = [to_engineering(tag, number) for number in (below, below + 1)]
         raise Unwritable(
-            f"{said(value)} cannot be told exactly by a {tag.type}",
-            f"write {near[0]:.12g} or {near[1]:.12g}",
+            f"{said(value)} cannot be told exactly by type {tag.type}",
+            f"write {said(near[0])} or {said(near[1])}",
         )
     return nearest
 
@@ -122,6 +126,6 @@ def _floating(tag: Tag, value: float, raw: Decimal) -> float:
     out = float(raw)
     if not isfinite(out) or abs(out) > float(np.finfo(tag.type.dtype).max):
         raise Unwritable(
-            f"{said(value)} is more than a {tag.type} can hold", "write a smaller amount"
+            f"{said(value)} is more than type {tag.type} can hold", "write a smaller amount"
         )
     return out

@@ -37,7 +37,7 @@ def answers(journal: Journal) -> Answers:
     )
     shadow: Any = SimpleNamespace(walk=lambda: ())
     nothing: Any = None
-    return Answers(loaded, seams(), journal, nothing, shadow, (), ())
+    return Answers(loaded, seams(), journal, nothing, shadow, (), (), nothing)
 
 
 async def shown(journal: Journal, *asked: int) -> list[tuple[int, int]]:

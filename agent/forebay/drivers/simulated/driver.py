@@ -11,21 +11,26 @@ import numpy as np
 
 from forebay.clock import stamp
 from forebay.drivers.simulated.config import DEFAULTS, SimulatedTag
+from forebay.errors import DeviceRefused
 from forebay.interfaces import Scan, SpanLimits
-from forebay.model import Batch, ValueType
+from forebay.model import Batch, Quality, ValueType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from forebay.drivers.simulated.config import Signal
-    from forebay.interfaces import Block, DeviceSpec, Seams
+    from forebay.interfaces import Block, DeviceSpec, Seams, Value
     from forebay.model import Lane, Schema
 
 
 class SimulatedDriver:
-    """Always connected; see `interfaces.PolledDriver`. It needs no plan and refuses nothing."""
+    """Always connected; see `interfaces.PolledDriver` and `WritableDriver`.
+
+    It needs no plan. A constant can be written, and forgets that with the connection; a signal
+    refuses to be.
+    """
 
     def __init__(self, spec: DeviceSpec, seams: Seams) -> None:
         self._seams = seams
@@ -33,6 +38,7 @@ class SimulatedDriver:
         for name, tag in spec.tags.items():
             assert isinstance(tag, SimulatedTag)
             self._signals[name] = tag.signal
+        self._written: dict[str, Value] = {}
 
     async def connect(self) -> None:
         """See `Driver.connect`."""
@@ -52,14 +58,34 @@ class SimulatedDriver:
         """See `PolledDriver.reader`."""
         del blocks
         signals = [self._signals[tag.name] for tag in schema.tags]
-        return SimulatedReader(schema, signals, self._seams)
+        return SimulatedReader(schema, signals, self._seams, self._written)
+
+    async def write(self, tag: str, value: Value) -> None:
+        """See `WritableDriver.write`."""
+        if self._signals[tag].kind != "constant":
+            raise DeviceRefused(
+                f"{tag} is a {self._signals[tag].kind}",
+                hint="only a constant can be written",
+                status=Quality.BAD_NOT_WRITABLE,
+            )
+        self._written[tag] = value
+
+    async def read_back(self, tag: str) -> Value | None:
+        """See `WritableDriver.read_back`."""
+        return self._written.get(tag, self._signals[tag].constant)
 
 
 class SimulatedReader:
     """One group's signals; see `interfaces.Reader`."""
 
-    def __init__(self, schema: Schema, signals: Sequence[Signal], seams: Seams) -> None:
-        self._schema = schema
+    def __init__(
+        self,
+        schema: Schema,
+        signals: Sequence[Signal],
+        seams: Seams,
+        written: Mapping[str, Value],
+    ) -> None:
+        self._schema, self._written = schema, written
         self._clock = seams.clock
         self._random = np.random.default_rng(seams.rng.getrandbits(64))
         self._lanes = [
@@ -70,8 +96,16 @@ class SimulatedReader:
         """See `Reader.read`."""
         now = stamp(self._clock)
         values = tuple(lane.next(now.wall_ns / 1e9, self._random) for lane in self._lanes)
+        for tag, value in self._written.items():
+            self._overwrite(values, tag, value)
         times_ns, boottime_ns = np.array([[now.wall_ns], [now.boottime_ns]], np.int64)
         return Scan(Batch(self._schema, times_ns, times_ns.copy(), values, boottime_ns=boottime_ns))
+
+    def _overwrite(self, values: Sequence[NDArray[Any]], name: str, value: Value) -> None:
+        for lane, row in zip(self._schema.lanes, values, strict=True):
+            for place, column in enumerate(lane.columns):
+                if self._schema.tags[column].name == name:
+                    row[0, place] = value
 
 
 class _Lane:
