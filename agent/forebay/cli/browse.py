@@ -1,0 +1,136 @@
+"""`forebay browse`: what a device says it has, as a table or as a tag list."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from forebay.cli import call, output
+from forebay.errors import RequestFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rich.console import RenderableType
+
+    from forebay._proto.control_pb2 import BrowseReply
+
+MAX_NAME = 128
+"""Characters of a tag's name."""
+_COLUMNS = ("name", "address", "type", "unit", "description")
+
+Device = Annotated[str, typer.Argument(help="The device.", show_default=False)]
+Pattern = Annotated[
+    str,
+    typer.Argument(
+        help="A shell pattern for each part of a path (Press/*/Temp*); ** is any number of parts."
+        " Left out: the top.",
+        show_default=False,
+    ),
+]
+Csv = Annotated[
+    Path | None,
+    typer.Option(
+        "--csv", metavar="FILE", help="Write a tag list of all values found; - for standard output."
+    ),
+]
+
+
+def add(app: typer.Typer, name: str) -> None:
+    """Add the command to `app`."""
+    app.command(name)(browse)
+
+
+def browse(
+    device: Device,
+    pattern: Pattern = "",
+    socket: call.Socket = call.SOCKET,
+    *,
+    csv_file: Csv = None,
+    as_json: call.Json = False,
+) -> None:
+    """List what a device has, by asking the device."""
+    with call.agent(socket, as_json=as_json) as agent:
+        found = list(agent.browse(device, pattern))
+        if csv_file is not None:
+            tags = tag_rows(found)
+            _write(csv_file, tags)
+            if as_json:
+                output.document({"tags": len(tags)})
+            elif str(csv_file) != "-":
+                print(f"wrote {output.count(len(tags))} tags")
+        elif as_json:
+            output.document({"found": [output.plain(one) for one in found]})
+        else:
+            output.show(parts(found))
+
+
+def parts(found: Sequence[BrowseReply]) -> Iterator[RenderableType]:
+    """Give what a person sees."""
+    if not found:
+        yield Text("nothing matches; ** stands for any number of parts of a path")
+        return
+    yield output.table(
+        ("PATH", "KIND", "TYPE", "UNIT", "ADDRESS", "DESCRIPTION"),
+        [
+            (
+                one.path + ("/" if one.kind == "folder" else ""),
+                Text(output.clean(one.kind), "" if one.type else output.QUIET),
+                one.type or "-",
+                one.unit,
+                one.address,
+                one.description,
+            )
+            for one in found
+        ],
+    )
+
+
+def tag_rows(found: Iterable[BrowseReply]) -> list[tuple[str, ...]]:
+    """Give a row of a tag list for each value; a name is the path, and no name comes twice.
+
+    What is no value, or fits no column, is left out.
+    """
+    rows: list[tuple[str, ...]] = []
+    taken: set[str] = set()
+    for one in found:
+        if one.kind != "value" or not one.type:
+            continue
+        name = _fresh(output.clean(one.path).strip(), taken)
+        taken.add(name)
+        description = output.clean(one.description)
+        rows.append((name, one.address, one.type, output.clean(one.unit), description))
+    return rows
+
+
+def _fresh(path: str, taken: set[str]) -> str:
+    """Give a name for `path` that nobody has: its end, if it is long, and a number if need be."""
+    name = path if len(path) <= MAX_NAME else f"\N{HORIZONTAL ELLIPSIS}{path[1 - MAX_NAME :]}"
+    number = 1
+    while name in taken:
+        number += 1
+        tail = f"~{number}"
+        name = path[: MAX_NAME - len(tail)] + tail
+    return name
+
+
+def _write(path: Path, rows: Sequence[tuple[str, ...]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows(rows)
+    if str(path) == "-":
+        sys.stdout.write(text.getvalue())
+        return
+    try:
+        path.write_text(text.getvalue(), encoding="utf-8")
+    except OSError as error:
+        raise RequestFailed(
+            f"cannot write {path}: {error.strerror}", hint="name a file that this user may write"
+        ) from error
