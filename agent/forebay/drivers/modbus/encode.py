@@ -2,9 +2,10 @@
 
 Pure. Owns which values a tag can hold. Must not know requests, connections or who may write.
 
-What is returned, once read, decodes to the value that was given, floats to the nearest that the
-device can hold. What cannot is refused with a ValueError that says why: nothing is ever clipped,
-cut or rounded to an integer.
+What is returned, once read, decodes to the value that was given: floats to the nearest that the
+device can hold, texts without the spaces at their end, which are written for devices that want
+them. What cannot is refused with a ValueError that says why: nothing is ever clipped, cut or
+rounded to an integer.
 """
 
 from __future__ import annotations
@@ -147,11 +148,8 @@ def _text(tag: ModbusTag, order: Order, value: Value) -> bytes:
     assert tag.length is not None
     if len(raw) > tag.length:
         raise ValueError(f"{_cut(value)} takes {len(raw)} bytes, and the tag holds {tag.length}")
-    if "\0" in value or value.endswith(" "):
-        raise ValueError(
-            f"{_cut(value)} would not read the same: a text ends at the first NUL, and spaces at "
-            "its end are cut"
-        )
+    if "\0" in value:
+        raise ValueError(f"{_cut(value)} would not read the same: a text ends at the first NUL")
     padded = raw.ljust(tag.count * 2, b"\0")
     return _laid_out(padded, order, unit=2)
 
