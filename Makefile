@@ -4,6 +4,7 @@
 #   make check                    lint, format, types, import contracts, generated code fresh
 #   make bench [ONLY=prefix]      measurements as a table and bench/results/latest.json (latest-PREFIX.json)
 #   make fuzz [N=2000] [ARGS=..]  every property test with N examples each
+#   make fuzz-drivers [N=10]      drivers against peers that fuzz their frames, N minutes each (ONLY=modbus, ONLY=opcua)
 #   make crash [N=20000]          modelled power cuts over everything the journal does, one seed each
 #   make sim [N=1000]             the whole agent and its servers, simulated, everything going wrong, one seed each
 #   make soak [N=500]             N times kill -9 of the real agent and server, and three days of outage on a simulated clock
@@ -12,7 +13,7 @@
 #   make lock                     pinned requirements from pyproject.toml
 #   make clean                    delete everything that make made
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz crash sim soak powercut proto lock clean
+.PHONY: help demo test check bench fuzz fuzz-drivers crash sim soak powercut proto lock clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -36,6 +37,9 @@ bench: .venv/.dev
 
 fuzz: .venv/.dev
 	@FUZZ_EXAMPLES=$(or $(N),2000) $(VENV)/python -m pytest -m hypothesis --hypothesis-profile=fuzz --timeout=0 $(ARGS)
+
+fuzz-drivers: .venv/.dev
+	@PYTHONPATH=tests N=$(or $(N),10) ONLY=$(ONLY) $(VENV)/python -m fuzzing.run
 
 crash: .venv/.dev
 	@PYTHONPATH=tests N=$(or $(N),20000) $(VENV)/python -m crash.run
