@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PROBE_PATIENCE_S = 30.0
+PROBE_PATIENCE_S = 10.0
 """How long a probe lets all others go first."""
 LOAD_OVER_S = 10.0
 """The time over which the load of a line is taken, at least."""

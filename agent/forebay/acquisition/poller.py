@@ -129,8 +129,8 @@ class Poller:
         await self._link.tried.wait()
         begin_s = self._clock.monotonic_s()
         for number, group in enumerate(self._groups):
-            first, grid = first_s(stagger.phase(number), group.period_s)
-            group.wakes_s, group.due_s = begin_s + first, begin_s + grid
+            phase = stagger.phase(number)
+            group.wakes_s, group.due_s = first_s(phase, group.period_s, begin_s)
         while True:
             now_s = self._clock.monotonic_s()
             group = min(self._groups, key=lambda g: (max(g.wakes_s, now_s), g.ends_s()))

@@ -36,15 +36,18 @@ class Stagger(NamedTuple):
         return ((self.place + group) / self.places + self.line * _GOLDEN) % 1.0
 
 
-def first_s(phase: float, period_s: float) -> tuple[float, float]:
-    """Give when a group is polled first and from when on its grid is, in seconds from the start.
+def first_s(phase: float, period_s: float, now_s: float) -> tuple[float, float]:
+    """Give when a group is polled first, and the begin of the period that this poll is of.
 
-    They are the same unless the period is so long that nobody would wait for its phase: then the
-    first poll comes before, and the grid point given is the one before the start.
+    All grids have their origin at the clock's zero, so that phases hold between devices whenever
+    each begins. The two are the same unless the period is so long that nobody would wait for its
+    phase: then the first poll comes within FIRST_WITHIN_S, in the middle of its period.
     """
-    if period_s <= FIRST_WITHIN_S:
-        return phase * period_s, phase * period_s
-    return phase * FIRST_WITHIN_S, (phase - 1.0) * period_s if phase else 0.0
+    offset_s = phase * period_s
+    due_s = math.ceil((now_s - offset_s) / period_s) * period_s + offset_s
+    if due_s - now_s <= FIRST_WITHIN_S:
+        return due_s, due_s
+    return now_s + phase * FIRST_WITHIN_S, due_s - period_s
 
 
 def next_due_s(due_s: float, period_s: float, now_s: float) -> tuple[float, int]:
