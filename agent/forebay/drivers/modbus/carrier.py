@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from forebay.drivers.modbus.cost import Meters
+from forebay.drivers.modbus.link import ON_PORT
 from forebay.drivers.modbus.manners import Manners
 from forebay.errors import DeviceUnreachable
 from forebay.model import Quality
@@ -32,6 +34,13 @@ class Carrier:
         self._wire: Wire | None = None
         self._opening: asyncio.Task[Wire] | None = None
         self._waiting = 0
+        self._meters: dict[int, Meters] = {}
+
+    def meters(self, unit: int) -> Meters:
+        """Give the measurements of `unit`, which are kept as long as the line is."""
+        on_port, in_ascii = self.link.transport in ON_PORT, self.link.transport == "ascii"
+        character_s = self.link.character_s if on_port else None
+        return self._meters.setdefault(unit, Meters(character_s, in_ascii=in_ascii))
 
     def check(self, link: Link) -> None:
         """Raise DeviceUnreachable if a device wants the line to be another than it is."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from forebay.drivers.modbus.cost import HOLE_BITS, HOLE_REGISTERS, cheapest_hole
 from forebay.drivers.modbus.link import NUMBERED, ON_PORT, LineSettings
 from forebay.drivers.modbus.tag import ModbusTag, Order
 from forebay.errors import Fault
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from forebay.drivers.modbus.tag import Address
-    from forebay.interfaces import DeviceSpec
+    from forebay.interfaces import Cost, DeviceSpec
 
 
 class ModbusSettings(LineSettings, DeviceSettings):
@@ -48,12 +49,16 @@ class ModbusSettings(LineSettings, DeviceSettings):
         int, Field(ge=1, le=2000, description="Most coils or discrete inputs in one request.")
     ] = 2000
     max_hole_registers: Annotated[
-        int,
-        Field(ge=0, le=124, description="Most unneeded registers read to save a request."),
-    ] = 8
+        Annotated[int, Field(ge=0, le=124)] | Literal["auto"],
+        Field(
+            description="Most unneeded registers read to save a request; `auto` goes by what "
+            "requests are measured to take. 0 where a read changes something in the device."
+        ),
+    ] = "auto"
     max_hole_bits: Annotated[
-        int, Field(ge=0, le=1999, description="Most unneeded bits read to save a request.")
-    ] = 64
+        Annotated[int, Field(ge=0, le=1999)] | Literal["auto"],
+        Field(description="The same for coils and discrete inputs."),
+    ] = "auto"
 
     one_request_per_tag: Annotated[
         bool, Field(description="Whether tags that do not overlap never share a request.")
@@ -73,12 +78,13 @@ class ModbusSettings(LineSettings, DeviceSettings):
         ),
     ] = "mask"
 
-    def limits(self, area: str) -> SpanLimits:
-        """Give what one request may ask of `area`: bits or registers."""
+    def limits(self, area: str, cost: Cost | None = None) -> SpanLimits:
+        """Give what one request may ask of `area`, bits or registers; `cost` is what it takes."""
         if area in {"holding", "input"}:
-            most, hole = self.max_registers, self.max_hole_registers
+            most, given, unmeasured = self.max_registers, self.max_hole_registers, HOLE_REGISTERS
         else:
-            most, hole = self.max_bits, self.max_hole_bits
+            most, given, unmeasured = self.max_bits, self.max_hole_bits, HOLE_BITS
+        hole = cheapest_hole(cost, most, unmeasured) if given == "auto" else given
         return SpanLimits(most, -1 if self.one_request_per_tag else hole)
 
     def place(self, tag: ModbusTag) -> Address:

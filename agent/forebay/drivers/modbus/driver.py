@@ -13,18 +13,20 @@ from forebay.drivers.modbus.carrier import Carrier
 from forebay.drivers.modbus.codec import compile_request, data_bytes
 from forebay.drivers.modbus.config import ModbusSettings
 from forebay.drivers.modbus.decode import VOID_BYTES, Decoder, cell_of
+from forebay.drivers.modbus.gauge import Gauge
 from forebay.drivers.modbus.opening import dial
 from forebay.drivers.modbus.reader import ModbusReader
 from forebay.drivers.modbus.tag import ADDRESSES, ModbusTag
 from forebay.drivers.modbus.unit import Unit
 from forebay.drivers.modbus.wire import Terms
-from forebay.interfaces import Span
+from forebay.interfaces import Cost, Span
 from forebay.model import Quality
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from forebay.drivers.modbus.codec import Request
+    from forebay.drivers.modbus.cost import Meters
     from forebay.drivers.modbus.decode import Cell
     from forebay.interfaces import Block, DeviceSpec, Line, Seams, SpanLimits
     from forebay.model import Schema
@@ -42,15 +44,17 @@ class ModbusDriver:
         self._seams, self._line = seams, line
         self._tags = {name: t for name, t in spec.tags.items() if isinstance(t, ModbusTag)}
         self._unit: Unit | None = None
+        self._meters: Meters | None = None
 
     async def connect(self) -> None:
         """See `Driver.connect`; raises DeviceUnreachable or ProtocolViolation."""
         settings, line, seams = self._settings, self._line, self._seams
         link = settings.link()
         carrier = line.shared(
-            lambda: Carrier(line.name, link, lambda manners: dial(link, line, seams, manners))
+            lambda: Carrier(line.name, link, lambda *known: dial(link, line, seams, *known))
         )
         carrier.check(link)
+        self._meters = carrier.meters(settings.unit)
         terms = Terms(settings.pipeline, settings.timeout, settings.request_pause)
         self._unit = Unit(carrier, settings.unit, terms, closes=settings.close_after_read)
         await self._unit.join(line, self._probes())
@@ -75,7 +79,12 @@ class ModbusDriver:
 
     def limits(self, area: str) -> SpanLimits:
         """See `PolledDriver.limits`."""
-        return self._settings.limits(area)
+        return self._settings.limits(area, self.cost(area))
+
+    def cost(self, area: str) -> Cost | None:
+        """See `MeasuredDriver.cost`; what waits for each other in a pipeline is shared."""
+        cost = None if self._meters is None else self._meters.cost(area)
+        return cost and Cost(cost.per_request_s / self._settings.pipeline, cost.per_unit_s)
 
     def reader(self, schema: Schema, blocks: Sequence[Block]) -> ModbusReader:
         """See `PolledDriver.reader`."""
@@ -99,10 +108,20 @@ class ModbusDriver:
             [Quality.GOOD if cell else Quality.BAD_NODE_ID_UNKNOWN for cell in cells],
             np.uint32,
         )
-        return ModbusReader(
+        reader = ModbusReader(
             schema, tuple(blocks), tuple(requests), bytearray(image_bytes), decoder,
             quality, self._unit, self._seams.clock,
         )  # fmt: skip
+        reader.gauge = self._gauge(blocks)
+        return reader
+
+    def _gauge(self, blocks: Sequence[Block]) -> Gauge | None:
+        """Measure the requests of `blocks`; not where each of them would need a connection."""
+        assert self._unit is not None
+        assert self._meters is not None
+        if self._settings.close_after_read:
+            return None
+        return Gauge(self._unit, blocks, [self._meters.of(block.area) for block in blocks])
 
     def _probes(self) -> list[Request]:
         """Give small reads where the first tag lies, each with an answer of another length."""

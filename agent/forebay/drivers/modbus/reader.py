@@ -15,11 +15,14 @@ from forebay.interfaces import Refusal, Scan
 from forebay.model import Batch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from forebay.clock import Clock
     from forebay.drivers.modbus.codec import Request
     from forebay.drivers.modbus.decode import Decoder
+    from forebay.drivers.modbus.gauge import Gauge
     from forebay.drivers.modbus.unit import Unit
     from forebay.interfaces import Block
     from forebay.model import Schema
@@ -52,16 +55,23 @@ class ModbusReader:
         self._complete = not quality.any()
         self._unit = unit
         self._clock = clock
+        self.gauge: Gauge | None = None
+        """Measures some of the reads, if it is set."""
 
     async def read(self) -> Scan:
         """See `Reader.read`."""
         began_ns = self._clock.boottime_ns()
-        job = self._unit.job(self._requests, self._image)
-        await self._unit.run(job)
+        refused: Sequence[tuple[int, int]]
+        if self.gauge is not None and self.gauge.due():
+            refused = await self.gauge.run(self._requests, self._image)
+        else:
+            job = self._unit.job(self._requests, self._image)
+            await self._unit.run(job)
+            refused = job.refused
         received = stamp(self._clock)
         values, marks = self._decoder.decode(self._image)
         quality: NDArray[np.uint32] | None = None
-        refusals = tuple(self._refusal(index, code) for index, code in job.refused)
+        refusals = tuple(self._refusal(index, code) for index, code in refused)
         if refusals or marks or not self._complete:
             quality = self._quality.copy().reshape(1, -1)
             for mark in marks:
