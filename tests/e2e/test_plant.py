@@ -14,7 +14,7 @@ import pytest
 
 from forebay.acquisition.session import Session
 from forebay.acquisition.standstill import Pulse
-from forebay.agent import lines
+from forebay.acquisition.wires import wires
 from forebay.config.load import load
 from forebay.registry import Registry
 from support.certificates import Authority
@@ -106,10 +106,10 @@ async def test_every_tag_of_the_plant_gets_good_values_that_move(tmp_path: Path)
         pulse = Pulse(seams)
         tasks = [
             asyncio.create_task(
-                Session(d.spec, d.driver.build, line, collector, seams, pulse).run(),
+                Session(d.spec, d.driver.build, w.line, collector, seams, pulse, place=w).run(),
                 name=d.spec.name,
             )
-            for d, line in zip(loaded.devices, lines(loaded.devices, seams.clock), strict=True)
+            for d, w in zip(loaded.devices, wires(loaded.devices, seams), strict=True)
         ]
 
         async def until_all_are_good() -> None:
