@@ -15,7 +15,8 @@ CHUNK = 64 << 10
 class Proxy:
     """`async with Proxy(address) as proxy:` listens on `proxy.address`.
 
-    `dark` swallows what comes, in both directions, and keeps every connection open: half-open TCP.
+    `dark` swallows what comes, in both directions, and keeps every connection open: half-open TCP;
+    `mute` swallows only what comes down: what is asked arrives, and no answer comes.
     `rate` is the bytes a second that go up, on all connections together; None: no limit. `up` and
     `down` count what went through.
     """
@@ -26,7 +27,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[StreamWriter] = set()
-        self.dark = False
+        self.dark = self.mute = False
         self.rate: float | None = None
         self.up = self.down = 0
         self.connections = 0
@@ -80,7 +81,7 @@ class Proxy:
     async def _pump(self, reader: StreamReader, writer: StreamWriter, *, up: bool) -> None:
         """Carry bytes one way until an end closes; then close the other end."""
         while data := await reader.read(CHUNK):
-            if self.dark:
+            if self.dark or (self.mute and not up):
                 continue
             if up and self.rate is not None:
                 await self._at_rate(writer, data)

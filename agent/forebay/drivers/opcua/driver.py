@@ -20,6 +20,7 @@ from forebay.drivers.opcua.parts import Parts, structured
 from forebay.drivers.opcua.refusals import RefusedTags
 from forebay.drivers.opcua.subscription import Feed
 from forebay.drivers.opcua.values import BatchMaker, merged, refused, with_columns
+from forebay.drivers.opcua.write import NodeWriter
 from forebay.errors import DeviceRefused
 from forebay.interfaces import Scan, SpanLimits
 from forebay.model import Quality
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from forebay.clock import Clock
     from forebay.drivers.opcua.codec import Values
     from forebay.drivers.opcua.config import OpcUaSettings
-    from forebay.interfaces import Block, DeviceSpec, Found, Line, Seams
+    from forebay.interfaces import Block, DeviceSpec, Found, Line, Seams, Value
     from forebay.model import Batch, Schema
 
 
@@ -45,6 +46,7 @@ class OpcUaDriver:
         self._settings = cast("OpcUaSettings", spec.settings)
         self._connection = Connection(spec, self._settings, seams)
         self._explorer = Explorer(self._connection, line)
+        self._writer = NodeWriter(spec, self._connection, seams.clock)
         self._feed: Feed | None = None
 
     async def connect(self) -> None:
@@ -62,6 +64,14 @@ class OpcUaDriver:
     def browse(self, pattern: str) -> AsyncIterator[Found]:
         """See `BrowsableDriver.browse`; parts of a path are browse names."""
         return browse(self._connection.namespaces, self._explorer, pattern)
+
+    async def write(self, tag: str, value: Value) -> None:
+        """See `WritableDriver.write`."""
+        await self._writer.write(tag, value)
+
+    async def read_back(self, tag: str) -> Value | None:
+        """See `WritableDriver.read_back`."""
+        return await self._writer.read_back(tag)
 
     def spans(self, schema: Schema) -> None:  # noqa: ARG002 - the interface's name
         """Give None: nodes have no neighbours to plan with; `reader` cuts by the server's limit."""
