@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ class NodeOpcua:
         self._orders = asyncio.Lock()
         self.port = free_port()
         self.facts: dict[str, Any] = {}
+        self.environment: dict[str, str] = {}
+        """What it is started with beside our own environment."""
 
     @property
     def endpoint(self) -> str:
@@ -52,6 +55,7 @@ class NodeOpcua:
             str(self.port),
             str(self._state),
             str(extra_namespaces),
+            env=os.environ | self.environment,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,

@@ -121,23 +121,38 @@ def publish_response(body: bytes) -> Notification:
         offset = _response_header(body, node_id(body, 0))
         subscription = _U32.unpack_from(body, offset)[0]
         available, offset = length(body, offset + 4)
-        offset += 4 * available + 1
-        sequence = _U32.unpack_from(body, offset)[0]
-        count, offset = length(body, offset + 12)
-        data, status = [], None
-        for _ in range(count):
-            kind, start, offset = extension(body, offset)
-            if kind == _DATA_CHANGE:
-                items, start = length(body, start)
-                values, end = _data_values(body, start, items, tagged=True)
-                if end > offset:
-                    raise CodecError("a notification ends behind its own length")
-                data.append(values)
-            elif kind == _STATUS_CHANGE:
-                status = _U32.unpack_from(body, start)[0]
-        return Notification(subscription, sequence, tuple(data), status, keepalive=count == 0)
+        return _message(body, offset + 4 * available + 1, subscription)
     except (struct.error, IndexError) as error:
         raise CodecError(f"a PublishResponse ends too early: {error}") from None
+
+
+def republish_response(body: bytes, subscription: int) -> Notification:
+    """Give what a RepublishResponse (Part 4, 5.14.6) holds, asked for `subscription`.
+
+    CodecError if the bytes are no such answer.
+    """
+    try:
+        return _message(body, _response_header(body, node_id(body, 0)), subscription)
+    except (struct.error, IndexError) as error:
+        raise CodecError(f"a RepublishResponse ends too early: {error}") from None
+
+
+def _message(body: bytes, offset: int, subscription: int) -> Notification:
+    """Read a NotificationMessage (Part 4, 7.26)."""
+    sequence = _U32.unpack_from(body, offset)[0]
+    count, offset = length(body, offset + 12)
+    data, status = [], None
+    for _ in range(count):
+        kind, start, offset = extension(body, offset)
+        if kind == _DATA_CHANGE:
+            items, start = length(body, start)
+            values, end = _data_values(body, start, items, tagged=True)
+            if end > offset:
+                raise CodecError("a notification ends behind its own length")
+            data.append(values)
+        elif kind == _STATUS_CHANGE:
+            status = _U32.unpack_from(body, start)[0]
+    return Notification(subscription, sequence, tuple(data), status, keepalive=count == 0)
 
 
 # --- values --------------------------------------------------------------------------------------

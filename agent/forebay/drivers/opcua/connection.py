@@ -22,7 +22,7 @@ from asyncua.ua.ua_binary import struct_from_binary
 
 from forebay.cancellation import strict
 from forebay.drivers.opcua.chunks import in_chunks
-from forebay.drivers.opcua.codec import CodecError, Values, read_response
+from forebay.drivers.opcua.codec import CodecError, Values, read_response, republish_response
 from forebay.drivers.opcua.faults import LIBRARY_ERRORS, translate, translate_handshake
 from forebay.drivers.opcua.security import Security
 from forebay.drivers.opcua.serverclock import ServerClock
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from forebay.drivers.opcua.address import Identifier, NodeAddress
+    from forebay.drivers.opcua.codec import Notification
     from forebay.drivers.opcua.config import OpcUaSettings
     from forebay.drivers.opcua.structures import Structure
     from forebay.interfaces import DeviceSpec, Seams
@@ -166,6 +167,17 @@ class Connection:
         request = ua.PublishRequest()
         request.Parameters.SubscriptionAcknowledgements = list(acks)
         return await self._send(request, "waiting for changes", 0)
+
+    async def republish(self, subscription: int, sequence: int) -> Notification:
+        """Ask for a notification again that did not come. Raises DeviceErrors."""
+        request = ua.RepublishRequest()
+        request.Parameters.SubscriptionId = cast("Any", subscription)
+        request.Parameters.RetransmitSequenceNumber = cast("Any", sequence)
+        body = await self._send(request, "asking again for changes", self._settings.timeout)
+        try:
+            return republish_response(body, subscription)
+        except ValueError as error:
+            raise translate(error, "asking again for changes") from error
 
     async def create_subscription(
         self, request: ua.CreateSubscriptionRequest

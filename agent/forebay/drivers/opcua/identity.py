@@ -10,6 +10,7 @@ import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -86,7 +87,7 @@ def make(host: str, now_ns: int) -> tuple[bytes, bytes]:
     """
     key = rsa.generate_private_key(public_exponent=65_537, key_size=_KEY_BITS)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Forebay on {host}"[:64])])
-    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(f"urn:{host}:forebay")]
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(f"urn:{quote(host)}:forebay")]
     with contextlib.suppress(ValueError):  # a host name that is none for DNS
         names.append(x509.DNSName(host))
     public = key.public_key()

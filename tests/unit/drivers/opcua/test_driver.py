@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import asyncua.ua
 import pytest
 
-from forebay.drivers.opcua.transport import BoundedProtocol
 from forebay.errors import DeviceRefused, DeviceUnreachable
 from forebay.events import TAGS_REFUSED
 from forebay.model import Quality
@@ -201,7 +200,7 @@ async def test_a_password_is_never_sent_in_the_clear(tmp_path: Path) -> None:
 
 
 async def test_a_missing_file_says_which(tmp_path: Path) -> None:
-    files = {
+    files: dict[str, Any] = {
         "certificate": tmp_path / "a.pem",
         "key": tmp_path / "a.key",
         "server_certificate": tmp_path / "b.pem",
@@ -238,18 +237,3 @@ async def test_a_node_that_appears_later_is_found_by_a_subscription() -> None:
             feed: Any = driver._feed  # noqa: SLF001 - a minute is too long for a test
             feed._retry_at_s = 0.0  # noqa: SLF001
             await listener.until(lambda _: listener.values("late") == [None, 4.5])
-
-
-def test_an_endless_chunk_ends_the_connection_before_it_is_collected() -> None:
-    class Transport(asyncio.Transport):
-        aborted = False
-
-        def abort(self) -> None:
-            self.aborted = True
-
-    transport = Transport()
-    protocol = BoundedProtocol(1.0)
-    protocol.connection_made(transport)
-    protocol.data_received(b"MSGF\xff\xff\xff\x7f" + b"x" * 70_000)
-    protocol.data_received(b"x")
-    assert transport.aborted

@@ -1,0 +1,45 @@
+"""What `forebay check` says of an OPC UA device's certificates, and that it starts all the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from forebay.drivers.opcua.check import check
+from support.opcua import device
+from support.opcua_certificates import own_certificate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENDPOINT = "opc.tcp://192.0.2.20:4840"
+
+
+def test_a_server_that_nobody_named_is_told_and_is_no_reason_not_to_start() -> None:
+    (fault,) = check(device(ENDPOINT, {}, security_policy="Basic256Sha256"))
+    assert fault.path == "devices.press.server_certificate"
+    assert not fault.stops
+    assert not list(check(device(ENDPOINT, {})))
+    assert not list(check(device(ENDPOINT, {}, security_policy="Basic256Sha256", enabled=False)))
+
+
+def test_an_expired_certificate_is_told_and_is_no_reason_not_to_start(tmp_path: Path) -> None:
+    late, good = own_certificate(tmp_path, "late", days=-3), own_certificate(tmp_path, "good")
+    settings: dict[str, Any] = good | {
+        "security_policy": "Basic256Sha256",
+        "server_certificate": good["certificate"],
+        "user_certificate": late["certificate"],
+        "user_key": late["key"],
+    }
+    (fault,) = check(device(ENDPOINT, {}, **settings))
+    assert fault.path == "devices.press.user_certificate"
+    assert fault.message.startswith("expired on")
+    assert not fault.stops
+
+
+def test_what_is_no_certificate_stops(tmp_path: Path) -> None:
+    file = tmp_path / "server.pem"
+    file.write_text("something else", encoding="utf-8")
+    settings: dict[str, Any] = {"security_policy": "Basic256Sha256", "server_certificate": file}
+    (fault,) = check(device(ENDPOINT, {}, **settings))
+    assert fault.message == "holds no certificate"
+    assert fault.stops

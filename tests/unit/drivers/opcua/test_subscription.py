@@ -1,0 +1,114 @@
+"""Lost notifications and refused filters, against a server in the same loop that misbehaves."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import asyncua.ua
+import pytest
+
+from forebay.errors import ProtocolViolation
+from forebay.events import FILTER_REFUSED
+from support.asyncua_server import NAMESPACE, SmallServer, small_server
+from support.opcua import connected, device
+from support.seams import system_seams
+from support.streams import Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ua: Any = asyncua.ua
+LEVEL = {"level": (f"nsu={NAMESPACE};s=Level", "float64")}
+
+
+def swallow(server: SmallServer, count: int) -> Callable[[], int]:
+    """Let the server lose its next `count` notifications with values; gives how many it lost."""
+    (subscription,) = server.server.iserver.subscription_service.subscriptions.values()
+    deliver: Any = subscription.pub_result_callback
+    lost: list[int] = []
+
+    async def lose(result: Any, *rest: Any) -> None:
+        if len(lost) < count and result.NotificationMessage.NotificationData:
+            lost.append(result.NotificationMessage.SequenceNumber)
+            return
+        await deliver(result, *rest)
+
+    subscription.pub_result_callback = lose
+    return lambda: len(lost)
+
+
+async def put(server: SmallServer, value: float) -> None:
+    await server.set("Level", ua.DataValue(ua.Variant(value, ua.VariantType.Double)))
+
+
+async def test_lost_notifications_are_asked_for_again_and_come_in_order() -> None:
+    async with small_server(Level=0.0) as server:
+        spec = device(server.endpoint, LEVEL)
+        async with (
+            connected(spec) as driver,
+            Listener(driver, {spec.schemas[0]: 0.05}) as listener,
+        ):
+            await listener.until(lambda _: listener.values("level"))
+            lost = swallow(server, 2)
+            for value in (1.0, 2.0):
+                await put(server, value)
+                async with asyncio.timeout(20):
+                    while lost() < value:  # noqa: ASYNC110 - the server tells nobody
+                        await asyncio.sleep(0.01)
+            await put(server, 3.0)
+            await listener.until(lambda _: listener.values("level")[-1] == 3.0)
+            assert listener.values("level") == [0.0, 1.0, 2.0, 3.0]
+            await put(server, 4.0)
+            await listener.until(lambda _: listener.values("level")[-1] == 4.0)
+
+
+async def test_what_the_server_has_no_more_is_told_as_lost() -> None:
+    async with small_server(Level=0.0) as server:
+        spec = device(server.endpoint, LEVEL)
+        async with connected(spec) as driver:
+            listener = Listener(driver, {spec.schemas[0]: 0.05})
+            await listener.until(lambda _: listener.values("level"))
+            lost = swallow(server, 1)
+            await put(server, 1.0)
+            async with asyncio.timeout(20):
+                while not lost():  # noqa: ASYNC110 - the server tells nobody
+                    await asyncio.sleep(0.01)
+            (subscription,) = server.server.iserver.subscription_service.subscriptions.values()
+            subscription._not_acknowledged_results.clear()  # noqa: SLF001 - as a server with little memory
+            await put(server, 2.0)
+            with pytest.raises(ProtocolViolation, match="1 notifications are lost"):
+                await asyncio.wait_for(listener.task, 20)
+
+
+async def test_a_refused_filter_costs_the_filter_and_not_the_tag() -> None:
+    seams = system_seams()
+    async with small_server(Level=0.0) as server:
+        space: Any = server.server.iserver.subscription_service
+        asked: list[Any] = []
+        create = space.create_monitored_items
+
+        async def refuse(params: Any, *rest: Any, **more: Any) -> Any:
+            given = [item.RequestedParameters.Filter for item in params.ItemsToCreate]
+            filters = [f if hasattr(f, "Trigger") else None for f in given]
+            asked.extend(filters)
+            if any(filters):
+                code = ua.StatusCode(ua.UInt32(ua.StatusCodes.BadMonitoredItemFilterUnsupported))
+                return [ua.MonitoredItemCreateResult(StatusCode=code) for _ in filters]
+            return await create(params, *rest, **more)
+
+        space.create_monitored_items = refuse
+        spec = device(
+            server.endpoint, LEVEL, columns={"level": {"deadband": "2 %", "trigger": "timestamp"}}
+        )
+        async with (
+            connected(spec, seams) as driver,
+            Listener(driver, {spec.schemas[0]: 0.05}) as listener,
+        ):
+            await listener.until(lambda _: listener.values("level") == [0.0])
+    assert [(f.DeadbandType, f.DeadbandValue, int(f.Trigger)) for f in asked if f] == [
+        (2, 2.0, 2),
+        (0, 0.0, 2),
+    ]
+    assert asked[-1] is None
+    assert seams.events.count(FILTER_REFUSED, device="press") == 1
