@@ -20,7 +20,9 @@ class Limits:
 
     `max_record_bytes` is what a gateway's journal takes at most, `credit_bytes` at least as much:
     whatever a gateway has, it can send. Memory is bounded by `memory_bytes` for all records on
-    their way to the disk, plus one message a session.
+    their way to the disk, plus one message a session. `keepalive_timeout_s` is long because a
+    gateway answers a ping behind what it is sending, on a line that may carry 2 kB a second; a
+    gateway that is gone costs little meanwhile.
     """
 
     max_record_bytes: int = 16 << 20
@@ -32,7 +34,7 @@ class Limits:
     hello_timeout_s: float = 10.0
     commit_bytes: int = 16 << 20
     keepalive_s: float = 20.0
-    keepalive_timeout_s: float = 10.0
+    keepalive_timeout_s: float = 300.0
 
     def __post_init__(self) -> None:
         """Check what the parts rely on."""

@@ -197,6 +197,7 @@ class UplinkServer(UplinkServicer):
         options = (
             ("grpc.so_reuseport", 0),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+            ("grpc.http2.ping_timeout_ms", 300_000),  # gRPC's minute is too short for a slow line
             ("grpc.max_receive_message_length", 64 << 20),
         )
         self._server = grpc.aio.server(options=options)

@@ -19,6 +19,7 @@ from forebay._proto.uplink_pb2_grpc import UplinkStub
 from forebay.cancellation import StrayCancellation, strict
 from forebay.errors import UplinkMisbehaved, UplinkUnavailable
 from forebay.uplinks.grpc import codec
+from forebay.uplinks.grpc.patience import Patience
 from forebay.uplinks.grpc.refusals import from_status
 
 if TYPE_CHECKING:
@@ -40,10 +41,8 @@ CLOSE_TIMEOUT_S = 2.0
 
 _OPTIONS = (
     # Pings find a dead path while nothing is sent; the server must allow them this often. gRPC by
-    # itself waits a minute for the answer to one, and after two without data it sends no more.
+    # itself sends no more after two without data.
     ("grpc.keepalive_time_ms", 18_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
     ("grpc.max_send_message_length", -1),
@@ -61,6 +60,7 @@ class GrpcUplink:
         self._name, self._settings, self._seams = name, settings, seams
         self._channel: grpc.aio.Channel | None = None
         self._call: Call | None = None
+        self._patience = Patience()
 
     async def connect(self, offer: Offer) -> Terms:
         """See `Uplink.connect`. The files of TLS are read each time, so that renewed ones count."""
@@ -83,12 +83,16 @@ class GrpcUplink:
                 "the server's first message is no Welcome",
                 hint="this address may serve something else: check host and port",
             )
+        self._patience.opened(self._seams.clock.monotonic_s())
         return codec.terms(answer.welcome)
 
     async def send(
         self, records: Sequence[Record], *, historical: bool, absent_from: Sequence[int] = ()
     ) -> None:
         """See `Uplink.send`; one message, and flow control may hold the return."""
+        now_s = self._seams.clock.monotonic_s()
+        for record in records:
+            self._patience.sent(len(record.payload), now_s)
         await self._write(codec.group(records, historical=historical, absent_from=absent_from))
 
     async def receipts(self) -> AsyncIterator[Receipt]:
@@ -100,7 +104,9 @@ class GrpcUplink:
             answer = await self._read()
             kind = answer.WhichOneof("message")
             if kind == "ack":
-                yield codec.receipt(answer.ack)
+                receipt = codec.receipt(answer.ack)
+                self._patience.heard(receipt.answered, self._seams.clock.monotonic_s())
+                yield receipt
             elif kind == "welcome":
                 raise UplinkMisbehaved(
                     "the server said Welcome twice", hint="look at the server's log and version"
@@ -108,6 +114,7 @@ class GrpcUplink:
 
     async def close(self) -> None:
         """See `Uplink.close`; bounded by CLOSE_TIMEOUT_S."""
+        self._patience.ended(self._seams.clock.monotonic_s())
         call, channel = self._call, self._channel
         self._call = self._channel = None
         if call is not None:
@@ -159,11 +166,18 @@ class GrpcUplink:
 
     def _open(self, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
         address, name = self._settings.address, self._settings.server_name
+        patience_ms = round(self._patience.seconds * 1000)
+        options: list[tuple[str, int | str]] = [
+            *_OPTIONS,
+            ("grpc.keepalive_timeout_ms", patience_ms),
+            ("grpc.http2.ping_timeout_ms", patience_ms),
+        ]
         if credentials is None:
             # On this machine no proxy of the environment has a say.
-            return grpc.aio.insecure_channel(address, [*_OPTIONS, ("grpc.enable_http_proxy", 0)])
-        override = [] if name is None else [("grpc.ssl_target_name_override", name)]
-        return grpc.aio.secure_channel(address, credentials, [*_OPTIONS, *override])
+            return grpc.aio.insecure_channel(address, [*options, ("grpc.enable_http_proxy", 0)])
+        if name is not None:
+            options.append(("grpc.ssl_target_name_override", name))
+        return grpc.aio.secure_channel(address, credentials, options)
 
     async def _credentials(self) -> grpc.ChannelCredentials | None:
         settings = self._settings
