@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from forebay.cancellation import strict
 from forebay.errors import DeviceError, DeviceRefused, DeviceUnreachable
-from forebay.events import SESSION_FAILED
 from forebay.interfaces import DeviceAnswer, Urgency
 from forebay.model import Outcome, Quality
 
@@ -125,12 +124,8 @@ class Operations:
             self._link.fail(silent)
             return DeviceAnswer(Outcome.UNKNOWN, str(silent), silent.hint)
         except Exception as fault:  # noqa: BLE001 - the supervisor: a faulty driver must not take the gate down
-            self._seams.events.emit(SESSION_FAILED, device=self._spec.name, error=repr(fault))
-            return DeviceAnswer(
-                Outcome.UNKNOWN,
-                f"the driver failed: {fault!r}",
-                "report this as a fault of the driver; it may have happened",
-            )
+            broken = self._link.contained(fault)
+            return DeviceAnswer(Outcome.UNKNOWN, str(broken), broken.hint)
 
     async def _read_back(self, driver: Any, tag: str) -> tuple[Value | None, str]:  # noqa: ANN401 - a WritableDriver or half of one
         """Give the raw value that the device has now, or why there is none; the write stands."""
@@ -145,8 +140,7 @@ class Operations:
         except DeviceError as error:
             return None, f"it could not be read back: {error}"
         except Exception as fault:  # noqa: BLE001 - as in `_sent`: what was written was acknowledged
-            self._seams.events.emit(SESSION_FAILED, device=self._spec.name, error=repr(fault))
-            return None, f"it could not be read back: {fault!r}"
+            return None, f"it could not be read back: {self._link.contained(fault)}"
 
     def _refused(self, why: str, hint: str) -> DeviceAnswer:
         return DeviceAnswer(Outcome.REFUSED, f"{self._spec.name} {why}", hint)
