@@ -13,7 +13,7 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from forebay.drivers.modbus.encode import encode
-from forebay.drivers.modbus.tag import Order
+from forebay.drivers.modbus.order import Order
 from forebay.model import Quality, is_bad
 from support.modbus import connected, tag
 from support.modbus_values import reading

@@ -17,7 +17,8 @@ from forebay.model import Quality, ValueType
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from forebay.drivers.modbus.tag import ModbusTag, Order
+    from forebay.drivers.modbus.order import Order
+    from forebay.drivers.modbus.tag import ModbusTag
     from forebay.interfaces import Value
 
     Reading = tuple[Value | None, int]

@@ -13,7 +13,8 @@ from pydantic import Field, model_validator
 
 from forebay.drivers.modbus.cost import HOLE_BITS, HOLE_REGISTERS, cheapest_hole
 from forebay.drivers.modbus.link import NUMBERED, ON_PORT, LineSettings
-from forebay.drivers.modbus.tag import ModbusTag, Order
+from forebay.drivers.modbus.order import Order
+from forebay.drivers.modbus.tag import ModbusTag
 from forebay.errors import Fault
 from forebay.interfaces import SpanLimits
 from forebay.settings import DeviceSettings
@@ -21,7 +22,7 @@ from forebay.settings import DeviceSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from forebay.drivers.modbus.tag import Address
+    from forebay.drivers.modbus.address import Address
     from forebay.interfaces import Cost, DeviceSpec
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from forebay.drivers.modbus import forms
-from forebay.drivers.modbus.tag import FLIPS
+from forebay.drivers.modbus.cells import Cell, byte_of_bit, number_places, text_places
+from forebay.drivers.modbus.order import FLIPS
 from forebay.model import Quality, ValueType
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from forebay.drivers.modbus.forms import Form
-    from forebay.drivers.modbus.tag import Encoding, ModbusTag, Order
+    from forebay.drivers.modbus.order import Order
+    from forebay.drivers.modbus.tag import Encoding
     from forebay.model import Lane, Schema
 
 VOID_BYTES = 8
@@ -33,41 +35,6 @@ RUN_MIN = 32
 
 _ENCODED_BYTES: dict[Encoding, int] = {"float16": 2, "48-bit": 6}
 """What a number takes where that is not the size of its type."""
-
-
-class Cell(NamedTuple):
-    """Where a column's value lies: from `byte` in the image.
-
-    `bit` counts from the lowest of that byte or register; from it on, a field has `bits`, and 0
-    says that the value is no field. `length` is that of a string in bytes; `single` says that the
-    area holds bits, not registers.
-    """
-
-    byte: int
-    bit: int = 0
-    order: Order = "ABCD"
-    length: int = 0
-    single: bool = False
-    bits: int = 0
-    encoding: Encoding | None = None
-
-
-def cell_of(tag: ModbusTag, order: Order, offset: int, index: int) -> Cell:
-    """Give where `tag` lies if its area's bits or registers begin at `offset` of the image.
-
-    `index` counts bits or registers from there. `order` is the device's or the tag's own.
-    """
-    place = tag.place
-    if not place.in_registers:
-        return Cell(offset, index, order, single=True)
-    byte = offset + index * 2
-    if place.field and place.bits == 8 and place.bit in {0, 8} and tag.type.dtype.itemsize == 1:
-        # A whole byte: it needs no shifting.
-        return Cell(byte + ((place.bit == 0) ^ (FLIPS[order] & 1)), order=order)
-    return Cell(
-        byte, place.bit or 0, order, tag.length or 0,
-        bits=place.bits if place.field else 0, encoding=tag.encoding,
-    )  # fmt: skip
 
 
 class Mark(NamedTuple):
@@ -109,7 +76,7 @@ class _Numbers:
             loose[run.first : run.first + run.count] = False
         self._scattered = np.flatnonzero(loose)
         self._gather = np.array(
-            [_places(cells[i], self._dtype.itemsize)[::-1] for i in self._scattered.tolist()],
+            [number_places(cells[i], self._dtype.itemsize)[::-1] for i in self._scattered.tolist()],
             np.intp,
         ).reshape(-1)
         self._formed = _find_formed(cells, self._dtype)
@@ -138,7 +105,7 @@ class _Bits:
     """Decodes one lane of bools: coils, discrete inputs and bits of registers alike."""
 
     def __init__(self, cells: Sequence[Cell]) -> None:
-        self._bytes = np.array([_byte_of_bit(cell) for cell in cells], np.intp)
+        self._bytes = np.array([byte_of_bit(cell) for cell in cells], np.intp)
         self._masks = np.array([1 << (cell.bit % 8) for cell in cells], np.uint8)
 
     def decode(self, image: NDArray[np.uint8], _: list[Mark]) -> NDArray[Any]:
@@ -154,7 +121,7 @@ class _Strings:
 
     def __init__(self, lane: Lane, cells: Sequence[Cell]) -> None:
         self._columns = lane.columns
-        self._gather = np.concatenate([np.array(_text_places(cell), np.intp) for cell in cells])
+        self._gather = np.concatenate([np.array(text_places(cell), np.intp) for cell in cells])
         self._pieces = []
         begin = 0
         for cell in cells:
@@ -251,23 +218,9 @@ def _find_formed(cells: Sequence[Cell], dtype: np.dtype[Any]) -> list[_Formed]:
         else:
             form = forms.encoded(of[0].encoding, signed=signed)
             width = _ENCODED_BYTES.get(of[0].encoding, dtype.itemsize)
-        gather = np.array([_places(cell, width) for cell in of], np.intp)
+        gather = np.array([number_places(cell, width) for cell in of], np.intp)
         found.append(_Formed(np.array(at, np.intp), gather, form))
     return found
-
-
-def _places(cell: Cell, width: int) -> list[int]:
-    """Give where the bytes of a number lie in the image, most significant first."""
-    flip = FLIPS[cell.order]
-    if width == 6:
-        words = (4, 2, 0) if flip & 6 else (0, 2, 4)
-        return [cell.byte + word + (part ^ (flip & 1)) for word in words for part in (0, 1)]
-    return [cell.byte + (i ^ (flip & (width - 1))) for i in range(width)]
-
-
-def _text_places(cell: Cell) -> list[int]:
-    """Give where the bytes of a string lie in the image, the first character's first."""
-    return [cell.byte + (i ^ (FLIPS[cell.order] & 1)) for i in range(cell.length)]
 
 
 def _ordered(raw: NDArray[np.uint8], order: Order, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -286,13 +239,6 @@ def _ordered(raw: NDArray[np.uint8], order: Order, dtype: np.dtype[Any]) -> NDAr
     if flip & 1:
         raw = raw.view(np.uint16).byteswap().view(np.uint8)
     return raw.view(dtype.newbyteorder("<" if little else ">"))
-
-
-def _byte_of_bit(cell: Cell) -> int:
-    """Give the byte of a bit; the first coil is the first byte's lowest bit (MB-APP 6.1)."""
-    if cell.single:
-        return cell.byte + cell.bit // 8
-    return cell.byte + ((cell.bit < 8) ^ (FLIPS[cell.order] & 1))
 
 
 def _text(raw: bytes, encoding: Encoding) -> str:

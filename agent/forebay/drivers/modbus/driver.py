@@ -9,25 +9,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forebay.drivers.modbus.address import ADDRESSES
 from forebay.drivers.modbus.carrier import Carrier
+from forebay.drivers.modbus.cells import cell_of
 from forebay.drivers.modbus.codec import compile_request, data_bytes
 from forebay.drivers.modbus.config import ModbusSettings
-from forebay.drivers.modbus.decode import VOID_BYTES, Decoder, cell_of
+from forebay.drivers.modbus.decode import VOID_BYTES, Decoder
 from forebay.drivers.modbus.gauge import Gauge
 from forebay.drivers.modbus.opening import dial
 from forebay.drivers.modbus.reader import ModbusReader
-from forebay.drivers.modbus.tag import ADDRESSES, ModbusTag
+from forebay.drivers.modbus.scan import Scan, areas_of
+from forebay.drivers.modbus.tag import ModbusTag
 from forebay.drivers.modbus.unit import Unit
 from forebay.drivers.modbus.wire import Terms
 from forebay.interfaces import Cost, Span
 from forebay.model import Quality
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
+    from forebay.drivers.modbus.cells import Cell
     from forebay.drivers.modbus.codec import Request
     from forebay.drivers.modbus.cost import Meters
-    from forebay.drivers.modbus.decode import Cell
     from forebay.interfaces import Block, DeviceSpec, Line, Seams, SpanLimits
     from forebay.model import Schema
 
@@ -85,6 +88,17 @@ class ModbusDriver:
         """See `MeasuredDriver.cost`; what waits for each other in a pipeline is shared."""
         cost = None if self._meters is None else self._meters.cost(area)
         return cost and Cost(cost.per_request_s / self._settings.pipeline, cost.per_unit_s)
+
+    async def scan(self, areas: Sequence[str], first: int, last: int) -> AsyncIterator[Span]:
+        """See `ScannableDriver.scan`; addresses count as those of tags do, from `address_base`."""
+        unit, base = self._unit, self._settings.address_base
+        assert unit is not None, "connect first"
+        asking = Scan(unit, self._line, self._seams.clock, lambda: self._unit is unit)
+        first, last = max(first - base, 0), min(last - base, ADDRESSES - 1)
+        for area in areas_of(areas):
+            most = self._settings.limits(area).max_count
+            async for found in asking.area(area, first, last, most):
+                yield Span(found.area, found.start + base, found.count)
 
     def reader(self, schema: Schema, blocks: Sequence[Block]) -> ModbusReader:
         """See `PolledDriver.reader`."""

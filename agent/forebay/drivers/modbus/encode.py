@@ -13,11 +13,12 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from forebay.drivers.modbus.tag import FLIPS
+from forebay.drivers.modbus.order import FLIPS
 from forebay.model import ValueType
 
 if TYPE_CHECKING:
-    from forebay.drivers.modbus.tag import ModbusTag, Order
+    from forebay.drivers.modbus.order import Order
+    from forebay.drivers.modbus.tag import ModbusTag
     from forebay.interfaces import Value
 
 _FLOATS = {ValueType.FLOAT32: ">f", ValueType.FLOAT64: ">d"}

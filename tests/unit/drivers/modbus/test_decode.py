@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.drivers.modbus.decode import RUN_MIN, VOID_BYTES, Cell, Decoder, cell_of
-from forebay.drivers.modbus.tag import Order
+from forebay.drivers.modbus.cells import Cell, cell_of
+from forebay.drivers.modbus.decode import RUN_MIN, VOID_BYTES, Decoder
+from forebay.drivers.modbus.order import Order
 from forebay.model import Quality, Schema, Tag, ValueType
 from support.modbus import tag
 from support.modbus_values import LETTERS, on_the_wire, reading

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pymodbus.client.mixin import ModbusClientMixin
 
 from forebay.drivers.modbus.encode import Mask, encode, mask
-from forebay.drivers.modbus.tag import Order
+from forebay.drivers.modbus.order import Order
 from forebay.model import Quality, ValueType
 from support.modbus import tag
 from support.modbus_values import on_the_wire, reading

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import pytest
 
-from forebay.drivers.modbus.decode import RUN_MIN, VOID_BYTES, Cell, Decoder, cell_of
-from forebay.drivers.modbus.tag import Order
+from forebay.drivers.modbus.cells import Cell, cell_of
+from forebay.drivers.modbus.decode import RUN_MIN, VOID_BYTES, Decoder
+from forebay.drivers.modbus.order import Order
 from forebay.model import Schema, Tag, ValueType
 from support.modbus import tag
 from support.modbus_values import reader
