@@ -72,8 +72,18 @@ def _skip_without(need: str) -> NoReturn:
 @pytest.fixture(scope="session")
 def libmodbus_server_binary() -> Path:
     """The Modbus TCP server of tests/testbeds/libmodbus_server.c, compiled on first use."""
-    source = TESTBEDS / "libmodbus_server.c"
-    binary = CACHE / "testbeds/libmodbus_server"
+    return _compiled_with_libmodbus("libmodbus_server")
+
+
+@pytest.fixture(scope="session")
+def libmodbus_rtu_server_binary() -> Path:
+    """The Modbus RTU unit of tests/testbeds/libmodbus_rtu_server.c, compiled on first use."""
+    return _compiled_with_libmodbus("libmodbus_rtu_server")
+
+
+def _compiled_with_libmodbus(name: str) -> Path:
+    source = TESTBEDS / f"{name}.c"
+    binary = CACHE / "testbeds" / name
     flags = _output("pkg-config", "--cflags", "--libs", "libmodbus")
     if flags is None or shutil.which("gcc") is None:
         _skip_without("libmodbus")

@@ -40,8 +40,9 @@ def seams() -> Seams:
 def device(port: int, tags: Sequence[ModbusTag], **settings: Any) -> DeviceSpec:
     """A device on the loopback with one group of `tags`."""
     schema = Schema("plc", "fast", tuple(row.to_tag() for row in tags))
+    place = {} if "serial_port" in settings else {"host": "127.0.0.1", "port": port}
     given = ModbusSettings(
-        protocol="modbus", host="127.0.0.1", port=port, tags=(), **{"timeout": 5.0, **settings}
+        **{"protocol": "modbus", "tags": (), "timeout": 5.0, **place, **settings}
     )
     return DeviceSpec("plc", given, (schema,), {row.name: row for row in tags})
 
@@ -49,11 +50,12 @@ def device(port: int, tags: Sequence[ModbusTag], **settings: Any) -> DeviceSpec:
 class Group:
     """A connected driver and its one group, planned and compiled."""
 
-    def __init__(self, spec: DeviceSpec, clock: Clock | None = None) -> None:
+    def __init__(
+        self, spec: DeviceSpec, clock: Clock | None = None, line: SharedLine | None = None
+    ) -> None:
         given = seams()
-        self.driver = ModbusDriver(
-            spec, replace(given, clock=clock or given.clock), SharedLine("plc", given.clock)
-        )
+        self.line = line or SharedLine("plc", given.clock)
+        self.driver = ModbusDriver(spec, replace(given, clock=clock or given.clock), self.line)
         self.schema = spec.schemas[0]
         self.learned = Learned()
 

@@ -85,8 +85,8 @@ class ModbusServer:
     """
 
     def __init__(self, values: Values = address_values, *, unit: int = 1) -> None:
-        """Serve `values` as `unit`; requests for other units are not answered."""
-        self.values, self.unit, self.port = values, unit, 0
+        """Serve `values` as `unit`; requests for units not in `units` are not answered."""
+        self.values, self.units, self.port = values, {unit}, 0
         self.requests: list[tuple[str, int, int]] = []
         self.connections = 0
         self.misbehaviour: Misbehaviour | None = None
@@ -137,7 +137,7 @@ class ModbusServer:
                 header = await reader.readexactly(7)
                 pdu = await reader.readexactly(int.from_bytes(header[4:6], "big") - 1)
                 await asyncio.sleep(self.delay_s)
-                if header[6] == self.unit:
+                if header[6] in self.units:
                     await self._answer(header, pdu, held, writer)
         except (asyncio.IncompleteReadError, OSError):
             pass

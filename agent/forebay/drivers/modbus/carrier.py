@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from forebay.drivers.modbus.cost import Meters
 from forebay.drivers.modbus.link import ON_PORT
 from forebay.drivers.modbus.manners import Manners
+from forebay.drivers.modbus.owed import Owed
 from forebay.errors import DeviceUnreachable
 from forebay.model import Quality
 
@@ -27,10 +28,12 @@ class Carrier:
     `link` says where it leads; every device of the line has to say the same.
     """
 
-    def __init__(self, name: str, link: Link, dial: Callable[[Manners], Awaitable[Wire]]) -> None:
+    def __init__(
+        self, name: str, link: Link, dial: Callable[[Manners, Owed], Awaitable[Wire]]
+    ) -> None:
         """Open nothing yet; `dial` does, and raises DeviceUnreachable."""
         self.link, self.manners = link, Manners()
-        self._name, self._dial = name, dial
+        self._name, self._dial, self._owed = name, dial, Owed()
         self._wire: Wire | None = None
         self._opening: asyncio.Task[Wire] | None = None
         self._waiting = 0
@@ -80,7 +83,7 @@ class Carrier:
         old, self._wire = self._wire, None
         if old is not None:
             await old.close()
-        wire = await self._dial(self.manners)
+        wire = await self._dial(self.manners, self._owed)
         self.manners.opened()
         self._wire = wire
         return wire

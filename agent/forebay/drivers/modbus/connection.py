@@ -248,6 +248,22 @@ class Connection(asyncio.Protocol):
             self._heard_s = self._loop.time()
             self._send(job)
 
+    def expects(self, frame: bytes) -> bool:
+        """Whether a whole frame answers what is open, or what was given up."""
+        number = (frame[0] << 8) | frame[1]
+        job = self._job
+        if job is None:
+            return number in self._late
+        index = job.low + ((number - job.first_id - job.low) & 0xFFFF)
+        if index >= job.sent or job.answered[index]:
+            return number in self._late
+        request = job.requests[index]
+        return (
+            frame[2:9] == request.head
+            or frame[2:8] == request.refusal
+            or request.fits(frame[:SHORTEST_BYTES])
+        )
+
     def _may_begin(self, rest: bytes, job: Job | None) -> bool:
         """Whether an answer that is due, or late, may begin so; the connection is dead if not."""
         if (job is None or job.low == job.sent) and not self._late.may_begin(rest):

@@ -16,6 +16,8 @@ FULL_PROBE_EVERY = 8
 
 Only where a late answer cannot be told from another, and so does not show that by itself.
 """
+FULL_PROBES_FIRST = 2
+"""So many first probes of a unit of which no good answer is known wait so, too."""
 _USUAL_SHARE = 0.1
 """How much one scan counts for the usual answer time."""
 _SLOWEST_DECAY = 0.98
@@ -105,6 +107,11 @@ class Manners:
         self._lost_voices += known.spoke
         return self._lost_voices > 1 or self._unheard.issuperset(self._members)
 
+    def doubt(self, unit: int) -> None:
+        """Note that `unit` has to show that it is there, though it may be no fault of its own."""
+        known = self._of(unit)
+        known.silent, known.probes = True, 0
+
     def to_probe(self, unit: int) -> bool:
         """Whether `unit` is to show that it is there before it is scanned.
 
@@ -120,7 +127,8 @@ class Manners:
         """
         known = self._of(unit)
         known.probes += 1
-        if not numbered and known.probes % FULL_PROBE_EVERY == 0:
+        stranger = not known.slowest_s and known.probes <= FULL_PROBES_FIRST
+        if not numbered and (stranger or known.probes % FULL_PROBE_EVERY == 0):
             return timeout_s
         return min(timeout_s, max(4 * self._usual_s, 2 * known.slowest_s, PATIENCE_LEAST_S))
 

@@ -89,5 +89,17 @@ def test_patience_grows_with_what_the_line_and_the_unit_usually_take() -> None:
 def test_without_transaction_ids_some_probes_wait_for_all_of_the_timeout() -> None:
     manners = line(1, 2)
     waits = [manners.patience_s(1, 1.0, numbered=False) for _ in range(2 * FULL_PROBE_EVERY)]
-    short = [PATIENCE_LEAST_S] * (FULL_PROBE_EVERY - 1)
-    assert waits == [*short, 1.0, *short, 1.0]
+    full = {1, 2, FULL_PROBE_EVERY, 2 * FULL_PROBE_EVERY}
+    assert waits == [1.0 if n in full else PATIENCE_LEAST_S for n in range(1, len(waits) + 1)]
+
+
+def test_a_unit_whose_answer_was_spoiled_is_no_stranger_to_patience() -> None:
+    manners = line(1, 2)
+    for _ in range(5):
+        manners.patience_s(1, 1.0, numbered=False)
+    manners.doubt(1)
+    assert manners.to_probe(1)
+    assert manners.patience_s(1, 1.0, numbered=False) == 1.0
+    manners.answered(1, 0.05, 0.01)
+    manners.doubt(1)
+    assert manners.patience_s(1, 1.0, numbered=False) == pytest.approx(0.1)

@@ -1,0 +1,247 @@
+"""Devices of one line share one connection: who opens it, who loses it, and who waits for whom."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from forebay.acquisition.line import SharedLine
+from forebay.drivers.modbus import SPEC
+from forebay.errors import DeviceUnreachable
+from forebay.interfaces import Urgency
+from forebay.model import Quality
+from forebay.testing.modbus_server import Misbehaviour, ModbusServer
+from support.modbus import Group, device, seams, tag
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from forebay.drivers.modbus.carrier import Carrier
+
+TAGS = [tag("holding:5"), tag("holding:100")]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ModbusServer]:
+    async with ModbusServer() as running:
+        running.units = {1, 2, 3}
+        yield running
+
+
+class Bus:
+    """Units behind one connection to `server`."""
+
+    def __init__(self, port: int, **settings: Any) -> None:
+        self.port, self.settings = port, settings
+        self.line = SharedLine(f"127.0.0.1:{port}", seams().clock)
+
+    def carrier(self) -> Carrier:
+        return self.line.shared(lambda: pytest.fail("nobody joined yet"))
+
+    def unit(self, number: int, **settings: Any) -> Group:
+        given = {**self.settings, **settings}
+        return Group(device(self.port, TAGS, unit=number, **given), line=self.line)
+
+    @asynccontextmanager
+    async def connected(self, *numbers: int) -> AsyncIterator[list[Group]]:
+        groups = [self.unit(number) for number in numbers]
+        try:
+            await asyncio.gather(*(group.driver.connect() for group in groups))
+            yield groups
+        finally:
+            for group in groups:
+                await group.driver.close()
+
+
+async def read(group: Group) -> list[Any]:
+    async with group.line.turn(Urgency.POLL):
+        batch = (await group.reader().read()).batch
+    return [sample.value for sample in batch.iter_samples()]
+
+
+async def until_probing(bus: Bus) -> None:
+    """Wait until who connects has sent its probe: it holds the line, and somebody may want it."""
+    free_s = bus.line.held_s()
+    async with asyncio.timeout(10):
+        while bus.line.held_s() == free_s:  # noqa: ASYNC110 - a line has no event for it
+            await asyncio.sleep(0.001)
+
+
+def test_devices_at_one_address_are_on_one_line() -> None:
+    def line(**settings: Any) -> str | None:
+        return SPEC.line(device(502, TAGS, **settings).settings)
+
+    assert line(unit=1) == line(unit=2) == "127.0.0.1:502"
+    assert line(host="::1") == "[::1]:502"
+    assert line(transport="udp") == "udp 127.0.0.1:502"
+
+
+async def test_units_share_one_connection_until_the_last_one_leaves(server: ModbusServer) -> None:
+    bus = Bus(server.port)
+    async with bus.connected(1, 2, 3) as groups:
+        assert await asyncio.gather(*map(read, groups)) == [[5, 100]] * 3
+        await groups[0].driver.close()
+        assert await read(groups[1]) == [5, 100]
+        assert server.connections == 1
+    async with bus.connected(1):
+        assert server.connections == 2
+
+
+async def test_when_the_connection_breaks_all_hear_of_it_and_the_next_opens_anew(
+    server: ModbusServer,
+) -> None:
+    bus = Bus(server.port)
+    async with bus.connected(1, 2) as groups:
+        await asyncio.gather(*map(read, groups))
+        readers = [group.reader() for group in groups]
+        server.misbehaviour = Misbehaviour.CLOSE
+        for reader in readers:
+            with pytest.raises(DeviceUnreachable, match="closed the connection"):
+                await reader.read()
+        server.misbehaviour = None
+        again = bus.unit(1)
+        await again.driver.connect()
+        assert await read(again) == [5, 100]
+        assert server.connections == 2
+        await again.driver.close()
+
+
+async def test_who_waits_for_a_connection_that_cannot_be_had_is_told_so(
+    server: ModbusServer,
+) -> None:
+    async with ModbusServer() as gone:
+        port = gone.port
+    groups = [Bus(port).unit(number) for number in (1, 2)]
+    told = await asyncio.gather(*(g.driver.connect() for g in groups), return_exceptions=True)
+    assert [type(error) for error in told] == [DeviceUnreachable] * 2
+    for group in groups:
+        await group.driver.close()
+
+
+async def test_one_who_gives_up_waiting_does_not_spoil_it_for_another(
+    server: ModbusServer,
+) -> None:
+    bus = Bus(server.port, connect_pause=0.05)
+    hasty, patient = bus.unit(1), bus.unit(2)
+    first = asyncio.create_task(hasty.driver.connect())
+    second = asyncio.create_task(patient.driver.connect())
+    await asyncio.sleep(0)
+    first.cancel()
+    await second
+    assert await read(patient) == [5, 100]
+    assert server.connections == 1
+    for group in (hasty, patient):
+        await group.driver.close()
+
+
+async def test_devices_of_one_line_have_to_agree_about_it(server: ModbusServer) -> None:
+    bus = Bus(server.port)
+    async with bus.connected(1):
+        other = bus.unit(2, transport="rtu-over-tcp")
+        with pytest.raises(DeviceUnreachable, match="of the line: transport") as caught:
+            await other.driver.connect()
+        assert caught.value.status == Quality.BAD_CONFIGURATION_ERROR
+        await other.driver.close()
+
+
+async def test_a_unit_that_was_silent_is_not_connected_before_it_answers(
+    server: ModbusServer,
+) -> None:
+    server.units = {1}
+    bus = Bus(server.port, timeout=0.2)
+    async with bus.connected(1):
+        for _ in range(3):
+            silent = bus.unit(2)
+            with pytest.raises(DeviceUnreachable, match="no answer within"):
+                await silent.driver.connect()
+            await silent.driver.close()
+        asked = len(server.requests)
+        server.units = {1, 2}
+        back = bus.unit(2)
+        await back.driver.connect()
+        assert server.requests[asked:] == [("holding", 5, 1)]
+        assert await read(back) == [5, 100]
+        assert server.connections == 1
+        await back.driver.close()
+
+
+async def test_a_probe_ends_when_somebody_else_wants_the_line(server: ModbusServer) -> None:
+    """The timeout is far beyond the test's own; only giving up early lets the others read."""
+    server.units = {1}
+    bus = Bus(server.port, timeout=100.0)
+    async with bus.connected(1) as (good,):
+        await read(good)
+        silent = bus.unit(2)
+        probing = asyncio.create_task(silent.driver.connect())
+        await until_probing(bus)
+        assert await read(good) == [5, 100]
+        with pytest.raises(DeviceUnreachable, match="no answer within"):
+            await probing
+        await silent.driver.close()
+        assert server.connections == 1
+
+
+async def test_a_unit_that_answers_after_its_probe_was_given_up_is_given_longer(
+    server: ModbusServer,
+) -> None:
+    bus = Bus(server.port, timeout=10.0)
+    async with bus.connected(1) as (good,):
+        await read(good)
+        manners = bus.carrier().manners
+        server.delay_s = 0.3
+        slow = bus.unit(2)
+        probing = asyncio.create_task(slow.driver.connect())
+        await until_probing(bus)
+        await read(good)
+        with pytest.raises(DeviceUnreachable, match="no answer within"):
+            await probing
+        await slow.driver.close()
+        assert manners.late_answers == 1
+        assert manners.patience_s(2, 10.0, numbered=True) > 0.5
+
+
+async def test_a_device_that_wants_to_be_hung_up_on_is(server: ModbusServer) -> None:
+    async with Bus(server.port, close_after_read=True).connected(1) as (group,):
+        assert [await read(group) for _ in range(3)] == [[5, 100]] * 3
+        assert server.connections == 4
+
+
+async def test_rests_are_kept(server: ModbusServer) -> None:
+    loop = asyncio.get_running_loop()
+    bus = Bus(server.port, connect_pause=0.1, request_pause=0.05)
+    began_s = loop.time()
+    async with bus.connected(1) as (group,):
+        assert loop.time() - began_s >= 0.1
+        began_s = loop.time()
+        assert await read(group) == [5, 100]
+        assert await read(group) == [5, 100]
+    assert server.requests == [("holding", 5, 1), ("holding", 100, 1)] * 2
+    assert loop.time() - began_s >= 3 * 0.05
+
+
+async def test_one_request_per_tag_if_the_device_wants_it_so(server: ModbusServer) -> None:
+    tags = [tag("holding:5"), tag("holding:6"), tag("holding:7.1", "bool"), tag("holding:7")]
+    group = Group(device(server.port, tags, one_request_per_tag=True))
+    await group.driver.connect()
+    await group.reader().read()
+    await group.driver.close()
+    assert server.requests == [("holding", 5, 1), ("holding", 6, 1), ("holding", 7, 1)]
+
+
+async def test_addresses_may_count_from_one(server: ModbusServer) -> None:
+    tags = [tag("holding:5"), tag("40005")]
+    group = Group(device(server.port, tags, address_base=1))
+    await group.driver.connect()
+    batch = (await group.reader().read()).batch
+    await group.driver.close()
+    assert [sample.value for sample in batch.iter_samples()] == [4, 4]
+    assert server.requests == [("holding", 4, 1)]
+
+
+def test_the_first_address_is_one_then() -> None:
+    spec = device(502, [tag("coil:0", "bool"), tag("coil:1", "bool")], address_base=1)
+    (fault,) = SPEC.check(spec)
+    assert "address_base = 1 counts from 1" in str(fault)
