@@ -112,6 +112,20 @@ SERVER_CLOCK_RIGHT = Event(
     "server_clocks_right",
     ("device",),
 )
+EVENTS_REFUSED = Event(
+    "events_refused",
+    "warning",
+    "Times that a device refused to tell its events.",
+    "events_refused",
+    ("device",),
+)
+HISTORY_READ = Event(
+    "history_read",
+    "info",
+    "Holes of an outage that were filled from a device's own history.",
+    "history_reads",
+    ("device",),
+)
 FRAME_REFUSED = Event(
     "frame_refused", "warning", "Frames that broke their protocol.", "frames_refused", ("device",)
 )

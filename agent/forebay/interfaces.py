@@ -316,6 +316,18 @@ class StreamedDriver(Driver, Protocol):
         ...
 
 
+class ListeningDriver(StreamedDriver, Protocol):
+    """A streamed driver that may have something to say without a group to stream."""
+
+    @property
+    def listens(self) -> bool:
+        """Whether `stream` is to be called even with no schemas.
+
+        For events, or to tell of a lost connection on which nothing is polled.
+        """
+        ...
+
+
 class WritableDriver(Driver, Protocol):
     """A driver that can change its device."""
 
@@ -416,7 +428,9 @@ class ScannableDriver(Driver, Protocol):
         """Give the runs that can be read in each of `areas`, between two addresses, inclusive.
 
         As `browse`, one request at a time at `Urgency.PROBE` with a pause after each. An empty
-        `areas` stands for all that the protocol has.
+        `areas` stands for all that the protocol has. A span of no units is no run: it says how far
+        the search is where there is nothing to tell for long. Raises DeviceErrors, and
+        RequestInvalid for an area that the protocol does not have.
         """
         ...
 

@@ -87,6 +87,10 @@ class NodeOpcua:
         """Delete all subscriptions as if they had never been."""
         await self._order({"forget": "subscriptions"})
 
+    async def event(self, message: str, severity: int) -> None:
+        """Let Press tell an event."""
+        await self._order({"event": message, "severity": severity})
+
     async def _order(self, order: dict[str, object]) -> None:
         async with self._orders:
             assert self._process is not None

@@ -86,6 +86,7 @@ async function main() {
     return variables[name];
   };
   space.installHistoricalDataNode(analog("Logged"), { maxOnlineValues: 5000 });
+  space.installAlarmsAndConditionsService();
   ns.instantiateExclusiveLimitAlarm("ExclusiveLimitAlarmType", {
     componentOf: press, conditionSource: press, browseName: "TempAlarm", conditionName: "TempAlarm",
     inputNode: analog("Temp"), highHighLimit: 120, highLimit: 100, lowLimit: 10, lowLowLimit: 0,

@@ -20,7 +20,7 @@ from forebay.cancellation import strict
 from forebay.clock import stamp
 from forebay.errors import DeviceError, DeviceUnreachable, JournalError, ProtocolViolation
 from forebay.events import FRAME_REFUSED, SESSION_FAILED
-from forebay.model import Quality
+from forebay.model import Quality, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -160,7 +160,7 @@ class Session:
         lost = self._link.up()
         self.status.state, self.status.last_error, self.status.last_hint = "connected", "", ""
         self.status.connections += 1
-        if not self._streamed:
+        if not self._streamed and not getattr(driver, "listens", False):
             return await lost
         self._link.prove()  # to have been subscribed to is all that a silent device can show
         listener = asyncio.create_task(
@@ -177,7 +177,8 @@ class Session:
     async def _listen(self, driver: StreamedDriver) -> DeviceError:
         async for batch in driver.stream(self._streamed):
             self.status.last_data_ns = self._clock.now_ns()
-            self._tags.read(batch)
+            if batch.stream is Stream.TELEMETRY:
+                self._tags.read(batch)
             await self._intake.accept(batch)
         return DeviceUnreachable(
             "the device ended its stream",

@@ -29,6 +29,7 @@ BAD_STRING = 65
 """The kind of a string that is not UTF-8."""
 BAD_DATE = 66
 """The kind of a DateTime that 64 bits of nanoseconds since 1970 do not reach."""
+BYTE_STRING, NODE_ID = 15, 17
 DATE_TIME, GUID, STATUS_CODE, LOCALIZED_TEXT, STRUCTURE, VARIANT = 13, 14, 19, 21, 22, 24
 UNIX_TICKS = 116_444_736_000_000_000
 """1970 in ticks of 100 ns since 1601 (Part 6, 5.2.2.5)."""
@@ -37,6 +38,7 @@ _UNIFORM_FROM = 16
 _MAX_DEPTH = 16
 _DATA_CHANGE = 811
 _STATUS_CHANGE = 820
+_EVENTS = 916
 _FORMATS = {
     1: "?",
     2: "b",
@@ -89,7 +91,8 @@ class Values:
 class Notification:
     """What one PublishResponse holds.
 
-    `data` is empty for a keep-alive; `status` is that of a StatusChangeNotification, else None.
+    `data` and `events` (encoded EventNotificationLists) are empty for a keep-alive; `status` is
+    that of a StatusChangeNotification, else None.
     """
 
     subscription: int
@@ -97,6 +100,7 @@ class Notification:
     data: tuple[Values, ...]
     status: int | None
     keepalive: bool
+    events: tuple[bytes, ...] = ()
 
 
 def read_response(body: bytes) -> Values:
@@ -141,7 +145,7 @@ def _message(body: bytes, offset: int, subscription: int) -> Notification:
     """Read a NotificationMessage (Part 4, 7.26)."""
     sequence = _U32.unpack_from(body, offset)[0]
     count, offset = length(body, offset + 12)
-    data, status = [], None
+    data, events, status = [], [], None
     for _ in range(count):
         kind, start, offset = extension(body, offset)
         if kind == _DATA_CHANGE:
@@ -150,9 +154,33 @@ def _message(body: bytes, offset: int, subscription: int) -> Notification:
             if end > offset:
                 raise CodecError("a notification ends behind its own length")
             data.append(values)
+        elif kind == _EVENTS:
+            events.append(body[start:offset])
         elif kind == _STATUS_CHANGE:
             status = _U32.unpack_from(body, start)[0]
-    return Notification(subscription, sequence, tuple(data), status, keepalive=count == 0)
+    return Notification(subscription, sequence, tuple(data), status, count == 0, tuple(events))
+
+
+def event_fields(body: bytes) -> list[list[tuple[int, Any]]]:
+    """Give kind and value of each field of each event of an EventNotificationList.
+
+    A value is as in `Values.values`. CodecError if the bytes are no such list.
+    """
+    try:
+        count, offset = length(body, 0)
+        events = []
+        for _ in range(count):
+            fields, offset = length(body, offset + 4)
+            event = []
+            for _ in range(fields):
+                kind, value, offset = _variant(body, offset)
+                event.append((kind, value))
+            events.append(event)
+    except (struct.error, IndexError) as error:
+        raise CodecError(f"an event ends too early: {error}") from None
+    if offset > len(body):
+        raise CodecError("the last event ends behind its message")
+    return events
 
 
 # --- values --------------------------------------------------------------------------------------

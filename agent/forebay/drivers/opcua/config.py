@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from forebay.drivers.opcua.address import parse_address
+from forebay.drivers.opcua.eventsettings import EventSettings
 from forebay.drivers.opcua.sampling import (
     MOST_QUEUED,
     DeadbandText,
@@ -130,6 +131,16 @@ class OpcUaSettings(DeviceSettings):
     groups: Annotated[
         Mapping[Name, OpcUaGroup], Field(description="How each group is subscribed to, or polled.")
     ] = {}
+    events: Annotated[
+        EventSettings | None, Field(description="Events and alarms; left out, none are asked for.")
+    ] = None
+    history: Annotated[
+        bool,
+        Field(
+            description="Whether what a subscription missed in an outage is read from the server's"
+            " own history, where it keeps one."
+        ),
+    ] = False
     timestamps: Annotated[
         Literal["source", "server", "gateway"],
         Field(description="Whose clock dates a value; `gateway` for devices whose clock is wrong."),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, cast
 
 from asyncua import ua
 from asyncua.client.client import Client
@@ -128,6 +128,14 @@ class Connection:
                 protocol.transport.abort()
             self._ua.disconnect_socket()
             await asyncio.sleep(0)  # the loop reports the end to the protocol before we are done
+
+    async def lost(self) -> NoReturn:
+        """Wait until the connection is lost, and raise why."""
+        if self._keeper is not None:
+            await asyncio.wait([self._keeper])
+        raise self._failure or DeviceUnreachable(
+            "the connection was closed", hint="connect again", status=Quality.BAD_NOT_CONNECTED
+        )
 
     @property
     def namespaces(self) -> tuple[str, ...]:

@@ -15,7 +15,9 @@ from forebay.drivers.opcua.browse import browse
 from forebay.drivers.opcua.chunks import in_chunks
 from forebay.drivers.opcua.connection import Connection
 from forebay.drivers.opcua.datatypes import layouts
+from forebay.drivers.opcua.events import EventFeed
 from forebay.drivers.opcua.explorer import Explorer
+from forebay.drivers.opcua.memory import Memory
 from forebay.drivers.opcua.parts import Parts, structured
 from forebay.drivers.opcua.refusals import RefusedTags
 from forebay.drivers.opcua.subscription import Feed
@@ -46,6 +48,7 @@ class OpcUaDriver:
         self._settings = cast("OpcUaSettings", spec.settings)
         self._connection = Connection(spec, self._settings, seams)
         self._explorer = Explorer(self._connection, line)
+        self._memory = line.shared(Memory)
         self._writer = NodeWriter(spec, self._connection, seams.clock)
         self._feed: Feed | None = None
 
@@ -91,12 +94,21 @@ class OpcUaDriver:
             self._connection, nodes, missing, maker, refusals, self._seams.clock, dense=dense
         )
 
+    @property
+    def listens(self) -> bool:
+        """See `ListeningDriver`: events come without groups, and the end of an idle connection."""
+        return self._settings.events is not None or not self._spec.schemas
+
     async def stream(self, schemas: Mapping[Schema, float]) -> AsyncIterator[Batch]:
         """See `StreamedDriver.stream`.
 
         A notification is acknowledged when the batch after it is asked for.
         """
-        feed = self._feed = Feed(self._connection, self._spec, self._settings, self._seams)
+        if not schemas and self._settings.events is None:
+            await self._connection.lost()
+        feed = self._feed = Feed(
+            self._connection, self._spec, self._settings, self._seams, self._alarms()
+        )
         groups = {schema: resolve(self._connection, schema) for schema in schemas}
         for batch in await feed.open(schemas, groups):
             yield batch
@@ -105,6 +117,14 @@ class OpcUaDriver:
             for batch in arrival.batches:
                 yield batch
             feed.taken(arrival)
+
+    def _alarms(self) -> EventFeed | None:
+        """Give the feed of events, if any are asked for."""
+        settings, connection = self._settings.events, self._connection
+        if settings is None:
+            return None
+        told = self._memory.events
+        return EventFeed(self._device, settings, connection, self._explorer, self._seams, told)
 
 
 class NodeReader:

@@ -20,11 +20,12 @@ from asyncua.ua.status_codes import StatusCodes
 
 from forebay.clock import stamp
 from forebay.drivers.opcua.codec import publish_response
+from forebay.drivers.opcua.events import GROUP
 from forebay.drivers.opcua.faults import status_name, translate
 from forebay.drivers.opcua.monitored import Monitor
 from forebay.drivers.opcua.values import refused
 from forebay.errors import DeviceError, DeviceRefused, DeviceUnreachable, ProtocolViolation
-from forebay.model import Quality
+from forebay.model import Quality, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
     from forebay.drivers.opcua.codec import Notification
     from forebay.drivers.opcua.config import OpcUaSettings
     from forebay.drivers.opcua.connection import Connection
+    from forebay.drivers.opcua.events import EventFeed
     from forebay.drivers.opcua.monitored import Subscription
     from forebay.interfaces import DeviceSpec, Seams
-    from forebay.model import Batch, Schema
+    from forebay.model import Batch
 
     Groups = Mapping[Schema, tuple[dict[int, ua.NodeId], list[int]]]
     Acks = list[ua.SubscriptionAcknowledgement]
@@ -62,10 +64,15 @@ class Feed:
     """All subscriptions of one connection."""
 
     def __init__(
-        self, connection: Connection, spec: DeviceSpec, settings: OpcUaSettings, seams: Seams
+        self,
+        connection: Connection,
+        spec: DeviceSpec,
+        settings: OpcUaSettings,
+        seams: Seams,
+        alarms: EventFeed | None = None,
     ) -> None:
-        """Prepare; nothing is sent. `settings` are those of `spec`."""
-        self._connection, self._device = connection, spec.name
+        """Prepare; nothing is sent. `settings` are those of `spec`; `alarms` are told too."""
+        self._connection, self._device, self._alarms = connection, spec.name, alarms
         self._monitor = Monitor(connection, spec, settings, seams)
         self._clock = seams.clock
         self._subscriptions: dict[int, Subscription] = {}
@@ -89,6 +96,11 @@ class Feed:
             statuses |= await self._monitor.watch(subscription, nodes)
             if statuses:
                 batches.append(self._refused(subscription, statuses))
+        if self._alarms is not None:
+            group = Schema(self._device, GROUP, ())
+            subscription = await self._monitor.create(group, self._alarms.settings.period)
+            self._subscriptions[subscription.number] = subscription
+            await self._alarms.open(subscription.number)
         self._retry_at_s = self._clock.monotonic_s() + _RETRY_REFUSED_S
         self._depth = min(32, max(self._depth, len(self._subscriptions) + 1))
         for _ in range(self._depth):
@@ -104,6 +116,8 @@ class Feed:
             if self._recovered:
                 return self._recovered.popleft()
             await self._retry()
+            if self._alarms is not None:
+                await self._alarms.refresh()
             acks, answer = await self._answer()
             if isinstance(answer, DeviceError):
                 self._ask_again(acks, answer)
@@ -127,6 +141,8 @@ class Feed:
         """Note that somebody answers for `arrival`: acknowledge it and ask for more."""
         if arrival.ack is not None:
             self._acks.append(arrival.ack)
+        if self._alarms is not None:
+            self._alarms.taken()
         held_s = self._clock.monotonic_s() - arrival.at_s
         for subscription in self._subscriptions.values():
             subscription.heard_s += held_s  # the time that we took is no silence of the server
@@ -225,6 +241,9 @@ class Feed:
         )
         for batch in batches:
             subscription.refusals.note(batch)
+        if self._alarms is not None:
+            told = (self._alarms.batch(body, received) for body in notification.events)
+            batches += tuple(batch for batch in told if batch is not None)
         ack = ua.SubscriptionAcknowledgement(subscription.number, notification.sequence)
         return Arrival(batches, ack, now_s)
 

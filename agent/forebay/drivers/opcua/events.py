@@ -1,0 +1,384 @@
+"""Events and alarms: which fields are asked for, and the batches that they become.
+
+Owns the event filter (OPC UA Part 4, 7.22.3), the refresh of conditions (Part 9, 5.5.7), and which
+event was told before. Must not know the publish loop (`subscription` does).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from asyncua import ua
+from asyncua.common.utils import Buffer
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.ua_binary import nodeid_from_binary
+
+from forebay.drivers.opcua.address import NodeAddress, format_address, parse_address
+from forebay.drivers.opcua.codec import (
+    BYTE_STRING,
+    DATE_TIME,
+    LOCALIZED_TEXT,
+    NODE_ID,
+    STRING,
+    CodecError,
+    event_fields,
+)
+from forebay.drivers.opcua.explorer import standard
+from forebay.drivers.opcua.faults import LIBRARY_ERRORS, status_name, translate
+from forebay.errors import DeviceRefused
+from forebay.events import EVENTS_REFUSED
+from forebay.model import MAX_STRING_BYTES, Batch, Schema, Stream, Tag, ValueType
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from forebay.clock import Stamp
+    from forebay.drivers.opcua.connection import Connection
+    from forebay.drivers.opcua.eventsettings import EventSettings
+    from forebay.drivers.opcua.explorer import Explorer
+    from forebay.interfaces import Seams
+
+GROUP = "events"
+_BAD_NO_DATA = 0x809B_0000
+_OBJECT_TYPES = 8
+"""The NodeClass ObjectType as a mask."""
+_MAX_TYPES = 10_000
+_MAX_TYPE_DEPTH = 32
+_REMEMBERED = 10_000
+"""Events told of late: the server tells those of its conditions again at each refresh."""
+
+
+class _Column(NamedTuple):
+    """One column: the field of the event that fills it, and the built-in type that it must have."""
+
+    name: str
+    type: ValueType
+    owner: int
+    path: tuple[str, ...]
+    kind: int
+
+
+_BASE, _CONDITION = ObjectIds.BaseEventType, ObjectIds.ConditionType
+_ACKNOWLEDGED, _ALARM = ObjectIds.AcknowledgeableConditionType, ObjectIds.AlarmConditionType
+_COLUMNS = (
+    _Column("id", ValueType.STRING, _BASE, ("EventId",), BYTE_STRING),
+    _Column("type", ValueType.STRING, _BASE, ("EventType",), NODE_ID),
+    _Column("source", ValueType.STRING, _BASE, ("SourceName",), STRING),
+    _Column("source_node", ValueType.STRING, _BASE, ("SourceNode",), NODE_ID),
+    _Column("message", ValueType.STRING, _BASE, ("Message",), LOCALIZED_TEXT),
+    _Column("severity", ValueType.UINT16, _BASE, ("Severity",), 5),
+    _Column("condition", ValueType.STRING, _CONDITION, ("ConditionName",), STRING),
+    _Column("condition_node", ValueType.STRING, _CONDITION, (), NODE_ID),
+    _Column("branch", ValueType.STRING, _CONDITION, ("BranchId",), NODE_ID),
+    _Column("retain", ValueType.BOOL, _CONDITION, ("Retain",), 1),
+    _Column("active", ValueType.BOOL, _ALARM, ("ActiveState", "Id"), 1),
+    _Column("acked", ValueType.BOOL, _ACKNOWLEDGED, ("AckedState", "Id"), 1),
+    _Column("confirmed", ValueType.BOOL, _ACKNOWLEDGED, ("ConfirmedState", "Id"), 1),
+    _Column(
+        "limit",
+        ValueType.STRING,
+        ObjectIds.ExclusiveLimitAlarmType,
+        ("LimitState", "CurrentState"),
+        LOCALIZED_TEXT,
+    ),
+    _Column("user", ValueType.STRING, _CONDITION, ("ClientUserId",), STRING),
+)
+_ID, _TYPE, _SEVERITY, _CONDITION_NODE, _RETAIN = 0, 1, 5, 7, 9
+_TIME = len(_COLUMNS)
+"""The place of the event's time among the fields, behind those that become columns."""
+_REFRESH_START = standard(ObjectIds.RefreshStartEventType)
+_REFRESH_END = standard(ObjectIds.RefreshEndEventType)
+_REFRESH_REQUIRED = standard(ObjectIds.RefreshRequiredEventType)
+
+
+def event_schema(device: str) -> Schema:
+    """Give the schema of a device's events; a column's address is the field that fills it.
+
+    `refresh` says that the server told again what holds, and nothing happened at this moment.
+    """
+    tags = [Tag(c.name, "/".join(c.path) or "NodeId", c.type) for c in _COLUMNS]
+    return Schema(device, GROUP, (*tags, Tag("refresh", "RefreshStartEvent", ValueType.BOOL)))
+
+
+class ToldEvents:
+    """The ids of events told of late, over all connections of a device."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._ids: OrderedDict[bytes, None] = OrderedDict()
+        self._conditions: OrderedDict[Any, None] = OrderedDict()
+
+    def follows(self, condition: object, *, retained: bool) -> bool:
+        """Whether an event of this condition was told, and it was not over then; note if it is."""
+        told = condition in self._conditions
+        if told and not retained:
+            del self._conditions[condition]
+        return told
+
+    def begin(self, condition: object) -> None:
+        """Note that a condition is told which is not over."""
+        self._conditions[condition] = None
+        if len(self._conditions) > _REMEMBERED:
+            self._conditions.popitem(last=False)
+
+    def __contains__(self, event: bytes) -> bool:
+        """Whether this event was told."""
+        return event in self._ids
+
+    def add(self, event: bytes) -> None:
+        """Note that this event is told."""
+        self._ids[event] = None
+        if len(self._ids) > _REMEMBERED:
+            self._ids.popitem(last=False)
+
+
+class EventFeed:
+    """The events of one connection."""
+
+    def __init__(
+        self,
+        device: str,
+        settings: EventSettings,
+        connection: Connection,
+        explorer: Explorer,
+        seams: Seams,
+        told: ToldEvents,
+    ) -> None:
+        """Prepare; nothing is sent."""
+        self.schema, self.settings = event_schema(device), settings
+        self._device, self._connection, self._explorer = device, connection, explorer
+        self._events, self._told = seams.events, told
+        self._names: dict[ua.NodeId, str] = {}
+        self._wanted: set[ua.NodeId] | None = None
+        self._number = 0
+        self._refreshing_since_ns: int | None = None
+        self._untaken: list[bytes] = []
+        self.refresh_due = False
+
+    async def open(self, subscription: int) -> None:
+        """Let `subscription` tell events, and ask for the state of all conditions.
+
+        A server that refuses is told of once, and gives no events. Raises DeviceErrors if the
+        connection is lost.
+        """
+        self._number = subscription
+        self._names = await self._subtypes(standard(ObjectIds.BaseEventType))
+        if self.settings.types:
+            self._wanted = set()
+            for text in self.settings.types:
+                node = self._connection.node_id(parse_address(text))
+                if node is not None:
+                    self._wanted |= {node, *await self._subtypes(node)}
+        try:
+            await self._monitor()
+        except DeviceRefused as refusal:
+            self._events.emit(
+                EVENTS_REFUSED,
+                device=self._device,
+                notifier=self.settings.notifier,
+                error=str(refusal),
+                hint="check events.notifier: it must be a node that tells events",
+            )
+            return
+        self.refresh_due = self.settings.refresh
+
+    async def refresh(self) -> None:
+        """Ask for the state of all conditions, if that is due; a server without any has none."""
+        if not self.refresh_due:
+            return
+        self.refresh_due = False
+        request = ua.CallMethodRequest(
+            standard(ObjectIds.ConditionType),
+            standard(ObjectIds.ConditionType_ConditionRefresh),
+            [ua.Variant(self._number, ua.VariantType.UInt32)],
+        )
+        try:
+            await self._connection.call(
+                "refreshing conditions", self._connection.session.call, [request]
+            )
+        except DeviceRefused:
+            return
+
+    def batch(self, body: bytes, received: Stamp) -> Batch | None:
+        """Give the events of one EventNotificationList that are wanted; None if there are none.
+
+        Raises ProtocolViolation for bytes that are no such list.
+        """
+        try:
+            events = [self._event(fields) for fields in event_fields(body)]
+        except ValueError as error:
+            raise translate(error, "reading events") from error
+        rows = [event for event in events if event is not None]
+        if not rows:
+            return None
+        times = np.array([row[0] or received.wall_ns for row in rows], np.int64)
+        table = [row[1] for row in rows]
+        quality = np.array(
+            [[_BAD_NO_DATA if cell is None else 0 for cell in cells] for cells in table], np.uint32
+        )
+        lanes = []
+        for lane in self.schema.lanes:
+            empty: Any = "" if lane.type is ValueType.STRING else 0
+            values = np.full((len(table), len(lane.columns)), empty, lane.type.dtype)
+            for row, cells in enumerate(table):
+                for place, column in enumerate(lane.columns.tolist()):
+                    if cells[column] is not None:
+                        values[row, place] = cells[column]
+            lanes.append(values)
+        return Batch(
+            self.schema,
+            times,
+            np.full(len(rows), received.wall_ns, np.int64),
+            tuple(lanes),
+            quality if quality.any() else None,
+            boottime_ns=np.full(len(rows), received.boottime_ns, np.int64),
+            stream=Stream.EVENTS,
+        )
+
+    def taken(self) -> None:
+        """Note that somebody answers for all events given so far."""
+        for event in self._untaken:
+            self._told.add(event)
+        self._untaken.clear()
+
+    def _event(self, fields: Sequence[tuple[int, Any]]) -> tuple[int | None, list[Any]] | None:
+        """Give time and cells of one event; None for one that is not kept."""
+        if len(fields) != len(_COLUMNS) + 1:
+            raise CodecError(f"an event of {len(fields)} fields, not {len(_COLUMNS) + 1}")
+        raw = [
+            _plain(kind, value) if kind == column.kind else None
+            for column, (kind, value) in zip(_COLUMNS, fields, strict=False)
+        ]
+        time_kind, time_ns = fields[_TIME]
+        if time_kind != DATE_TIME:
+            time_ns = None
+        kind = raw[_TYPE]
+        if kind in (_REFRESH_START, _REFRESH_END):
+            self._refreshing_since_ns = time_ns if kind == _REFRESH_START else None
+            return None
+        if kind == _REFRESH_REQUIRED:
+            self.refresh_due = self.settings.refresh
+            return None
+        since_ns = self._refreshing_since_ns
+        again = since_ns is not None and time_ns is not None and time_ns <= since_ns
+        if not self._kept(raw) or not self._is_new(raw[_ID], again=again):
+            return None
+        return time_ns, [*(self._cell(column, value) for column, value in enumerate(raw)), again]
+
+    def _kept(self, raw: Sequence[Any]) -> bool:
+        """Whether an event is wanted, or follows on one that was: an alarm's end on its begin."""
+        condition, retained = raw[_CONDITION_NODE], bool(raw[_RETAIN])
+        if condition is not None and self._told.follows(condition, retained=retained):
+            return True
+        if raw[_SEVERITY] is not None and raw[_SEVERITY] < self.settings.min_severity:
+            return False
+        if self._wanted is not None and raw[_TYPE] not in self._wanted:
+            return False
+        if condition is not None and retained:
+            self._told.begin(condition)
+        return True
+
+    def _is_new(self, event: bytes | None, *, again: bool) -> bool:
+        """Whether an event was not told before; one without an id is told always."""
+        if not event:
+            return True
+        if again and (event in self._told or event in self._untaken):
+            return False
+        self._untaken.append(event)
+        return True
+
+    def _cell(self, column: int, value: Any) -> Any:  # noqa: ANN401 - one value of a column's type
+        if isinstance(value, bytes):
+            return value[: MAX_STRING_BYTES // 2].hex()
+        if isinstance(value, ua.NodeId):
+            if column == _TYPE and value in self._names:
+                return self._names[value]
+            return "" if value.is_null() else self._address(value)
+        if isinstance(value, str) and len(value.encode()) > MAX_STRING_BYTES:
+            return value[: MAX_STRING_BYTES // 4]
+        return value
+
+    def _address(self, node: ua.NodeId) -> str:
+        namespaces, index = self._connection.namespaces, node.NamespaceIndex
+        uri = namespaces[index] if 0 < index < len(namespaces) else None
+        identifier: Any = node.Identifier
+        return format_address(NodeAddress(0 if uri else index, uri, identifier))
+
+    async def _subtypes(self, root: ua.NodeId) -> dict[ua.NodeId, str]:
+        """Give every event type below `root` with its name."""
+        found: dict[ua.NodeId, str] = {root: "BaseEventType"}
+        level = [root]
+        for _ in range(_MAX_TYPE_DEPTH):
+            lists = await self._explorer.children(level, ObjectIds.HasSubtype, _OBJECT_TYPES)
+            fresh = [child for children in lists for child in children if child.node not in found]
+            found |= {child.node: str(child.name.Name) for child in fresh}
+            level = [child.node for child in fresh]
+            if not level or len(found) > _MAX_TYPES:
+                break
+        return found
+
+    async def _monitor(self) -> None:
+        node = self._connection.node_id(parse_address(self.settings.notifier))
+        if node is None:
+            raise DeviceRefused(
+                f"{self.settings.notifier}: the server does not know the namespace",
+                hint="check the URI",
+                status=0x8034_0000,
+            )
+        request = ua.CreateMonitoredItemsParameters(
+            SubscriptionId=ua.UInt32(self._number),
+            TimestampsToReturn=ua.TimestampsToReturn.Both,
+            ItemsToCreate=[
+                ua.MonitoredItemCreateRequest(
+                    ItemToMonitor=ua.ReadValueId(node, AttributeIds.EventNotifier),
+                    MonitoringMode=ua.MonitoringMode.Reporting,
+                    RequestedParameters=ua.MonitoringParameters(
+                        ClientHandle=ua.UInt32(0),
+                        SamplingInterval=0.0,
+                        Filter=_filter(),
+                        QueueSize=ua.UInt32(self.settings.queue_size),
+                        DiscardOldest=True,
+                    ),
+                )
+            ],
+        )
+        answers = await self._connection.call(
+            "asking for events", self._connection.session.create_monitored_items, request
+        )
+        code = answers[0].StatusCode.value if answers else 0x8000_0000
+        if code & 0x8000_0000:
+            raise DeviceRefused(
+                f"asking for events: {status_name(code)}", hint="see the server", status=code
+            )
+
+
+def _plain(kind: int, value: Any) -> Any:  # noqa: ANN401 - one value of any kind
+    """Give an encoded ByteString as bytes and a NodeId as asyncua's; others as they are."""
+    if kind == BYTE_STRING:
+        return value[5:]
+    if kind == NODE_ID:
+        try:
+            return nodeid_from_binary(Buffer(value[1:]))
+        except LIBRARY_ERRORS as error:
+            raise CodecError(f"a NodeId that is none: {error}") from None
+    return value
+
+
+def _filter() -> ua.EventFilter:
+    """Give the filter that selects our fields. What is kept of them is for us to say.
+
+    A server drops the marks of a refresh, too, where a filter of its own says so.
+    """
+    clauses = [_clause(column.owner, column.path) for column in _COLUMNS]
+    return ua.EventFilter(SelectClauses=[*clauses, _clause(_BASE, ("Time",))])
+
+
+def _clause(owner: int, path: tuple[str, ...]) -> ua.SimpleAttributeOperand:
+    return ua.SimpleAttributeOperand(
+        TypeDefinitionId=standard(owner),
+        BrowsePath=[ua.QualifiedName(name) for name in path],
+        AttributeId=AttributeIds.Value if path else AttributeIds.NodeId,
+    )

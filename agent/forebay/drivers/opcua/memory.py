@@ -1,0 +1,18 @@
+"""What a device's driver must know of the connections before this one.
+
+Owns nothing but the holding of it: a driver lives as long as its connection, its line outlives
+them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from forebay.drivers.opcua.events import ToldEvents
+
+
+@dataclass(slots=True)
+class Memory:
+    """Of one device, for as long as the agent runs."""
+
+    events: ToldEvents = field(default_factory=ToldEvents)
