@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from forebay.control.planning import PlannedGroup, PlannedRequest, PlanReply, RefusedTag
 from forebay.control.server import ControlServer
 from forebay.control.view import (
     DeviceStatus,
@@ -28,15 +29,38 @@ from forebay.control.view import (
     TagValue,
     UplinkStatus,
 )
-from forebay.model import Quality
+from forebay.errors import RequestFailed, RequestInvalid
+from forebay.model import Outcome, Quality
+from forebay.writing.gate import Result
+from forebay.writing.rules import Action
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+    from forebay.interfaces import Driver
+    from forebay.writing.rules import Ask
 
 SECOND = 1_000_000_000
 NOW = 1_795_000_000 * SECOND
 """The moment at which the scripted agent lives, ns."""
 EPOCH = (7 << 32) | 0xBEEF
+
+
+PLANNED = PlanReply(
+    "press",
+    "192.0.2.10:502",
+    (
+        PlannedRequest("fast", "holding", 0, 125, 118, 7, "first of holding", 3.21),
+        PlannedRequest("fast", "holding", 125, 4, 2, 0, "the block before is full (125)", 1.2),
+        PlannedRequest(
+            "slow", "coil", 65_535, 1, 1, 0, "the device refuses a request that reaches across"
+        ),
+    ),
+    (PlannedGroup("fast", 0.1, 2, 0.0441), PlannedGroup("slow", 60.0, 1)),
+    tuple(RefusedTag("fast", f"t{n}", f"holding:{n}", "BadNodeIdUnknown") for n in range(9, 31)),
+    0.861,
+    ("fast: 22 tags are refused, and asked alone again every 60 polls",),
+)
 
 
 def tag(device: str, name: str, value: float | str | None = 1.5) -> TagValue:
@@ -55,6 +79,29 @@ def tag(device: str, name: str, value: float | str | None = 1.5) -> TagValue:
         time_ns=NOW - 1_200_000_000,
         received_ns=NOW - 1_190_000_000,
     )
+
+
+@dataclass
+class ScriptedGate:
+    """Implements `forebay.control.view.WriteGate`: answers by what is asked of.
+
+    `press/limit` is refused, `press/doubt` is in doubt, and there is no `press/nothing`.
+    """
+
+    asked: list[tuple[Ask, float]] = field(default_factory=list)
+
+    async def ask(self, ask: Ask, deadline_s: float = 0.0) -> Result:
+        self.asked.append((ask, deadline_s))
+        if ask.item == "nothing":
+            raise RequestInvalid("there is no tag 'press/nothing'", hint="see `forebay tags`")
+        if ask.item == "limit":
+            return Result("w1", Outcome.REFUSED, "99 is above what is allowed", "at most 80")
+        if ask.item == "doubt":
+            return Result("w1", Outcome.UNKNOWN, "no answer in time", "look at the device")
+        if ask.action is Action.CALL:
+            return Result("w1", Outcome.GOOD, outputs=(7, "done"), took_ms=12.5)
+        (value,) = ask.values
+        return Result("w1", Outcome.GOOD, read_back=value, took_ms=3.25)
 
 
 @dataclass
@@ -228,6 +275,11 @@ class ScriptedAgent:
     shown: list[tuple[str, int, int, int]] = field(default_factory=list)
     """What ShowRecords was asked for."""
 
+    drivers: dict[str, Driver] = field(default_factory=dict)
+    plans: dict[str, PlanReply] = field(default_factory=lambda: {"press": PLANNED})
+
+    gate: ScriptedGate = field(default_factory=ScriptedGate)
+
     def status(self) -> StatusReply:
         return self.status_reply
 
@@ -258,6 +310,14 @@ class ScriptedAgent:
     ) -> Iterable[RecordSummary]:
         self.shown.append((stream, seq_from, limit, run))
         return self.records
+
+    def plan(self, device: str) -> PlanReply:
+        return self.plans[device]
+
+    def connected(self, device: str) -> Driver:
+        if device not in self.drivers:
+            raise RequestFailed(f"{device} is not connected", hint="wait until it is")
+        return self.drivers[device]
 
     def quarantine(self, uplink: str) -> Iterable[QuarantinedRecord]:
         return [one for one in self.aside if uplink in ("", one.uplink)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from forebay import __version__
 from forebay.control import problems
+from forebay.control.planning import explain
 from forebay.control.setaside import SetAside
 from forebay.control.summaries import Summaries
 from forebay.control.usage import rss_bytes, written_bytes
@@ -26,6 +27,7 @@ from forebay.control.view import (
     TagValue,
     UplinkStatus,
 )
+from forebay.errors import RequestFailed, RequestInvalid
 from forebay.forwarding.status import backlog
 from forebay.model import Position, Stream, epoch_number
 
@@ -34,9 +36,10 @@ if TYPE_CHECKING:
 
     from forebay.acquisition.session import Session
     from forebay.config.load import LoadedConfig
+    from forebay.control.planning import PlanReply
     from forebay.control.view import QuarantineDone, QuarantinedRecord, RecordSummary
     from forebay.forwarding.forwarder import Forwarder
-    from forebay.interfaces import Head, Seams
+    from forebay.interfaces import Driver, Head, Seams
     from forebay.journal.journal import Journal, SegmentInfo
     from forebay.pipeline.intake import Pipeline
     from forebay.pipeline.shadow import Shadow
@@ -336,6 +339,30 @@ class Answers:
             found += await self._summaries.of(records[: limit - len(found)])
             del records  # before the next ones come: each may hold 16 MiB
         return found
+
+    def plan(self, device: str) -> PlanReply:
+        """See `AgentView.plan`."""
+        return explain(self._session(device))
+
+    def _session(self, device: str) -> Session:
+        session = self._sessions.get(device)
+        if session is None:
+            raise RequestInvalid(
+                f"there is no device {device!r}, or it is not enabled",
+                hint="`forebay devices` lists them",
+            )
+        return session
+
+    def connected(self, device: str) -> Driver:
+        """See `AgentView.connected`."""
+        session = self._session(device)
+        if session.driver is None:
+            error = session.status.last_error
+            raise RequestFailed(
+                f"{device} is not connected" + (f": {error}" if error else ""),
+                hint=session.status.last_hint or "wait until it is: `forebay devices`",
+            )
+        return session.driver
 
     def quarantine(self, uplink: str) -> Iterable[QuarantinedRecord]:
         """See `AgentView.quarantine`."""

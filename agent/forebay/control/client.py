@@ -38,6 +38,9 @@ DEVICE_DEADLINE_S = 330.0
 RETRY_DEADLINE_S = 60.0
 """Longest wait for a destination to say whether it takes one quarantined record."""
 
+STREAM_DEADLINE_S = 3600.0
+"""Longest time that a device may take to say what it has."""
+
 
 class AgentClient:
     """One connection to the agent that listens on `path`.
@@ -152,6 +155,30 @@ class AgentClient:
             request = pb.QuarantineChoice(ids=ids[start : start + QUARANTINE_IDS])
             reply.MergeFrom(self._ask("DropQuarantined", request, pb.QuarantineDone.FromString))
         return reply
+
+    def plan(self, device: str) -> pb.PlanReply:
+        """Ask how a device is asked, and why so."""
+        request = pb.PlanRequest(device=device)
+        return self._ask("ExplainPlan", request, pb.PlanReply.FromString)
+
+    def browse(self, device: str, pattern: str) -> Iterator[pb.BrowseReply]:
+        """Ask for what a device has under `pattern`, as it is found."""
+        request = pb.BrowseRequest(device=device, pattern=pattern)
+        return self._follow("BrowseDevice", request, pb.BrowseReply.FromString)
+
+    def _follow(self, method: str, request: Message, parse: Callable[[bytes], R]) -> Iterator[R]:
+        """Give the replies of a question that takes the device as long as it takes."""
+        if self._channel is None:
+            raise RuntimeError("AgentClient is used outside of its `with` block")
+        call: Any = self._channel.unary_stream(
+            f"/{SERVICE}/{method}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=parse,
+        )
+        try:
+            yield from call(request, timeout=STREAM_DEADLINE_S)
+        except grpc.RpcError as error:
+            raise self._translated(error, STREAM_DEADLINE_S) from error
 
     def write(self, request: pb.WriteRequest) -> pb.WriteReply:
         """Have a tag written; give how it ended."""

@@ -15,12 +15,14 @@ import os
 import re
 import shutil
 import tempfile
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 import grpc
 
 from forebay._proto import control_pb2 as pb
 from forebay.config.places import MAX_SOCKET_PATH_BYTES
+from forebay.control import browsing
 from forebay.control.address import Answer, knock, too_long
 from forebay.control.limits import (
     HINT_KEY,
@@ -47,7 +49,14 @@ from forebay.errors import (
 from forebay.model import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Iterator,
+        Sequence,
+    )
     from pathlib import Path
     from types import TracebackType
 
@@ -192,6 +201,9 @@ class _Service:
     async def devices(self, _: pb.DevicesRequest) -> pb.DevicesReply:
         return pb.DevicesReply(devices=[message(pb.DeviceStatus, d) for d in self._view.devices()])
 
+    async def plan(self, request: pb.PlanRequest) -> pb.PlanReply:
+        return message(pb.PlanReply, self._view.plan(request.device))
+
     async def uplinks(self, _: pb.UplinksRequest) -> pb.UplinksReply:
         return pb.UplinksReply(uplinks=[message(pb.UplinkStatus, u) for u in self._view.uplinks()])
 
@@ -306,6 +318,8 @@ def _handlers(service: _Service, view: AgentView) -> grpc.GenericRpcHandler:
     return grpc.method_handlers_generic_handler(
         SERVICE,
         {
+            "BrowseDevice": _stream_handler(pb.BrowseRequest, partial(browsing.browse, view)),
+            "ExplainPlan": _handler(pb.PlanRequest, service.plan),
             "GetStatus": _handler(pb.StatusRequest, service.status),
             "ListDevices": _handler(pb.DevicesRequest, service.devices),
             "ListTags": _handler(pb.TagsRequest, service.tags),
@@ -333,15 +347,42 @@ def _handler(
         try:
             return await answer(asked)
         except ForebayError as error:
-            invalid = isinstance(error, RequestInvalid)
-            await context.abort(
-                grpc.StatusCode.INVALID_ARGUMENT if invalid else grpc.StatusCode.ABORTED,
-                str(error),
-                ((HINT_KEY, error.hint.encode()),),
-            )
+            return await _abort(context, error)
 
     return grpc.unary_unary_rpc_method_handler(
         serve,
         request_deserializer=request.FromString,
         response_serializer=lambda reply: reply.SerializeToString(),
+    )
+
+
+def _stream_handler(
+    request: type[Q], answer: Callable[[Q], AsyncGenerator[Message]]
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """Serve one method that answers piece by piece; the person may hang up at any point."""
+
+    async def serve(
+        asked: Q, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[Message]:
+        try:
+            async with contextlib.aclosing(answer(asked)) as replies:
+                async for reply in replies:
+                    yield reply
+        except ForebayError as error:
+            await _abort(context, error)
+
+    return grpc.unary_stream_rpc_method_handler(
+        serve,
+        request_deserializer=request.FromString,
+        response_serializer=lambda reply: reply.SerializeToString(),
+    )
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: ForebayError) -> NoReturn:
+    """End a request with what is wrong, and the next step."""
+    invalid = isinstance(error, RequestInvalid)
+    await context.abort(
+        grpc.StatusCode.INVALID_ARGUMENT if invalid else grpc.StatusCode.ABORTED,
+        str(error),
+        ((HINT_KEY, error.hint.encode()),),
     )

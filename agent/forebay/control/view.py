@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from forebay.control.planning import PlanReply
+    from forebay.interfaces import Driver
     from forebay.writing.gate import Result
     from forebay.writing.rules import Ask
 
@@ -336,6 +338,17 @@ class AgentView(Protocol):
 
         They start at `seq_from` of the epoch whose number is `run` (0: the newest), or at the next
         one there is; 0 stands for the newest `limit` records, of all epochs if `run` is 0.
+        """
+        ...
+
+    def plan(self, device: str) -> PlanReply:
+        """Say how a device is asked, and why so. RequestInvalid for a device that there is not."""
+        ...
+
+    def connected(self, device: str) -> Driver:
+        """Give the driver of a device that is connected now, for what the device itself is asked.
+
+        RequestInvalid for a device that there is not, RequestFailed if it is not connected.
         """
         ...
 

@@ -14,8 +14,9 @@ from forebay._proto import control_pb2 as pb
 from forebay.model import quality_name
 
 if TYPE_CHECKING:
-    from forebay.control import view
     from google.protobuf.message import Message
+
+    from forebay.control import view
 
 M = TypeVar("M", bound="Message")
 
