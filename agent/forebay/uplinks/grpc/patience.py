@@ -16,6 +16,8 @@ from collections import deque
 FIRST_S = 10.0
 """Patience where nothing is known of the line."""
 MOST_S = 300.0
+MOST_SENT = 65_536
+"""Records on their way that are told apart; of older ones nothing is learned."""
 
 
 class Patience:
@@ -25,7 +27,7 @@ class Patience:
         """Know nothing."""
         self.seconds = FIRST_S
         """For the next session."""
-        self._sent: deque[tuple[float, int]] = deque()
+        self._sent: deque[tuple[float, int]] = deque(maxlen=MOST_SENT)
         self._answered = 0
         self._heard_s = 0.0
         self._rate = 0.0
@@ -38,6 +40,7 @@ class Patience:
 
     def sent(self, nbytes: int, now_s: float) -> None:
         """Note that a record of `nbytes` was handed to the transport."""
+        self._answered += len(self._sent) == MOST_SENT  # the oldest goes, as if it were answered
         self._sent.append((now_s, nbytes))
 
     def heard(self, answered: int | None, now_s: float) -> None:
