@@ -37,8 +37,6 @@ from forebay.writing.rules import Action
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-    from forebay.writing.rules import Ask
-
     from forebay.interfaces import Driver
     from forebay.writing.rules import Ask
 
