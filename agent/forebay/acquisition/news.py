@@ -260,7 +260,6 @@ class LineNews:
         """Tell of losses before returns, and of returns that lasted: each device once."""
         back = [device for device in dict.fromkeys(self._back) if self._up[device]]
         lost, self._lost, self._back = self._lost, {}, []
-        line = {"line": self.line} if self.shared else {}
         if len(lost) > 1:
             (loss, _), *others = Counter(lost.values()).most_common()
             self._events.emit(
@@ -274,10 +273,15 @@ class LineNews:
             )
         tell = self._events.emit if len(lost) == 1 else self._events.tally
         for device, loss in lost.items():
+            line = self._named(device)
             tell(DEVICE_LOST, device=device, **line, error=loss.error, hint=loss.hint)
         if len(back) > 1:
             names = back[:NAMES_TOLD]
             self._events.emit(LINE_RESTORED, line=self.line, count=len(back), devices=names)
         tell = self._events.emit if len(back) == 1 else self._events.tally
         for device in back:
-            tell(DEVICE_CONNECTED, device=device, **line)
+            tell(DEVICE_CONNECTED, device=device, **self._named(device))
+
+    def _named(self, device: str) -> dict[str, str]:
+        """Give the line as a field, unless it has no other name than its device."""
+        return {} if self.line == device else {"line": self.line}

@@ -74,6 +74,12 @@ def compile_request(unit: int, area: str, start: int, count: int, offset: int) -
     )
 
 
+def words(request: Request) -> str:
+    """Say what a request asks for, as people name it."""
+    function, start = request.body[5], int.from_bytes(request.body[6:8], "big")
+    return f"function {function}, address {start}"
+
+
 def plausible_header(data: bytes) -> bool:
     """Whether these first bytes of an answer, at least HEADER_BYTES, can begin a Modbus frame."""
     length = (data[4] << 8) | data[5]
@@ -96,7 +102,8 @@ def difference(frame: bytes, request: Request) -> str:
     if function & ~_FUNCTION_ERROR != want_function:
         return f"function {function} instead of {want_function}"
     if function == want_function and size != want_size:
-        return f"byte count {size} instead of {want_size}"
+        what = "byte count" if function in FUNCTIONS.values() else "first byte of the echo"
+        return f"{what} {size} instead of {want_size}"
     return f"length {length} instead of {want_length}"
 
 

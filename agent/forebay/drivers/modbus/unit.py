@@ -8,8 +8,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from forebay.drivers.modbus.codec import words
 from forebay.drivers.modbus.wire import Job
+from forebay.errors import DeviceUnreachable
 from forebay.interfaces import Urgency
+from forebay.model import Quality
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,11 +75,11 @@ class Unit:
         """Do it; see `Wire.run`. Also raises DeviceUnreachable if the wire cannot be opened."""
         if not self._closes:
             assert self._wire is not None, "connect first"
-            await self._wire.run(job)
+            await self._ask(self._wire, job)
             return
         wire = await self._carrier.wire()
         try:
-            await wire.run(job)
+            await self._ask(wire, job)
         finally:
             await self._carrier.drop()
 
@@ -88,4 +91,16 @@ class Unit:
         left_s = max(left_s, self._terms.timeout_s * (1 - _CONNECT_SHARE))
         patience_s = self._carrier.manners.patience_s(self._number, left_s, numbered=wire.numbered)
         terms = self._terms._replace(timeout_s=left_s, patience_s=patience_s)
-        await wire.run(Job(self._number, (probe,), bytearray(max(probe.size, 0)), terms))
+        await self._ask(wire, Job(self._number, (probe,), bytearray(max(probe.size, 0)), terms))
+
+    async def _ask(self, wire: Wire, job: Job) -> None:
+        """Run `job`; of a silence, say which unit it is and what it was asked."""
+        try:
+            await wire.run(job)
+        except DeviceUnreachable as error:
+            if error.status != Quality.BAD_TIMEOUT or job.low == job.sent:
+                raise
+            asked = words(job.requests[job.low])
+            raise DeviceUnreachable(
+                f"unit {self._number}: {error} to {asked}", hint=error.hint, status=error.status
+            ) from error
