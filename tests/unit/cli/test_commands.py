@@ -67,6 +67,7 @@ async def test_an_answer_is_shown_at_80_columns(path: Path, command: tuple[str, 
         (("journal", "show"), {"records"}),
         (("ledger",), {"taken_ns", "lines", "total"}),
         (("uplinks",), {"uplinks"}),
+        (("plan", "press"), names(pb.PlanReply)),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -22,6 +22,7 @@ from forebay.cli import (
     journal_quarantine,
     ledger,
     output,
+    plan,
     status,
     tags,
     uplinks,
@@ -31,7 +32,7 @@ from forebay.control.wire import message, tag_message
 from forebay.journal.forecast import PoolForecast, Rate, TagCost, Thinning
 from forebay.journal.verify import Problem, Report, StreamReport
 from forebay.model import Stream
-from support.scripted_agent import NOW, ScriptedAgent
+from support.scripted_agent import NOW, PLANNED, ScriptedAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -103,6 +104,8 @@ def pictures() -> Iterator[tuple[str, Iterable[RenderableType]]]:
     yield "devices", device_parts(*AGENT.device_list)
     yield "devices-long", device_parts(replace(AGENT.device_list[0], overruns=12, tags_bad=3), LONG)
     yield "devices-none", device_parts()
+    yield "plan", plan.parts(message(pb.PlanReply, PLANNED))
+    yield "plan-none", plan.parts(pb.PlanReply(device="press-line-12-hydraulics"))
     yield "tags", tags.parts([tag_message(found) for found in AGENT.tags], NOW)
     yield "ledger", ledger_parts(*AGENT.ledger_lines)
     yield "ledger-wrong", ledger_parts(replace(AGENT.ledger_lines[0], gapped=3))
