@@ -20,6 +20,7 @@ MODULES = {
     "encode": "bench.encode",
     "stages": "bench.stages",
     "modbus": "bench.modbus",
+    "opcua": "bench.opcua",
     "journal": "bench.journal",
     "thinning": "bench.thinning",
     "journal.recovery": "bench.recovery",
@@ -28,7 +29,7 @@ MODULES = {
 }
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
-LIBRARIES = ("numpy", "zstandard", "grpcio", "protobuf", "uvloop", "pymodbus", "apsw")
+LIBRARIES = ("numpy", "zstandard", "grpcio", "protobuf", "uvloop", "pymodbus", "asyncua", "apsw")
 
 
 def facts() -> dict[str, object]:
