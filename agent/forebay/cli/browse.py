@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
-from forebay.cli import call, output
-from forebay.errors import RequestFailed
+from forebay.cli import call, output, taglist
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -60,7 +56,7 @@ def browse(
         found = list(agent.browse(device, pattern))
         if csv_file is not None:
             tags = tag_rows(found)
-            _write(csv_file, tags)
+            taglist.write(csv_file, _COLUMNS, tags)
             if as_json:
                 output.document({"tags": len(tags)})
             elif str(csv_file) != "-":
@@ -118,19 +114,3 @@ def _fresh(path: str, taken: set[str]) -> str:
         tail = f"~{number}"
         name = path[: MAX_NAME - len(tail)] + tail
     return name
-
-
-def _write(path: Path, rows: Sequence[tuple[str, ...]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    writer.writerows(rows)
-    if str(path) == "-":
-        sys.stdout.write(text.getvalue())
-        return
-    try:
-        path.write_text(text.getvalue(), encoding="utf-8")
-    except OSError as error:
-        raise RequestFailed(
-            f"cannot write {path}: {error.strerror}", hint="name a file that this user may write"
-        ) from error

@@ -27,6 +27,7 @@ COMMANDS = {
     "browse": "forebay.cli.browse",
     "write": "forebay.cli.write",
     "call": "forebay.cli.write",
+    "scan": "forebay.cli.scan",
     "plan": "forebay.cli.plan",
     "journal": "forebay.cli.journal",
     "ledger": "forebay.cli.ledger",

@@ -166,6 +166,13 @@ class AgentClient:
         request = pb.BrowseRequest(device=device, pattern=pattern)
         return self._follow("BrowseDevice", request, pb.BrowseReply.FromString)
 
+    def scan(
+        self, device: str, areas: Sequence[str], first: int, last: int
+    ) -> Iterator[pb.ScanReply]:
+        """Ask which addresses of a device can be read, as it is found out."""
+        request = pb.ScanRequest(device=device, areas=areas, first=first, last=last)
+        return self._follow("ScanDevice", request, pb.ScanReply.FromString)
+
     def _follow(self, method: str, request: Message, parse: Callable[[bytes], R]) -> Iterator[R]:
         """Give the replies of a question that takes the device as long as it takes."""
         if self._channel is None:

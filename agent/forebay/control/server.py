@@ -22,7 +22,7 @@ import grpc
 
 from forebay._proto import control_pb2 as pb
 from forebay.config.places import MAX_SOCKET_PATH_BYTES
-from forebay.control import browsing
+from forebay.control import browsing, scanning
 from forebay.control.address import Answer, knock, too_long
 from forebay.control.limits import (
     HINT_KEY,
@@ -328,6 +328,7 @@ def _handlers(service: _Service, view: AgentView) -> grpc.GenericRpcHandler:
             "ListUplinks": _handler(pb.UplinksRequest, service.uplinks),
             "GetJournalStatus": _handler(pb.JournalStatusRequest, service.journal_status),
             "ListSegments": _handler(pb.SegmentsRequest, service.segments),
+            "ScanDevice": _stream_handler(pb.ScanRequest, partial(scanning.scan, view)),
             "ShowRecords": _handler(pb.ShowRequest, service.show),
             "ListQuarantine": _handler(pb.QuarantineRequest, service.quarantine),
             "RetryQuarantined": _handler(pb.QuarantineChoice, service.retry_quarantined),
