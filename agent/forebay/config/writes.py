@@ -53,7 +53,9 @@ def _check_names(rule: WriteRule, number: int, devices: Sequence[Device]) -> Ite
             if one.names(device.spec.name, tag.name, method=False)
         ]
         if not found:
-            yield Fault(place, f"{shown(pattern)} names no tag", "`forebay tags` lists them")
+            yield Fault(
+                place, f"{shown(pattern)} names no tag", "write DEVICE/TAG as the tag list has it"
+            )
         elif not any(tag.writable for tag in found):
             hint = 'give the tag access = "read_write"'
             yield Fault(place, f"{shown(pattern)} names no tag that may be written", hint)
@@ -71,7 +73,7 @@ def _check_limits(rule: WriteRule, number: int, device: str, tag: TagSettings) -
     target = shown(f"{device}/{tag.name}")
     textual = tag.type in (ValueType.BOOL, ValueType.STRING)
     if textual and (rule.min is not None or rule.max is not None):
-        message = f"has min or max, but {target} is a {tag.type}"
+        message = f"has min or max, but {target} is of type {tag.type}"
         yield Fault(_place(number), message, "write values, or leave the limits out")
     wanted = {ValueType.BOOL: bool, ValueType.STRING: str}.get(tag.type)
     for at, value in enumerate(rule.values):
@@ -81,7 +83,7 @@ def _check_limits(rule: WriteRule, number: int, device: str, tag: TagSettings) -
         if not fits:
             place = dotted(("writes", "allow", number, "values", at))
             hint = "write a value of its type, or name other tags"
-            yield Fault(place, f"{shown(value)} cannot be in {target}, a {tag.type}", hint)
+            yield Fault(place, f"{shown(value)} cannot be in {target}, of type {tag.type}", hint)
 
 
 def _named(rule: WriteRule, device: Device) -> list[TagSettings]:
