@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
     from forebay.config.devices import Device
+    from forebay.writing.settings import WritesSettings
 
 CASES = Path(__file__).resolve().parents[2] / "cases"
 BROKEN = sorted(CASES.glob("config/*"))
@@ -189,7 +190,17 @@ def test_a_right_configuration_is_understood(case: Path, folder: Path) -> None:
     loaded = load(path, registry.Registry(), {})
     lines = [line for device in loaded.devices for line in _device(device)]
     lines += [f"uplink {up.name}: {up.settings.kind}" for up in loaded.uplinks]
+    lines += _writes(loaded.config.writes)
     _golden(case, "".join(f"{line}\n" for line in lines))
+
+
+def _writes(writes: WritesSettings) -> Iterator[str]:
+    """Write what became of the rules, if there are any."""
+    if writes.allow:
+        yield f"writes: {writes.enabled}, within {format_duration(writes.deadline)}"
+    for rule in writes.allow:
+        limits = f"{rule.min} to {rule.max}, of {list(rule.values)}, {tuple(rule.frequency)}"
+        yield f"  {[*rule.tags, *rule.methods]}: {limits}"
 
 
 def _device(device: Device) -> Iterator[str]:
