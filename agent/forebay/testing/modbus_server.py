@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 AREAS = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
 """What each function code reads."""
+_WRITES = {5: "coil", 6: "holding", 15: "coil", 16: "holding", 22: "holding", 23: "holding"}
+"""What each function code writes."""
 ENDLESS_CHUNK = bytes(16_384)
 """What an endless frame is made of."""
 
@@ -81,7 +83,8 @@ class ModbusServer:
     `requests` lists (area, start, count) of all requests in order. `misbehaviour` is applied to the
     answer whose index in `requests` is at least `from_request`. `illegal` and `max_count` bring
     exceptions; `edges` are addresses across which no request may reach. Each answer takes
-    `delay_s`.
+    `delay_s`. `writes` lists all requests that write, function first, and `written` is what they
+    left behind; `unknown` are functions that the device does not have.
     """
 
     def __init__(self, values: Values = address_values, *, unit: int = 1) -> None:
@@ -89,6 +92,9 @@ class ModbusServer:
         self.values, self.units, self.port = values, {unit}, 0
         self.requests: list[tuple[str, int, int]] = []
         self.connections = 0
+        self.writes: list[bytes] = []
+        self.written: dict[tuple[str, int], int] = {}
+        self.unknown: frozenset[int] = frozenset()
         self.misbehaviour: Misbehaviour | None = None
         self.from_request = 0
         self.garbage = b"\xff" * 64
@@ -163,6 +169,8 @@ class ModbusServer:
     def _pdu(self, pdu: bytes) -> bytes:
         """Give the right answer to a request, and note the request."""
         function = pdu[0]
+        if function in _WRITES and function not in self.unknown:
+            return self._written(pdu)
         if function not in AREAS or len(pdu) != 5:
             return bytes((function | 0x80, 1))
         area = AREAS[function]
@@ -176,13 +184,46 @@ class ModbusServer:
         for illegal in self.illegal:
             if illegal.area == area and illegal.first < start + count and illegal.last >= start:
                 return bytes((function | 0x80, illegal.code))
-        values = [self.values(area, address) for address in places]
+        values = [self._value(area, address) for address in places]
         if function > 2:
             data = b"".join(value.to_bytes(2, "big") for value in values)
         else:
             bits = sum(value << place for place, value in enumerate(values))
             data = bits.to_bytes((count + 7) // 8, "little")
         return bytes((function, len(data))) + data
+
+    def _value(self, area: str, address: int) -> int:
+        written = self.written.get((area, address))
+        return self.values(area, address) if written is None else written
+
+    def _written(self, pdu: bytes) -> bytes:
+        """Do what a write says, and give its answer."""
+        self.writes.append(pdu)
+        function, area = pdu[0], _WRITES[pdu[0]]
+        start, operand = int.from_bytes(pdu[1:3], "big"), int.from_bytes(pdu[3:5], "big")
+        for illegal in self.illegal:
+            if illegal.area == area and illegal.first <= start <= illegal.last:
+                return bytes((function | 0x80, illegal.code))
+        if function == 23:
+            start = int.from_bytes(pdu[5:7], "big")
+            self._put(start, pdu[10:])
+            return bytes((23, pdu[9])) + pdu[10:]
+        if function == 16:
+            self._put(start, pdu[6:])
+        elif function == 15:
+            for place in range(operand):
+                self.written[area, start + place] = pdu[6 + place // 8] >> place % 8 & 1
+        elif function == 22:
+            mask = int.from_bytes(pdu[5:7], "big")
+            self.written[area, start] = self._value(area, start) & operand | mask & ~operand
+        else:
+            self.written[area, start] = operand if function == 6 else operand >> 15
+        return pdu[:5] if function in {15, 16} else pdu
+
+    def _put(self, start: int, data: bytes) -> None:
+        for place in range(len(data) // 2):
+            value = int.from_bytes(data[place * 2 : place * 2 + 2], "big")
+            self.written["holding", start + place] = value
 
     async def _misbehave(
         self,

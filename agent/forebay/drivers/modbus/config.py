@@ -71,6 +71,10 @@ class ModbusSettings(LineSettings, DeviceSettings):
     write_multiple_only: Annotated[
         bool, Field(description="Whether one coil or register is written by function 15 or 16.")
     ] = False
+    write_with_read: Annotated[
+        bool,
+        Field(description="Whether registers are written by function 23, as some drives want."),
+    ] = False
     bit_write: Annotated[
         Literal["mask", "read-modify-write"],
         Field(
@@ -100,6 +104,10 @@ class ModbusSettings(LineSettings, DeviceSettings):
             raise ValueError(
                 f"{self.transport} has no transaction ids, so that only one request can be open; "
                 "leave out pipeline"
+            )
+        if self.write_with_read and self.write_multiple_only:
+            raise ValueError(
+                "write_with_read and write_multiple_only exclude each other; leave out one"
             )
         if self.unit == 0 and self.transport not in NUMBERED:
             raise ValueError(

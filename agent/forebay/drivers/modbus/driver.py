@@ -16,14 +16,17 @@ from forebay.drivers.modbus.codec import compile_request, data_bytes
 from forebay.drivers.modbus.config import ModbusSettings
 from forebay.drivers.modbus.decode import VOID_BYTES, Decoder
 from forebay.drivers.modbus.gauge import Gauge
+from forebay.drivers.modbus.identity import identify
 from forebay.drivers.modbus.opening import dial
 from forebay.drivers.modbus.reader import ModbusReader
 from forebay.drivers.modbus.scan import Scan, areas_of
 from forebay.drivers.modbus.tag import ModbusTag
 from forebay.drivers.modbus.unit import Unit
 from forebay.drivers.modbus.wire import Terms
-from forebay.interfaces import Cost, Span
-from forebay.model import Quality
+from forebay.drivers.modbus.writing import Writer
+from forebay.errors import DeviceRefused
+from forebay.interfaces import Block, Cost, Span, Urgency
+from forebay.model import Quality, Schema, is_bad
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -31,8 +34,7 @@ if TYPE_CHECKING:
     from forebay.drivers.modbus.cells import Cell
     from forebay.drivers.modbus.codec import Request
     from forebay.drivers.modbus.cost import Meters
-    from forebay.interfaces import Block, DeviceSpec, Line, Seams, SpanLimits
-    from forebay.model import Schema
+    from forebay.interfaces import DeviceSpec, Line, Seams, SpanLimits, Value
 
 _PROBE_SIZES = (1, 2, 3, 4)
 """How many registers, or eights of bits, a probe may read: answers of different lengths."""
@@ -43,7 +45,7 @@ class ModbusDriver:
 
     def __init__(self, spec: DeviceSpec, seams: Seams, line: Line) -> None:
         assert isinstance(spec.settings, ModbusSettings)
-        self._settings = spec.settings
+        self._settings, self._name = spec.settings, spec.name
         self._seams, self._line = seams, line
         self._tags = {name: t for name, t in spec.tags.items() if isinstance(t, ModbusTag)}
         self._unit: Unit | None = None
@@ -136,6 +138,37 @@ class ModbusDriver:
         if self._settings.close_after_read:
             return None
         return Gauge(self._unit, blocks, [self._meters.of(block.area) for block in blocks])
+
+    async def write(self, tag: str, value: Value) -> None:
+        """See `WritableDriver.write`."""
+        if self._unit is None:
+            raise DeviceRefused(
+                "the device is not connected, and nothing was sent",
+                hint="see `forebay devices` for the reason",
+                status=Quality.BAD_NOT_CONNECTED,
+            )
+        await Writer(self._unit, self._settings).write(self._tags[tag], value)
+
+    async def read_back(self, tag: str) -> Value | None:
+        """See `WritableDriver.read_back`."""
+        schema = Schema(self._name, "", (self._tags[tag].to_tag(),))
+        (span,) = self.spans(schema)
+        reader = self.reader(schema, (Block(span.area, span.start, span.count, (0,)),))
+        batch = (await reader.read()).batch
+        if batch.quality is not None and is_bad(int(batch.quality[0, 0])):
+            return None
+        value: Value = batch.values[0][0].tolist()[0]
+        return value
+
+    async def identify(self) -> dict[str, str]:
+        """Ask the device who it is (function 43/14): `vendor`, `product_code`, `revision` and more.
+
+        Empty if the device does not say. To be called while connected, for a person: old devices
+        may take the question badly. Takes a turn of its own; raises as `Reader.read`.
+        """
+        assert self._unit is not None, "connect first"
+        async with self._line.turn(Urgency.PROBE):
+            return await identify(self._unit)
 
     def _probes(self) -> list[Request]:
         """Give small reads where the first tag lies, each with an answer of another length."""
