@@ -1,12 +1,15 @@
-"""What a Modbus request costs the gateway: CPU per read of 125 registers, held against pymodbus.
+"""What a Modbus request costs the gateway: CPU per read of 125 registers, against two clients.
 
-Both clients poll the same 10,000 registers of a libmodbus server over the loopback, on uvloop, in
-turns, in this process; only this process's CPU counts. Ours includes decoding the row, since a
-reader gives nothing less; pymodbus's gives a list of integers.
+All poll the same 10,000 registers of a libmodbus server over the loopback, in turns; only the
+client's own CPU counts, that of the kernel on its behalf included. Ours is the driver on uvloop:
+all checks, and decoding the row, since a reader gives nothing less. pymodbus's client, on the same
+loop, gives lists of integers. The client in C (modbus_client.c) is a process of its own with
+blocking reads; it checks each answer's header and swaps the bytes of its registers.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import random
 import time
@@ -17,7 +20,7 @@ import uvloop
 from pymodbus.client import AsyncModbusTcpClient
 
 from bench.figures import Figure, figure
-from bench.plc import libmodbus_server
+from bench.plc import RawClient, libmodbus_server
 from forebay.acquisition.line import SharedLine
 from forebay.acquisition.plan import plan
 from forebay.clock import SystemClock
@@ -84,9 +87,9 @@ async def peer(client: AsyncModbusTcpClient) -> float:
 
 
 async def bench_block_cpu() -> list[Figure]:
-    """Measure the three in turns, so that a slow spell of the machine falls on all alike."""
-    single, pipelined, theirs = [], [], []
-    with libmodbus_server(REGISTERS) as port:
+    """Measure all in turns, so that a slow spell of the machine falls on all alike."""
+    single, pipelined, theirs, raw, raw_single = [], [], [], [], []
+    with libmodbus_server(REGISTERS) as port, RawClient(port, REGISTERS, QUANTITY) as in_c:
         one, one_reader = await connected(port, 1)
         many, many_reader = await connected(port, PIPELINED)
         client = AsyncModbusTcpClient("127.0.0.1", port=port)
@@ -94,15 +97,19 @@ async def bench_block_cpu() -> list[Figure]:
         gc.collect()
         for _ in range(ROUNDS):
             single.append(await ours(one_reader))
+            raw_single.append(await asyncio.to_thread(in_c.cpu_us, 1, SCANS))
             theirs.append(await peer(client))
             pipelined.append(await ours(many_reader))
+            raw.append(await asyncio.to_thread(in_c.cpu_us, PIPELINED, SCANS))
         client.close()
         await one.close()
         await many.close()
-    against = f"pymodbus {pymodbus.__version__} client"
+    peer_name, raw_name = f"pymodbus {pymodbus.__version__} client", "a client in C"
     return [
-        figure("modbus.block_cpu_us", single, "us", against=against, others=theirs),
-        figure("modbus.block_cpu_us_pipelined", pipelined, "us", against=against, others=theirs),
+        figure("modbus.cpu_vs_pymodbus", pipelined, "us", against=peer_name, others=theirs),
+        figure("modbus.cpu_vs_pymodbus_depth1", single, "us", against=peer_name, others=theirs),
+        figure("modbus.cpu_vs_c", pipelined, "us", against=raw_name, others=raw),
+        figure("modbus.cpu_vs_c_depth1", single, "us", against=raw_name, others=raw_single),
     ]
 
 
