@@ -127,7 +127,7 @@ async def test_bad_nodes_spare_their_neighbours_in_a_subscription(server: NodeOp
         "none": Quality.BAD_NODE_ID_UNKNOWN,
         "Array": Quality.BAD_NOT_SUPPORTED,
         "Structure": Quality.BAD_NOT_SUPPORTED,
-        "When": Quality.BAD_NOT_SUPPORTED,
+        "When": Quality.BAD_TYPE_MISMATCH,
     }
 
 

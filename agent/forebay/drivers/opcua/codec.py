@@ -39,6 +39,7 @@ _MAX_DEPTH = 16
 _DATA_CHANGE = 811
 _STATUS_CHANGE = 820
 _EVENTS = 916
+_HISTORY = 658
 _FORMATS = {
     1: "?",
     2: "b",
@@ -159,6 +160,32 @@ def _message(body: bytes, offset: int, subscription: int) -> Notification:
         elif kind == _STATUS_CHANGE:
             status = _U32.unpack_from(body, start)[0]
     return Notification(subscription, sequence, tuple(data), status, count == 0, tuple(events))
+
+
+def history_response(body: bytes) -> tuple[int, bytes | None, Values]:
+    """Give status, continuation point and values of one node's HistoryReadResponse.
+
+    Part 4, 5.11.3, with the HistoryData of Part 11, 6.6.2.
+    The point is None at the end of what there is. CodecError if the bytes are no such answer.
+    """
+    try:
+        offset = _response_header(body, node_id(body, 0))
+        count, offset = length(body, offset)
+        if count != 1:
+            raise CodecError(f"{count} histories for one node")
+        status = _U32.unpack_from(body, offset)[0]
+        size, offset = length(body, offset + 4)
+        point, offset = body[offset : offset + size], offset + size
+        kind, start, end = extension(body, offset)
+        values = 0
+        if kind == _HISTORY:
+            values, start = length(body, start)
+        found, behind = _data_values(body, start, values, tagged=False)
+    except (struct.error, IndexError) as error:
+        raise CodecError(f"a HistoryReadResponse ends too early: {error}") from None
+    if behind > end:
+        raise CodecError("a history ends behind its own length")
+    return status, point or None, found
 
 
 def event_fields(body: bytes) -> list[list[tuple[int, Any]]]:

@@ -154,6 +154,15 @@ class OpcUaSettings(DeviceSettings):
         ),
     ] = 30.0
 
+    @model_validator(mode="after")
+    def _has_times_of_history(self) -> Self:
+        if self.history and self.timestamps != "source":
+            raise ValueError(
+                'history needs timestamps = "source"; leave out one of them: a hole is found, and'
+                " filled, by the server's own times"
+            )
+        return self
+
     @field_validator("endpoint")
     @classmethod
     def _is_endpoint(cls, value: str) -> str:

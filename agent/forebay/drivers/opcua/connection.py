@@ -176,6 +176,10 @@ class Connection:
         request.Parameters.SubscriptionAcknowledgements = list(acks)
         return await self._send(request, "waiting for changes", 0)
 
+    async def ask(self, request: Any, doing: str) -> bytes:  # noqa: ANN401 - an asyncua request
+        """Send a request and give the body of its answer. Raises DeviceErrors."""
+        return await self._send(request, doing, self._settings.timeout)
+
     async def republish(self, subscription: int, sequence: int) -> Notification:
         """Ask for a notification again that did not come. Raises DeviceErrors."""
         request = ua.RepublishRequest()

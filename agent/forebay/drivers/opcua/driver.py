@@ -17,6 +17,7 @@ from forebay.drivers.opcua.connection import Connection
 from forebay.drivers.opcua.datatypes import layouts
 from forebay.drivers.opcua.events import EventFeed
 from forebay.drivers.opcua.explorer import Explorer
+from forebay.drivers.opcua.history import HistoryFeed
 from forebay.drivers.opcua.memory import Memory
 from forebay.drivers.opcua.parts import Parts, structured
 from forebay.drivers.opcua.refusals import RefusedTags
@@ -107,7 +108,12 @@ class OpcUaDriver:
         if not schemas and self._settings.events is None:
             await self._connection.lost()
         feed = self._feed = Feed(
-            self._connection, self._spec, self._settings, self._seams, self._alarms()
+            self._connection,
+            self._spec,
+            self._settings,
+            self._seams,
+            self._alarms(),
+            self._history(),
         )
         groups = {schema: resolve(self._connection, schema) for schema in schemas}
         for batch in await feed.open(schemas, groups):
@@ -125,6 +131,13 @@ class OpcUaDriver:
             return None
         told = self._memory.events
         return EventFeed(self._device, settings, connection, self._explorer, self._seams, told)
+
+    def _history(self) -> HistoryFeed | None:
+        """Give what fills holes, if that is wanted."""
+        if not self._settings.history:
+            return None
+        heard = self._memory.heard
+        return HistoryFeed(self._device, self._connection, self._explorer, self._seams, heard)
 
 
 class NodeReader:

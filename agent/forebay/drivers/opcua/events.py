@@ -61,6 +61,13 @@ class _Column(NamedTuple):
     kind: int
 
 
+class Told(NamedTuple):
+    """Batches of events, and the ids of the events in them."""
+
+    batches: tuple[Batch, ...]
+    ids: tuple[bytes, ...]
+
+
 _BASE, _CONDITION = ObjectIds.BaseEventType, ObjectIds.ConditionType
 _ACKNOWLEDGED, _ALARM = ObjectIds.AcknowledgeableConditionType, ObjectIds.AlarmConditionType
 _COLUMNS = (
@@ -155,7 +162,7 @@ class EventFeed:
         self._wanted: set[ua.NodeId] | None = None
         self._number = 0
         self._refreshing_since_ns: int | None = None
-        self._untaken: list[bytes] = []
+        self._untaken: dict[bytes, None] = {}
         self.refresh_due = False
 
     async def open(self, subscription: int) -> None:
@@ -202,11 +209,17 @@ class EventFeed:
         except DeviceRefused:
             return
 
-    def batch(self, body: bytes, received: Stamp) -> Batch | None:
-        """Give the events of one EventNotificationList that are wanted; None if there are none.
+    def take_in(self, bodies: Sequence[bytes], received: Stamp) -> Told:
+        """Give the events of EventNotificationLists that are wanted.
 
         Raises ProtocolViolation for bytes that are no such list.
         """
+        known = len(self._untaken)
+        batches = [self._batch(body, received) for body in bodies]
+        ids = tuple(self._untaken)[known:]
+        return Told(tuple(batch for batch in batches if batch is not None), ids)
+
+    def _batch(self, body: bytes, received: Stamp) -> Batch | None:
         try:
             events = [self._event(fields) for fields in event_fields(body)]
         except ValueError as error:
@@ -238,11 +251,11 @@ class EventFeed:
             stream=Stream.EVENTS,
         )
 
-    def taken(self) -> None:
-        """Note that somebody answers for all events given so far."""
-        for event in self._untaken:
+    def taken(self, events: Sequence[bytes]) -> None:
+        """Note that somebody answers for these events."""
+        for event in events:
             self._told.add(event)
-        self._untaken.clear()
+            self._untaken.pop(event, None)
 
     def _event(self, fields: Sequence[tuple[int, Any]]) -> tuple[int | None, list[Any]] | None:
         """Give time and cells of one event; None for one that is not kept."""
@@ -287,7 +300,7 @@ class EventFeed:
             return True
         if again and (event in self._told or event in self._untaken):
             return False
-        self._untaken.append(event)
+        self._untaken[event] = None
         return True
 
     def _cell(self, column: int, value: Any) -> Any:  # noqa: ANN401 - one value of a column's type

@@ -7,8 +7,12 @@ them all.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from forebay.drivers.opcua.events import ToldEvents
+
+if TYPE_CHECKING:
+    from forebay.drivers.opcua.history import Heard
 
 
 @dataclass(slots=True)
@@ -16,3 +20,4 @@ class Memory:
     """Of one device, for as long as the agent runs."""
 
     events: ToldEvents = field(default_factory=ToldEvents)
+    heard: dict[int, Heard] = field(default_factory=dict)

@@ -30,10 +30,11 @@ from forebay.model import Quality, Schema
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from forebay.drivers.opcua.codec import Notification
+    from forebay.drivers.opcua.codec import Notification, Values
     from forebay.drivers.opcua.config import OpcUaSettings
     from forebay.drivers.opcua.connection import Connection
     from forebay.drivers.opcua.events import EventFeed
+    from forebay.drivers.opcua.history import HistoryFeed, Progress
     from forebay.drivers.opcua.monitored import Subscription
     from forebay.interfaces import DeviceSpec, Seams
     from forebay.model import Batch
@@ -51,13 +52,17 @@ _MOST_RECOVERED = 32
 class Arrival:
     """What came at once: batches to hand over, then to be acknowledged.
 
-    `asked_for` says that it is no answer to a PublishRequest, and frees none.
+    `asked_for` says that it is no answer to a PublishRequest, and frees none. The rest is what is
+    noted when somebody answers for it: values by schema, ids of events, how far a hole is filled.
     """
 
     batches: tuple[Batch, ...]
     ack: ua.SubscriptionAcknowledgement | None
     at_s: float
     asked_for: bool = False
+    values: tuple[tuple[Schema, Values], ...] = ()
+    events: tuple[bytes, ...] = ()
+    progress: Progress | None = None
 
 
 class Feed:
@@ -70,9 +75,14 @@ class Feed:
         settings: OpcUaSettings,
         seams: Seams,
         alarms: EventFeed | None = None,
+        history: HistoryFeed | None = None,
     ) -> None:
-        """Prepare; nothing is sent. `settings` are those of `spec`; `alarms` are told too."""
-        self._connection, self._device, self._alarms = connection, spec.name, alarms
+        """Prepare; nothing is sent.
+
+        `settings` are those of `spec`. `alarms` are told too, and holes filled from `history`.
+        """
+        self._connection, self._device = connection, spec.name
+        self._alarms, self._history = alarms, history
         self._monitor = Monitor(connection, spec, settings, seams)
         self._clock = seams.clock
         self._subscriptions: dict[int, Subscription] = {}
@@ -96,6 +106,8 @@ class Feed:
             statuses |= await self._monitor.watch(subscription, nodes)
             if statuses:
                 batches.append(self._refused(subscription, statuses))
+            if self._history is not None:
+                await self._history.open(schema, nodes, subscription.maker)
         if self._alarms is not None:
             group = Schema(self._device, GROUP, ())
             subscription = await self._monitor.create(group, self._alarms.settings.period)
@@ -115,6 +127,10 @@ class Feed:
         while True:
             if self._recovered:
                 return self._recovered.popleft()
+            if self._history is not None and self._answers.empty():
+                piece = await self._missed(self._history)
+                if piece is not None:
+                    return piece
             await self._retry()
             if self._alarms is not None:
                 await self._alarms.refresh()
@@ -142,7 +158,9 @@ class Feed:
         if arrival.ack is not None:
             self._acks.append(arrival.ack)
         if self._alarms is not None:
-            self._alarms.taken()
+            self._alarms.taken(arrival.events)
+        if self._history is not None:
+            self._history.taken(arrival.values, arrival.progress)
         held_s = self._clock.monotonic_s() - arrival.at_s
         for subscription in self._subscriptions.values():
             subscription.heard_s += held_s  # the time that we took is no silence of the server
@@ -241,11 +259,26 @@ class Feed:
         )
         for batch in batches:
             subscription.refusals.note(batch)
-        if self._alarms is not None:
-            told = (self._alarms.batch(body, received) for body in notification.events)
-            batches += tuple(batch for batch in told if batch is not None)
         ack = ua.SubscriptionAcknowledgement(subscription.number, notification.sequence)
-        return Arrival(batches, ack, now_s)
+        arrival = Arrival(batches, ack, now_s)
+        if self._history is not None:
+            schema = subscription.maker.schema
+            arrival = replace(arrival, values=tuple((schema, v) for v in notification.data))
+            self._history.note(arrival.values)
+        if self._alarms is not None and notification.events:
+            told = self._alarms.take_in(notification.events, received)
+            arrival = replace(arrival, batches=batches + told.batches, events=told.ids)
+        return arrival
+
+    async def _missed(self, history: HistoryFeed) -> Arrival | None:
+        """Give the next piece of what an outage cost, None if there is none to be had now."""
+        while (step := await history.step()) is not None:
+            batch, progress = step
+            if batch is not None:
+                at_s = self._clock.monotonic_s()
+                return Arrival((batch,), None, at_s, asked_for=True, progress=progress)
+            history.taken((), progress)
+        return None
 
     # --- refused nodes ----------------------------------------------------------------------------
 

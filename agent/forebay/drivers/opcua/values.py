@@ -104,7 +104,7 @@ class BatchMaker:
         """
         known = values.handles < len(self.schema.tags)
         if not known.all():
-            values = _take(values, np.flatnonzero(known))
+            values = taken_rows(values, np.flatnonzero(known))
         return self._samples(self._parts.spread(values), received, fallback)
 
     def _samples(self, values: Values, received: Stamp, fallback: Stamp | None) -> Batch:
@@ -213,7 +213,7 @@ def merged(parts: Sequence[Values]) -> Values:
         )
     if (whole.handles[1:] > whole.handles[:-1]).all():
         return whole
-    return _take(whole, np.argsort(whole.handles, kind="stable"))
+    return taken_rows(whole, np.argsort(whole.handles, kind="stable"))
 
 
 def _joined(parts: Sequence[NDArray[Any] | list[Any]]) -> NDArray[Any] | list[Any]:
@@ -223,7 +223,8 @@ def _joined(parts: Sequence[NDArray[Any] | list[Any]]) -> NDArray[Any] | list[An
     return [value for part in parts for value in part]
 
 
-def _take(values: Values, rows: NDArray[np.intp]) -> Values:
+def taken_rows(values: Values, rows: NDArray[np.intp]) -> Values:
+    """Give the values at `rows`, shape (m,), in that order."""
     picked = values.values
     return Values(
         values.handles[rows],

@@ -1,0 +1,234 @@
+"""Fills the hole that an outage left in a subscription from the server's own history.
+
+Owns which holes there are, over connections, and reading them piece by piece (OPC UA Part 11,
+6.5.3). Must not know the publish loop (`subscription` does).
+
+A hole of a node reaches from the last value that was taken over to the first that came after the
+outage, by the server's own time, both excluded: what is read can be neither a value that came, nor
+one of a time for which nothing was missed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+from asyncua import ua
+from asyncua.ua.attribute_ids import AttributeIds
+
+from forebay.clock import stamp
+from forebay.drivers.opcua.codec import history_response
+from forebay.drivers.opcua.faults import translate
+from forebay.drivers.opcua.values import taken_rows, with_columns
+from forebay.errors import DeviceRefused
+from forebay.events import HISTORY_READ
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from forebay.drivers.opcua.codec import Values
+    from forebay.drivers.opcua.connection import Connection
+    from forebay.drivers.opcua.explorer import Explorer
+    from forebay.drivers.opcua.values import BatchMaker
+    from forebay.interfaces import Seams
+    from forebay.model import Batch, Schema
+
+    Came = Sequence[tuple[Schema, Values]]
+
+FROM_HISTORY = 0x0400
+"""InfoType DataValue with the historian bits Raw (Part 4, 7.39.1, and Part 11, 6.3.2).
+
+Set in the quality of every value that was read from history.
+"""
+VALUES_AT_ONCE = 1000
+_CAN_READ_HISTORY = 0x04
+_PATIENCE_S = 10.0
+"""How long the first values after an outage are waited for, before holes are read without."""
+_MOST_HOLES = 100_000
+_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Hole:
+    """What is missing of one column: ticks of the server's time, both excluded."""
+
+    column: int
+    after: int
+    before: int
+
+
+@dataclass(slots=True)
+class Heard:
+    """What came of one schema's columns over all connections.
+
+    `last` has each column's latest time in ticks, 0 for none, shape (n,); `holes` are not read yet.
+    """
+
+    last: NDArray[np.int64]
+    holes: list[Hole] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a hole is read once the batch that goes with this is taken over."""
+
+    heard: Heard
+    hole: Hole
+    after: int
+    done: bool
+
+
+class _Group:
+    """One schema on this connection."""
+
+    def __init__(
+        self, heard: Heard, nodes: Mapping[int, ua.NodeId], maker: BatchMaker, columns: set[int]
+    ) -> None:
+        self.heard, self.nodes, self.maker = heard, nodes, maker
+        self.waiting = columns
+        self._floor = heard.last.copy()
+
+    def hole(self, column: int, before: int) -> None:
+        """Note the hole that ends with the first value of `column`, if there is room for one."""
+        after = int(self._floor[column])
+        if before > after + 1 and len(self.heard.holes) < _MOST_HOLES:
+            self.heard.holes.append(Hole(column, after, before))
+
+
+class HistoryFeed:
+    """The holes of one connection."""
+
+    def __init__(
+        self,
+        device: str,
+        connection: Connection,
+        explorer: Explorer,
+        seams: Seams,
+        memory: dict[int, Heard],
+    ) -> None:
+        """`memory` has what was heard on earlier connections, by the schemas' ids."""
+        self._device, self._connection, self._explorer = device, connection, explorer
+        self._clock, self._events, self._memory = seams.clock, seams.events, memory
+        self._groups: dict[int, _Group] = {}
+        self._point: bytes | None = None
+        self._patient_until_s = 0.0
+        self._samples = self._filled = 0
+
+    async def open(self, schema: Schema, nodes: Mapping[int, ua.NodeId], maker: BatchMaker) -> None:
+        """Find out which columns may have a hole: heard of before, and the server keeps history.
+
+        Raises DeviceErrors.
+        """
+        heard = self._memory.setdefault(schema.id, Heard(np.zeros(len(schema.tags), np.int64)))
+        known = [column for column in nodes if heard.last[column]]
+        levels = await self._explorer.values(
+            [nodes[column] for column in known], AttributeIds.UserAccessLevel
+        )
+        kept = {
+            column
+            for column, level in zip(known, levels, strict=True)
+            if isinstance(level, int) and level & _CAN_READ_HISTORY
+        }
+        heard.holes = [hole for hole in heard.holes if hole.column in kept]
+        self._groups[schema.id] = _Group(heard, nodes, maker, kept)
+        self._patient_until_s = self._clock.monotonic_s() + _PATIENCE_S
+
+    def note(self, came: Came) -> None:
+        """Take in what came, though nobody answers for it yet: the end of a hole is known by it."""
+        for schema, values in came:
+            group = self._groups.get(schema.id)
+            if group is None or not group.waiting:
+                continue
+            pairs = zip(values.handles.tolist(), values.source_ticks.tolist(), strict=True)
+            for column, ticks in pairs:
+                if column in group.waiting and ticks:
+                    group.waiting.discard(column)
+                    group.hole(column, ticks)
+
+    def taken(self, came: Came, progress: Progress | None) -> None:
+        """Note that somebody answers for values that came, or for a piece of a hole."""
+        for schema, values in came:
+            group = self._groups.get(schema.id)
+            if group is not None:
+                last = group.heard.last
+                known = values.handles < len(last)
+                np.maximum.at(last, values.handles[known], values.source_ticks[known])
+        if progress is not None:
+            progress.hole.after = progress.after
+            if progress.done:
+                progress.heard.holes.remove(progress.hole)
+                self._filled += 1
+
+    async def step(self) -> tuple[Batch | None, Progress] | None:
+        """Read one piece of a hole; None if there is nothing to read now.
+
+        The batch is None for a piece in which there was nothing. Raises DeviceErrors.
+        """
+        patient = self._clock.monotonic_s() < self._patient_until_s
+        if patient and any(group.waiting for group in self._groups.values()):
+            return None
+        for group in self._groups.values():
+            if group.heard.holes:
+                return await self._piece(group, group.heard.holes[0])
+        if self._filled:
+            self._events.emit(
+                HISTORY_READ, device=self._device, holes=self._filled, samples=self._samples
+            )
+            self._filled = self._samples = 0
+        return None
+
+    async def _piece(self, group: _Group, hole: Hole) -> tuple[Batch | None, Progress]:
+        """Read what follows in a hole, up to VALUES_AT_ONCE values."""
+        try:
+            values, self._point = await self._read(group.nodes[hole.column], hole, self._point)
+        except DeviceRefused:  # no history after all, or not for us
+            self._point = None
+            return None, Progress(group.heard, hole, hole.before, done=True)
+        ticks = values.source_ticks
+        inside = np.flatnonzero((ticks > hole.after) & (ticks < hole.before))
+        reached = int(ticks[inside].max()) if len(inside) else hole.after
+        progress = Progress(group.heard, hole, reached, done=self._point is None)
+        if not len(inside):
+            return None, progress
+        kept = with_columns(
+            taken_rows(values, inside), np.full(len(inside), hole.column, np.uint32)
+        )
+        marked = replace(kept, statuses=kept.statuses | np.uint32(FROM_HISTORY))
+        batch = group.maker.sparse(marked, stamp(self._clock))
+        self._samples += batch.rows
+        return batch, progress
+
+    async def _read(
+        self, node: ua.NodeId, hole: Hole, point: bytes | None
+    ) -> tuple[Values, bytes | None]:
+        """Send one HistoryRead; gives the values and where to go on, None at the end."""
+        request = ua.HistoryReadRequest()
+        request.Parameters = ua.HistoryReadParameters(
+            HistoryReadDetails=ua.ReadRawModifiedDetails(
+                IsReadModified=False,
+                StartTime=_moment(hole.after),
+                EndTime=_moment(hole.before) + timedelta(microseconds=1),
+                NumValuesPerNode=ua.UInt32(VALUES_AT_ONCE),
+                ReturnBounds=False,
+            ),
+            TimestampsToReturn=ua.TimestampsToReturn.Both,
+            ReleaseContinuationPoints=False,
+            NodesToRead=[ua.HistoryReadValueId(NodeId=node, ContinuationPoint=point)],
+        )
+        body = await self._connection.ask(request, "reading history")
+        try:
+            status, following, values = history_response(body)
+        except ValueError as error:
+            raise translate(error, "reading history") from error
+        if status & 0x8000_0000:
+            raise DeviceRefused("reading history", hint="see the server's own log", status=status)
+        return values, following
+
+
+def _moment(ticks: int) -> datetime:
+    """Give a time in ticks as asyncua writes it, in whole microseconds, rounded down."""
+    return _EPOCH + timedelta(microseconds=ticks // 10)
