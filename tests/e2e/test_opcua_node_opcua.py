@@ -10,15 +10,18 @@ import asyncio
 import os
 import signal
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
 
 from forebay.errors import DeviceUnreachable
+from forebay.events import FILTER_REFUSED
 from forebay.model import Quality
 from support.node_opcua import NAMESPACE, NodeOpcua
 from support.opcua import connected, device, read_once
+from support.seams import system_seams
 from support.streams import Listener, other_tasks
 
 if TYPE_CHECKING:
@@ -62,6 +65,10 @@ async def server(
 
 def tags(*names: str) -> dict[str, tuple[str, str]]:
     return {name: (node(name), SCALARS.get(name, ("float64",))[0]) for name in names}
+
+
+def ends_with(listener: Listener, name: str, value: float, _: object) -> bool:
+    return listener.values(name)[-1:] == [value]
 
 
 async def test_every_scalar_type_is_read(server: NodeOpcua) -> None:
@@ -151,6 +158,59 @@ async def test_what_the_servers_queue_drops_is_marked(
     assert all(sample.value is not None for sample in marked)
     values = listener.values("Fast")
     assert values == sorted(values), "out of order"  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize(
+    ("name", "deadband", "steps", "heard"),
+    [
+        ("V3", "5", (12.0, 14.0, 20.0), (12.0, 20.0)),
+        ("Temp", "10 %", (60.0, 75.0, 85.0), (60.0, 85.0)),
+    ],
+)
+async def test_the_server_tells_no_change_that_is_too_small(
+    server: NodeOpcua, name: str, deadband: str, steps: tuple[float, ...], heard: tuple[float, ...]
+) -> None:
+    """10 % of the range of Temp, which is from 0 to 200, are 20."""
+    spec = device(server.endpoint, tags(name), columns={name: {"deadband": deadband}})
+    plain = device(server.endpoint, tags(name))
+    await server.set(name, steps[0])
+    async with (
+        connected(spec) as driver,
+        Listener(driver, {spec.schemas[0]: 0.02}) as listener,
+        connected(plain) as other,
+        Listener(other, {plain.schemas[0]: 0.5}) as slower,
+    ):
+        await listener.until(lambda found: found)
+        for value in steps[1:]:
+            await server.set(name, value)
+            await slower.until(partial(ends_with, slower, name, value))
+        await listener.until(lambda _: listener.values(name)[-1] == steps[-1])
+    assert tuple(listener.values(name)) == heard
+
+
+async def test_a_share_of_no_range_is_told_and_every_change_comes(server: NodeOpcua) -> None:
+    seams = system_seams()
+    spec = device(server.endpoint, tags("V4"), columns={"V4": {"deadband": "10 %"}})
+    await server.set("V4", 4.0)
+    async with (
+        connected(spec, seams) as driver,
+        Listener(driver, {spec.schemas[0]: 0.1}) as listener,
+    ):
+        await listener.until(lambda found: found)
+        await server.set("V4", 4.5)
+        await listener.until(lambda _: listener.values("V4") == [4.0, 4.5])
+    assert seams.events.count(FILTER_REFUSED, device="press") == 1
+
+
+async def test_a_value_told_again_comes_again_if_its_time_is_what_counts(server: NodeOpcua) -> None:
+    spec = device(server.endpoint, tags("V5"), columns={"V5": {"trigger": "timestamp"}})
+    await server.set("V5", 1.0, time="2026-01-02T03:04:05.000Z")
+    async with connected(spec) as driver, Listener(driver, {spec.schemas[0]: 0.1}) as listener:
+        await listener.until(lambda found: found)
+        await server.set("V5", 1.0, time="2026-01-02T03:04:06.000Z")
+        await listener.until(lambda _: listener.values("V5") == [1.0, 1.0])
+    first, second = listener.samples
+    assert second.time_ns - first.time_ns == 10**9
 
 
 async def test_nothing_is_acknowledged_before_it_was_taken(server: NodeOpcua) -> None:

@@ -107,6 +107,7 @@ class Connection:
         await self._learn()
         self._security.tell_expiry()
         self._keeper = asyncio.create_task(self._keep(), name=f"opcua[{self._device}].keep")
+        self._keeper.add_done_callback(self._kept)
 
     async def close(self) -> None:
         """End session, channel and socket, politely if the server still answers; never raises."""
@@ -119,8 +120,8 @@ class Connection:
         try:
             if protocol.transport is not None and self._failure is None:
                 async with asyncio.timeout(_GOODBYE_S):
-                    await self._ua.session.close_session(delete_subscriptions=True)
-                    await self._ua.close_secure_channel()
+                    await strict(self._ua.session.close_session, delete_subscriptions=True)
+                    await strict(self._ua.close_secure_channel)
         except LIBRARY_ERRORS:
             pass  # it is gone, or behaves as if it were: there is nobody left to tell
         finally:
@@ -309,6 +310,12 @@ class Connection:
             self.fail(error)
         except LIBRARY_ERRORS as error:
             self.fail(translate(error, "keeping the session alive"))
+
+    def _kept(self, task: asyncio.Task[None]) -> None:
+        """Lose the connection rather than the one who keeps it, whatever ended that."""
+        fault = None if task.cancelled() else task.exception()
+        if isinstance(fault, Exception):
+            self.fail(translate(fault, "keeping the session alive"))
 
 
 def _node(identifier: Identifier, namespace: int = 0) -> ua.NodeId:

@@ -37,11 +37,14 @@ LIBRARY_ERRORS = (
     TypeError,
     ValueError,
     struct.error,
-    StrayCancellation,
+    RuntimeError,
     InvalidSignature,
     UnsupportedAlgorithm,
 )
-"""What comes out of asyncua 2.1: beside its own errors those of a parser that was surprised."""
+"""What comes out of asyncua 2.1: beside its own errors those of a parser that was surprised.
+
+RuntimeError is StrayCancellation, and what uvloop says of a transport that is being closed.
+"""
 
 _LOST = frozenset(
     {
@@ -116,8 +119,9 @@ def translate(error: Exception, doing: str) -> DeviceError:
             hint="check address, cable and firewall, or raise `timeout`",
             status=Quality.BAD_TIMEOUT,
         )
-    if isinstance(error, OSError):
-        reason = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
+    if isinstance(error, OSError | RuntimeError):
+        number = error.errno if isinstance(error, OSError) else None
+        reason = os.strerror(number) if number else str(error) or type(error).__name__
         return DeviceUnreachable(
             f"{doing}: {reason}",
             hint="check that the server runs and that its address is right",

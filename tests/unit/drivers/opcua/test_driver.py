@@ -8,10 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import asyncua.common.utils
 import asyncua.ua
 import pytest
 
-from forebay.errors import DeviceRefused, DeviceUnreachable
+from forebay.errors import DeviceError, DeviceRefused, DeviceUnreachable
 from forebay.events import TAGS_REFUSED
 from forebay.model import Quality
 from forebay.testing.clock import FakeClock
@@ -237,3 +238,57 @@ async def test_a_node_that_appears_later_is_found_by_a_subscription() -> None:
             feed: Any = driver._feed  # noqa: SLF001 - a minute is too long for a test
             feed._retry_at_s = 0.0  # noqa: SLF001
             await listener.until(lambda _: listener.values("late") == [None, 4.5])
+
+
+class Invented(asyncio.CancelledError):
+    """As wait_for2 raises it, where a result meets a cancellation."""
+
+
+async def test_a_cancellation_that_asyncua_invents_does_not_end_who_closes() -> None:
+    async with small_server(Level=0.0) as server:
+        spec = device(server.endpoint, LEVEL)
+        async with connected(spec) as driver:
+            connection: Any = driver._connection  # noqa: SLF001 - where the library stands
+
+            async def invent(**_: object) -> None:
+                raise Invented
+
+            connection._ua.session.close_session = invent  # noqa: SLF001
+            closing = asyncio.create_task(driver.close(), name="test.close")
+            await asyncio.wait([closing], timeout=20)
+            assert closing.done()
+            assert not closing.cancelled()
+
+
+async def test_whatever_ends_the_keeper_ends_the_connection_and_is_told() -> None:
+    async with small_server(Level=0.0) as server:
+        spec = device(server.endpoint, LEVEL, session_timeout=5.0)
+        async with connected(spec) as driver:
+            connection: Any = driver._connection  # noqa: SLF001 - where the library stands
+
+            async def surprise(*_: object) -> None:
+                raise MemoryError("x")
+
+            connection._read_standard = surprise  # noqa: SLF001
+            with pytest.raises(DeviceError, match="keeping the session alive"):
+                await asyncio.wait_for(connection.lost(), 20)
+
+
+async def test_a_server_that_answers_little_at_once_is_learned_from_in_pieces() -> None:
+    """Even the question for its limits may be more than it answers."""
+    async with small_server(Level=1.5) as server:
+        service: Any = server.server.iserver
+        read, sizes = service.attribute_service.read, []
+
+        def scarce(params: Any) -> Any:
+            sizes.append(len(params.NodesToRead))
+            if len(params.NodesToRead) > 2:
+                raise asyncua.common.utils.ServiceError(ua.StatusCodes.BadTooManyOperations)
+            return read(params)
+
+        service.attribute_service.read = scarce
+        spec = device(server.endpoint, LEVEL)
+        async with connected(spec) as driver:
+            assert (await read_once(driver, spec))["level"].value == 1.5
+    assert max(sizes) > 2
+    assert sizes.count(2) + sizes.count(1) >= 3

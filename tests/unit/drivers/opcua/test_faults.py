@@ -12,6 +12,7 @@ from asyncua.common.utils import ServiceError
 from asyncua.ua.status_codes import StatusCodes
 from cryptography.exceptions import InvalidSignature
 
+from forebay.cancellation import StrayCancellation
 from forebay.drivers.opcua.codec import CodecError
 from forebay.drivers.opcua.faults import LIBRARY_ERRORS, translate, translate_handshake
 from forebay.errors import DeviceError, DeviceRefused, DeviceUnreachable, ProtocolViolation
@@ -46,6 +47,8 @@ OTHERS = [
     struct.error("x"),
     InvalidSignature(),
     EOFError(),
+    RuntimeError("the handler is closed"),
+    StrayCancellation("cancelled by nobody who may"),
 ]
 
 

@@ -112,3 +112,30 @@ async def test_a_refused_filter_costs_the_filter_and_not_the_tag() -> None:
     ]
     assert asked[-1] is None
     assert seams.events.count(FILTER_REFUSED, device="press") == 1
+
+
+async def test_what_a_tag_wants_is_asked_for() -> None:
+    async with small_server(Level=0.0) as server:
+        space: Any = server.server.iserver.subscription_service
+        asked: list[Any] = []
+        create = space.create_monitored_items
+
+        async def note(params: Any, *rest: Any, **more: Any) -> Any:
+            asked.extend(item.RequestedParameters for item in params.ItemsToCreate)
+            return await create(params, *rest, **more)
+
+        space.create_monitored_items = note
+        spec = device(
+            server.endpoint,
+            LEVEL,
+            groups={"default": {"period": 1.0, "discard": "newest", "queue_size": 7}},
+            columns={"level": {"sampling": 0.2, "deadband": "0.5"}},
+        )
+        async with (
+            connected(spec) as driver,
+            Listener(driver, {spec.schemas[0]: 1.0}) as listener,
+        ):
+            await listener.until(lambda _: listener.values("level") == [0.0])
+    (wanted,) = asked
+    assert (wanted.SamplingInterval, wanted.QueueSize, wanted.DiscardOldest) == (200.0, 7, False)
+    assert (wanted.Filter.DeadbandType, wanted.Filter.DeadbandValue) == (1, 0.5)
