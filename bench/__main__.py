@@ -26,6 +26,7 @@ MODULES = {
     "journal.recovery": "bench.recovery",
     "e2e": "bench.e2e",
     "drain": "bench.drain",
+    "write": "bench.write",
 }
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
