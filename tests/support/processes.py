@@ -192,6 +192,7 @@ class World:
             [str(BIN / "forebay"), "run", "--json", "--config", str(self.config)],
             directory,
         )
+        self.agent.environment["FOREBAY_STATE"] = str(directory / "state")
 
     async def __aenter__(self) -> Self:
         return self
