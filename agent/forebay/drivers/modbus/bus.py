@@ -146,7 +146,8 @@ class Bus(asyncio.Protocol):
         while not self._waiter.done():
             now_s = self._loop.time()
             heard = bool(self._skipped or self._buffer)
-            look_s = min(end_s, self._moved_s + self._tempo.rest_s) if heard else end_s
+            rest_end_s = (self._moved_s if heard else now_s) + self._tempo.rest_s
+            look_s = min(end_s, rest_end_s)
             if now_s < look_s:
                 await asyncio.wait([self._waiter], timeout=look_s - now_s)
                 continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from forebay.settings import Host, Seconds, Settings
 
@@ -29,6 +29,16 @@ _CONNECTED = frozenset({"tcp", "tls", "rtu-over-tcp", "ascii-over-tcp"})
 _PORT_KEYS = ("serial_port", "baudrate", "parity", "stop_bits", "data_bits")
 _TLS_KEYS = ("ca", "certificate", "key", "server_name")
 _TCP_PORT, _TLS_PORT = 502, 802
+
+
+def _check_serial_port(text: str) -> str:
+    if not text.startswith("/") or not text.isprintable():
+        raise ValueError(f"{text!r} is no serial port; write a path such as /dev/ttyUSB0")
+    return text
+
+
+SerialPort = Annotated[str, Field(max_length=255), AfterValidator(_check_serial_port)]
+"""The path of a serial port of this machine."""
 
 
 class Link(NamedTuple):
@@ -77,13 +87,8 @@ class LineSettings(Settings):
         int | None, Field(ge=1, le=65_535, description="TCP or UDP port; 502, or 802 with tls.")
     ] = None
     serial_port: Annotated[
-        str | None,
-        Field(
-            min_length=1,
-            max_length=4096,
-            pattern=r"^/[^\x00]+$",
-            description="Serial port for rtu and ascii, such as /dev/ttyUSB0.",
-        ),
+        SerialPort | None,
+        Field(description="Serial port for rtu and ascii, such as /dev/ttyUSB0."),
     ] = None
     baudrate: Annotated[int, Field(ge=300, le=4_000_000, description="Bits a second.")] = 19_200
     parity: Annotated[Parity, Field(description="Parity of each character.")] = "even"
@@ -150,7 +155,9 @@ class LineSettings(Settings):
         else:
             self._refuse(_TLS_KEYS, 'only transport = "tls" has certificates')
         if self.close_after_read and self.transport not in _CONNECTED:
-            raise ValueError(f"{self.transport} has no connection to close; leave close_after_read")
+            raise ValueError(
+                f"{self.transport} has no connection to close; leave out close_after_read"
+            )
         return self
 
     def _check_port(self) -> None:
