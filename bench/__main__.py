@@ -20,6 +20,7 @@ MODULES = {
     "encode": "bench.encode",
     "stages": "bench.stages",
     "modbus": "bench.modbus",
+    "modbus.requests": "bench.requests",
     "opcua": "bench.opcua",
     "journal": "bench.journal",
     "thinning": "bench.thinning",

@@ -62,14 +62,18 @@ class Meter:
         if self._cost is None and len(self._samples) >= MEASURED_LEAST:
             counts, took_s = np.array(self._samples).T
             if not self._known:
-                self._unit_s = _slope(counts, took_s, self._unit_s)
-            rest_s = float(np.median(took_s - counts * self._unit_s))
-            self._cost = Cost(max(rest_s, 0.0), self._unit_s)
+                self._unit_s = _slope(counts, took_s) or self._unit_s
+            # However little is known, half of the time at least is held to be the request's own.
+            most_s = float(np.median(took_s / counts)) / 2
+            unit_s = self._unit_s if self._known else min(self._unit_s, most_s)
+            rest_s = float(np.median(took_s - counts * unit_s))
+            if unit_s > 0:
+                self._cost = Cost(max(rest_s, 0.0), unit_s)
         return self._cost
 
 
-def _slope(counts: NDArray[np.float64], took_s: NDArray[np.float64], else_s: float) -> float:
-    """Give what a place costs by the shortest and the longest third; `else_s` if they tell nothing.
+def _slope(counts: NDArray[np.float64], took_s: NDArray[np.float64]) -> float:
+    """Give what a place costs by the shortest and the longest third; 0 if they tell nothing.
 
     What noise might hide is added, so that an unsteady line bridges less and not more.
     """
@@ -78,7 +82,7 @@ def _slope(counts: NDArray[np.float64], took_s: NDArray[np.float64], else_s: flo
     short, long = order[:third], order[-third:]
     apart = float(np.mean(counts[long]) - np.mean(counts[short]))
     if apart < APART_LEAST:
-        return else_s
+        return 0.0
     low_s, high_s = float(np.median(took_s[short])), float(np.median(took_s[long]))
     doubt_s = np.hypot(_doubt(took_s[short] - low_s), _doubt(took_s[long] - high_s))
     return max(high_s - low_s + 2 * float(doubt_s), 1e-9) / apart

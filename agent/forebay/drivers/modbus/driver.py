@@ -137,7 +137,8 @@ class ModbusDriver:
         assert self._meters is not None
         if self._settings.close_after_read:
             return None
-        return Gauge(self._unit, blocks, [self._meters.of(block.area) for block in blocks])
+        meters = [self._meters.of(block.area) for block in blocks]
+        return Gauge(self._unit, blocks, meters, self._seams.clock)
 
     async def write(self, tag: str, value: Value) -> None:
         """See `WritableDriver.write`."""

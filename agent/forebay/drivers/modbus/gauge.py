@@ -6,7 +6,6 @@ nothing more: its requests go out together.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from forebay.drivers.modbus.cost import MEASURED_LEAST
@@ -14,6 +13,7 @@ from forebay.drivers.modbus.cost import MEASURED_LEAST
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from forebay.clock import Clock
     from forebay.drivers.modbus.codec import Request
     from forebay.drivers.modbus.cost import Meter
     from forebay.drivers.modbus.unit import Unit
@@ -33,8 +33,10 @@ class Gauge:
     `meters` are those of the areas, in the order of `blocks`.
     """
 
-    def __init__(self, unit: Unit, blocks: Sequence[Block], meters: Sequence[Meter]) -> None:
-        self._unit, self._blocks, self._meters = unit, blocks, meters
+    def __init__(
+        self, unit: Unit, blocks: Sequence[Block], meters: Sequence[Meter], clock: Clock
+    ) -> None:
+        self._unit, self._blocks, self._meters, self._clock = unit, blocks, meters, clock
         self._scans = self._at = 0
 
     def due(self) -> bool:
@@ -51,12 +53,12 @@ class Gauge:
         last = self._at = min(first + AT_ONCE, len(requests))
         refused: list[tuple[int, int]] = []
         await self._together(requests, range(first), image, refused)
-        loop = asyncio.get_running_loop()
         for index in range(first, last):
-            began_s, before = loop.time(), len(refused)
+            began_s, before = self._clock.monotonic_s(), len(refused)
             await self._together(requests, range(index, index + 1), image, refused)
             if len(refused) == before:
-                self._meters[index].note(self._blocks[index].count, loop.time() - began_s)
+                took_s = self._clock.monotonic_s() - began_s
+                self._meters[index].note(self._blocks[index].count, took_s)
         await self._together(requests, range(last, len(requests)), image, refused)
         return refused
 
