@@ -32,6 +32,13 @@ ALLOWED = {
     ("agent/forebay/acquisition/session.py", BROAD, "Session._close"): "contains its driver",
     ("agent/forebay/acquisition/session.py", BROAD, "Session._connection"): "contains its driver",
     ("agent/forebay/acquisition/poller.py", BROAD, "Poller._row"): "contains its driver",
+    ("agent/forebay/acquisition/operations.py", BROAD, "Operations._sent"): "contains its driver",
+    (
+        "agent/forebay/acquisition/operations.py",
+        BROAD,
+        "Operations._read_back",
+    ): "contains its driver: what was acknowledged stays so",
+    ("agent/forebay/pipeline/way.py", DEQUE, "Way.__init__"): "as Pipeline.__init__",
     (
         "agent/forebay/pipeline/intake.py",
         DEQUE,

@@ -29,6 +29,7 @@ from forebay.testing.modbus_server import ModbusServer
 from forebay.testing.records import make_record
 from support.processes import free_port
 from support.quarantine import nobody
+from support.writable_plc import WritablePlc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,6 +202,30 @@ async def follow(shell: Shell, typed: list[str]) -> dict[str, str]:
         assert code == 0, f"{line}\n{done[command]}"
     assert knock(shell.folder / "control.sock") is Answer.LIVE
     return done
+
+
+async def test_write_to_a_plc(tmp_path: Path) -> None:
+    guide = (GUIDES / "writes.md").read_text("utf-8")
+    toml, methods = blocks(guide, "toml")
+    (csv,) = blocks(guide, "csv")
+    assert tomllib.loads(methods)["writes"]["allow"][0]["methods"]
+    async with WritablePlc() as plc, Shell(tmp_path) as shell:
+        toml = toml.replace('"192.0.2.20"', f'"127.0.0.1"\nport = {plc.port}')
+        (tmp_path / "forebay.toml").write_text(toml, "utf-8")
+        (tmp_path / "press.csv").write_text(csv, "utf-8")
+        done = {}
+        for line in commands(guide):
+            code, done[line] = await shell.type(line)
+            assert code == line.endswith(" 99"), f"{line}\n{done[line]}"
+            if line.startswith("forebay run"):
+                await shell.until("forebay read press/Setpoint", lambda text: " Good " in text)
+        assert (plc.registers[7], len(plc.writes)) == (425, 1)
+    for line, text in done.items():
+        if line.startswith(("forebay check", "forebay write")):
+            assert f"$ {line}\n{text.splitlines()[0]}\n" in guide
+    audit = done["forebay journal show --stream audit"]
+    assert "(control socket: order-4711)" in " ".join(audit.split())
+    assert audit.count("GOOD") == audit.count("REFUSED") == 1
 
 
 async def test_questions_about_the_data_on_the_box(tmp_path: Path) -> None:

@@ -65,7 +65,9 @@ class Answers:
     ) -> None:
         """Look at these engines; `gate` is the way to the devices."""
         self._loaded, self._seams, self._journal = loaded, seams, journal
-        self._pipeline, self._shadow, self._gate = pipeline, shadow, gate
+        self._pipeline, self._shadow = pipeline, shadow
+        self.gate = gate
+        """See `AgentView.gate`."""
         self._sessions = {session.name: session for session in sessions}
         self._forwarders = {forwarder.name: forwarder for forwarder in forwarders}
         self._keys = tuple(
@@ -79,11 +81,6 @@ class Answers:
         self._written_before = written_bytes()
         self._rates: deque[tuple[float, int]] = deque([(self._began_s, 0)], maxlen=64)
         self.state = "starting"
-
-    @property
-    def gate(self) -> Gate:
-        """See `AgentView.gate`."""
-        return self._gate
 
     def observe(self) -> None:
         """Note how much was produced so far. Called about once a second by the agent."""

@@ -1,81 +1,25 @@
 """Asks a running agent over the control socket.
 
-Owns deadlines, paging, and the translation of every failure into a ControlError with a next step.
-Blocking: commands have no event loop. Must not know how answers are shown.
+Owns the questions and their paging. Must not know how answers are shown.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self, TypeVar
-
-import grpc
+from typing import TYPE_CHECKING
 
 from forebay._proto import control_pb2 as pb
-from forebay.control.address import check
-from forebay.control.limits import (
-    HINT_KEY,
-    MAX_REPLY_BYTES,
-    PAGE_TAGS,
-    QUARANTINE_IDS,
-    READ_TAGS,
-    SERVICE,
-)
-from forebay.errors import AgentUnreachable, ControlError, RequestFailed, RequestInvalid
+from forebay.control.devicequestions import DeviceQuestions
+from forebay.control.limits import PAGE_TAGS, QUARANTINE_IDS, READ_TAGS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-    from types import TracebackType
+    from collections.abc import Iterator, Sequence
 
-    from google.protobuf.message import Message
-
-R = TypeVar("R", bound="Message")
-
-DEADLINE_S = 5.0
-"""Longest wait for one answer."""
-DEVICE_DEADLINE_S = 330.0
-"""Longest wait for a device to answer, beyond the time until a request goes out to it."""
 RETRY_DEADLINE_S = 60.0
 """Longest wait for a destination to say whether it takes one quarantined record."""
 
-STREAM_DEADLINE_S = 3600.0
-"""Longest time that a device may take to say what it has."""
 
-
-class AgentClient:
-    """One connection to the agent that listens on `path`.
-
-    Entering raises as `address.check`. Every question raises AgentUnreachable if no answer comes
-    within `deadline_s`, RequestInvalid or RequestFailed if the agent refuses it.
-    """
-
-    def __init__(self, path: Path, deadline_s: float = DEADLINE_S) -> None:
-        self._path = path.absolute()
-        self._deadline_s = deadline_s
-        self._channel: grpc.Channel | None = None
-
-    def __enter__(self) -> Self:
-        """Check that somebody listens, then connect."""
-        check(self._path)
-        self._channel = grpc.insecure_channel(
-            f"unix:{self._path}",
-            options=(
-                ("grpc.max_receive_message_length", MAX_REPLY_BYTES),
-                ("grpc.enable_http_proxy", 0),
-            ),
-        )
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Hang up."""
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
+class AgentClient(DeviceQuestions):
+    """One connection to the agent; see `Asking` for what it raises."""
 
     def status(self) -> pb.StatusReply:
         """Ask for the gateway at a glance."""
@@ -155,88 +99,3 @@ class AgentClient:
             request = pb.QuarantineChoice(ids=ids[start : start + QUARANTINE_IDS])
             reply.MergeFrom(self._ask("DropQuarantined", request, pb.QuarantineDone.FromString))
         return reply
-
-    def plan(self, device: str) -> pb.PlanReply:
-        """Ask how a device is asked, and why so."""
-        request = pb.PlanRequest(device=device)
-        return self._ask("ExplainPlan", request, pb.PlanReply.FromString)
-
-    def browse(self, device: str, pattern: str) -> Iterator[pb.BrowseReply]:
-        """Ask for what a device has under `pattern`, as it is found."""
-        request = pb.BrowseRequest(device=device, pattern=pattern)
-        return self._follow("BrowseDevice", request, pb.BrowseReply.FromString)
-
-    def scan(
-        self, device: str, areas: Sequence[str], first: int, last: int
-    ) -> Iterator[pb.ScanReply]:
-        """Ask which addresses of a device can be read, as it is found out."""
-        request = pb.ScanRequest(device=device, areas=areas, first=first, last=last)
-        return self._follow("ScanDevice", request, pb.ScanReply.FromString)
-
-    def _follow(self, method: str, request: Message, parse: Callable[[bytes], R]) -> Iterator[R]:
-        """Give the replies of a question that takes the device as long as it takes."""
-        if self._channel is None:
-            raise RuntimeError("AgentClient is used outside of its `with` block")
-        call: Any = self._channel.unary_stream(
-            f"/{SERVICE}/{method}",
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=parse,
-        )
-        try:
-            yield from call(request, timeout=STREAM_DEADLINE_S)
-        except grpc.RpcError as error:
-            raise self._translated(error, STREAM_DEADLINE_S) from error
-
-    def write(self, request: pb.WriteRequest) -> pb.WriteReply:
-        """Have a tag written; give how it ended."""
-        limit_s = max(self._deadline_s, request.deadline_s + DEVICE_DEADLINE_S)
-        return self._ask("WriteTag", request, pb.WriteReply.FromString, limit_s)
-
-    def call(self, request: pb.CallRequest) -> pb.WriteReply:
-        """Have a method called; give how it ended."""
-        limit_s = max(self._deadline_s, request.deadline_s + DEVICE_DEADLINE_S)
-        return self._ask("CallMethod", request, pb.WriteReply.FromString, limit_s)
-
-    def _ask(
-        self,
-        method: str,
-        request: Message,
-        parse: Callable[[bytes], R],
-        deadline_s: float | None = None,
-    ) -> R:
-        if self._channel is None:
-            raise RuntimeError("AgentClient is used outside of its `with` block")
-        call: Any = self._channel.unary_unary(
-            f"/{SERVICE}/{method}",
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=parse,
-        )
-        limit_s = self._deadline_s if deadline_s is None else deadline_s
-        try:
-            reply: R = call(request, timeout=limit_s)
-        except grpc.RpcError as error:
-            raise self._translated(error, limit_s) from error
-        return reply
-
-    def _translated(self, error: Any, limit_s: float) -> ControlError:  # noqa: ANN401 - RpcError and Call in one
-        """Give the ControlError that says what `error` means to a person."""
-        code: grpc.StatusCode = error.code()
-        details: str = error.details() or code.name
-        hint = dict(error.trailing_metadata() or ()).get(HINT_KEY, b"").decode()
-        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return AgentUnreachable(
-                f"the agent at {self._path} did not answer within {limit_s:g} s",
-                hint="see `systemctl status forebay`; if it hangs, restart it",
-            )
-        if code is grpc.StatusCode.UNAVAILABLE:
-            return AgentUnreachable(
-                f"the agent at {self._path} hung up ({details})",
-                hint="it may be stopping; see `systemctl status forebay`",
-            )
-        if code is grpc.StatusCode.INVALID_ARGUMENT:
-            return RequestInvalid(details, hint=hint)
-        if code is grpc.StatusCode.UNIMPLEMENTED:
-            return RequestFailed(
-                "the agent does not know this command", hint="restart it after the upgrade"
-            )
-        return RequestFailed(details, hint=hint or "see the agent's log: `journalctl -u forebay`")

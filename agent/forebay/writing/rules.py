@@ -94,11 +94,9 @@ class Pace:
     def note(self, rules: Iterable[tuple[int, WriteRule]], target: str, now_s: float) -> None:
         """Note that something goes out to `target` under these rules."""
         for number, rule in rules:
-            times = self._out.setdefault((number, target), deque())
+            none: deque[float] = deque(maxlen=rule.frequency.times)
+            self._out.setdefault((number, target), none).append(now_s)
             self._out.move_to_end((number, target))
-            times.append(now_s)
-            while len(times) > rule.frequency.times:
-                times.popleft()
         while len(self._out) > MAX_PACED:
             self._out.popitem(last=False)
 
