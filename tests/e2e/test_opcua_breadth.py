@@ -12,7 +12,7 @@ import pytest_asyncio
 from forebay.acquisition.line import SharedLine
 from forebay.drivers.opcua.codec import publish_response
 from forebay.drivers.opcua.history import FROM_HISTORY, VALUES_AT_ONCE
-from forebay.errors import DeviceError
+from forebay.errors import DeviceError, DeviceRefused, WriteInDoubt
 from forebay.events import EVENTS_REFUSED, HISTORY_READ
 from forebay.model import Quality, Stream, ValueType
 from support.node_opcua import NAMESPACE, NodeOpcua
@@ -295,3 +295,45 @@ async def test_what_an_outage_cost_is_read_from_history(server: NodeOpcua) -> No
     assert history[6].quality == 0x4093_0000 | FROM_HISTORY
     assert {s.quality for n, s in enumerate(history) if n != 6} == {FROM_HISTORY}
     assert seams.events.count(HISTORY_READ, device="press") == 1
+
+
+@pytest.mark.parametrize("method", [f"{node('Press')} {node('Add')}", "Press/Add"])
+async def test_a_method_is_called_with_arguments_of_its_own_types(
+    server: NodeOpcua, method: str
+) -> None:
+    async with connected(device(server.endpoint, {})) as driver:
+        assert await driver.call(method, [2, 0.5]) == (2.5,)
+        assert await driver.call(method, [3.0, 4]) == (7.0,)
+
+
+REFUSED_CALLS = [
+    ("Press/Add", [1], "takes 2 arguments"),
+    ("Press/Add", [1.5, 1], "argument a is a Int32"),
+    ("Press/Add", ["1", 1], "argument a is a Int32"),
+    ("Press/Add", [1, True], "argument b is a Double"),
+    ("Press/Add", [-1, 1.0], "BadOutOfRange"),
+    ("Press/Nope", [], "there is no 'Nope'"),
+    (f"{node('Press')} {node('Level')}", [], "Bad"),
+    (f"{node('Press')} nsu=urn:nobody;s=Add", [], "does not know this namespace"),
+]
+
+
+@pytest.mark.parametrize(("method", "arguments", "words"), REFUSED_CALLS)
+async def test_a_call_that_cannot_be_is_refused(
+    server: NodeOpcua, method: str, arguments: list[Any], words: str
+) -> None:
+    async with connected(device(server.endpoint, {})) as driver:
+        with pytest.raises(DeviceRefused, match=words):
+            await driver.call(method, arguments)
+
+
+async def test_a_call_that_gets_no_answer_is_in_doubt(server: NodeOpcua) -> None:
+    async with Proxy(server.endpoint.removeprefix("opc.tcp://")) as proxy:
+        spec = device(f"opc.tcp://{proxy.address}", {}, timeout=2.0)
+        async with connected(spec) as driver:
+            assert await driver.call("Press/Add", [1, 1.0]) == (2.0,)
+            proxy.mute = True
+            before = await server.calls()
+            with pytest.raises(WriteInDoubt):
+                await driver.call("Press/Add", [1, 1.0])
+            assert await server.calls() == before + 1

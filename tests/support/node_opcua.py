@@ -91,12 +91,16 @@ class NodeOpcua:
         """Let Press tell an event."""
         await self._order({"event": message, "severity": severity})
 
-    async def _order(self, order: dict[str, object]) -> None:
+    async def calls(self) -> int:
+        """How often the method Add was called."""
+        return int((await self._order({}))["calls"])
+
+    async def _order(self, order: dict[str, object]) -> dict[str, Any]:
         async with self._orders:
             assert self._process is not None
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(order).encode() + b"\n")
-            await asyncio.wait_for(self._message(), _ORDER_S)
+            return await asyncio.wait_for(self._message(), _ORDER_S)
 
     async def _message(self) -> dict[str, Any]:
         """The next line of JSON; the server's library prints other things between."""

@@ -19,6 +19,7 @@ from forebay.drivers.opcua.events import EventFeed
 from forebay.drivers.opcua.explorer import Explorer
 from forebay.drivers.opcua.history import HistoryFeed
 from forebay.drivers.opcua.memory import Memory
+from forebay.drivers.opcua.methods import Caller
 from forebay.drivers.opcua.parts import Parts, structured
 from forebay.drivers.opcua.refusals import RefusedTags
 from forebay.drivers.opcua.subscription import Feed
@@ -51,6 +52,7 @@ class OpcUaDriver:
         self._explorer = Explorer(self._connection, line)
         self._memory = line.shared(Memory)
         self._writer = NodeWriter(spec, self._connection, seams.clock)
+        self._caller = Caller(self._connection)
         self._feed: Feed | None = None
 
     async def connect(self) -> None:
@@ -76,6 +78,10 @@ class OpcUaDriver:
     async def read_back(self, tag: str) -> Value | None:
         """See `WritableDriver.read_back`."""
         return await self._writer.read_back(tag)
+
+    async def call(self, method: str, arguments: Sequence[Value]) -> Sequence[Value]:
+        """See `CallableDriver.call`; the forms of `method` are those of `methods.Caller`."""
+        return await self._caller.call(method, arguments)
 
     def spans(self, schema: Schema) -> None:  # noqa: ARG002 - the interface's name
         """Give None: nodes have no neighbours to plan with; `reader` cuts by the server's limit."""

@@ -9,7 +9,7 @@ import re
 from fnmatch import translate
 
 ANY_DEPTH = "**"
-_SEPARATOR = re.compile(r"(?<!&)/")
+_PART = re.compile(r"(?:&.|&$|[^/&])+")
 MAX_PARTS = 64
 
 
@@ -21,7 +21,7 @@ class Pattern:
 
     def __init__(self, text: str) -> None:
         """Compile `text`; empty stands for `*`. ValueError if it has too many parts."""
-        parts = [part for part in _SEPARATOR.split(text) if part] or ["*"]
+        parts = parts_of(text) or ["*"]
         if len(parts) > MAX_PARTS:
             raise ValueError(f"a pattern has at most {MAX_PARTS} parts")
         self._parts = parts
@@ -64,6 +64,11 @@ class Pattern:
                 place += 1  # noqa: PLW2901 - walks on from each place
                 out.add(place)
         return frozenset(out)
+
+
+def parts_of(text: str) -> list[str]:
+    """Split a path or a pattern; empty parts do not count."""
+    return _PART.findall(text)
 
 
 def path_part(browse_name: str) -> str:

@@ -64,7 +64,7 @@ _OF_COLUMN: Mapping[ValueType, int] = MappingProxyType(
         ValueType.STRING: _STRING,
     }
 )
-_OPEN = frozenset(
+OPEN = frozenset(
     {
         StatusCodes.BadCommunicationError,
         StatusCodes.BadDeviceFailure,
@@ -98,7 +98,7 @@ class NodeWriter:
         try:
             statuses = await self._connection.call(f"writing {name}", session.write, parameters)
         except DeviceRefused as error:
-            if error.status in _OPEN:
+            if error.status in OPEN:
                 raise _in_doubt(str(error), error.status) from error
             raise
         except DeviceError as error:
@@ -221,7 +221,7 @@ def _judge(code: int, name: str) -> None:
     if code >> 30 == 0:
         return
     message = f"writing {name}: {status_name(code)}"
-    if code in _OPEN or not is_bad(code):
+    if code in OPEN or not is_bad(code):
         raise _in_doubt(message, code)
     raise DeviceRefused(message, hint="check the node's access and the user's rights", status=code)
 

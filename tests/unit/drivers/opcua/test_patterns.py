@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.drivers.opcua.patterns import Pattern, path_part
+from forebay.drivers.opcua.patterns import Pattern, parts_of, path_part
 
 
 def walked(pattern: str, parts: list[str]) -> bool:
@@ -56,6 +56,7 @@ def test_a_walk_agrees_with_one_regular_expression(pattern: list[str], path: lis
 def test_a_slash_within_a_name_is_no_separator() -> None:
     assert path_part("l/min & more") == "l&/min && more"
     assert walked("Flow/l&/min", ["Flow", path_part("l/min")])
+    assert parts_of("a&&/b&/c//d&") == ["a&&", "b&/c", "d&"]
 
 
 def test_a_pattern_without_end_is_refused() -> None:
