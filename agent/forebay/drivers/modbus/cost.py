@@ -45,7 +45,8 @@ class Meter:
 
     def __init__(self, guessed_s: float, unit_s: float | None = None) -> None:
         """Begin with nothing measured."""
-        self._unit_s, self._known = guessed_s if unit_s is None else unit_s, unit_s is not None
+        self._unit_s = guessed_s if unit_s is None else unit_s
+        self._given, self._guessed = unit_s is not None, unit_s is None
         self._samples: deque[tuple[int, float]] = deque(maxlen=MEASURED_MOST)
         self._cost: Cost | None = None
 
@@ -60,42 +61,37 @@ class Meter:
         By medians, so that an answer that came late for another reason counts little.
         """
         if self._cost is None and len(self._samples) >= MEASURED_LEAST:
-            counts, took_s = np.array(self._samples).T
-            if not self._known:
-                self._unit_s = _slope(counts, took_s) or self._unit_s
-            # However little is known, half of the time at least is held to be the request's own.
-            most_s = float(np.median(took_s / counts)) / 2
-            unit_s = self._unit_s if self._known else min(self._unit_s, most_s)
-            rest_s = float(np.median(took_s - counts * unit_s))
-            if unit_s > 0:
-                self._cost = Cost(max(rest_s, 0.0), unit_s)
+            self._cost = self._estimate(*np.array(self._samples).T)
         return self._cost
+
+    def _estimate(self, counts: NDArray[np.float64], took_s: NDArray[np.float64]) -> Cost | None:
+        slope_s = 0.0 if self._given else _slope(counts, took_s)
+        if slope_s:
+            self._unit_s, self._guessed = slope_s, False
+        unit_s = self._unit_s
+        if self._guessed:  # half of the time at least is held to be the request's own
+            unit_s = min(unit_s, float(np.median(took_s / counts)) / 2)
+        rest_s = float(np.median(took_s - counts * unit_s))
+        return Cost(max(rest_s, 0.0), unit_s) if unit_s > 0 else None
 
 
 def _slope(counts: NDArray[np.float64], took_s: NDArray[np.float64]) -> float:
-    """Give what a place costs by the shortest and the longest third; 0 if they tell nothing.
+    """Give what a place costs by requests of different lengths; 0 if they tell nothing.
 
-    What noise might hide is added, so that an unsteady line bridges less and not more.
+    The line of least squares through the median of each length, weighted by how often it was
+    measured. Twice what noise may hide is added, so that an unsteady line bridges less.
     """
-    order = np.argsort(counts, kind="stable")
-    third = len(order) // 3
-    short, long = order[:third], order[-third:]
-    apart = float(np.mean(counts[long]) - np.mean(counts[short]))
-    if apart < APART_LEAST:
+    lengths, which, weights = np.unique(counts, return_inverse=True, return_counts=True)
+    if lengths[-1] - lengths[0] < APART_LEAST:
         return 0.0
-    low_s, high_s = float(np.median(took_s[short])), float(np.median(took_s[long]))
-    doubt_s = np.hypot(_doubt(took_s[short] - low_s), _doubt(took_s[long] - high_s))
-    return max(high_s - low_s + 2 * float(doubt_s), 1e-9) / apart
-
-
-def _doubt(rests_s: NDArray[np.float64]) -> float:
-    """Give about the standard error of a median, from what is left when it is taken away.
-
-    The median of absolute rests, scaled to a standard deviation; a median's error is 1.25 times a
-    mean's (both for normal rests).
-    """
-    deviation_s = 1.4826 * float(np.median(np.abs(rests_s)))
-    return 1.25 * deviation_s / float(np.sqrt(len(rests_s)))
+    medians_s = np.array([np.median(took_s[which == number]) for number in range(len(lengths))])
+    apart = lengths - np.average(lengths, weights=weights)
+    square = float(np.sum(weights * apart**2))
+    slope_s = float(np.sum(weights * apart * medians_s)) / square
+    rests_s = took_s - slope_s * counts
+    # The median of absolute rests as a standard deviation, if they are normal; 1.25 for medians.
+    deviation_s = 1.4826 * float(np.median(np.abs(rests_s - np.median(rests_s))))
+    return max(slope_s + 2 * 1.25 * deviation_s / float(np.sqrt(square)), 1e-12)
 
 
 def cheapest_hole(cost: Cost | None, most: int, unmeasured: int) -> int:
