@@ -58,7 +58,7 @@ _OF_THE_TAG_LIST = np.array(
     ],
     np.uint32,
 )
-"""What does not pass by itself: who found that the tag list is at fault has told it."""
+"""What does not pass by itself: a driver that plans its own requests tells it itself."""
 
 
 class Settling:
@@ -99,6 +99,7 @@ class _State:
         self.told = np.zeros(count, np.bool_)
         self.refused = np.zeros(count, np.bool_)
         self.new_refused = np.zeros(count, np.bool_)
+        self.planned = False
         self.sound = True
         """Whether all of `status` is zero: then a batch without qualities is nothing new."""
 
@@ -108,10 +109,9 @@ class _State:
 
     def failed(self) -> NDArray[np.bool_]:
         """Which are bad by a fault that may pass, and not merely without a first value."""
-        passing = ~np.isin(self.status, _OF_THE_TAG_LIST)
         waiting = self.status == np.uint32(Quality.BAD_WAITING_FOR_INITIAL_DATA)
-        failed: NDArray[np.bool_] = self.bad() & passing & ~waiting & ~self.refused
-        return failed
+        failed: NDArray[np.bool_] = self.bad() & ~waiting & ~self.refused
+        return failed if self.planned else failed & ~np.isin(self.status, _OF_THE_TAG_LIST)
 
     def names(self, columns: NDArray[np.bool_], most: int) -> list[str]:
         """Name the first of `columns`."""
@@ -141,12 +141,17 @@ class TagNews:
         self._refused_why = error
         self._settling.changed()
 
-    def read(self, batch: Batch, refusals: Sequence[Refusal] = ()) -> None:
-        """Note the qualities of what the device gave, and why it gave no more."""
+    def read(
+        self, batch: Batch, refusals: Sequence[Refusal] = (), *, planned: bool = False
+    ) -> None:
+        """Note the qualities of what the device gave, and why it gave no more.
+
+        `planned` says that the requests were ours, so that `refused` hears what is wrong for good.
+        """
         state = self._states.get(batch.schema)
         if state is None or (batch.quality is None and state.sound):
             return
-        before = state.bad()
+        before, state.planned = state.bad(), planned
         if batch.quality is None:
             state.status[slice(None) if batch.index is None else batch.index] = 0
         elif batch.index is None:

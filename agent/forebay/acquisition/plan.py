@@ -173,11 +173,11 @@ def refine(done: Plan, refusals: Iterable[Refusal], learned: Learned) -> Learned
     return learned if new == learned else new
 
 
-def probe(learned: Learned) -> Learned:
-    """Let the next plan ask again for the refused units that waited longest, at most MAX_PROBES."""
+def probe(learned: Learned, most: int = MAX_PROBES) -> Learned:
+    """Let the next plan ask again for the refused units that waited longest, at most `most`."""
     if not learned.refused:
         return learned
-    return replace(learned, due=frozenset(list(learned.refused)[:MAX_PROBES]))
+    return replace(learned, due=frozenset(list(learned.refused)[:most]))
 
 
 class _Builder:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from forebay.acquisition.plan import PROBE_EVERY, Learned, plan, probe, refine
+from forebay.acquisition.plan import MAX_PROBES, PROBE_EVERY, Learned, plan, probe, refine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from forebay.interfaces import PolledDriver, Reader, Scan, Span, SpanLimits
     from forebay.model import Schema
 
+ALL_AT_ONCE = 3
+"""Requests of which all were refused that say more of the device than of its addresses."""
+MOST_PROBES = 512
+"""Most refused units asked again in one poll while they are coming back."""
 MUCH = 2.0
 """By which factor a bridgeable hole must have changed for a new plan."""
 
@@ -46,7 +50,9 @@ class PlannedGroup:
         self._spans: Sequence[Span] | None = None
         self._limits: dict[str, SpanLimits] = {}
         self._recalled = False
-        self._polls = 0
+        self._polls = self._all_refused = 0
+        self._gave = False
+        self._probes = MAX_PROBES
 
     def connected(self, driver: PolledDriver) -> None:
         """Plan by what is known, and have `driver`, which is connected, compile it."""
@@ -61,11 +67,15 @@ class PlannedGroup:
         self._driver = self.reader = None
 
     def begin(self) -> None:
-        """Say that a poll begins: now and then, refused units are asked again in it."""
+        """Say that a poll begins: now and then, refused units are asked again in it.
+
+        If that brought some back, more are asked in the next one.
+        """
         self._polls += 1
-        if self.plan is None or self._polls % PROBE_EVERY:
+        coming_back = self._probes > MAX_PROBES
+        if self.plan is None or (self._polls % PROBE_EVERY and not coming_back):
             return
-        asking = probe(self.learned)
+        asking = probe(self.learned, self._probes)
         if asking is not self.learned or self._stale():
             self._replan(asking)
 
@@ -73,7 +83,11 @@ class PlannedGroup:
         """Take in what a scan of `plan` brought; say whether asking again now may bring more."""
         asked = self.plan
         assert asked is not None
-        learned = refine(asked, scan.refusals, self.learned)
+        if self._is_out_of_order(asked, scan):
+            return False
+        learned, due = refine(asked, scan.refusals, self.learned), self.learned.due
+        back = due - learned.refused.keys()
+        self._probes = min(self._probes * 4, MOST_PROBES) if back else MAX_PROBES
         refused = sorted(learned.refused_columns - self.learned.refused_columns)
         if refused:
             error = next(r.message for r in scan.refusals if r.permanent)
@@ -83,6 +97,19 @@ class PlannedGroup:
             if self.memory is not None:
                 self.memory.note(self.schema, learned)
         return any(r.permanent and len(asked.units[r.block]) > 1 for r in scan.refusals)
+
+    def _is_out_of_order(self, asked: Plan, scan: Scan) -> bool:
+        """Whether the device refuses everything at once that it gave whole the last time.
+
+        That says nothing of single addresses, and to single out each would cost thousands of
+        requests; it is taken at its word now and then, in case it does mean what it says.
+        """
+        refused = sum(refusal.permanent for refusal in scan.refusals)
+        if refused < len(asked.blocks) or refused < ALL_AT_ONCE:
+            self._gave, self._all_refused = not refused, 0
+            return False
+        self._all_refused += 1
+        return self._gave and self._all_refused % PROBE_EVERY != 0
 
     def _replan(self, learned: Learned) -> None:
         """Take over what was learned, and compile the plan by it if there is a connection."""

@@ -190,7 +190,7 @@ class Poller:
                 group.catch_up(began_s)
                 if not group.readable():  # the link was lost before the turn came
                     return bad_row(group.planned.schema, self._link.status, stamp(self._clock))
-                scan = await self._read(group)
+                scan, settled = await self._read(group)
                 self._status.last_poll_ms = (self._clock.monotonic_s() - began_s) * 1e3
         except DeviceError as error:
             return self._broken(group, error, began_ns, connection)
@@ -205,11 +205,16 @@ class Poller:
             return self._broken(group, self._link.contained(fault), began_ns, connection)
         self._status.last_data_ns = self._clock.now_ns()
         self._link.prove()
-        self._news.read(scan.batch, scan.refusals)
+        if settled:
+            planned = group.planned.plan is not None
+            self._news.read(scan.batch, scan.refusals, planned=planned)
         return slowed(scan.batch) if group.pace.overloaded else scan.batch
 
-    async def _read(self, group: _Group) -> Scan:
-        """Read once; where the device refuses a block, cut it anew and ask again in this period."""
+    async def _read(self, group: _Group) -> tuple[Scan, bool]:
+        """Read once; where the device refuses a block, cut it anew and ask again in this period.
+
+        Gives also whether it is clear by now what the device refuses.
+        """
         give_up_s = self._clock.monotonic_s() + group.period_s
         planned = group.planned
         planned.begin()
@@ -219,11 +224,11 @@ class Poller:
             assert reader is not None
             asked, scan = planned.plan, await self._scan(group, reader)
             if asked is None:
-                return scan
+                return scan, True
             cut_anew = planned.learn(scan)
             tries += 1
             if not cut_anew or tries == SCANS_PER_POLL or self._clock.monotonic_s() >= give_up_s:
-                return replace(scan, batch=mark(scan.batch, asked.refused))
+                return replace(scan, batch=mark(scan.batch, asked.refused)), not cut_anew
 
     async def _scan(self, group: _Group, reader: Reader) -> Scan:
         """Read under a deadline that only a driver without deadlines of its own can reach.

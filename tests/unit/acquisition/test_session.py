@@ -27,6 +27,7 @@ from forebay.events import (
     POLL_OVERRUN,
     SESSION_FAILED,
     STOOD_STILL,
+    TAGS_BAD,
     TAGS_REFUSED,
     Events,
 )
@@ -105,8 +106,8 @@ def polled(count: int = 4, period: float = 1.0, **settings: Any) -> World:
     return World((schema(count),), {"fast": GroupSettings(period=period)}, **settings)
 
 
-def bad(batch: Batch) -> set[int]:
-    return set() if batch.quality is None else set(batch.quality[0].tolist())
+def bad(batch: Batch | None) -> set[int]:
+    return set() if batch is None or batch.quality is None else set(batch.quality[0].tolist())
 
 
 async def test_polls_stay_on_the_grid_for_a_thousand_periods() -> None:
@@ -477,3 +478,37 @@ async def test_what_stood_still_in_the_middle_of_a_poll_gives_its_row_first() ->
         (gap,) = world.intake.gaps
         assert int(world.rows[-1].times_ns[0]) <= gap.time_to_ns - 10 * S
         assert world.session.status.overruns == 0
+
+
+# --- all at once ----------------------------------------------------------------------------------
+
+
+async def test_a_device_that_refuses_all_at_once_is_out_of_order_and_comes_back_at_once() -> None:
+    async with running(polled(count=500)) as world:
+        await world.clock.advance(5)
+        world.driver.refused = set(range(500))
+        await world.clock.advance(30)
+        assert bad(world.rows[-1]) == {Quality.BAD_OUT_OF_RANGE}
+        assert world.events.count(TAGS_BAD, device="press") == 1
+        assert world.events.count(TAGS_REFUSED, device="press") == 0
+        world.driver.requests.clear()
+        world.driver.refused = set()
+        await world.clock.advance(1)
+        assert bad(world.rows[-1]) == set()
+        assert len(world.driver.requests) == 4, "its plan is as it was"
+
+
+async def test_tags_that_were_refused_one_by_one_come_back_in_ever_larger_numbers() -> None:
+    world = polled(count=2000)
+    world.driver.refused = set(range(0, 2000, 2))
+    async with running(world):
+        while bad(world.rows[-1] if world.rows else None) != {0, Quality.BAD_OUT_OF_RANGE} or (
+            len(np.flatnonzero(world.rows[-1].quality[0])) > 1000  # type: ignore[index]
+        ):
+            await world.clock.advance(5)
+            assert world.clock.monotonic_s() < 600
+        world.driver.refused = set()
+        began_s = world.clock.monotonic_s()
+        while bad(world.rows[-1]):
+            await world.clock.advance(5)
+            assert world.clock.monotonic_s() < began_s + 90
