@@ -80,7 +80,7 @@ async def _open(link: Link, line: Line, seams: Seams, manners: Manners, owed: Ow
     on_port = link.transport in ON_PORT
     if not on_port:
         owed.clear()
-    bus = Bus(line, manners, owed, framing, _tempo(link, on_port=on_port), precious=on_port)
+    bus = Bus(line, manners, owed, framing, tempo(link, on_port=on_port), precious=on_port)
     if not on_port:
         return await network.connect_tcp(link.host, link.port, bus)
     from forebay.drivers.modbus.port import open_port
@@ -89,7 +89,7 @@ async def _open(link: Link, line: Line, seams: Seams, manners: Manners, owed: Ow
     return bus
 
 
-def _tempo(link: Link, *, on_port: bool) -> Tempo:
+def tempo(link: Link, *, on_port: bool) -> Tempo:
     """Give how fast the line is; behind a TCP connection the device server keeps the silence."""
     if not on_port:
         return Tempo(0.0, 0.0, math.inf)
