@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import contextmanager
 from math import isfinite
+from secrets import token_hex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +14,7 @@ from rich.text import Text
 
 from forebay.cli import call as shared
 from forebay.cli import output
-from forebay.errors import RequestInvalid
+from forebay.errors import AgentUnreachable, RequestInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +83,8 @@ def write(
     as_json: shared.Json = False,
 ) -> None:
     """Write one value to a device, once. Exit code 0 only if the device took it."""
-    with shared.agent(socket, as_json=as_json) as agent:
+    request_id = request_id or token_hex(8)
+    with shared.agent(socket, as_json=as_json) as agent, _resumable(request_id):
         from forebay._proto.control_pb2 import WriteRequest
 
         request = WriteRequest(
@@ -107,7 +110,8 @@ def call(  # noqa: PLR0913 - one parameter an option
     as_json: shared.Json = False,
 ) -> None:
     """Call a method of a device, once. Exit code 0 only if the device did it."""
-    with shared.agent(socket, as_json=as_json) as agent:
+    request_id = request_id or token_hex(8)
+    with shared.agent(socket, as_json=as_json) as agent, _resumable(request_id):
         from forebay._proto.control_pb2 import CallRequest
 
         request = CallRequest(
@@ -119,6 +123,16 @@ def call(  # noqa: PLR0913 - one parameter an option
             reason=reason,
         )
         _end(agent.call(request), f"{device}/{method}", as_json=as_json)
+
+
+@contextmanager
+def _resumable(request_id: str) -> Iterator[None]:
+    """Where no answer comes, say how to hear of it: the same id is not let out again."""
+    try:
+        yield
+    except AgentUnreachable as error:
+        hint = f"it may have happened; ask again with --id {request_id}: it is let out once"
+        raise AgentUnreachable(str(error), hint=hint) from error
 
 
 def parsed(word: str, *, text: bool = False) -> Value:

@@ -14,8 +14,11 @@ from forebay.control.asking import Asking
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-DEVICE_DEADLINE_S = 330.0
-"""Longest wait for a device to answer, beyond the time until a request goes out to it."""
+DEVICE_DEADLINE_S = 65.0
+"""Longest wait for the answer to a write, beyond its deadline: for the device, and for the disk.
+
+The agent goes on with it all the same; who asks again with the same id hears how it ended.
+"""
 
 
 class DeviceQuestions(Asking):

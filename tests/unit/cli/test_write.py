@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -58,6 +59,34 @@ async def test_what_names_nothing_is_invalid_input(path: Path) -> None:
         huge = await forebay("write", "press/a", "1e999", "--socket", path)
     assert (done.code, huge.code) == (2, 2)
     assert "no device holds the number 1e999" in huge.err
+
+
+async def test_where_no_answer_comes_the_id_is_told(path: Path) -> None:
+    agent = ScriptedAgent()
+
+    async def hang(ask: Ask, deadline_s: float = 0.0) -> Any:
+        del ask, deadline_s
+        stopping.set()
+        await asyncio.Event().wait()
+
+    stopping = asyncio.Event()
+    agent.gate.ask = hang  # type: ignore[method-assign]
+    async with ControlServer(path, agent):
+        asking = asyncio.create_task(
+            forebay("write", "press/a", "1", "--id", "w7", "--socket", path), name="ask"
+        )
+        await stopping.wait()
+    done = await asking
+    assert done.code == 3
+    assert "ask again with --id w7" in done.err
+
+
+async def test_an_id_is_made_where_none_is_given(path: Path) -> None:
+    agent = ScriptedAgent()
+    async with ControlServer(path, agent):
+        for _ in range(2):
+            await forebay("write", "press/a", "1", "--socket", path)
+    assert len({ask.id for ask, _ in agent.gate.asked} - {""}) == 2
 
 
 async def test_the_document_says_all(path: Path) -> None:
