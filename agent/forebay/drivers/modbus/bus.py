@@ -16,6 +16,7 @@ from forebay.drivers.modbus.wire import (
     IDLE_HINT,
     UNREACHABLE_HINT,
     gateway_silence,
+    given_up,
     silence,
     violation,
 )
@@ -165,10 +166,11 @@ class Bus(asyncio.Protocol):
             if not self._precious:
                 self._fail(error)
             raise error
-        error = silence(waited_s, 1)
-        if self._manners.fell_silent(job.unit) and not self._precious:
-            self._fail(error)
-        raise error
+        if job.terms.patience_s is not None and waited_s < job.terms.timeout_s:
+            self._manners.lost_patience(job.unit)
+        elif self._manners.fell_silent(job.unit) and not self._precious:
+            self._fail(given_up())
+        raise silence(waited_s, 1)
 
     def _settle(self, job: Job, request: Request, answer: bytes) -> None:
         """Put an answer into the job."""

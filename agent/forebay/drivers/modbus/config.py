@@ -98,12 +98,32 @@ class ModbusSettings(LineSettings, DeviceSettings):
         named = not tag.address[0].isdigit()
         return place._replace(start=place.start - self.address_base) if named else place
 
+    @property
+    def longest_s(self) -> float:
+        """How long the longest request and its answer take on the serial port, 0 without one."""
+        if self.transport not in ON_PORT:
+            return 0.0
+        data_bytes = max(self.max_registers * 2, self.max_bits // 8)
+        per_byte = 2 if self.transport == "ascii" else 1
+        return (data_bytes + 13) * per_byte * self.link().character_s
+
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
         if self.pipeline > 1 and self.transport not in NUMBERED:
             raise ValueError(
                 f"{self.transport} has no transaction ids, so that only one request can be open; "
                 "leave out pipeline"
+            )
+        for key in ("connect_pause", "request_pause"):
+            if getattr(self, key) >= self.timeout:
+                raise ValueError(
+                    f"{key} is as long as timeout, the longest wait for a connection or an answer; "
+                    f"raise timeout, or shorten {key}"
+                )
+        if self.longest_s >= self.timeout:
+            raise ValueError(
+                f"at {self.baudrate} bit/s a whole answer takes {self.longest_s:.2g} s, and "
+                "timeout is no longer; raise timeout, or lower max_registers and max_bits"
             )
         if self.write_with_read and self.write_multiple_only:
             raise ValueError(

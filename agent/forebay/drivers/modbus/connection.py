@@ -32,6 +32,7 @@ from forebay.drivers.modbus.wire import (
     UNREACHABLE_HINT,
     Job,
     gateway_silence,
+    given_up,
     silence,
     violation,
 )
@@ -164,16 +165,26 @@ class Connection(asyncio.Protocol):
         if terms.patience_s is not None and self._line.wanted:
             given_s = min(terms.patience_s, given_s)
         if waited_s >= given_s:
-            error = silence(waited_s, terms.depth)
-            if self._manners.fell_silent(job.unit) or self._rest:
-                self._fail(error)  # of half an answer the rest would be taken from the next one
-            else:
-                waiter.set_exception(error)
+            self._give_up_waiting(job, waiter, waited_s)
             return
         wait_s = self._look_s(job) - waited_s
         if terms.patience_s is not None:
             wait_s = max(wait_s, _PROBE_LOOK_S)
         self._loop.call_later(wait_s, self._watch, job, waiter)
+
+    def _give_up_waiting(self, job: Job, waiter: asyncio.Future[None], waited_s: float) -> None:
+        """End the job, and the connection if it is to be doubted.
+
+        So it is after half an answer, too: the other half would be taken from the next one.
+        """
+        waiter.set_exception(silence(waited_s, job.terms.depth))
+        if waited_s < job.terms.timeout_s:
+            self._manners.lost_patience(job.unit)
+            doubted = False
+        else:
+            doubted = self._manners.fell_silent(job.unit)
+        if doubted or self._rest:
+            self._fail(given_up())
 
     def _send(self, job: Job) -> None:
         """Put as many requests on the wire as allowed beyond the oldest open one.

@@ -95,6 +95,10 @@ class Manners:
         known.known = known.silent = True
         self._heard()
 
+    def lost_patience(self, unit: int) -> None:
+        """Note that `unit` did not answer a probe for which others did not want to wait."""
+        self._of(unit).silent = True
+
     def fell_silent(self, unit: int) -> bool:
         """Note that `unit` did not answer; give whether the connection itself is to be doubted.
 

@@ -117,6 +117,15 @@ def silence(waited_s: float, depth: int) -> DeviceUnreachable:
     )
 
 
+def given_up() -> DeviceUnreachable:
+    """Give the error of those who find a connection that was given up."""
+    return DeviceUnreachable(
+        "the connection was given up, because no answers came",
+        hint=UNREACHABLE_HINT,
+        status=Quality.BAD_NO_COMMUNICATION,
+    )
+
+
 def gateway_silence(code: int, text: str) -> DeviceUnreachable:
     """Give the error of a gateway that does not hear the unit."""
     return DeviceUnreachable(

@@ -43,6 +43,16 @@ def test_two_answers_that_fail_in_a_row_of_a_unit_that_spoke_are_the_connection(
     assert not manners.fell_silent(1), "on the new connection it never spoke"
 
 
+def test_a_probe_that_others_did_not_wait_for_says_nothing_of_the_connection() -> None:
+    manners = line(1, 2)
+    manners.answered(1, 0.01, 0.01)
+    assert not manners.fell_silent(1)
+    for _ in range(5):
+        manners.lost_patience(1)
+    assert manners.to_probe(1)
+    assert manners.fell_silent(1)
+
+
 @pytest.mark.parametrize("sign", ["answer", "late", "gateway"])
 def test_whatever_is_heard_shows_that_the_connection_carries(sign: str) -> None:
     manners = line(1, 2)
