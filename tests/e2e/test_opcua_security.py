@@ -19,6 +19,7 @@ from support.node_opcua import NAMESPACE, NodeOpcua
 from support.opcua import connected, device, read_once
 from support.opcua_certificates import eventually, own_certificate, trust
 from support.seams import system_seams
+from support.streams import other_tasks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -104,12 +105,13 @@ async def test_from_the_first_start_to_trust(server: NodeOpcua, tmp_path: Path) 
 
     Our certificate is made once; the server's is shown and not trusted until somebody names it.
     """
-    seams = system_seams()
+    seams, before = system_seams(), other_tasks()
     bare: dict[str, Any] = {"state": tmp_path / "opcua", "security_policy": "Basic256Sha256"}
     right = server_certificate(server)
     with pytest.raises(DeviceRefused, match=fingerprint(right)) as unknown:
         async with connected(device(server.endpoint, LEVEL, **bare), seams):
             pass
+    assert other_tasks() == before
     (shown,) = (tmp_path / "opcua/shown/press").iterdir()
     assert str(shown) in str(unknown.value)
     assert loaded(shown.read_bytes()) == right

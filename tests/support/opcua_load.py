@@ -48,13 +48,13 @@ def load_server(node: str, state: str, tags: int) -> Iterator[str]:
             process.wait(timeout=30)
 
 
-def load_device(endpoint: str, tags: int) -> DeviceSpec:
-    """Give a device with one group of all variables."""
+def load_device(endpoint: str, tags: int, absent: int = 0) -> DeviceSpec:
+    """Give a device with one group of all variables, behind them some that are not there."""
     rows = {
         f"v{n}": SPEC.tag.model_validate(
             {"name": f"v{n}", "address": f"nsu={NAMESPACE};s=V{n}", "type": TYPES[n % len(TYPES)]}
         )
-        for n in range(tags)
+        for n in range(tags + absent)
     }
     given = {
         "protocol": "opcua",
@@ -73,14 +73,18 @@ class Heard:
         """Begin with none."""
         self.count = 0
         self.each = np.zeros(len(schema.tags), np.int64)
+        self.qualities: dict[int, int] = {}
+        """Of the columns that are bad."""
         self._last = np.zeros(len(schema.tags))
         self._lanes = schema.lanes
         self._lane_of = schema.lane_of
 
     def take(self, batch: Batch) -> None:
-        """Count a batch, and hold its values against those before."""
-        assert batch.quality is None
+        """Count a batch, and hold its values against those before; one that is bad has none."""
         assert batch.index is not None
+        if batch.quality is not None:
+            self.qualities |= zip(batch.index.tolist(), batch.quality.tolist(), strict=True)
+            return
         self.count += batch.rows
         for number, values in enumerate(batch.values):
             columns = batch.index[self._lane_of[batch.index] == number]

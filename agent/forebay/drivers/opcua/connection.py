@@ -26,7 +26,12 @@ from forebay.drivers.opcua.codec import CodecError, Values, read_response, repub
 from forebay.drivers.opcua.faults import LIBRARY_ERRORS, translate, translate_handshake
 from forebay.drivers.opcua.security import Security
 from forebay.drivers.opcua.serverclock import ServerClock
-from forebay.drivers.opcua.transport import MAX_MESSAGE_BYTES, BoundedClient
+from forebay.drivers.opcua.transport import (
+    MAX_MESSAGE_BYTES,
+    BoundedClient,
+    PreparedRead,
+    encoded_node,
+)
 from forebay.errors import DeviceError, DeviceRefused, DeviceUnreachable
 from forebay.model import Quality
 
@@ -153,12 +158,11 @@ class Connection:
 
     async def read_values(self, nodes: Sequence[ua.NodeId]) -> Values:
         """Read the Value of `nodes` in one request. Raises DeviceErrors."""
-        request = ua.ReadRequest()
-        request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
-        request.Parameters.NodesToRead = [
-            ua.ReadValueId(node, AttributeIds.Value) for node in nodes
-        ]
-        body = await self._send(request, "reading", self._settings.timeout)
+        return await self.read_encoded([encoded_node(node) for node in nodes])
+
+    async def read_encoded(self, nodes: Sequence[bytes]) -> Values:
+        """Read the Value of nodes that `encoded_node` gave, in one request. Raises DeviceErrors."""
+        body = await self._send(PreparedRead(nodes), "reading", self._settings.timeout)
         try:
             values = read_response(body)
         except ValueError as error:

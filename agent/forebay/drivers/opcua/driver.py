@@ -23,6 +23,7 @@ from forebay.drivers.opcua.methods import Caller
 from forebay.drivers.opcua.parts import Parts, structured
 from forebay.drivers.opcua.refusals import RefusedTags
 from forebay.drivers.opcua.subscription import Feed
+from forebay.drivers.opcua.transport import encoded_node
 from forebay.drivers.opcua.values import BatchMaker, merged, refused, with_columns
 from forebay.drivers.opcua.write import NodeWriter
 from forebay.errors import DeviceRefused
@@ -147,7 +148,7 @@ class OpcUaDriver:
 
 
 class NodeReader:
-    """One polled group, compiled to node ids."""
+    """One polled group, compiled to encoded node ids."""
 
     def __init__(
         self,
@@ -164,7 +165,7 @@ class NodeReader:
         self._connection, self._clock = connection, clock
         self._maker, self._refusals = maker, refusals
         self._columns = np.array(sorted(nodes), np.uint32)
-        self._nodes = [nodes[column] for column in sorted(nodes)]
+        self._nodes = [encoded_node(nodes[column]) for column in sorted(nodes)]
         self._missing, self._dense = missing, dense
 
     async def read(self) -> Scan:
@@ -174,7 +175,7 @@ class NodeReader:
         """
         began_ns = self._clock.boottime_ns()
         size = self._connection.max_nodes_per_read
-        pieces, worked = await in_chunks(self._nodes, size, self._connection.read_values)
+        pieces, worked = await in_chunks(self._nodes, size, self._connection.read_encoded)
         self._connection.max_nodes_per_read = worked
         received = stamp(self._clock)
         began = received.at(began_ns)

@@ -1,18 +1,23 @@
 """asyncua's transport with bounds on what a server may send, and no trust in its clock.
 
-Owns socket protocol, limits and the age of security tokens. Must not know sessions.
+Owns socket protocol, limits, the age of security tokens, and requests encoded in advance. Must not
+know sessions.
 """
 
 from __future__ import annotations
 
+import struct
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from asyncua import ua
 from asyncua.client.ua_client import UaClient, UASocketProtocol
 from asyncua.common.connection import SecureConnection, TransportLimits
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.ua_binary import struct_to_binary
 
 if TYPE_CHECKING:
-    from asyncua import ua
+    from collections.abc import Sequence
 
 MAX_MESSAGE_BYTES = 16 << 20
 MAX_CHUNK_BYTES = 65_535
@@ -27,17 +32,47 @@ class _Limits(TransportLimits):
             self.max_send_buffer = min(self.max_send_buffer, msg.ReceiveBufferSize)
 
 
+_COUNT = struct.Struct("<i")
+
+
+class PreparedRead:
+    """A ReadRequest (Part 4, 5.11.2) whose nodes were encoded long before.
+
+    asyncua takes some 3.5 us to encode a node, at each poll anew.
+    """
+
+    def __init__(self, nodes: Sequence[bytes]) -> None:
+        """Ask for the values of `nodes`, as `encoded_node` gives them, with both timestamps."""
+        self.head = ua.ReadRequest()
+        self.head.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
+        self.nodes = _COUNT.pack(len(nodes)) + b"".join(nodes)
+
+
+def encoded_node(node: ua.NodeId) -> bytes:
+    """Encode what asks for the Value of `node` (a ReadValueId)."""
+    return bytes(struct_to_binary(ua.ReadValueId(node, AttributeIds.Value)))
+
+
 class OwnClockConnection(SecureConnection):
     """A secure channel whose tokens age by our clock alone.
 
     asyncua adds a token's lifetime to the time at which the server says it was made, and compares
-    that with our clock: a server whose clock is behind would be dropped at each renewal.
+    that with our clock: a server whose clock is behind would be dropped at each renewal. What is
+    in `nodes` takes the place of the empty list at the end of the next message.
     """
+
+    nodes = b""
 
     def set_channel(self, params: Any, request_type: Any, client_nonce: bytes) -> None:  # noqa: ANN401 - asyncua's
         """Take over a token as made just now."""
         params.SecurityToken.CreatedAt = datetime.now(UTC)
         super().set_channel(params, request_type, client_nonce)
+
+    def message_to_binary(self, message: bytes, *args: Any, **kwargs: Any) -> bytes:  # noqa: ANN401 - asyncua's
+        """Complete a message, and make its chunks."""
+        whole = message[: -_COUNT.size] + self.nodes if self.nodes else message
+        chunks: bytes = super().message_to_binary(whole, *args, **kwargs)
+        return chunks
 
 
 class BoundedProtocol(UASocketProtocol):
@@ -47,7 +82,19 @@ class BoundedProtocol(UASocketProtocol):
         """Wait `timeout` seconds for an answer."""
         super().__init__(timeout, **given)
         made = self._connection
-        self._connection = OwnClockConnection(made.security_policy, made._limits)  # noqa: SLF001
+        self._connection: OwnClockConnection = OwnClockConnection(
+            made.security_policy,
+            made._limits,  # noqa: SLF001 - asyncua's own copy of them
+        )
+
+    def _send_request(self, request: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - asyncua's
+        if not isinstance(request, PreparedRead):
+            return super()._send_request(request, *args, **kwargs)
+        self._connection.nodes = request.nodes
+        try:
+            return super()._send_request(request.head, *args, **kwargs)
+        finally:
+            self._connection.nodes = b""
 
     def data_received(self, data: bytes) -> None:
         """Give up on a peer that sends an endless chunk; else as asyncua does."""

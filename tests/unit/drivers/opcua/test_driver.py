@@ -292,3 +292,16 @@ async def test_a_server_that_answers_little_at_once_is_learned_from_in_pieces() 
             assert (await read_once(driver, spec))["level"].value == 1.5
     assert max(sizes) > 2
     assert sizes.count(2) + sizes.count(1) >= 3
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+async def test_a_certificate_that_cannot_be_kept_says_so(tmp_path: Path, *, blocked: bool) -> None:
+    if blocked:
+        (tmp_path / "state").write_text("a file, where a directory has to be", encoding="utf-8")
+    state = tmp_path / "state/opcua" if blocked else None
+    endpoint = f"opc.tcp://127.0.0.1:{free_port()}"
+    spec = device(endpoint, LEVEL, state=state, security_policy="Basic256Sha256")
+    with pytest.raises(DeviceRefused, match=r"certificate") as refusal:
+        async with connected(spec):
+            pass
+    assert "give certificate and key" in refusal.value.hint

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncua.ua
 import pytest
+from asyncua.ua.attribute_ids import AttributeIds
 
-from forebay.drivers.opcua.transport import BoundedProtocol, OwnClockConnection
+from forebay.drivers.opcua.transport import (
+    BoundedProtocol,
+    OwnClockConnection,
+    PreparedRead,
+    encoded_node,
+)
 
 ua: Any = asyncua.ua
 
@@ -46,3 +53,40 @@ def test_a_renewed_channel_takes_the_old_token_for_a_while_whatever_the_servers_
     header = ua.SymmetricAlgorithmHeader()
     header.TokenId = ua.UInt32(1)
     connection._check_sym_header(header)  # noqa: SLF001 - raises for one that is too old
+
+
+def test_a_prepared_request_is_what_asyncua_would_send() -> None:
+    """Over a protocol of each kind: the bytes on the wire are the same, and the next are not."""
+
+    class Wire(asyncio.Transport):
+        def __init__(self) -> None:
+            super().__init__()
+            self.sent: list[bytes] = []
+
+        def write(self, data: Any) -> None:
+            self.sent.append(bytes(data))
+
+    ids: list[Any] = [5, 1007, 70_000, "Press.Force", uuid.UUID(int=7), b"\x01\x02"]
+    nodes = [ua.NodeId(i, n % 3) for n, i in enumerate(ids)]
+    full = ua.ReadRequest()
+    full.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
+    full.Parameters.NodesToRead = [ua.ReadValueId(node, AttributeIds.Value) for node in nodes]
+    prepared = PreparedRead([encoded_node(node) for node in nodes])
+    prepared.head.RequestHeader.Timestamp = full.RequestHeader.Timestamp
+    plain = ua.ReadRequest()
+    wires = []
+    for request in (full, prepared):
+        loop = asyncio.new_event_loop()
+        wire, protocol = Wire(), BoundedProtocol(1.0)
+        protocol.connection_made(wire)
+
+        async def send(protocol: Any = protocol, request: Any = request) -> None:
+            for each in (request, plain):
+                protocol._send_request(each)  # noqa: SLF001 - where the bytes are made
+
+        loop.run_until_complete(send())
+        loop.close()
+        wires.append(wire.sent)
+    assert wires[0][0] == wires[1][0]
+    assert wires[0][1] == wires[1][1]
+    assert len(wires[0][1]) < len(wires[0][0])
