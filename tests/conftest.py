@@ -141,6 +141,22 @@ def node_opcua_dir(node_binary: Path) -> Path:
     return TESTBEDS
 
 
+@pytest.fixture(scope="session")
+def modbus_serial_dir() -> Path:
+    """The folder with modbus_serial_server.js and what it needs; run it with `node_binary`."""
+    if not (TESTBEDS / "node_modules/modbus-serial/package.json").exists():
+        _skip_without("modbus-serial")
+    return TESTBEDS
+
+
+@pytest.fixture(scope="session")
+def jsmodbus_dir() -> Path:
+    """The folder with jsmodbus_server.js and what it needs; run it with `node_binary`."""
+    if not (TESTBEDS / "node_modules/jsmodbus/package.json").exists():
+        _skip_without("jsmodbus")
+    return TESTBEDS
+
+
 def _output(*command: str) -> str | None:
     """What `command` prints; None if it is not there or fails."""
     try:

@@ -15,7 +15,6 @@ import pytest
 
 from forebay.clock import SystemClock
 from forebay.model import Batch, Quality, Schema, Tag, ValueType
-
 from fuzzing import opcua
 from fuzzing.memory import GROWTH_BYTES
 from fuzzing.opcua import TAGS, OpcUaJudge, Pen, decoded, encoded

@@ -17,8 +17,8 @@ class Proxy:
 
     `dark` swallows what comes, in both directions, and keeps every connection open: half-open TCP;
     `mute` swallows only what comes down: what is asked arrives, and no answer comes.
-    `rate` is the bytes a second that go up, on all connections together; None: no limit. `up` and
-    `down` count what went through.
+    `hold` keeps back what comes down, until `release`. `rate` is the bytes a second that go up, on
+    all connections together; None: no limit. `up` and `down` count what went through.
     """
 
     def __init__(self, address: str) -> None:
@@ -31,6 +31,8 @@ class Proxy:
         self.rate: float | None = None
         self.up = self.down = 0
         self.connections = 0
+        self._flows = asyncio.Event()
+        self._flows.set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=CHUNK)
@@ -50,6 +52,19 @@ class Proxy:
         assert self._server is not None
         return f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
+    @property
+    def open_connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._tasks)
+
+    def hold(self) -> None:
+        """Keep back what comes down, from now on."""
+        self._flows.clear()
+
+    def release(self) -> None:
+        """Send on what was kept back, and what comes."""
+        self._flows.set()
+
     def cut(self) -> None:
         """Break every connection."""
         for writer in self._writers:
@@ -65,6 +80,8 @@ class Proxy:
             far_reader, far_writer = await asyncio.open_connection(self._host, self._port)
         except OSError:
             writer.transport.abort()
+            self._writers.discard(writer)
+            self._tasks.discard(task)
             return
         self._writers.add(far_writer)
         pumps = (self._pump(reader, far_writer, up=True), self._pump(far_reader, writer, up=False))
@@ -83,6 +100,8 @@ class Proxy:
         while data := await reader.read(CHUNK):
             if self.dark or (self.mute and not up):
                 continue
+            if not up:
+                await self._flows.wait()
             if up and self.rate is not None:
                 await self._at_rate(writer, data)
                 continue

@@ -6,7 +6,7 @@
 const net = require("net");
 const modbus = require("jsmodbus");
 
-const COUNT = 10000;
+const COUNT = 1000;
 const sockets = new net.Server();
 const server = new modbus.server.TCP(sockets, {
   coils: Buffer.alloc(COUNT / 8), discrete: Buffer.alloc(COUNT / 8), holding: Buffer.alloc(2 * COUNT), input: Buffer.alloc(2 * COUNT),
