@@ -75,8 +75,10 @@ class PlannedGroup:
         coming_back = self._probes > MAX_PROBES
         if self.plan is None or (self._polls % PROBE_EVERY and not coming_back):
             return
-        asking = probe(self.learned, self._probes)
-        if asking is not self.learned or self._stale():
+        asking, stale = probe(self.learned, self._probes), self._stale()
+        if stale:
+            self._gave = False  # requests such as it will get now it was not asked before
+        if asking is not self.learned or stale:
             self._replan(asking)
 
     def learn(self, scan: Scan) -> bool:

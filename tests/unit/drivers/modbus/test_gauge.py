@@ -66,6 +66,26 @@ async def test_holes_are_bridged_once_requests_have_shown_what_they_take() -> No
     assert 0.001 <= cost.of(1) < 0.1
 
 
+@pytest.mark.parametrize("longest", [1, 30, 41, 100])
+async def test_no_scan_is_lost_where_bridged_holes_make_requests_too_long(longest: int) -> None:
+    tags = [tag(f"holding:{n * APART}") for n in range(30)]
+    async with ModbusServer() as server, connected(server.port, tags) as group:
+        server.delay_s, server.max_count = 0.001, longest
+        planned = PlannedGroup(group.schema, lambda *_: None)
+        planned.connected(group.driver)
+        for _ in range(2 * PROBE_EVERY):
+            planned.begin()
+            again = True
+            while again:
+                assert planned.reader is not None
+                scan = await planned.reader.read()
+                again = planned.learn(scan)
+            assert scan.batch.quality is None
+    assert planned.plan is not None
+    together = 1 + (min(longest, 125) - 1) // APART
+    assert len(planned.plan.blocks) == math.ceil(30 / together)
+
+
 async def test_a_number_that_a_person_wrote_stands_whatever_is_measured() -> None:
     tags = [tag(f"holding:{n * APART}") for n in range(30)]
     async with (
