@@ -3,88 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.processes import World, until
-from support.writable_plc import WritablePlc
+from support.write_site import WRITE, accounts, audited, polling, site
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from support.processes import World
+
 pytestmark = pytest.mark.e2e
-
-WRITES = """
-[writes]
-enabled = true
-[[writes.allow]]
-tags = ["press/Setpoint"]
-min = 0
-max = 80
-rate = "100/s"
-"""
-WRITE = ("write", "press/Setpoint", "42.5", "--id", "shift-7", "--reason", "a test")
-
-
-def press(port: int) -> str:
-    return f"""
-[devices.press]
-protocol = "modbus"
-host = "127.0.0.1"
-port = {port}
-timeout = "1 s"
-backoff = {{ first = "50 ms", most = "200 ms" }}
-[[devices.press.tags]]
-name = "Setpoint"
-address = "holding:7"
-type = "int16"
-scale = 0.1
-access = "read_write"
-[[devices.press.tags]]
-name = "Speed"
-address = "holding:8"
-type = "uint16"
-[devices.press.groups.default]
-period = "100 ms"
-"""
-
-
-@asynccontextmanager
-async def site(directory: Path) -> AsyncIterator[tuple[World, WritablePlc]]:
-    """An agent that polls a PLC and forwards to a fleet server, all real."""
-    async with WritablePlc() as plc, World(directory) as world:
-        world.write_config(press(plc.port), more=WRITES)
-        await world.server.start()
-        await world.agent.start()
-        await polling(world, plc)
-        yield world, plc
-
-
-async def polling(world: World, plc: WritablePlc) -> None:
-    """Wait until the agent polls the PLC, and answers."""
-    before = plc.reads
-    await until(lambda: plc.reads > before + 2 or not world.agent.running, "it polls")
-    assert world.agent.running, world.agent.text()[-2000:]
-
-
-async def audited(world: World) -> list[str]:
-    """What the audit stream says, a line each."""
-    _, document = await world.ask("journal", "show", "--stream", "audit", "--limit", "100")
-    return [one["text"] for one in document["records"] if one["kind"] == "batch"]
-
-
-async def accounts(world: World) -> dict[str, dict[str, int]]:
-    """The ledger by stream, once all is delivered; each line balances."""
-    await world.delivered()
-    _, document = await world.ask("ledger")
-    found = {line["stream"]: line for line in document["lines"]}
-    for line in found.values():
-        parts = ("delivered", "pending", "gapped", "quarantined")
-        assert line["produced"] == sum(line[part] for part in parts)
-    return found
 
 
 async def asked_again(world: World) -> dict[str, Any]:
@@ -135,7 +65,7 @@ async def test_fault_53_killed_between_intent_and_answer(tmp_path: Path) -> None
 
 async def test_fault_53_killed_before_it_went_out(tmp_path: Path) -> None:
     """The intent is on record and the line is busy: after the kill nobody knows, so never again."""
-    async with site(tmp_path) as (world, plc):
+    async with site(tmp_path, answers_in="60 s") as (world, plc):
         plc.held = asyncio.Event()
         await asyncio.wait_for(plc.holding.wait(), 60)
         asking = asyncio.create_task(world.ask(*WRITE), name="ask")

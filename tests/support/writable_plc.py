@@ -35,7 +35,7 @@ class WritablePlc:
         self.holding = asyncio.Event()
         self.port = 0
         self._server: asyncio.Server | None = None
-        self._peers: set[asyncio.StreamWriter] = set()
+        self._peers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -45,12 +45,17 @@ class WritablePlc:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
-        for writer in self._peers:
+        if self.held is not None:
+            self.held.set()
+        for writer in self._peers.values():
             writer.transport.abort()
+        await asyncio.gather(*self._peers)
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._peers.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._peers[task] = writer
         try:
             while True:
                 header = await reader.readexactly(7)
@@ -63,7 +68,7 @@ class WritablePlc:
         except (asyncio.IncompleteReadError, OSError):
             pass
         finally:
-            self._peers.discard(writer)
+            del self._peers[task]
             with contextlib.suppress(OSError):
                 writer.close()
 

@@ -8,6 +8,7 @@ import threading
 import google_crc32c
 import numpy as np
 
+from forebay.clock import Stamp
 from forebay.columnar import (
     encode_anchor,
     encode_batch,
@@ -29,6 +30,7 @@ from forebay.model import (
     Tag,
     ValueType,
 )
+from forebay.writing.audit import INTENT, OUTCOME, Deed, to_batch
 
 USED = Schema("press", "fast", (Tag("force", "holding:0", ValueType.INT16),))
 OLD = Schema("press", "slow", (Tag("heat", "holding:1", ValueType.INT16),))
@@ -116,3 +118,20 @@ async def test_what_cannot_be_read_does_not_hide_the_rest() -> None:
     *bad, good = await texts(Summaries([USED], no_schema), *damaged, batch(USED))
     assert good == "press fast"
     assert all("damaged" in text for text in bad)
+
+
+async def test_the_audit_says_who_wrote_what_and_how_it_ended() -> None:
+    intent = Deed("w1", INTENT, "write", "press/force", "42.5", "control socket", "why")
+    ended = intent._replace(
+        step=OUTCOME, outcome="good", read_back="40.0", took_ms=3.25, detail="it clips"
+    )
+    called = Deed("c1", OUTCOME, "call", "press/Start", "[7]", "a test", "", "refused", "no rule")
+    records = [
+        record(RecordKind.BATCH, encode_batch([to_batch(deed, Stamp(1, 1))]))
+        for deed in (intent, ended, called)
+    ]
+    assert await texts(Summaries((), no_schema), *records) == [
+        "w1 intent: write press/force = 42.5 (control socket: why)",
+        "w1 GOOD: write press/force = 42.5, reads 40.0, 3.2 ms, it clips (control socket: why)",
+        "c1 REFUSED: call press/Start with [7], no rule (a test)",
+    ]

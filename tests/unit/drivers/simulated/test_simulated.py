@@ -17,6 +17,7 @@ from forebay.acquisition.line import SharedLine
 from forebay.drivers.simulated import SPEC
 from forebay.drivers.simulated.config import SimulatedTag
 from forebay.drivers.simulated.driver import SimulatedDriver, SimulatedReader
+from forebay.errors import DeviceRefused
 from forebay.events import Events
 from forebay.files import SystemDisk
 from forebay.interfaces import DeviceSpec, PolledDriver, Seams
@@ -155,3 +156,22 @@ async def test_the_sample_is_valid_and_makes_values() -> None:
     assert isinstance(settings.tags, tuple)
     rows = [(row["address"], row["type"]) for row in settings.tags]
     assert len(await read(reader(FakeClock(), *rows))) == len(rows)
+
+
+async def test_a_constant_can_be_written_and_reads_back_and_a_signal_refuses() -> None:
+    rows = (("constant 4", "int16"), ("constant a", "string"), ("sine", "float32"))
+    tags = [SimulatedTag(name=f"t{i}", address=a, type=t) for i, (a, t) in enumerate(rows)]
+    schema = Schema("sim", "default", tuple(row.to_tag() for row in tags))
+    settings = SPEC.settings(protocol="simulated", tags=())
+    spec = DeviceSpec("sim", settings, (schema,), {row.name: row for row in tags})
+    clock = FakeClock()
+    seams = Seams(clock, SystemDisk(), SystemNetwork(), random.Random(1), Events())
+    driver = SimulatedDriver(spec, seams)
+    of = driver.reader(schema, ())
+    assert await driver.read_back("t0") == 4
+    await driver.write("t0", 7)
+    await driver.write("t1", "b")
+    assert (await read(of))[:2] == [7, "b"]
+    assert [await driver.read_back(name) for name in ("t0", "t1", "t2")] == [7, "b", None]
+    with pytest.raises(DeviceRefused, match="sine"):
+        await driver.write("t2", 1.0)
