@@ -137,10 +137,23 @@ class Connection:
 
     async def lost(self) -> NoReturn:
         """Wait until the connection is lost, and raise why."""
-        if self._keeper is not None:
-            await asyncio.wait([self._keeper])
+        protocol, keeper = self._ua.protocol, self._keeper
+        gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if protocol is not None and protocol.transport is not None and keeper is not None:
+            told = protocol.on_connection_lost
+
+            def tell(error: Exception | None) -> None:
+                if told is not None:
+                    told(error)
+                if not gone.done():
+                    gone.set_result(None)
+
+            protocol.on_connection_lost = tell
+            await asyncio.wait([keeper, gone], return_when=asyncio.FIRST_COMPLETED)
         raise self._failure or DeviceUnreachable(
-            "the connection was closed", hint="connect again", status=Quality.BAD_NOT_CONNECTED
+            "the server closed the connection",
+            hint="see the server's own log; the session connects again",
+            status=Quality.BAD_NOT_CONNECTED,
         )
 
     @property
