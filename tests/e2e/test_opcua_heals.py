@@ -108,12 +108,17 @@ async def test_a_server_whose_clock_is_years_off_is_read_and_told_of_once(
         assert life.session.status.connections == 1, "a step of its clock ends nothing"
 
 
-async def test_a_restart_under_which_namespaces_move_is_survived(server: NodeOpcua) -> None:
-    async with living(server.endpoint, TAGS) as life:
-        await life.until(lambda: life.values("V7"), "subscribed")
+@pytest.mark.parametrize(("mode", "shift"), [("subscribe", 2), ("poll", 4)])
+async def test_a_restart_under_which_namespaces_move_is_survived(
+    server: NodeOpcua, mode: str, shift: int
+) -> None:
+    async with living(server.endpoint, TAGS, mode) as life:
+        await life.until(lambda: life.values("V7"), "read")
+        index = server.facts["namespace"]
         await server.kill()
         await life.until(lambda: is_bad(life.samples[-1].quality), "marked bad")
-        await server.start(extra_namespaces=2)
+        await server.start(extra_namespaces=shift)
+        assert server.facts["namespace"] != index
         await server.set("Level", 4.25)
         await life.until(lambda: life.values("Level")[-1] == 4.25, "heard again")
-        assert life.values("V7") == [7.0, 7.0]
+        assert set(life.values("V7")) == {7.0}

@@ -41,6 +41,10 @@ def check(spec: DeviceSpec) -> Iterator[Fault]:
         path = getattr(settings, name)
         if path is not None:
             yield from _certificate_faults(path, f"{place}.{name}")
+    for name in ("key", "user_key"):
+        path, other = getattr(settings, name), name.replace("key", "certificate")
+        if path is not None:
+            yield from _key_faults(path, getattr(settings, other), f"{place}.{name}")
 
 
 def _certificate_faults(path: Path, place: str) -> Iterator[Fault]:
@@ -60,3 +64,33 @@ def _certificate_faults(path: Path, place: str) -> Iterator[Fault]:
     elif now < certificate.not_valid_before_utc:
         begins = f"is not valid before {certificate.not_valid_before_utc:%Y-%m-%d}"
         yield Fault(place, begins, "compare this machine's clock", stops=False)
+
+
+def _key_faults(path: Path, certificate: Path, place: str) -> Iterator[Fault]:
+    """Find what is wrong with a key by itself, and whether it is the certificate's."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import (
+        load_der_private_key,
+        load_pem_private_key,
+    )
+
+    from forebay.drivers.opcua.identity import loaded
+
+    try:
+        content, of = path.read_bytes(), loaded(certificate.read_bytes())
+        load = load_pem_private_key if b"-----BEGIN" in content else load_der_private_key
+        key = load(content, None)
+    except OSError:
+        return  # told by whoever looks after named files
+    except TypeError:
+        hint = "an agent starts alone: take it out with `openssl pkey -in KEY -out NEW`"
+        yield Fault(place, "is locked with a passphrase", hint)
+    except (ValueError, UnsupportedAlgorithm):
+        yield Fault(place, "holds no private key, or its certificate is none", "name PEM or DER")
+    else:
+        if not isinstance(key, RSAPrivateKey):
+            yield Fault(place, "is not an RSA key", "these security policies take no other")
+        elif key.public_key() != of.public_key():
+            hint = "name the two files that were made together"
+            yield Fault(place, "is not the key of its certificate", hint)

@@ -14,6 +14,7 @@ from asyncua.common.utils import ServiceError
 from asyncua.ua.status_codes import StatusCodes, get_name_and_doc
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError, UaStructParsingError
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.x509 import DuplicateExtension, InvalidVersion, UnsupportedGeneralNameType
 
 from forebay.cancellation import StrayCancellation
 from forebay.drivers.opcua.codec import CodecError
@@ -40,6 +41,9 @@ LIBRARY_ERRORS = (
     RuntimeError,
     InvalidSignature,
     UnsupportedAlgorithm,
+    InvalidVersion,
+    DuplicateExtension,
+    UnsupportedGeneralNameType,
 )
 """What comes out of asyncua 2.1: beside its own errors those of a parser that was surprised.
 

@@ -132,18 +132,29 @@ def _usage() -> x509.KeyUsage:
 
 def loaded(content: bytes) -> x509.Certificate:
     """Read a certificate, PEM or DER, the first if there are several. Raises ValueError."""
-    if b"-----BEGIN" in content:
-        return x509.load_pem_x509_certificate(content)
-    if content[:2] == b"\x30\x82":  # a chain in DER is one certificate behind the other
-        content = content[: 4 + int.from_bytes(content[2:4], "big")]
-    return x509.load_der_x509_certificate(content)
+    try:
+        if b"-----BEGIN" in content:
+            certificate = x509.load_pem_x509_certificate(content)
+        else:
+            if content[:2] == b"\x30\x82":  # a chain in DER is one certificate behind the other
+                content = content[: 4 + int.from_bytes(content[2:4], "big")]
+            certificate = x509.load_der_x509_certificate(content)
+        _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc  # parsed when asked
+    except x509.InvalidVersion as error:
+        raise ValueError(str(error)) from error
+    return certificate
 
 
 def application_uri(certificate: x509.Certificate) -> str | None:
     """Give the URI that the certificate is for: servers refuse any other (Part 6, 6.2.2)."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
+    except (
+        x509.ExtensionNotFound,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+        ValueError,
+    ):
         return None
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     return uris[0] if uris else None

@@ -79,12 +79,18 @@ class OpcUaGroup(GroupSettings):
     sampling: Annotated[
         Seconds | None,
         Field(
-            ge=0.001, le=86_400, description="How often the server looks; `period`, if left out."
+            ge=0.001,
+            le=86_400,
+            description="How often the server looks; by default every `period`.",
         ),
     ] = None
     queue_size: Annotated[
         int | None,
-        Field(ge=1, le=MOST_QUEUED, description="Changes the server keeps per tag; the device's."),
+        Field(
+            ge=1,
+            le=MOST_QUEUED,
+            description="Changes the server keeps of each tag; by default the device's.",
+        ),
     ] = None
     discard: Annotated[
         Literal["oldest", "newest"], Field(description="What goes first from a full queue.")

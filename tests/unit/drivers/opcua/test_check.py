@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
 from forebay.drivers.opcua.check import check
 from support.opcua import device
 from support.opcua_certificates import own_certificate
@@ -43,3 +52,33 @@ def test_what_is_no_certificate_stops(tmp_path: Path) -> None:
     (fault,) = check(device(ENDPOINT, {}, **settings))
     assert fault.message == "holds no certificate"
     assert fault.stops
+
+
+def test_a_key_is_held_against_its_certificate(tmp_path: Path) -> None:
+    one: dict[str, Any] = {**own_certificate(tmp_path, "one")}
+    two = own_certificate(tmp_path, "two")
+    settings: dict[str, Any] = {
+        "security_policy": "Basic256Sha256",
+        "server_certificate": two["certificate"],
+    }
+    assert not list(check(device(ENDPOINT, {}, **settings, **one)))
+    mixed = one | {"key": two["key"]}
+    (fault,) = check(device(ENDPOINT, {}, **settings, **mixed))
+    assert (fault.path, fault.message) == (
+        "devices.press.key",
+        "is not the key of its certificate",
+    )
+    locked = load_pem_private_key(one["key"].read_bytes(), None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")
+    )
+    curve = generate_private_key(SECP256R1()).private_bytes(
+        Encoding.DER, PrivateFormat.PKCS8, NoEncryption()
+    )
+    for content, message in (
+        (locked, "is locked with a passphrase"),
+        (curve, "is not an RSA key"),
+        (b"x", "holds no private key, or its certificate is none"),
+    ):
+        one["key"].write_bytes(content)
+        (fault,) = check(device(ENDPOINT, {}, **settings, **one))
+        assert fault.message == message

@@ -11,6 +11,7 @@ import pytest
 from asyncua.common.utils import ServiceError
 from asyncua.ua.status_codes import StatusCodes
 from cryptography.exceptions import InvalidSignature
+from cryptography.x509 import InvalidVersion
 
 from forebay.cancellation import StrayCancellation
 from forebay.drivers.opcua.codec import CodecError
@@ -48,6 +49,7 @@ OTHERS = [
     InvalidSignature(),
     EOFError(),
     RuntimeError("the handler is closed"),
+    InvalidVersion("x", 7),
     StrayCancellation("cancelled by nobody who may"),
 ]
 
