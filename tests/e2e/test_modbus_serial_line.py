@@ -1,4 +1,4 @@
-"""Modbus RTU over a serial line against units on libmodbus, several on one line, and its faults."""
+"""Modbus RTU over a serial line against units on libmodbus and modbus_tk, and the line's faults."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import serial
+from modbus_tk.defines import ANALOG_INPUTS, COILS, HOLDING_REGISTERS
+from modbus_tk.modbus_rtu import RtuServer
 
 from forebay.acquisition.line import SharedLine
 from forebay.clock import SystemClock
@@ -193,3 +196,40 @@ async def test_a_port_that_is_not_there_or_not_ours_says_so(
             with pytest.raises(DeviceUnreachable, match="no connection to") as caught:
                 await twice.driver.connect()
         assert "free" in caught.value.hint
+
+
+@pytest.fixture
+async def modbus_tk_line() -> AsyncIterator[SerialLine]:
+    """One port with the units 1 to 7 of modbus_tk, whose register a of unit u holds 1000 u + a."""
+    with serial_line(2) as wire:
+        port = serial.Serial(wire.ports[1], 9600, timeout=0.05)
+        server = RtuServer(port, error_on_missing_slave=False)
+        for unit in range(1, 8):
+            slave = server.add_slave(unit)
+            slave.add_block("holding", HOLDING_REGISTERS, 0, 200)
+            slave.set_values("holding", 0, [1000 * unit + a for a in range(200)])
+            slave.add_block("input", ANALOG_INPUTS, 7, 1)
+            slave.set_values("input", 7, [65_528])
+            slave.add_block("coils", COILS, 0, 8)
+            slave.set_values("coils", 3, [1])
+        server.start()
+        try:
+            yield wire
+        finally:
+            server.stop()
+            port.close()
+
+
+@pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")  # of modbus_tk
+async def test_seven_units_of_modbus_tk_and_one_that_is_not_there(
+    modbus_tk_line: SerialLine,
+) -> None:
+    line = Bus(modbus_tk_line, baudrate=9600, timeout=5.0)
+    async with connected(line, *range(1, 8)) as groups:
+        for _ in range(3):
+            dead = line.unit(8, timeout=0.5)
+            with pytest.raises(DeviceUnreachable, match="no answer within"):
+                await dead.driver.connect()
+            await dead.driver.close()
+            found = await asyncio.gather(*map(read, groups))
+            assert found == [right(unit) for unit in range(1, 8)]
