@@ -116,10 +116,10 @@ class Site:
         except TimeoutError:
             raise AssertionError(self.lines[-20:]) from None
 
-    async def rows(self, device: str, count: int) -> list[Batch]:
+    async def rows(self, device: str, count: int, timeout_s: float = 60.0) -> list[Batch]:
         """Wait for `count` more rows of a device; give them."""
         had = len(self.intake.rows(device))
-        await self.until(lambda: len(self.intake.rows(device)) >= had + count)
+        await self.until(lambda: len(self.intake.rows(device)) >= had + count, timeout_s)
         return self.intake.rows(device)[had : had + count]
 
     def told(self, event: str) -> list[dict[str, Any]]:
