@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from forebay.drivers.opcua.driver import OpcUaDriver
     from forebay.interfaces import DeviceSpec, Found
-    from forebay.model import Batch
+    from forebay.model import Batch, Sample
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -295,6 +295,36 @@ async def test_what_an_outage_cost_is_read_from_history(server: NodeOpcua) -> No
     assert history[6].quality == 0x4093_0000 | FROM_HISTORY
     assert {s.quality for n, s in enumerate(history) if n != 6} == {FROM_HISTORY}
     assert seams.events.count(HISTORY_READ, device="press") == 1
+
+
+async def test_a_hole_that_is_being_filled_when_the_line_breaks_is_finished_after_that(
+    server: NodeOpcua, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forebay.drivers.opcua.history.VALUES_AT_ONCE", 10)
+    seams = system_seams()
+    line = SharedLine("press", seams.clock)
+    got: list[Sample] = []
+    async with Proxy(server.endpoint.removeprefix("opc.tcp://")) as proxy:
+        spec = device(
+            f"opc.tcp://{proxy.address}", {"x": (node("Logged"), "float64")}, history=True
+        )
+        periods = {spec.schemas[0]: 0.1}
+        await server.set("Logged", 0.0)
+        async with connected(spec, seams, line) as driver, Listener(driver, periods) as listener:
+            await listener.until(lambda _: 0.0 in listener.values("x"))
+            await outage(proxy, listener)
+        for n in range(1, 301):
+            await server.set("Logged", float(n))
+        async with connected(spec, seams, line) as driver, Listener(driver, periods) as listener:
+            await listener.until(lambda _: len(listener.values("x")) > 50)
+            await outage(proxy, listener)
+            got += listener.samples
+        assert len(got) < 300
+        async with connected(spec, seams, line) as driver, Listener(driver, periods) as listener:
+            await listener.until(lambda now: 299.0 in [s.value for s in [*got, *now]])
+            got += listener.samples
+    history = [s.value for s in got if s.quality & FROM_HISTORY]
+    assert history == [float(n) for n in range(1, 300)]
 
 
 @pytest.mark.parametrize("method", [f"{node('Press')} {node('Add')}", "Press/Add"])

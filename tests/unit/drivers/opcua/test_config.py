@@ -63,6 +63,34 @@ def test_there_is_one_user() -> None:
         OpcUaSettings.model_validate(PLAIN | two)
 
 
+@pytest.mark.parametrize(
+    "events",
+    [
+        {"notifier": "Server"},
+        {"notifier": "i=2253;at=x"},
+        {"types": ["i=2041", "Alarm"]},
+        {"min_severity": 1001},
+        {"queue_size": 0},
+        {"severity": 5},
+    ],
+)
+def test_events_that_cannot_be_asked_for_are_refused(events: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="events"):
+        OpcUaSettings.model_validate(PLAIN | {"events": events})
+
+
+def test_history_needs_the_times_of_the_server() -> None:
+    assert OpcUaSettings.model_validate(PLAIN | {"history": True}).history
+    for timestamps in ("gateway", "server"):
+        with pytest.raises(ValidationError, match="leave out one of them"):
+            OpcUaSettings.model_validate(PLAIN | {"history": True, "timestamps": timestamps})
+
+
+def test_a_server_needs_no_tags() -> None:
+    given = {key: value for key, value in PLAIN.items() if key != "tags"}
+    assert OpcUaSettings.model_validate(given).tags == ()
+
+
 def test_a_wrong_address_is_found_without_the_server() -> None:
     with pytest.raises(ValidationError, match="not a NodeId"):
         SPEC.tag.model_validate({"name": "a", "address": "Line.Temp", "type": "float64"})
