@@ -40,8 +40,12 @@ def parts(found: Iterable[DeviceStatus], now_ns: int) -> Iterator[RenderableType
     if not ranked:
         yield Text("no devices are configured")
         return
+    shared = any(device.line for device in ranked)
     yield output.table(
-        ("DEVICE", "PROTOCOL", "STATE", ">TAGS", ">BAD", ">POLL", "LAST DATA"),
+        (
+            *("DEVICE", "PROTOCOL", "STATE", ">TAGS", ">BAD", ">POLL", "LAST DATA"),
+            *(("LINE", ">LOAD") if shared else ()),
+        ),
         [
             (
                 device.name,
@@ -51,6 +55,7 @@ def parts(found: Iterable[DeviceStatus], now_ns: int) -> Iterator[RenderableType
                 Text(output.count(device.tags_bad), output.BAD if device.tags_bad else ""),
                 f"{device.last_poll_ms:.1f} ms" if device.polls else "-",
                 output.age(device.last_data_ns, now_ns),
+                *((device.line or "-", f"{device.line_load:.0%}") if shared else ()),
             )
             for device in ranked
         ],

@@ -166,6 +166,8 @@ class Answers:
                 last_error=status.last_error,
                 last_hint=status.last_hint,
                 next_try_s=max(0.0, status.next_try_at_s - now_s) if waiting else 0.0,
+                line=session.line.name if session.news.shared else "",
+                line_load=session.line.load(),
             )
 
     def tag_keys(self) -> Sequence[TagKey]:

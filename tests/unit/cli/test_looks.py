@@ -103,6 +103,8 @@ def pictures() -> Iterator[tuple[str, Iterable[RenderableType]]]:
     yield "status-quiet", status.lines(message(pb.StatusReply, QUIET))
     yield "devices", device_parts(*AGENT.device_list)
     yield "devices-long", device_parts(replace(AGENT.device_list[0], overruns=12, tags_bad=3), LONG)
+    shared = replace(AGENT.device_list[0], line="192.0.2.7:502", line_load=0.374)
+    yield "devices-shared", device_parts(shared, *AGENT.device_list[1:])
     yield "devices-none", device_parts()
     yield "plan", plan.parts(message(pb.PlanReply, PLANNED))
     yield "plan-none", plan.parts(pb.PlanReply(device="press-line-12-hydraulics"))
