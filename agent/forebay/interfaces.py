@@ -468,6 +468,12 @@ def no_line(settings: Any) -> str | None:  # noqa: ANN401 - the driver's own set
     return None
 
 
+def no_difference(one: Any, other: Any) -> Sequence[str]:  # noqa: ANN401 - as `no_line`
+    """Find nothing to agree about: lines of which the key says everything."""
+    del one, other
+    return ()
+
+
 def no_faults(spec: DeviceSpec) -> Iterable[Fault]:
     """Find nothing wrong: the check of a driver whose settings say everything by themselves."""
     del spec
@@ -481,7 +487,8 @@ class DriverSpec:
     Loading it must not import the protocol library; `build` may. `modes` are those of `poll` and
     `subscribe` that it serves; `requires` maps an importable module to the extra that brings it.
     `check` finds what is wrong between settings and tags that are right one by one; it touches no
-    network. Devices of one protocol for which `line` gives the same key share a `Line`.
+    network. Devices of one protocol for which `line` gives the same key share a `Line`; `differ`
+    names the settings of it about which two of them do not agree.
     """
 
     protocol: str
@@ -492,6 +499,7 @@ class DriverSpec:
     requires: Mapping[str, str]
     check: Callable[[DeviceSpec], Iterable[Fault]] = no_faults
     line: Callable[[Any], str | None] = no_line
+    differ: Callable[[Any, Any], Sequence[str]] = no_difference
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from forebay.config import places
 from forebay.config.adapters import chosen, validated
 from forebay.config.devices import Device, load_device
+from forebay.config.lines import check_lines
 from forebay.config.model import Config
 from forebay.config.named import check_directory, rooted
 from forebay.config.sources import read_sources
@@ -81,6 +82,7 @@ def load(path: Path, registry: Registry, environ: Mapping[str, str]) -> LoadedCo
         _load_uplink(name, table, base, registry, gateway, faults)
         for name, table in _tables(tables, "uplinks")
     ]
+    faults += check_lines([device for device in devices if device])
     if config is not None and None not in devices:
         faults += check_writes(config.writes, [device for device in devices if device])
     if config is not None:

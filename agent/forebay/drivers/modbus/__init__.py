@@ -26,6 +26,10 @@ def _line(settings: ModbusSettings) -> str:
     return settings.link().name
 
 
+def _differ(one: ModbusSettings, other: ModbusSettings) -> list[str]:
+    return one.link().differs(other.link())
+
+
 SPEC = DriverSpec(
     protocol="modbus",
     settings=ModbusSettings,
@@ -35,4 +39,5 @@ SPEC = DriverSpec(
     requires={},
     check=check,
     line=_line,
+    differ=_differ,
 )

@@ -48,8 +48,7 @@ class Carrier:
     def check(self, link: Link) -> None:
         """Raise DeviceUnreachable if a device wants the line to be another than it is."""
         if link != self.link:
-            ours, theirs = self.link._asdict(), link._asdict()
-            keys = ", ".join(key for key in ours if ours[key] != theirs[key])
+            keys = ", ".join(self.link.differs(link))
             raise DeviceUnreachable(
                 f"another device on {self._name} has other settings of the line: {keys}",
                 hint="give all devices on one line the same",

@@ -70,6 +70,11 @@ class Link(NamedTuple):
         place = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
         return f"udp {place}" if self.transport == "udp" else place
 
+    def differs(self, other: Link) -> list[str]:
+        """Name the settings in which the two lines are not the same."""
+        ours, theirs = self._asdict(), other._asdict()
+        return [key for key in ours if ours[key] != theirs[key]]
+
     @property
     def character_s(self) -> float:
         """How long one character takes on the serial port: start, data, parity and stop bits."""
