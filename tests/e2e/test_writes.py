@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from support.mqtt_sink import Sink
+from support.nats import Nats
 from support.processes import GATEWAY, World, until
 from support.writable_plc import WritablePlc
 
@@ -27,6 +30,12 @@ rate = "100/s"
 kind = "file"
 directory = "{directory}/out"
 format = "jsonl"
+[uplinks.broker]
+kind = "mqtt"
+host = "127.0.0.1"
+port = {broker}
+tls = false
+version = "3.1.1"
 [devices.press]
 protocol = "modbus"
 host = "127.0.0.1"
@@ -47,8 +56,14 @@ access = "write"
 
 
 async def test_a_write_reaches_the_plc_and_its_audit_every_destination(tmp_path: Path) -> None:
-    async with WritablePlc() as plc, World(tmp_path) as world:
-        world.write_config(CONFIG.format(directory=tmp_path, port=plc.port))
+    async with (
+        WritablePlc() as plc,
+        Nats(tmp_path / "nats") as broker,
+        World(tmp_path) as world,
+    ):
+        world.write_config(CONFIG.format(directory=tmp_path, port=plc.port, broker=broker.port))
+        sink = Sink(broker.port, "forebay/#", modern=False, mark="forebay/mark")
+        await asyncio.to_thread(sink.__enter__)
         await world.server.start()
         await world.agent.start()
         await until(lambda: plc.reads > 2, "it polls")
@@ -71,9 +86,20 @@ async def test_a_write_reaches_the_plc_and_its_audit_every_destination(tmp_path:
             parts = ("delivered", "pending", "gapped", "quarantined")
             assert line["produced"] == sum(line[part] for part in parts)
         audit = lines["audit", "cloud"]
-        assert audit["delivered"] == audit["produced"] == lines["audit", "files"]["delivered"] > 0
+        delivered = {lines["audit", name]["delivered"] for name in ("cloud", "files", "broker")}
+        assert delivered == {audit["produced"]}
+        assert audit["produced"] > 0
 
         assert await world.agent.stop() == 0
+        await asyncio.to_thread(sink.catch_up)
+        await asyncio.to_thread(sink.__exit__)
+        heard = [json.loads(text) for topic, text in sink.messages if "/_writes/audit/" in topic]
+        outcomes = [row["value"] for row in heard if row["tag"] == "outcome"]
+        assert outcomes == ["", "good", "", "good", "refused"]
+        said = tmp_path / "ledger.json"
+        said.write_text(json.dumps(document), "utf-8")
+        against = ("--against", str(said), "--uplink", "cloud", "--gateway", GATEWAY)
+        await world.ask_fleet("ledger", *against)  # which fails if they do not agree
         ledger = await world.ask_fleet("ledger", "--verify")
         stored = {line["stream"]: line for line in ledger["lines"]}
         assert stored["audit"]["samples"] == audit["produced"]
