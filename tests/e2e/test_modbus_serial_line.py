@@ -13,7 +13,7 @@ from modbus_tk.modbus_rtu import RtuServer
 
 from forebay.acquisition.line import SharedLine
 from forebay.clock import SystemClock
-from forebay.errors import DeviceUnreachable, ProtocolViolation
+from forebay.errors import DeviceRefused, DeviceUnreachable, ProtocolViolation, WriteInDoubt
 from forebay.interfaces import Urgency
 from support.modbus import Group, device, tag
 from support.serial_line import libmodbus_unit, serial_line
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from forebay.drivers.modbus.tag import ModbusTag
+    from forebay.interfaces import Value
     from support.serial_line import SerialLine
 
 pytestmark = pytest.mark.e2e
@@ -109,6 +111,33 @@ async def test_a_silent_unit_costs_its_own_values_only(libmodbus_rtu_server_bina
         async with connected(line, 9, timeout=2.0) as (back,):
             assert await read(back) == right(9)
         assert await read(good) == right(1)
+
+
+async def test_what_is_written_on_the_line_can_be_read_back(
+    libmodbus_rtu_server_binary: Path,
+) -> None:
+    rows: list[tuple[ModbusTag, Value]] = [
+        (tag("coil:4", "bool"), True),
+        (tag("holding:10"), 4321),
+        (tag("holding:20", "float32"), -2.5),
+        (tag("holding:40.3", "bool"), True),
+    ]
+    async with bus(libmodbus_rtu_server_binary, 1, 2) as line:
+        group, other = line.unit(1, [row for row, _ in rows], timeout=2.0), line.unit(2)
+        await group.driver.connect()
+        await other.driver.connect()
+        for row, value in rows:
+            await group.driver.write(row.name, value)
+            assert await group.driver.read_back(row.name) == value
+        line.wire.muted = {1}
+        with pytest.raises(WriteInDoubt, match="no answer within"):
+            await group.driver.write(rows[1][0].name, 1)
+        line.wire.muted = set()
+        with pytest.raises(DeviceRefused, match="nothing was written"):
+            await group.driver.write(rows[1][0].name, 2)  # the echo of the first may still come
+        assert await read(other) == right(2)
+        await group.driver.close()
+        await other.driver.close()
 
 
 async def test_echo_and_noise_in_front_of_an_answer_are_passed_over(

@@ -23,9 +23,12 @@ from forebay.net import SystemNetwork
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from forebay.drivers.modbus.codec import Request
+
 RTU = Rtu()
 ONE, OTHER, TWO = (compile_request(1, "holding", a, 1 + (a > 50), 0) for a in (10, 20, 60))
 NEIGHBOUR = compile_request(2, "holding", 10, 1, 0)
+QUICK = Tempo(0.0, 0.0, 0.1)
 Answers = Callable[[bytes], list[bytes]]
 
 
@@ -43,15 +46,14 @@ def right(request: bytes) -> list[bytes]:
 class Client:
     """A bus through TCP to a server that answers each request with `answers`."""
 
-    def __init__(self) -> None:
+    def __init__(self, tempo: Tempo, *, precious: bool) -> None:
         self.answers: Answers = right
         self.requests: list[bytes] = []
         self.manners, self.owed = Manners(), Owed()
         for unit in (1, 2):
             self.manners.joined(unit)
         self.line = SharedLine("line", SystemClock())
-        tempo = Tempo(0.0, 0.0, 0.1)
-        self.bus = Bus(self.line, self.manners, self.owed, RTU, tempo, precious=True)
+        self.bus = Bus(self.line, self.manners, self.owed, RTU, tempo, precious=precious)
         self.writer: asyncio.StreamWriter | None = None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -77,21 +79,14 @@ class Client:
 
 
 @asynccontextmanager
-async def client(*, precious: bool = True) -> AsyncIterator[Client]:
-    made = Client()
-    if not precious:
-        tempo = Tempo(0.0, 0.0, 0.1)
-        made.bus = Bus(made.line, made.manners, made.owed, RTU, tempo, precious=False)
+async def client(*, precious: bool = True, tempo: Tempo = QUICK) -> AsyncIterator[Client]:
+    made = Client(tempo, precious=precious)
     server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
     async with server:
         host, port = server.sockets[0].getsockname()
         await SystemNetwork().connect_tcp(host, port, made.bus)
         yield made
         await made.bus.close()
-
-
-if TYPE_CHECKING:
-    from forebay.drivers.modbus.codec import Request
 
 
 async def test_answers_in_pieces_are_whole() -> None:
@@ -211,12 +206,28 @@ async def test_bytes_that_nothing_asked_for_end_a_connection() -> None:
 
 
 async def test_before_a_request_the_line_is_silent_for_a_while() -> None:
-    async with client() as line:
-        tempo = Tempo(0.001, 0.05, 0.1)
-        bus = line.bus
-        bus._tempo = tempo  # noqa: SLF001 - as of a slow serial port
+    async with client(tempo=Tempo(0.001, 0.05, 0.1)) as line:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         for _ in range(4):
             await line.ask(ONE)
         assert loop.time() - began_s >= 3 * 0.05
+
+
+async def test_a_line_that_is_never_silent_is_no_line() -> None:
+    async with client(tempo=Tempo(0.001, 0.1, 0.1)) as line:
+        await line.ask(ONE)
+        babbling = True
+
+        async def babble() -> None:
+            while babbling:
+                assert line.writer is not None
+                line.writer.write(b"\x00")
+                await asyncio.sleep(0.01)
+
+        task = asyncio.create_task(babble())
+        with pytest.raises(DeviceUnreachable, match="never silent"):
+            await line.ask(ONE, timeout_s=0.2)
+        babbling = False
+        await task
+        assert await line.ask(TWO) == b"\x00\x3c\x00\x3d"
