@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, cast
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 
+from forebay.clock import stamp
 from forebay.drivers.opcua.chunks import in_chunks
 from forebay.drivers.opcua.faults import FILTER_STATUSES
 from forebay.drivers.opcua.refusals import RefusedTags
 from forebay.drivers.opcua.sampling import FASTEST_PUBLISH_S, OpcUaGroup, sampling
-from forebay.drivers.opcua.values import BatchMaker
+from forebay.drivers.opcua.values import BatchMaker, refused
 from forebay.errors import DeviceRefused, ProtocolViolation
 from forebay.events import FILTER_REFUSED
 from forebay.model import Quality
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from forebay.drivers.opcua.connection import Connection
     from forebay.drivers.opcua.sampling import Sampling
     from forebay.interfaces import DeviceSpec, Seams
-    from forebay.model import Schema
+    from forebay.model import Batch, Schema
 
 _NOTIFICATIONS_AT_ONCE = 5000
 _LIFE_IN_KEEPALIVES = 20
@@ -154,6 +155,14 @@ class Monitor:
             codes = [answer.status] * len(columns) if isinstance(answer, DeviceRefused) else answer
             statuses |= {c: s for c, s in zip(columns, codes, strict=True) if s & 0x8000_0000}
         return statuses
+
+    def nothing(self, schema: Schema, columns: Sequence[int], status: int) -> Batch:
+        """Give the batch that says of `columns` that their group was refused with `status`."""
+        values = refused(columns, [status] * len(columns))
+        maker = BatchMaker(schema, self._settings.timestamps, self._connection.structures)
+        batch = maker.sparse(values, stamp(self._clock))
+        RefusedTags(self._spec.name, self._events).note(batch)
+        return batch
 
     def _samplings(self, schema: Schema, period_s: float, publish_s: float) -> list[Sampling]:
         group = self._settings.groups.get(schema.group, OpcUaGroup(period=period_s))

@@ -28,6 +28,7 @@ _LASTING = np.array(
         0x801F_0000,  # BadUserAccessDenied
         0x8033_0000,  # BadNodeIdInvalid
         0x8035_0000,  # BadAttributeIdInvalid
+        0x8077_0000,  # BadTooManySubscriptions
         0x80DB_0000,  # BadTooManyMonitoredItems
     ],
     np.uint32,

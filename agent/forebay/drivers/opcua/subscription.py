@@ -92,6 +92,7 @@ class Feed:
         self._acks: Acks = []
         self._recovered: deque[Arrival] = deque(maxlen=_MOST_RECOVERED + 1)
         self._retry_at_s = 0.0
+        self._unserved: dict[Schema, tuple[float, dict[int, ua.NodeId], list[int]]] = {}
 
     async def open(self, periods: Mapping[Schema, float], groups: Groups) -> list[Batch]:
         """Subscribe to every group, and give the batches that say which tags the server refused.
@@ -99,25 +100,39 @@ class Feed:
         Raises DeviceErrors.
         """
         batches: list[Batch] = []
+        refusal: DeviceRefused | None = None
         for schema, (nodes, missing) in groups.items():
-            subscription = await self._monitor.create(schema, periods[schema])
-            self._subscriptions[subscription.number] = subscription
-            statuses = dict.fromkeys(missing, int(Quality.BAD_NODE_ID_UNKNOWN))
-            statuses |= await self._monitor.watch(subscription, nodes)
-            if statuses:
-                batches.append(self._refused(subscription, statuses))
-            if self._history is not None:
-                await self._history.open(schema, nodes, subscription.maker)
+            try:
+                batches += await self._open_group(schema, periods[schema], nodes, missing)
+            except DeviceRefused as error:  # others may be served, and polled groups are
+                refusal = error
+                self._unserved[schema] = (periods[schema], nodes, missing)
+                columns = sorted([*nodes, *missing])
+                batches.append(self._monitor.nothing(schema, columns, error.status))
         if self._alarms is not None:
             group = Schema(self._device, GROUP, ())
             subscription = await self._monitor.create(group, self._alarms.settings.period)
             self._subscriptions[subscription.number] = subscription
             await self._alarms.open(subscription.number)
+        if refusal is not None and not self._subscriptions:
+            raise refusal
         self._retry_at_s = self._clock.monotonic_s() + _RETRY_REFUSED_S
         self._depth = min(32, max(self._depth, len(self._subscriptions) + 1))
         for _ in range(self._depth):
             self._ask()
         return batches
+
+    async def _open_group(
+        self, schema: Schema, period_s: float, nodes: Mapping[int, ua.NodeId], missing: list[int]
+    ) -> list[Batch]:
+        """Subscribe to a group; DeviceRefused if the server has no subscription to give."""
+        subscription = await self._monitor.create(schema, period_s)
+        self._subscriptions[subscription.number] = subscription
+        statuses = dict.fromkeys(missing, int(Quality.BAD_NODE_ID_UNKNOWN))
+        statuses |= await self._monitor.watch(subscription, nodes)
+        if self._history is not None:
+            await self._history.open(schema, nodes, subscription.maker)
+        return [self._refused(subscription, statuses)] if statuses else []
 
     async def next(self) -> Arrival:
         """Wait for the next values.
@@ -283,7 +298,7 @@ class Feed:
     # --- refused nodes ----------------------------------------------------------------------------
 
     async def _retry(self) -> None:
-        """Try refused nodes again: the controller may have got a new program since."""
+        """Try again what was refused: nodes, as the program may be new, and whole groups."""
         now_s = self._clock.monotonic_s()
         if now_s < self._retry_at_s:
             return
@@ -291,6 +306,13 @@ class Feed:
         for subscription in self._subscriptions.values():
             if subscription.refused:
                 await self._monitor.watch(subscription, subscription.refused)
+        for schema, wanted in list(self._unserved.items()):
+            try:
+                await self._open_group(schema, *wanted)
+            except DeviceRefused:
+                return
+            del self._unserved[schema]
+            self._ask()
 
     def _refused(self, subscription: Subscription, statuses: Mapping[int, int]) -> Batch:
         columns = sorted(statuses)

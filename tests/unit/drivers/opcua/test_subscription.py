@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import asyncua.ua
 import pytest
+from asyncua.common.utils import ServiceError
+from asyncua.ua.status_codes import StatusCodes
 
-from forebay.errors import ProtocolViolation
-from forebay.events import FILTER_REFUSED
+from forebay.errors import DeviceRefused, ProtocolViolation
+from forebay.events import FILTER_REFUSED, TAGS_REFUSED
+from forebay.model import Schema
 from support.asyncua_server import NAMESPACE, SmallServer, small_server
 from support.opcua import connected, device
 from support.seams import system_seams
@@ -139,3 +143,51 @@ async def test_what_a_tag_wants_is_asked_for() -> None:
     (wanted,) = asked
     assert (wanted.SamplingInterval, wanted.QueueSize, wanted.DiscardOldest) == (200.0, 7, False)
     assert (wanted.Filter.DeadbandType, wanted.Filter.DeadbandValue) == (1, 0.5)
+
+
+async def test_a_group_without_a_subscription_costs_the_others_nothing() -> None:
+    """The server has one subscription to give, and later another."""
+    seams = system_seams()
+    both = {**LEVEL, "other": (f"nsu={NAMESPACE};s=Other", "float64")}
+    async with small_server(Level=1.0, Other=2.0) as server:
+        space: Any = server.server.iserver.subscription_service
+        create, most = space.create_subscription, [1]
+
+        async def scarce(*given: Any, **more: Any) -> Any:
+            if len(space.subscriptions) >= most[0]:
+                raise ServiceError(StatusCodes.BadTooManySubscriptions)
+            return await create(*given, **more)
+
+        space.create_subscription = scarce
+        whole = device(server.endpoint, both)
+        tags = whole.schemas[0].tags
+        schemas = tuple(Schema("press", tag.name, (tag,)) for tag in tags)
+        spec = replace(whole, schemas=schemas)
+        async with (
+            connected(spec, seams) as driver,
+            Listener(driver, dict.fromkeys(schemas, 0.05)) as listener,
+        ):
+            await listener.until(lambda _: listener.values("level") == [1.0])
+            (bad,) = [s for s in listener.samples if s.tag.name == "other"]
+            assert bad.quality == StatusCodes.BadTooManySubscriptions
+            assert seams.events.count(TAGS_REFUSED, device="press") == 1
+            most[0] = 2
+            feed: Any = driver._feed  # noqa: SLF001 - a minute is too long for a test
+            feed._retry_at_s = 0.0  # noqa: SLF001
+            await put(server, 3.0)
+            await listener.until(lambda _: listener.values("other") == [None, 2.0])
+
+
+async def test_no_subscription_at_all_is_refused() -> None:
+    async with small_server(Level=1.0) as server:
+        space: Any = server.server.iserver.subscription_service
+
+        async def none(*_: Any, **__: Any) -> Any:
+            raise ServiceError(StatusCodes.BadTooManySubscriptions)
+
+        space.create_subscription = none
+        spec = device(server.endpoint, LEVEL)
+        async with connected(spec) as driver:
+            listener = Listener(driver, {spec.schemas[0]: 0.05})
+            with pytest.raises(DeviceRefused, match="BadTooManySubscriptions"):
+                await asyncio.wait_for(listener.task, 20)
