@@ -78,9 +78,9 @@ class OwnClockConnection(SecureConnection):
 class BoundedProtocol(UASocketProtocol):
     """asyncua's protocol with a bound on what a chunk's header may promise."""
 
-    def __init__(self, timeout: float, **given: Any) -> None:  # noqa: ANN401 - asyncua's
-        """Wait `timeout` seconds for an answer."""
-        super().__init__(timeout, **given)
+    def __init__(self, timeout_s: float, **given: Any) -> None:  # noqa: ANN401 - asyncua's
+        """Wait that long for an answer."""
+        super().__init__(timeout_s, **given)
         made = self._connection
         self._connection: OwnClockConnection = OwnClockConnection(
             made.security_policy,
