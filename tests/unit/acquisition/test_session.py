@@ -7,18 +7,12 @@ dies.
 from __future__ import annotations
 
 import asyncio
-import random
-from contextlib import asynccontextmanager
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
-import structlog
 
-from forebay.acquisition.line import SharedLine
-from forebay.acquisition.session import Session
-from forebay.acquisition.standstill import BEAT_S, Pulse
 from forebay.errors import DeviceRefused, DeviceUnreachable, ProtocolViolation
 from forebay.events import (
     DEVICE_CONNECTED,
@@ -26,88 +20,11 @@ from forebay.events import (
     FRAME_REFUSED,
     POLL_OVERRUN,
     SESSION_FAILED,
-    STOOD_STILL,
-    TAGS_BAD,
     TAGS_REFUSED,
-    Events,
 )
-from forebay.files import SystemDisk
-from forebay.interfaces import DeviceSpec, Seams
-from forebay.model import Batch, GapCause, Quality, Schema, Tag, ValueType
-from forebay.net import SystemNetwork
-from forebay.settings import BackoffSettings, DeviceSettings, GroupSettings
-from forebay.testing.clock import FakeClock
-from forebay.testing.driver import CollectingIntake, ScriptedDriver
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-S = 1_000_000_000
-
-
-def schema(count: int = 4, group: str = "fast") -> Schema:
-    return Schema(
-        "press", group, tuple(Tag(f"t{i}", f"{i}", ValueType.INT32) for i in range(count))
-    )
-
-
-class World:
-    """One session over a scripted driver, on a clock that the test moves."""
-
-    def __init__(
-        self, schemas: tuple[Schema, ...], groups: dict[str, GroupSettings], **settings: Any
-    ) -> None:
-        self.clock, self.intake = FakeClock(), CollectingIntake()
-        self.events = Events(structlog.get_logger())
-        self.driver = ScriptedDriver(self.clock)
-        seams = Seams(self.clock, SystemDisk(), SystemNetwork(), random.Random(1), self.events)
-        config = DeviceSettings(
-            protocol="scripted",
-            tags=(),
-            groups=groups,
-            backoff=BackoffSettings(first=0.5, most=4.0),
-            **settings,
-        )
-        spec = DeviceSpec("press", config, schemas, {})
-        self.pulse = Pulse(seams)
-        self.session = Session(
-            spec,
-            lambda _spec, _seams, _line: self.driver,
-            SharedLine("press", self.clock),
-            self.intake,
-            seams,
-            self.pulse,
-        )
-
-    @property
-    def rows(self) -> list[Batch]:
-        return self.intake.batches
-
-    def times_s(self) -> list[float]:
-        start = 1_700_000_000 * S
-        return [(int(b.times_ns[0]) - start) / S for b in self.rows]
-
-
-@asynccontextmanager
-async def running(world: World) -> AsyncIterator[World]:
-    task = asyncio.create_task(world.session.run(), name="session")
-    beating = asyncio.create_task(world.pulse.run(), name="pulse")
-    try:
-        await world.clock.advance(0)
-        yield world
-        assert not task.done(), task
-    finally:
-        for each in (task, beating):
-            each.cancel()
-        await asyncio.wait([task, beating])
-
-
-def polled(count: int = 4, period: float = 1.0, **settings: Any) -> World:
-    return World((schema(count),), {"fast": GroupSettings(period=period)}, **settings)
-
-
-def bad(batch: Batch | None) -> set[int]:
-    return set() if batch is None or batch.quality is None else set(batch.quality[0].tolist())
+from forebay.model import Batch, Quality
+from forebay.settings import GroupSettings
+from support.one_session import S, World, bad, polled, running, schema
 
 
 async def test_polls_stay_on_the_grid_for_a_thousand_periods() -> None:
@@ -374,141 +291,3 @@ async def test_a_device_that_connects_and_gives_nothing_is_asked_ever_less_often
         await world.clock.advance(5)
         assert bad(world.rows[-1]) == set()
         assert world.events.count(DEVICE_CONNECTED, device="press") == 1
-
-
-# --- slower than asked for ------------------------------------------------------------------------
-
-
-async def test_values_polled_too_slowly_say_so_until_the_period_is_kept_again() -> None:
-    world = polled(period=1.0)
-    world.driver.refused = {2}
-    async with running(world):
-        await world.clock.advance(5)
-        assert bad(world.rows[-1]) == {0, Quality.BAD_OUT_OF_RANGE}
-        world.driver.on_read = lambda: world.clock.sleep(1.5)
-        await world.clock.advance(20)
-        slow = world.rows[-1]
-        assert slow.quality is not None
-        overload = int(Quality.GOOD_OVERLOAD)
-        assert slow.quality[0].tolist() == [overload, overload, Quality.BAD_OUT_OF_RANGE, overload]
-        world.driver.on_read = lambda: None
-        await world.clock.advance(10)
-        assert bad(world.rows[-1]) == {0, Quality.BAD_OUT_OF_RANGE}
-        marked = [overload in bad(row) for row in world.rows]
-        assert sum(a != b for a, b in pairwise(marked)) == 2, "it changes once each way"
-
-
-async def test_one_late_poll_is_an_accident() -> None:
-    world = polled(period=1.0)
-    async with running(world):
-        for _ in range(5):
-            world.driver.on_read = lambda: world.clock.sleep(1.5)
-            await world.clock.advance(1.5)
-            world.driver.on_read = lambda: None
-            await world.clock.advance(4)
-        assert world.session.status.overruns >= 5
-        assert all(bad(row) == set() for row in world.rows)
-
-
-# --- stood still ----------------------------------------------------------------------------------
-
-
-async def test_a_stopped_process_owns_up_to_what_it_did_not_poll() -> None:
-    async with running(polled(period=0.2)) as world:
-        await world.clock.advance(3.3)
-        before_ns = world.clock.now_ns()
-        rows = len(world.rows)
-        world.clock.freeze(60)
-        await world.clock.advance(5)
-        (gap,) = world.intake.gaps
-        assert (gap.cause, gap.samples, gap.source) == (GapCause.NOT_POLLED, 0, "press")
-        assert not gap.journaled
-        assert before_ns - BEAT_S * S <= gap.time_from_ns <= before_ns
-        assert before_ns + 60 * S <= gap.time_to_ns <= before_ns + 61 * S
-        times = [int(b.times_ns[0]) for b in world.rows]
-        assert not [t for t in times if gap.time_from_ns < t < gap.time_to_ns]
-        assert len(world.rows) > rows + 20
-        assert world.events.count(STOOD_STILL) == 1
-        assert world.events.count(POLL_OVERRUN) == 0, "nobody should lengthen a period for that"
-        assert world.session.status.overruns == 0
-
-
-async def test_a_suspended_machine_is_noticed_although_no_timer_was_late() -> None:
-    async with running(polled(period=0.2)) as world:
-        await world.clock.advance(3.3)
-        world.clock.suspend(8 * 3600)
-        await world.clock.advance(1)
-        (gap,) = world.intake.gaps
-        assert gap.time_to_ns - gap.time_from_ns >= 8 * 3600 * S
-        assert world.session.status.overruns == 0
-        await world.clock.advance(60)
-        assert len(world.intake.gaps) == 1
-
-
-async def test_each_standstill_has_its_gap_and_short_ones_are_lateness() -> None:
-    async with running(polled(period=0.2)) as world:
-        await world.clock.advance(3.3)
-        world.clock.freeze(1.2)
-        await world.clock.advance(3)
-        assert world.intake.gaps == []
-        assert world.session.status.overruns > 0
-        for _ in range(3):
-            world.clock.freeze(5)
-            await world.clock.advance(3)
-        assert len(world.intake.gaps) == 3
-
-
-async def test_a_group_that_was_not_due_missed_nothing() -> None:
-    world = World((schema(2, "slow"),), {"slow": GroupSettings(period=60)})
-    async with running(world):
-        await world.clock.advance(5)
-        world.clock.freeze(30)
-        await world.clock.advance(60)
-        assert world.events.count(STOOD_STILL) == 1
-        assert world.intake.gaps == []
-
-
-async def test_what_stood_still_in_the_middle_of_a_poll_gives_its_row_first() -> None:
-    async with running(polled(period=1.0)) as world:
-        await world.clock.advance(0.5)
-        world.driver.on_read = lambda: world.clock.freeze(10)
-        await world.clock.advance(0.6)
-        world.driver.on_read = lambda: None
-        assert len(world.intake.gaps) == 1
-        (gap,) = world.intake.gaps
-        assert int(world.rows[-1].times_ns[0]) <= gap.time_to_ns - 10 * S
-        assert world.session.status.overruns == 0
-
-
-# --- all at once ----------------------------------------------------------------------------------
-
-
-async def test_a_device_that_refuses_all_at_once_is_out_of_order_and_comes_back_at_once() -> None:
-    async with running(polled(count=500)) as world:
-        await world.clock.advance(5)
-        world.driver.refused = set(range(500))
-        await world.clock.advance(30)
-        assert bad(world.rows[-1]) == {Quality.BAD_OUT_OF_RANGE}
-        assert world.events.count(TAGS_BAD, device="press") == 1
-        assert world.events.count(TAGS_REFUSED, device="press") == 0
-        world.driver.requests.clear()
-        world.driver.refused = set()
-        await world.clock.advance(1)
-        assert bad(world.rows[-1]) == set()
-        assert len(world.driver.requests) == 4, "its plan is as it was"
-
-
-async def test_tags_that_were_refused_one_by_one_come_back_in_ever_larger_numbers() -> None:
-    world = polled(count=2000)
-    world.driver.refused = set(range(0, 2000, 2))
-    async with running(world):
-        while bad(world.rows[-1] if world.rows else None) != {0, Quality.BAD_OUT_OF_RANGE} or (
-            len(np.flatnonzero(world.rows[-1].quality[0])) > 1000  # type: ignore[index]
-        ):
-            await world.clock.advance(5)
-            assert world.clock.monotonic_s() < 600
-        world.driver.refused = set()
-        began_s = world.clock.monotonic_s()
-        while bad(world.rows[-1]):
-            await world.clock.advance(5)
-            assert world.clock.monotonic_s() < began_s + 90
