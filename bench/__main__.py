@@ -27,6 +27,7 @@ MODULES = {
     "journal.recovery": "bench.recovery",
     "e2e": "bench.e2e",
     "drain": "bench.drain",
+    "poll": "bench.poll",
     "write": "bench.write",
 }
 HERE = Path(__file__).resolve().parent

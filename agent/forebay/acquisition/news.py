@@ -124,7 +124,7 @@ class TagNews:
     def __init__(self, device: str, schemas: Sequence[Schema], seams: Seams) -> None:
         """Begin with every tag taken for good."""
         self._device, self._events = device, seams.events
-        self._states = {schema: _State(schema) for schema in schemas}
+        self._states = {schema.id: _State(schema) for schema in schemas}
         self._reasons: dict[int, str] = {}
         self._refused_why = ""
         self._settling = Settling(self._tell, seams.clock, SETTLE_S, HOLD_S)
@@ -135,7 +135,7 @@ class TagNews:
 
     def refused(self, schema: Schema, columns: Sequence[int], error: str) -> None:
         """Note columns that the device is now known to refuse for good."""
-        state = self._states[schema]
+        state = self._states[schema.id]
         state.refused[list(columns)] = True
         state.new_refused[list(columns)] = True
         self._refused_why = error
@@ -148,7 +148,7 @@ class TagNews:
 
         `planned` says that the requests were ours, so that `refused` hears what is wrong for good.
         """
-        state = self._states.get(batch.schema)
+        state = self._states.get(batch.schema.id)
         if state is None or (batch.quality is None and state.sound):
             return
         before, state.planned = state.bad(), planned

@@ -1,0 +1,135 @@
+"""How exact polls begin: against their own grid at 10,000 tags a second, and beside a silent unit.
+
+The first is the agent as a process, reading a libmodbus server and sending to a fleet server; what
+is judged is the time that each row carries. The second is eight sessions in this process behind
+one connection to a server of another, of which one unit falls silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.figures import Figure, figure, scratch
+from bench.plc import libmodbus_server
+from forebay.columnar import decode_batch, decode_schema, peek_schema_id
+from forebay.model import RecordKind
+from forebay.testing.modbus_server import ModbusServer
+from support.journal import journaled
+from support.modbus import tag
+from support.processes import World, until
+from support.sessions import Site, began_s
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from forebay.model import Batch, Record, Schema
+
+TAGS, PERIOD_S, WINDOW_S = 10_000, 1.0, 90.0
+UNITS, SILENT = range(1, 9), 4
+WARM_UP = 3
+"""Rows at the start that are left out: everything else of the agent begins then too."""
+
+
+async def rows() -> list[float]:
+    """Give when the read of each row began, in seconds of the wall clock."""
+    with scratch() as name, libmodbus_server(TAGS) as port:
+        async with World(Path(name)) as world:
+            tags = "\n".join(f"t{i},holding:{i},uint16" for i in range(TAGS))
+            (world.directory / "plc.csv").write_text(f"name,address,type\n{tags}\n", "utf-8")
+            world.write_config(
+                f"""
+[devices.plc]
+protocol = "modbus"
+host = "127.0.0.1"
+port = {port}
+tags = "plc.csv"
+[devices.plc.groups.default]
+period = "{PERIOD_S:g} s"
+"""
+            )
+            await world.server.start()
+            await world.agent.start()
+            await until(lambda: '"uplink_connected"' in world.agent.text(), "the uplink connects")
+            await asyncio.sleep(WINDOW_S)  # the time measured, not a wait for anything
+            if await world.agent.stop() != 0:
+                raise RuntimeError(world.agent.text()[-2000:])
+            records = await journaled(world.journal)
+    return sorted(int(t) / 1e9 for batch in batches(records) for t in batch.times_ns)
+
+
+def batches(records: Sequence[Record]) -> list[Batch]:
+    """Decode what was journaled."""
+    schemas: dict[int, Schema] = {}
+    found = []
+    for record in records:
+        if record.kind is RecordKind.SCHEMA:
+            schema = decode_schema(record.payload)
+            schemas[schema.id] = schema
+        elif record.kind is RecordKind.BATCH:
+            found.append(decode_batch(record.payload, schemas[peek_schema_id(record.payload)]))
+    return found
+
+
+async def jitter() -> list[Figure]:
+    """Hold every row against the grid that fits all of them best."""
+    times = (await rows())[WARM_UP:]
+    off = [time - round(time - times[0]) * PERIOD_S for time in times]
+    grid = statistics.median(off)
+    late_ms = sorted(abs(each - grid) * 1e3 for each in off)
+    steps = [round((b - a) / PERIOD_S) for a, b in pairwise(times)]
+    half = len(off) // 2
+    drift_ms = (statistics.median(off[half:]) - statistics.median(off[:half])) * 1e3
+    return [
+        figure("poll.start_jitter_p99_ms", [late_ms[int(len(late_ms) * 0.99)]], "ms"),
+        figure("poll.start_jitter_p50_ms", [statistics.median(late_ms)], "ms"),
+        figure("poll.drift_ms_per_min", [drift_ms / (WINDOW_S / 2) * 60], "ms"),
+        figure("poll.missed", [float(sum(steps) - len(steps))], "polls"),
+    ]
+
+
+async def silent() -> list[Figure]:
+    """Give by how much the others' periods are off, with a unit silent and with none."""
+    tags = [tag(f"holding:{address}") for address in range(0, 1000, 5)]
+    others = [f"u{unit}" for unit in UNITS if unit != SILENT]
+    site, errors = Site(), []
+    async with ModbusServer() as server:
+        server.units = set(UNITS)
+        for unit in UNITS:
+            site.add(f"u{unit}", server.port, tags, PERIOD_S, unit=unit)
+        async with site.running():
+            await site.rows("u1", WARM_UP)
+            for answering in (set(UNITS), set(UNITS) - {SILENT}):
+                server.units = answering
+                await site.rows("u1", WARM_UP)
+                since = {name: len(site.intake.rows(name)) for name in others}
+                await site.rows("u1", 60, 120)
+                seen = [
+                    abs((began_s(b) - began_s(a)) / PERIOD_S - 1) * 100
+                    for name in others
+                    for a, b in pairwise(site.intake.rows(name)[since[name] :])
+                ]
+                errors.append(sorted(seen))
+    usual, meanwhile = errors
+    return [
+        figure("poll.period_error_pct", [statistics.mean(usual)], "%"),
+        figure("poll.period_error_pct_silent_unit", [statistics.mean(meanwhile)], "%"),
+        figure(
+            "poll.period_error_p99_pct_silent_unit", [meanwhile[int(len(meanwhile) * 0.99)]], "%"
+        ),
+    ]
+
+
+async def measure() -> list[Figure]:
+    """Measure both."""
+    return [*await jitter(), *await silent()]
+
+
+def run() -> list[Figure]:
+    """Measure; about four minutes."""
+    import uvloop
+
+    return uvloop.run(measure())
