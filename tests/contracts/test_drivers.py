@@ -66,8 +66,8 @@ class TestModbusAgainstModbusSerial(PolledContract):
             yield WalkingModbus(proxy, pipeline=pipeline)
 
 
-class TestModbusAgainstJsmodbus(PolledContract, WritableContract):
-    """jsmodbus: the third stack."""
+class TestModbusAgainstJsmodbus(PolledContract, RefusingContract, WritableContract):
+    """jsmodbus: where its memory ends it cuts the answer, in place of an exception."""
 
     @pytest_asyncio.fixture
     async def device(self, node_binary: Path, jsmodbus_dir: Path) -> AsyncIterator[CountingModbus]:

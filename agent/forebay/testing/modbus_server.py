@@ -37,6 +37,8 @@ class Misbehaviour(Enum):
     WRONG_FUNCTION = auto()
     WRONG_EXCEPTION_FUNCTION = auto()
     WRONG_BYTE_COUNT = auto()
+    FEWER = auto()
+    """A whole answer, of two bytes less: what some servers do where their memory ends."""
     LENGTH_TOO_LONG = auto()
     LENGTH_TOO_SHORT = auto()
     LATE = auto()
@@ -280,6 +282,9 @@ _MANGLED: dict[Misbehaviour, Callable[[bytes], bytes]] = {
         frame[:4] + b"\x00\x03" + frame[6:7] + bytes(((7 - frame[7]) | 0x80, 2))
     ),
     Misbehaviour.WRONG_BYTE_COUNT: _put(8, lambda byte: byte - 2),
+    Misbehaviour.FEWER: lambda frame: (
+        frame[:5] + bytes((frame[5] - 2,)) + frame[6:8] + bytes((frame[8] - 2,)) + frame[9:-2]
+    ),
     Misbehaviour.LENGTH_TOO_LONG: _put(5, lambda byte: byte + 2),
     Misbehaviour.LENGTH_TOO_SHORT: _put(5, lambda byte: byte - 2),
     Misbehaviour.TWICE: lambda frame: frame + frame,

@@ -26,7 +26,11 @@ LENGTH_MAX = 254
 OPEN = -1
 """The size of an answer whose length nobody knows before."""
 
+FEWER = 256
+"""In place of an exception code: the device answered with fewer values than it was asked for."""
+
 _FUNCTION_ERROR = 0x80
+_READS = frozenset(FUNCTIONS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,20 @@ class Request:
         return (
             self.size == OPEN and frame[2:4] == self.head[:2] and frame[6:9] == self.head[4:7]
         ) and plausible_header(frame)
+
+    def falls_short(self, frame: bytes) -> bool:
+        """Whether these first SHORTEST_BYTES begin a whole answer with less than was asked for.
+
+        Some servers cut an answer where their memory ends, in place of exception 2. None of it is
+        data: nobody can know which places it is of.
+        """
+        return (
+            self.head[5] in _READS
+            and frame[2:4] == self.head[:2]
+            and frame[6:8] == self.head[4:6]
+            and frame[8] < self.size
+            and (frame[4] << 8 | frame[5]) == frame[8] + 3
+        )
 
 
 def data_bytes(area: str, count: int) -> int:
@@ -125,10 +143,16 @@ EXCEPTIONS = {
     8: Meaning("memory parity error", Quality.BAD_DEVICE_FAILURE, permanent=False),
     10: Meaning("gateway path unavailable", Quality.BAD_NO_COMMUNICATION, permanent=False),
     11: Meaning("gateway target did not respond", Quality.BAD_NO_COMMUNICATION, permanent=False),
+    FEWER: Meaning("fewer values than asked for", Quality.BAD_NODE_ID_UNKNOWN, permanent=True),
 }
-"""The exception codes of MB-APP 7 and the quality that a value gets."""
+"""The exception codes of MB-APP 7, and FEWER, and the quality that a value gets."""
 
 
 def meaning(code: int) -> Meaning:
     """Give what exception `code` says; one not in the standard tells nothing about the request."""
     return EXCEPTIONS.get(code) or Meaning("not in the standard", Quality.BAD, permanent=False)
+
+
+def called(code: int) -> str:
+    """Name what `meaning` explains."""
+    return "an answer too short" if code == FEWER else f"exception {code}"

@@ -19,6 +19,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from forebay.drivers.modbus.codec import (
+    FEWER,
     HEADER_BYTES,
     SHORTEST_BYTES,
     difference,
@@ -273,6 +274,7 @@ class Connection(asyncio.Protocol):
             frame[2:9] == request.head
             or frame[2:8] == request.refusal
             or request.fits(frame[:SHORTEST_BYTES])
+            or request.falls_short(frame[:SHORTEST_BYTES])
         )
 
     def _may_begin(self, rest: bytes, job: Job | None) -> bool:
@@ -320,7 +322,7 @@ class Connection(asyncio.Protocol):
         return end
 
     def _take_other(self, job: Job, index: int, data: bytes, at: int) -> int:
-        """Take an exception, or an answer whose length only it knows; as `_take`."""
+        """Take an exception, an answer whose length only it knows, or one too short; as `_take`."""
         request = job.requests[index]
         if data[at + 2 : at + 8] == request.refusal:
             code, size = data[at + 8], max(request.size, 0)
@@ -333,6 +335,12 @@ class Connection(asyncio.Protocol):
             end = at + HEADER_BYTES + ((data[at + 4] << 8) | data[at + 5])
             if end <= len(data):
                 job.image[:] = data[at + 8 : end]
+            return end
+        if request.falls_short(data[at : at + SHORTEST_BYTES]):
+            end = at + SHORTEST_BYTES + data[at + 8]
+            if end <= len(data):
+                job.image[request.offset : request.offset + request.size] = bytes(request.size)
+                job.refused.append((index, FEWER))
             return end
         return self._violate(difference(data[at : at + 9], request), data[at:])
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forebay.clock import stamp
-from forebay.drivers.modbus.codec import meaning
+from forebay.drivers.modbus.codec import called, meaning
 from forebay.interfaces import Refusal, Scan
 from forebay.model import Batch
 
@@ -94,5 +94,5 @@ class ModbusReader:
         if block.count > 1:
             asked += f" to {block.start + block.count - 1}"
         return Refusal(
-            index, means.status, f"exception {code}, {means.text}, for {asked}", means.permanent
+            index, means.status, f"{called(code)}, {means.text}, for {asked}", means.permanent
         )

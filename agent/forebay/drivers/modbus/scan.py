@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from forebay.drivers.modbus.codec import FUNCTIONS, compile_request, data_bytes, meaning
+from forebay.drivers.modbus.codec import FUNCTIONS, called, compile_request, data_bytes, meaning
 from forebay.errors import DeviceRefused, DeviceUnreachable, RequestInvalid
 from forebay.interfaces import Span, Urgency
 from forebay.model import Quality
@@ -142,7 +142,7 @@ class Scan:
                 return code
             await self._clock.sleep(BUSY_S)
         raise DeviceRefused(
-            f"the device says exception {code}, {meaning(code).text}, again and again",
+            f"the device says {called(code)}, {meaning(code).text}, again and again",
             hint="scan when it has less to do",
             status=meaning(code).status,
         )

@@ -11,7 +11,7 @@ import pytest
 
 from forebay.acquisition.line import SharedLine
 from forebay.clock import SystemClock
-from forebay.drivers.modbus.codec import compile_request
+from forebay.drivers.modbus.codec import FEWER, compile_request
 from forebay.drivers.modbus.connection import Connection
 from forebay.drivers.modbus.manners import Manners
 from forebay.drivers.modbus.wire import Job, Terms
@@ -94,6 +94,23 @@ async def test_every_answer_lands_at_its_place(
         assert await connection.exchange(REQUESTS, image) == []
         assert image == EXPECTED
     assert server.requests == PLACES * 3
+    await connection.close()
+
+
+@pytest.mark.parametrize("depth", [1, 16])
+async def test_a_whole_answer_with_less_than_asked_for_is_a_refusal(
+    server: ModbusServer, depth: int
+) -> None:
+    """None of it is data, and the connection goes on."""
+    server.misbehaviour, server.from_request = Misbehaviour.FEWER, len(PLACES) - 1
+    connection = await connect(server, depth)
+    image = bytearray(b"\xff" * len(EXPECTED))
+    last = REQUESTS[-1]
+    assert await connection.exchange(REQUESTS, image) == [(len(REQUESTS) - 1, FEWER)]
+    assert image[: last.offset] == EXPECTED[: last.offset]
+    assert not any(image[last.offset : last.offset + last.size])
+    server.misbehaviour = None
+    assert await connection.exchange(REQUESTS, image) == []
     await connection.close()
 
 
