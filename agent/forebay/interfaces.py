@@ -488,7 +488,8 @@ class DriverSpec:
     `subscribe` that it serves; `requires` maps an importable module to the extra that brings it.
     `check` finds what is wrong between settings and tags that are right one by one; it touches no
     network. Devices of one protocol for which `line` gives the same key share a `Line`; `differ`
-    names the settings of it about which two of them do not agree.
+    names the settings of it about which two of them do not agree. `writes` says that its driver is
+    a `WritableDriver`.
     """
 
     protocol: str
@@ -500,6 +501,7 @@ class DriverSpec:
     check: Callable[[DeviceSpec], Iterable[Fault]] = no_faults
     line: Callable[[Any], str | None] = no_line
     differ: Callable[[Any, Any], Sequence[str]] = no_difference
+    writes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from forebay.cancellation import strict
-from forebay.errors import DeviceError, DeviceRefused, DeviceUnreachable
+from forebay.errors import DeviceError, DeviceRefused, DeviceUnreachable, WriteInDoubt
 from forebay.interfaces import DeviceAnswer, Urgency
 from forebay.model import Outcome, Quality
 
@@ -118,6 +118,8 @@ class Operations:
         except DeviceRefused as error:
             return DeviceAnswer(Outcome.REFUSED, str(error), error.hint)
         except DeviceError as error:
+            if not (isinstance(error, WriteInDoubt) and self._spec.schemas):
+                self._link.fail(error)  # of a doubt the next poll says whether the link holds
             return DeviceAnswer(Outcome.UNKNOWN, str(error), error.hint)
         except TimeoutError:
             silent = _silent(limit_s)

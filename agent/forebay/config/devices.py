@@ -81,6 +81,7 @@ def load_device(
     if settings is None:
         return None
     groups = _groups(settings, tag_list, where, driver, faults)
+    faults.extend(_unwritable(tag_list, driver))
     schemas = _schemas(name, tag_list)
     faults.extend(_oversize(schemas, dotted((*where, "tags"))))
     if len(faults) > known:
@@ -102,6 +103,14 @@ def _oversize(schemas: Sequence[Schema], place: str) -> Iterator[Fault]:
                 f"more than {MAX_SCHEMA_BYTES >> 20} MiB",
                 "spread them over several groups",
             )
+
+
+def _unwritable(tag_list: TagList, driver: DriverSpec) -> Iterator[Fault]:
+    """Find tags that are to be written over a protocol that cannot."""
+    for tag in tag_list.tags.values():
+        if tag.writable and not driver.writes:
+            place = tag_list.place(tag.name, "access")
+            yield Fault(place, f"{driver.protocol} cannot write", "leave it out")
 
 
 def _tag_list(written: object, where: Where, base: Path, driver: DriverSpec) -> TagList:

@@ -42,7 +42,7 @@ REFUSALS_A_MINUTE = 60
 """Refusals that are put on record one by one; the rest are counted in the next of them."""
 CLOSE_S = 10.0
 """How long a stopping agent waits for writes that are on their way."""
-MAX_ID_CHARACTERS, MAX_REASON_CHARACTERS, MAX_ARGUMENTS = 64, 256, 64
+MAX_ID_CHARACTERS, MAX_NAME_CHARACTERS, MAX_REASON_CHARACTERS, MAX_ARGUMENTS = 64, 4_096, 256, 64
 MAX_DEADLINE_S = 300.0
 
 
@@ -167,9 +167,10 @@ class Gate:
             raise RequestInvalid(
                 "an id has 1 to 64 printable characters", hint="leave it out, and one is made"
             )
-        if len(ask.reason) > MAX_REASON_CHARACTERS or len(ask.item) > MAX_REASON_CHARACTERS:
+        if len(ask.reason) > MAX_REASON_CHARACTERS or len(ask.item) > MAX_NAME_CHARACTERS:
             raise RequestInvalid(
-                f"a reason or a name has at most {MAX_REASON_CHARACTERS} characters",
+                f"a reason has at most {MAX_REASON_CHARACTERS} characters, "
+                f"a name {MAX_NAME_CHARACTERS}",
                 hint="shorten it",
             )
         if len(ask.values) > MAX_ARGUMENTS:

@@ -99,7 +99,8 @@ class Memory:
             self._done[deed.id] = Done(deed, None)
             self._done.move_to_end(deed.id)
         elif known is not None and known.outcome is None and known.deed.asks(deed):
-            self._done[deed.id] = Done(deed, Outcome(deed.outcome))
+            told = {outcome.value: outcome for outcome in Outcome}
+            self._done[deed.id] = Done(deed, told.get(deed.outcome, Outcome.UNKNOWN))
         while len(self._done) > MAX_IDS:
             self._done.popitem(last=False)
 

@@ -5,6 +5,7 @@ Owns what a type can hold and when two values are the same. Must not know rules 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from decimal import Decimal, DivisionByZero, InvalidOperation, localcontext
 from math import isfinite
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 NEAR = Decimal("1e-6")
 """How far from a whole number the raw value of an integer tag may come out: float noise."""
+MAX_SAID_CHARACTERS = 4_000
+"""The longest value that the audit holds whole."""
+_BEGINNING = 1_000
 _DIGITS = 40
 _PADDING = " \x00"
 
@@ -79,8 +83,15 @@ def same(tag: Tag, sent: Value, read: Value) -> bool:
 
 
 def said(value: Value | Sequence[Value] | None) -> str:
-    """Give a value, or a method's arguments, as JSON; empty for None."""
-    return "" if value is None else json.dumps(value, ensure_ascii=False)
+    """Give a value, or a method's arguments, as JSON; empty for None.
+
+    Of what is longer than MAX_SAID_CHARACTERS the beginning, and the SHA-256 of all.
+    """
+    text = "" if value is None else json.dumps(value, ensure_ascii=False)
+    if len(text) <= MAX_SAID_CHARACTERS:
+        return text
+    whole = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return f"{text[:_BEGINNING]}... ({len(text)} characters, SHA-256 {whole})"
 
 
 def _text(value: Value) -> str:

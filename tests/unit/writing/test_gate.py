@@ -303,6 +303,13 @@ async def test_what_names_nothing_is_invalid() -> None:
         assert await run.deeds() == []
 
 
+async def test_a_huge_value_is_refused_and_on_record() -> None:
+    async with site() as run:
+        assert (await run.write("Mode", "\0" * 400_000))[0] is Outcome.REFUSED
+        (deed,) = await run.deeds()
+        assert "SHA-256" in deed.value
+
+
 async def test_an_id_is_made_where_none_is_given() -> None:
     async with site() as run:
         ask = Ask(Action.WRITE, "press", "Setpoint", (1,), "", "a test")

@@ -97,6 +97,14 @@ def test_what_differs_is_told_apart() -> None:
     assert not same(tag("int16"), 1, 2)
 
 
+def test_a_long_value_is_said_by_its_beginning_and_its_hash() -> None:
+    text = "x" * 70_000
+    told = said(text)
+    assert len(told) < 1_200
+    assert told != said(text[:-1])
+    assert f"{len(text) + 2} characters" in told
+
+
 def test_values_are_said_as_json() -> None:
     assert [said(v) for v in (True, 1.5, "ü", None, (1, "a"))] == [
         "true",

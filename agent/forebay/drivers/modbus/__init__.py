@@ -36,6 +36,7 @@ SPEC = DriverSpec(
     tag=ModbusTag,
     modes=frozenset({"poll"}),
     build=_build,
+    writes=True,
     requires={},
     check=check,
     line=_line,

@@ -29,6 +29,7 @@ SPEC = DriverSpec(
     tag=OpcUaTag,
     modes=frozenset({"poll", "subscribe"}),
     build=_build,
+    writes=True,
     requires={"asyncua": "opcua"},
     check=check,
 )

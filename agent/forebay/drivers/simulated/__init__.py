@@ -28,5 +28,6 @@ SPEC = DriverSpec(
     tag=SimulatedTag,
     modes=frozenset({"poll"}),
     build=_build,
+    writes=True,
     requires={},
 )
