@@ -20,8 +20,8 @@ import uvloop
 from bench.figures import Figure, figure, seams
 from bench.plc import libmodbus_server
 from forebay.acquisition.line import SharedLine
-from forebay.acquisition.plan import PROBE_EVERY
 from forebay.acquisition.planned import PlannedGroup
+from forebay.acquisition.refine import PROBE_EVERY
 from forebay.drivers.modbus.config import ModbusSettings
 from forebay.drivers.modbus.driver import ModbusDriver
 from forebay.drivers.modbus.tag import ModbusTag

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from forebay.acquisition.plan import MAX_PROBES, PROBE_EVERY, Learned, plan, probe, refine
+from forebay.acquisition.plan import Learned, plan
+from forebay.acquisition.refine import MAX_PROBES, PROBE_EVERY, probe, refine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

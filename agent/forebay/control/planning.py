@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from forebay.acquisition.plan import PROBE_EVERY
+from forebay.acquisition.refine import PROBE_EVERY
 from forebay.interfaces import MeasuredDriver
 from forebay.model import quality_name
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import pytest
 
-from forebay.acquisition.plan import Learned, plan, refine
+from forebay.acquisition.plan import Learned, plan
+from forebay.acquisition.refine import refine
 from forebay.errors import DeviceError, DeviceRefused, DeviceUnreachable, WriteInDoubt
 from forebay.interfaces import Urgency
 from forebay.model import is_bad

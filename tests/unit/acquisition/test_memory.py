@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from forebay.acquisition.lengths import Length
 from forebay.acquisition.line import SharedLine
 from forebay.acquisition.memory import MAX_FILE_BYTES, SAVE_EVERY_S, PlanMemory, Recollection
-from forebay.acquisition.plan import PROBE_EVERY, Learned, Refused, Unit
+from forebay.acquisition.plan import Learned, Refused, Unit
+from forebay.acquisition.refine import PROBE_EVERY
 from forebay.acquisition.session import Session
 from forebay.acquisition.standstill import Pulse
 from forebay.events import PLAN_FORGOTTEN, TAGS_REFUSED, Events

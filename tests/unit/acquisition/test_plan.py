@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.acquisition.plan import MAX_PROBES, Learned, Plan, plan, probe, refine
+from forebay.acquisition.plan import Learned, Plan, plan
+from forebay.acquisition.refine import MAX_PROBES, probe, refine
 from forebay.interfaces import Block, Refusal, Span, SpanLimits
 
 OUT_OF_RANGE = 0x803C_0000

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forebay.acquisition.line import SharedLine
-from forebay.acquisition.plan import refine
+from forebay.acquisition.refine import refine
 from forebay.drivers.modbus import SPEC
 from forebay.drivers.modbus.driver import ModbusDriver
 from forebay.errors import ProtocolViolation

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from forebay.acquisition.plan import PROBE_EVERY
 from forebay.acquisition.planned import PlannedGroup
+from forebay.acquisition.refine import PROBE_EVERY
 from forebay.drivers.modbus.gauge import AT_ONCE, EVERY, FROM
 from forebay.errors import DeviceUnreachable
 from forebay.model import Quality
