@@ -21,8 +21,9 @@ from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.ua_binary import struct_from_binary
 
 from forebay.cancellation import strict
+from forebay.drivers.opcua.binary import CodecError
 from forebay.drivers.opcua.chunks import in_chunks
-from forebay.drivers.opcua.codec import CodecError, Values, read_response, republish_response
+from forebay.drivers.opcua.codec import Values, read_response, republish_response
 from forebay.drivers.opcua.faults import LIBRARY_ERRORS, translate, translate_handshake
 from forebay.drivers.opcua.security import Security
 from forebay.drivers.opcua.serverclock import ServerClock

@@ -17,15 +17,15 @@ from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.ua_binary import nodeid_from_binary
 
 from forebay.drivers.opcua.address import NodeAddress, format_address, parse_address
-from forebay.drivers.opcua.codec import (
+from forebay.drivers.opcua.binary import (
     BYTE_STRING,
     DATE_TIME,
     LOCALIZED_TEXT,
     NODE_ID,
     STRING,
     CodecError,
-    event_fields,
 )
+from forebay.drivers.opcua.codec import event_fields
 from forebay.drivers.opcua.explorer import standard
 from forebay.drivers.opcua.faults import LIBRARY_ERRORS, status_name, translate
 from forebay.errors import DeviceRefused

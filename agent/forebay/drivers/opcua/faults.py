@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509 import DuplicateExtension, InvalidVersion, UnsupportedGeneralNameType
 
 from forebay.cancellation import StrayCancellation
-from forebay.drivers.opcua.codec import CodecError
+from forebay.drivers.opcua.binary import CodecError
 from forebay.errors import DeviceError, DeviceRefused, DeviceUnreachable, ProtocolViolation
 from forebay.model import Quality
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forebay.drivers.opcua.address import NodeAddress, parse_address
-from forebay.drivers.opcua.codec import ARRAY, NULL, STRUCTURE, Values
+from forebay.drivers.opcua.binary import ARRAY, NULL, STRUCTURE
+from forebay.drivers.opcua.codec import Values
 from forebay.drivers.opcua.structures import pick
 from forebay.model import BAD_SEVERITY, Quality
 

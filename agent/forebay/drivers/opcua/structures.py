@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from forebay.drivers.opcua.codec import (
+from forebay.drivers.opcua.binary import (
     FIXED_BYTES,
     NULL,
     STRUCTURE,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forebay.drivers.opcua.codec import (
+from forebay.drivers.opcua.binary import (
     BAD_DATE,
     BAD_STRING,
     DATE_TIME,
@@ -20,8 +20,8 @@ from forebay.drivers.opcua.codec import (
     STATUS_CODE,
     STRING,
     UNIX_TICKS,
-    Values,
 )
+from forebay.drivers.opcua.codec import Values
 from forebay.drivers.opcua.parts import Parts
 from forebay.model import BAD_SEVERITY, MAX_STRING_BYTES, Batch, Quality, ValueType
 

@@ -17,8 +17,9 @@ from asyncua.ua.ua_binary import struct_to_binary
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.drivers.opcua import codec
-from forebay.drivers.opcua.codec import CodecError, Values, publish_response, read_response
+from forebay.drivers.opcua import binary
+from forebay.drivers.opcua.binary import CodecError
+from forebay.drivers.opcua.codec import Values, publish_response, read_response
 
 ua: Any = asyncua.ua
 """Without its annotations, which ask for types of its own where it takes plain ones."""
@@ -103,12 +104,12 @@ def check(read: Values, sent: list[Any]) -> None:
         assert read.source_ticks[place] == ticks(value.SourceTimestamp)
         assert read.server_ticks[place] == ticks(value.ServerTimestamp)
         if variant is None or variant.VariantType is T.Null:
-            assert read.kinds[place] == codec.NULL
+            assert read.kinds[place] == binary.NULL
         elif variant.is_array:
-            assert read.kinds[place] == codec.ARRAY
+            assert read.kinds[place] == binary.ARRAY
         else:
             assert read.kinds[place] == variant.VariantType.value
-            if variant.VariantType.value <= codec.STRING:
+            if variant.VariantType.value <= binary.STRING:
                 assert read.values[place] == variant.Value
 
 
@@ -170,7 +171,7 @@ def test_a_string_that_is_not_utf_8_spoils_only_itself() -> None:
     values = [ua.DataValue(ua.Variant(text, T.String)) for text in ("good", "bad!")]
     body = response(values).replace(b"bad!", b"\xff\xfe\xfd\xfc")
     read = read_response(body)
-    assert read.kinds.tolist() == [codec.STRING, codec.BAD_STRING]
+    assert read.kinds.tolist() == [binary.STRING, binary.BAD_STRING]
     assert read.values == ["good", None]
 
 

@@ -22,9 +22,9 @@ from asyncua.ua.ua_binary import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.drivers.opcua import codec
+from forebay.drivers.opcua import binary
+from forebay.drivers.opcua.binary import CodecError
 from forebay.drivers.opcua.codec import (
-    CodecError,
     Values,
     event_fields,
     history_response,
@@ -129,24 +129,24 @@ def ns(moment: datetime) -> int:
 def same(kind: int, ours: Any, theirs: Any) -> bool:  # noqa: C901, PLR0911 - a table
     """Whether our value of a kind is what asyncua's Variant holds."""
     value = theirs.Value
-    if kind == codec.NULL:
+    if kind == binary.NULL:
         return value is None
-    if kind == codec.BAD_STRING:
+    if kind == binary.BAD_STRING:
         return True  # asyncua replaces what is not UTF-8, and we say so
     if isinstance(ours, bytes):
         again = variant_from_binary(Buffer(ours))
         return bool(repr(again) == repr(theirs))
     if theirs.VariantType.value != kind or theirs.is_array:
         return False
-    if kind == codec.DATE_TIME:
+    if kind == binary.DATE_TIME:
         return bool(abs(ns(value.replace(tzinfo=UTC)) - ours) < 1000)
-    if kind == codec.GUID:
+    if kind == binary.GUID:
         return bool(uuid.UUID(ours) == value)
-    if kind == codec.STATUS_CODE:
+    if kind == binary.STATUS_CODE:
         return bool(value.value == ours)
-    if kind == codec.LOCALIZED_TEXT:
+    if kind == binary.LOCALIZED_TEXT:
         return bool((value.Text or "") == ours)
-    if kind == codec.STRING:
+    if kind == binary.STRING:
         return bool((value or "") == ours)
     if isinstance(value, float) and math.isnan(value):
         return math.isnan(float(ours))
@@ -165,7 +165,9 @@ def agree(ours: Values, theirs: list[Any]) -> None:
             (int(ours.server_ticks[place]), value.ServerTimestamp),
         ):
             if moment is not None and FIRST < moment.replace(tzinfo=None) < LAST:
-                assert abs((ticks - codec.UNIX_TICKS) * 100 - ns(moment.replace(tzinfo=UTC))) < 1000
+                assert (
+                    abs((ticks - binary.UNIX_TICKS) * 100 - ns(moment.replace(tzinfo=UTC))) < 1000
+                )
 
 
 def our_change(body: bytes) -> Values | None:

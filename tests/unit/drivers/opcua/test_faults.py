@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.x509 import InvalidVersion
 
 from forebay.cancellation import StrayCancellation
-from forebay.drivers.opcua.codec import CodecError
+from forebay.drivers.opcua.binary import CodecError
 from forebay.drivers.opcua.faults import LIBRARY_ERRORS, translate, translate_handshake
 from forebay.errors import DeviceError, DeviceRefused, DeviceUnreachable, ProtocolViolation
 from forebay.model import is_bad

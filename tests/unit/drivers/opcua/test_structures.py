@@ -17,7 +17,8 @@ from asyncua.ua.ua_binary import pack_uatype, variant_to_binary
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.drivers.opcua.codec import CodecError, Values
+from forebay.drivers.opcua.binary import CodecError
+from forebay.drivers.opcua.codec import Values
 from forebay.drivers.opcua.parts import Parts, structured
 from forebay.drivers.opcua.structures import (
     BAD_INDEX_RANGE_NO_DATA,

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from forebay.clock import Stamp
-from forebay.drivers.opcua.codec import ARRAY, BAD_DATE, BAD_STRING, NULL, STRING, Values
+from forebay.drivers.opcua.binary import ARRAY, BAD_DATE, BAD_STRING, NULL, STRING
+from forebay.drivers.opcua.codec import Values
 from forebay.drivers.opcua.values import BatchMaker, merged, refused
 from forebay.model import Quality, Sample, Schema, Tag, ValueType
 
