@@ -1,6 +1,7 @@
 """Real sessions of the Modbus driver against servers that fuzz: one run of some seconds.
 
-Two units behind one connection, one request at a time, and a third device that gets four at once.
+Two units behind one connection, one request at a time, and a third device that gets four at once;
+or all of them by RTU over TCP.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ WORDS, BITS = 40, 24
 UNITS = {"first": 1, "second": 2, "third": 3}
 
 
-async def fuzz(seed: int, seconds: float, tell: Callable[[str], None]) -> Counter[str]:
+async def fuzz(
+    seed: int, seconds: float, tell: Callable[[str], None], *, rtu: bool = False
+) -> Counter[str]:
     """Fuzz for so long; give what was counted. AssertionError if a value was invented."""
     counted, sizes = Counter[str](), Sizes()
     end_s = time.monotonic() + seconds
@@ -44,21 +47,25 @@ async def fuzz(seed: int, seconds: float, tell: Callable[[str], None]) -> Counte
         left_s = end_s - time.monotonic()
         if left_s <= 0:
             break
-        counted += await _round(random.Random(f"{seed} {turn}"), min(ROUND_S, left_s), sizes)
+        counted += await _round(
+            random.Random(f"{seed} {turn}"), min(ROUND_S, left_s), sizes, rtu=rtu
+        )
         tell(f"seed {seed}, round {turn}: {brief(counted)}, {sizes}")
     counted["growth_bytes"] = sizes.growth_bytes
     return counted
 
 
-async def _round(rng: random.Random, seconds: float, sizes: Sizes) -> Counter[str]:
+async def _round(rng: random.Random, seconds: float, sizes: Sizes, *, rtu: bool) -> Counter[str]:
     seams = system_seams()
-    one = FuzzingPlc(random.Random(rng.random()), seams.clock.boottime_ns, wild=WILD)
-    many = FuzzingPlc(random.Random(rng.random()), seams.clock.boottime_ns, wild=WILD)
+    one, many = (
+        FuzzingPlc(random.Random(rng.random()), seams.clock.boottime_ns, wild=WILD, rtu=rtu)
+        for _ in range(2)
+    )
     async with one, many:
         specs = [
-            _device("first", one.port, pipeline=1),
-            _device("second", one.port, pipeline=1),
-            _device("third", many.port, pipeline=4),
+            _device("first", one.port, rtu=rtu),
+            _device("second", one.port, rtu=rtu),
+            _device("third", many.port, rtu=rtu),
         ]
         recent = Both(one.recent, many.recent)
         judge = ModbusJudge(recent, {name: (unit, _places()) for name, unit in UNITS.items()})
@@ -92,7 +99,7 @@ def _places() -> list[tuple[str, int]]:
     )
 
 
-def _device(name: str, port: int, *, pipeline: int) -> DeviceSpec:
+def _device(name: str, port: int, *, rtu: bool) -> DeviceSpec:
     rows = [
         SPEC.tag.model_validate(
             {
@@ -109,7 +116,8 @@ def _device(name: str, port: int, *, pipeline: int) -> DeviceSpec:
             "host": "127.0.0.1",
             "port": port,
             "unit": UNITS[name],
-            "pipeline": pipeline,
+            "transport": "rtu-over-tcp" if rtu else "tcp",
+            "pipeline": 4 if name == "third" and not rtu else 1,
             "max_registers": 40,
             "tags": (),
             "timeout": "100 ms",

@@ -1,5 +1,6 @@
-"""A Modbus TCP server whose answers are right, mutated, torn, late, doubled, foreign or not at all.
+"""A Modbus server, TCP or RTU over TCP, that fuzzes its answers.
 
+They are right, mutated, torn, late, doubled, foreign, or do not come.
 Every register of every answer is fresh, so that a value tells which request it answered.
 """
 
@@ -12,11 +13,13 @@ from collections import Counter, deque
 from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
-from fuzzing.wire import READS, Asked, Observer
+from fuzzing.wire import READS, Asked, RtuWire, TcpWire
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
+
+    from fuzzing.wire import Wire
 
 REMEMBERED = 4096
 """Requests that the oracle can ask for; a scan has a few dozen."""
@@ -27,11 +30,15 @@ HISTORY = 32
 class FuzzingPlc:
     """Listens on `port` while entered; `recent` are the last requests, `told` counts what it did.
 
-    A share `wild` of the answers is not as it should be.
+    A share `wild` of the answers is not as it should be. With `rtu` frames have a CRC and no
+    transaction id, and nobody can tell an old answer from a new one by looking at it: what lies so
+    is left out.
     """
 
-    def __init__(self, rng: random.Random, now_ns: Callable[[], int], *, wild: float) -> None:
-        self._rng, self._now_ns, self._wild = rng, now_ns, wild
+    def __init__(
+        self, rng: random.Random, now_ns: Callable[[], int], *, wild: float, rtu: bool = False
+    ) -> None:
+        self._rng, self._now_ns, self._wild, self._rtu = rng, now_ns, wild, rtu
         self.port, self.told = 0, Counter[str]()
         self.recent: deque[Asked] = deque(maxlen=REMEMBERED)
         self._frames: deque[bytes] = deque([bytes(9)], maxlen=HISTORY)
@@ -39,24 +46,30 @@ class FuzzingPlc:
         self._peers: set[asyncio.Task[None]] = set()
         self._serial = 0
         self._ways: dict[str, Callable[[_Peer, bytes], None]] = {
+            **({} if rtu else self._of_tcp()),
             "flipped": self._flipped,
             "torn": lambda peer, frame: peer.say(frame[: self._rng.randrange(len(frame))]),
             "torn, then closed": self._torn_and_closed,
             "grown": self._grown,
             "shrunk": self._shrunk,
-            "late": lambda peer, frame: peer.held.append(frame),
-            "late, another before": self._late_behind_another,
+            "late": lambda peer, frame: peer.held.append((frame, peer.latest)),
             "doubled": lambda peer, frame: peer.say(frame + frame),
-            "foreign before": lambda peer, frame: peer.say(self._foreign(), frame),
-            "foreign behind": lambda peer, frame: peer.say(frame, self._foreign()),
-            "foreign instead": lambda peer, _: peer.say(self._foreign()),
-            "header lies": self._header_lies,
             "exception": self._exception,
             "garbage": lambda peer, _: peer.say(self._rng.randbytes(self._rng.randrange(1, 400))),
             "endless": lambda peer, _: peer.say(b"\0\1\0\0\xff\xff", bytes(60_000)),
             "dribbled": self._dribbled,
             "silence": lambda peer, frame: None,
             "closed": lambda peer, frame: peer.close(),
+        }
+
+    def _of_tcp(self) -> dict[str, Callable[[_Peer, bytes], None]]:
+        """Give the ways that a transaction id shows to be wrong."""
+        return {
+            "late, another before": lambda peer, frame: peer.later.append((frame, peer.latest)),
+            "foreign before": lambda peer, frame: peer.say(self._foreign(), frame),
+            "foreign behind": lambda peer, frame: peer.say(frame, self._foreign()),
+            "foreign instead": lambda peer, _: peer.say(self._foreign()),
+            "header lies": self._header_lies,
         }
 
     async def __aenter__(self) -> Self:
@@ -75,12 +88,16 @@ class FuzzingPlc:
         task = asyncio.current_task()
         assert task is not None
         self._peers.add(task)
-        peer = _Peer(writer)
+        peer = _Peer(writer, RtuWire() if self._rtu else TcpWire())
         try:
             while True:
-                header = await reader.readexactly(7)
-                pdu = await reader.readexactly(int.from_bytes(header[4:6], "big") - 1)
-                self._answer(peer, header, pdu)
+                if self._rtu:
+                    message = await reader.readexactly(8)
+                    self._answer(peer, 0, message[0], message[1:6])
+                else:
+                    header = await reader.readexactly(7)
+                    pdu = await reader.readexactly(int.from_bytes(header[4:6], "big") - 1)
+                    self._answer(peer, int.from_bytes(header[:2], "big"), header[6], pdu)
                 await writer.drain()
         except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
             pass
@@ -90,22 +107,21 @@ class FuzzingPlc:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    def _answer(self, peer: _Peer, header: bytes, pdu: bytes) -> None:
-        number, function = int.from_bytes(header[:2], "big"), pdu[0]
+    def _answer(self, peer: _Peer, number: int, unit: int, pdu: bytes) -> None:
+        function = pdu[0]
         if function not in READS:
             return
         start, count = int.from_bytes(pdu[1:3], "big"), int.from_bytes(pdu[3:5], "big")
-        asked = Asked(number, header[6], function, start, count, self._now_ns())
-        peer.observer.open[number] = asked
+        asked = peer.latest = Asked(number, unit, function, start, count, self._now_ns())
+        peer.wire.asked(asked)
         self.recent.append(asked)
-        frame = asked.answer(self._fresh(asked))
+        frame = peer.wire.answer(asked, self._fresh(asked))
         self._frames.append(frame)
-        held, peer.held = peer.held, []
+        peer.say_held()
         if self._rng.random() >= self._wild:
             self.told["right"] += 1
-            peer.say(*held, frame)
+            peer.say(frame)
             return
-        peer.say(*held)
         way = self._rng.choice(list(self._ways))
         self.told[way] += 1
         self._ways[way](peer, frame)
@@ -150,17 +166,15 @@ class FuzzingPlc:
         at = self._rng.randrange(len(frame))
         peer.say(frame[:at] + frame[at + self._rng.randrange(1, 12) :])
 
-    def _late_behind_another(self, peer: _Peer, frame: bytes) -> None:
-        """Keep it back for longer than the next request, so that it comes behind that one's."""
-        peer.later.append(frame)
-
     def _header_lies(self, peer: _Peer, frame: bytes) -> None:
         length = self._rng.choice([0, 1, 2, 3, 254, 255, 260, 0xFFFF, self._rng.randrange(65_536)])
         peer.say(frame[:4] + length.to_bytes(2, "big") + frame[6:])
 
     def _exception(self, peer: _Peer, frame: bytes) -> None:
         code = self._rng.choice([1, 2, 3, 4, 5, 6, 8, 10, 11, self._rng.randrange(256)])
-        peer.say(frame[:4] + b"\0\3" + frame[6:7] + bytes((frame[7] | 0x80, code)))
+        del frame
+        assert peer.latest is not None
+        peer.say(peer.wire.exception(peer.latest, code))
 
     def _dribbled(self, peer: _Peer, frame: bytes) -> None:
         """Right, but in pieces: the loop sends them one by one."""
@@ -169,21 +183,37 @@ class FuzzingPlc:
 
 
 class _Peer:
-    """One connection of the client's: what is held back for it, and what an observer sees."""
+    """One connection of the client's: what is held back for it, and what an observer sees.
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
+    `held` goes before the next answer, `later` behind it; each with what it was made from.
+    """
+
+    def __init__(self, writer: asyncio.StreamWriter, wire: Wire) -> None:
         self._writer = writer
-        self.observer = Observer()
-        self.held: list[bytes] = []
-        self.later: list[bytes] = []
+        self.wire = wire
+        self.latest: Asked | None = None
+        self.held: list[tuple[bytes, Asked | None]] = []
+        self.later: list[tuple[bytes, Asked | None]] = []
+
+    def say_held(self) -> None:
+        """Write what was held back until now."""
+        held, self.held = self.held, []
+        self._write(held)
 
     def say(self, *frames: bytes, pieces: list[bytes] | None = None) -> None:
-        """Write frames; those kept back for longer go behind them."""
-        later, self.later = (self.later, []) if any(frames) else ([], self.later)
-        for frame in (*frames, *later):
-            self.observer.sent(frame)
-        for piece in [*(frames if pieces is None else pieces), *later]:
+        """Write frames, in pieces if so wanted; those kept back for longer go behind them."""
+        for frame in frames:
+            self.wire.sent(frame, self.latest)
+        for piece in frames if pieces is None else pieces:
             self._writer.write(piece)
+        if any(frames):
+            later, self.later = self.later, []
+            self._write(later)
 
     def close(self) -> None:
         self._writer.close()
+
+    def _write(self, made: list[tuple[bytes, Asked | None]]) -> None:
+        for frame, of in made:
+            self.wire.sent(frame, of)
+            self._writer.write(frame)

@@ -1,7 +1,7 @@
 """Drivers against peers that fuzz, for long: `PYTHONPATH=tests N=10 python -m fuzzing.run`.
 
-N minutes each driver; ONLY=modbus or ONLY=opcua for one; SEED for the same choices again (what the
-network and the processor add to them is not repeated). Exit status 1 if a value was invented, if
+N minutes each driver; ONLY=modbus, ONLY=rtu or ONLY=opcua for one; SEED for the same choices again
+(what the network and the processor add to them is not repeated). Exit status 1 if a value was invented, if
 memory grew, or if too little came through to say anything.
 """
 
@@ -42,8 +42,12 @@ async def _modbus(seed: int, seconds: float) -> Counter[str]:
     return await modbus.fuzz(seed, seconds, say)
 
 
+async def _rtu(seed: int, seconds: float) -> Counter[str]:
+    return await modbus.fuzz(seed, seconds, say, rtu=True)
+
+
 _TESTBEDS = Path(__file__).resolve().parent.parent / "testbeds"
-FUZZERS = {"modbus": _modbus, "opcua": _opcua}
+FUZZERS = {"modbus": _modbus, "rtu": _rtu, "opcua": _opcua}
 
 
 def say(line: str) -> None:

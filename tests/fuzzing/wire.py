@@ -1,13 +1,15 @@
-"""What was really said on a Modbus TCP connection: an observer of the wire, for an oracle.
+"""What was really said on a Modbus connection: observers of the wire, for an oracle.
 
-Reads what a server sends as the standard says it must be read (MODBUS Messaging on TCP/IP V1.0b,
-3.1.3), with none of the driver's code, and keeps which bytes answered which request.
+They read what a server sends as the standards say it must be read (MODBUS Messaging on TCP/IP
+V1.0b, 3.1.3; MODBUS over Serial Line V1.02, 2.5.1), with none of the driver's code, and keep which
+bytes answered which request.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Protocol
 
 READS = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
 
@@ -36,10 +38,6 @@ class Asked:
         length = (3 + self.size).to_bytes(2, "big")
         return b"\0\0" + length + bytes((self.unit, self.function, self.size))
 
-    def answer(self, data: bytes) -> bytes:
-        """Give the frame of the good answer."""
-        return self.number.to_bytes(2, "big") + self.head + data
-
     def words(self, address: int, count: int) -> bytes | None:
         """Give the bytes that answered for registers `address`.., None if none did."""
         at = 2 * (address - self.start)
@@ -54,17 +52,51 @@ class Asked:
         return bool(self.data[at >> 3] >> (at & 7) & 1)
 
 
+class Wire(Protocol):
+    """How frames are made on a connection, and one connection seen from between."""
+
+    def asked(self, request: Asked) -> None:
+        """Note a request."""
+        ...
+
+    def answer(self, request: Asked, data: bytes) -> bytes:
+        """Give the frame of the good answer."""
+        ...
+
+    def exception(self, request: Asked, code: int) -> bytes:
+        """Give the frame of an exception."""
+        ...
+
+    def sent(self, data: bytes, of: Asked | None) -> None:
+        """Note what the server put on the wire, whole or not; `of` is what it was made from."""
+        ...
+
+
 @dataclass(slots=True)
-class Observer:
-    """One connection, seen from between. `open` are the requests by transaction id."""
+class TcpWire:
+    """Modbus TCP: a transaction id says whose an answer is."""
 
     open: dict[int, Asked] = field(default_factory=dict)
     _stream: bytes = b""
     _edges: deque[int] = field(default_factory=deque)  # where what the server wrote ended
     _lost: bool = False
 
-    def sent(self, data: bytes) -> None:
-        """Note what the server put on the wire, whole or not."""
+    def asked(self, request: Asked) -> None:
+        """See `Wire.asked`."""
+        self.open[request.number] = request
+
+    def answer(self, request: Asked, data: bytes) -> bytes:
+        """See `Wire.answer`."""
+        return request.number.to_bytes(2, "big") + request.head + data
+
+    def exception(self, request: Asked, code: int) -> bytes:
+        """See `Wire.exception`."""
+        head = request.number.to_bytes(2, "big") + b"\0\0\0\3"
+        return head + bytes((request.unit, request.function | 0x80, code))
+
+    def sent(self, data: bytes, of: Asked | None) -> None:
+        """See `Wire.sent`: what it was made from says nothing, its transaction id all."""
+        del of
         if self._lost or not data:
             return
         self._stream += data
@@ -85,3 +117,44 @@ class Observer:
         fits = asked is not None and frame[2:9] == asked.head
         if asked is not None and asked.data is None and fits and len(frame) == 9 + asked.size:
             asked.data, asked.torn = frame[9:], torn
+
+
+class RtuWire:
+    """RTU: nothing but the order says whose an answer is, so what it was made from counts.
+
+    A frame counts wherever it stands among other bytes: a line may give false ones.
+    """
+
+    def asked(self, request: Asked) -> None:
+        """See `Wire.asked`."""
+
+    def answer(self, request: Asked, data: bytes) -> bytes:
+        """See `Wire.answer`."""
+        return with_crc(bytes((request.unit, request.function, request.size)) + data)
+
+    def exception(self, request: Asked, code: int) -> bytes:
+        """See `Wire.exception`."""
+        return with_crc(bytes((request.unit, request.function | 0x80, code)))
+
+    def sent(self, data: bytes, of: Asked | None) -> None:
+        """See `Wire.sent`."""
+        if of is None or of.data is not None:
+            return
+        head, size = bytes((of.unit, of.function, of.size)), 5 + of.size
+        at = data.find(head)
+        while at >= 0 and at + size <= len(data):
+            frame = data[at : at + size]
+            if with_crc(frame[:-2]) == frame:
+                of.data = frame[3:-2]
+                return
+            at = data.find(head, at + 1)
+
+
+def with_crc(message: bytes) -> bytes:
+    """Append the CRC of MODBUS over Serial Line V1.02, 2.5.1.2 and appendix B."""
+    crc = 0xFFFF
+    for byte in message:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0xA001 if crc & 1 else 0)
+    return message + crc.to_bytes(2, "little")
