@@ -1,7 +1,7 @@
-"""Events and alarms: which fields are asked for, and the batches that they become.
+"""Events and alarms: asking for them, and the batches that they become.
 
-Owns the event filter (OPC UA Part 4, 7.22.3), the refresh of conditions (Part 9, 5.5.7), and which
-event was told before. Must not know the publish loop (`subscription` does).
+Owns which events are kept, the refresh of conditions (OPC UA Part 9, 5.5.7), and which event was
+told before. Must not know the publish loop (`subscription` does).
 """
 
 from __future__ import annotations
@@ -11,26 +11,33 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from asyncua import ua
-from asyncua.common.utils import Buffer
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
-from asyncua.ua.ua_binary import nodeid_from_binary
+from asyncua.ua.status_codes import StatusCodes
 
 from forebay.drivers.opcua.address import NodeAddress, format_address, parse_address
 from forebay.drivers.opcua.binary import (
-    BYTE_STRING,
     DATE_TIME,
-    LOCALIZED_TEXT,
-    NODE_ID,
-    STRING,
     CodecError,
 )
 from forebay.drivers.opcua.codec import event_fields
+from forebay.drivers.opcua.eventfields import (
+    COLUMNS,
+    CONDITION_NODE,
+    ID,
+    OF_EVERY_EVENT,
+    RETAIN,
+    SEVERITY,
+    TYPE,
+    event_filter,
+    event_schema,
+    plain,
+)
 from forebay.drivers.opcua.explorer import standard
-from forebay.drivers.opcua.faults import LIBRARY_ERRORS, status_name, translate
+from forebay.drivers.opcua.faults import FILTER_STATUSES, status_name, translate
 from forebay.errors import DeviceRefused
 from forebay.events import EVENTS_REFUSED
-from forebay.model import MAX_STRING_BYTES, Batch, Schema, Stream, Tag, ValueType
+from forebay.model import MAX_STRING_BYTES, Batch, Stream, ValueType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,24 +48,14 @@ if TYPE_CHECKING:
     from forebay.drivers.opcua.explorer import Explorer
     from forebay.interfaces import Seams
 
-GROUP = "events"
 _BAD_NO_DATA = 0x809B_0000
 _OBJECT_TYPES = 8
 """The NodeClass ObjectType as a mask."""
+_FILTER_REFUSED = FILTER_STATUSES | {StatusCodes.BadEventFilterInvalid}
 _MAX_TYPES = 10_000
 _MAX_TYPE_DEPTH = 32
 _REMEMBERED = 10_000
 """Events told of late: the server tells those of its conditions again at each refresh."""
-
-
-class _Column(NamedTuple):
-    """One column: the field of the event that fills it, and the built-in type that it must have."""
-
-    name: str
-    type: ValueType
-    owner: int
-    path: tuple[str, ...]
-    kind: int
 
 
 class Told(NamedTuple):
@@ -68,46 +65,9 @@ class Told(NamedTuple):
     ids: tuple[bytes, ...]
 
 
-_BASE, _CONDITION = ObjectIds.BaseEventType, ObjectIds.ConditionType
-_ACKNOWLEDGED, _ALARM = ObjectIds.AcknowledgeableConditionType, ObjectIds.AlarmConditionType
-_COLUMNS = (
-    _Column("id", ValueType.STRING, _BASE, ("EventId",), BYTE_STRING),
-    _Column("type", ValueType.STRING, _BASE, ("EventType",), NODE_ID),
-    _Column("source", ValueType.STRING, _BASE, ("SourceName",), STRING),
-    _Column("source_node", ValueType.STRING, _BASE, ("SourceNode",), NODE_ID),
-    _Column("message", ValueType.STRING, _BASE, ("Message",), LOCALIZED_TEXT),
-    _Column("severity", ValueType.UINT16, _BASE, ("Severity",), 5),
-    _Column("condition", ValueType.STRING, _CONDITION, ("ConditionName",), STRING),
-    _Column("condition_node", ValueType.STRING, _CONDITION, (), NODE_ID),
-    _Column("branch", ValueType.STRING, _CONDITION, ("BranchId",), NODE_ID),
-    _Column("retain", ValueType.BOOL, _CONDITION, ("Retain",), 1),
-    _Column("active", ValueType.BOOL, _ALARM, ("ActiveState", "Id"), 1),
-    _Column("acked", ValueType.BOOL, _ACKNOWLEDGED, ("AckedState", "Id"), 1),
-    _Column("confirmed", ValueType.BOOL, _ACKNOWLEDGED, ("ConfirmedState", "Id"), 1),
-    _Column(
-        "limit",
-        ValueType.STRING,
-        ObjectIds.ExclusiveLimitAlarmType,
-        ("LimitState", "CurrentState"),
-        LOCALIZED_TEXT,
-    ),
-    _Column("user", ValueType.STRING, _CONDITION, ("ClientUserId",), STRING),
-)
-_ID, _TYPE, _SEVERITY, _CONDITION_NODE, _RETAIN = 0, 1, 5, 7, 9
-_TIME = len(_COLUMNS)
-"""The place of the event's time among the fields, behind those that become columns."""
 _REFRESH_START = standard(ObjectIds.RefreshStartEventType)
 _REFRESH_END = standard(ObjectIds.RefreshEndEventType)
 _REFRESH_REQUIRED = standard(ObjectIds.RefreshRequiredEventType)
-
-
-def event_schema(device: str) -> Schema:
-    """Give the schema of a device's events; a column's address is the field that fills it.
-
-    `refresh` says that the server told again what holds, and nothing happened at this moment.
-    """
-    tags = [Tag(c.name, "/".join(c.path) or "NodeId", c.type) for c in _COLUMNS]
-    return Schema(device, GROUP, (*tags, Tag("refresh", "RefreshStartEvent", ValueType.BOOL)))
 
 
 class ToldEvents:
@@ -161,6 +121,7 @@ class EventFeed:
         self._names: dict[ua.NodeId, str] = {}
         self._wanted: set[ua.NodeId] | None = None
         self._number = 0
+        self._asked: Sequence[int] = range(len(COLUMNS))
         self._refreshing_since_ns: int | None = None
         self._untaken: dict[bytes, None] = {}
         self.refresh_due = False
@@ -180,7 +141,7 @@ class EventFeed:
                 if node is not None:
                     self._wanted |= {node, *await self._subtypes(node)}
         try:
-            await self._monitor()
+            await self._ask()
         except DeviceRefused as refusal:
             self._events.emit(
                 EVENTS_REFUSED,
@@ -259,16 +220,16 @@ class EventFeed:
 
     def _event(self, fields: Sequence[tuple[int, Any]]) -> tuple[int | None, list[Any]] | None:
         """Give time and cells of one event; None for one that is not kept."""
-        if len(fields) != len(_COLUMNS) + 1:
-            raise CodecError(f"an event of {len(fields)} fields, not {len(_COLUMNS) + 1}")
-        raw = [
-            _plain(kind, value) if kind == column.kind else None
-            for column, (kind, value) in zip(_COLUMNS, fields, strict=False)
-        ]
-        time_kind, time_ns = fields[_TIME]
+        if len(fields) != len(self._asked) + 1:
+            raise CodecError(f"an event of {len(fields)} fields, not {len(self._asked) + 1}")
+        raw: list[Any] = [None] * len(COLUMNS)
+        for column, (kind_of, value) in zip(self._asked, fields, strict=False):
+            if kind_of == COLUMNS[column].kind:
+                raw[column] = plain(kind_of, value)
+        time_kind, time_ns = fields[-1]
         if time_kind != DATE_TIME:
             time_ns = None
-        kind = raw[_TYPE]
+        kind = raw[TYPE]
         if kind in (_REFRESH_START, _REFRESH_END):
             self._refreshing_since_ns = time_ns if kind == _REFRESH_START else None
             return None
@@ -277,18 +238,18 @@ class EventFeed:
             return None
         since_ns = self._refreshing_since_ns
         again = since_ns is not None and time_ns is not None and time_ns <= since_ns
-        if not self._kept(raw) or not self._is_new(raw[_ID], again=again):
+        if not self._kept(raw) or not self._is_new(raw[ID], again=again):
             return None
         return time_ns, [*(self._cell(column, value) for column, value in enumerate(raw)), again]
 
     def _kept(self, raw: Sequence[Any]) -> bool:
         """Whether an event is wanted, or follows on one that was: an alarm's end on its begin."""
-        condition, retained = raw[_CONDITION_NODE], bool(raw[_RETAIN])
+        condition, retained = raw[CONDITION_NODE], bool(raw[RETAIN])
         if condition is not None and self._told.follows(condition, retained=retained):
             return True
-        if raw[_SEVERITY] is not None and raw[_SEVERITY] < self.settings.min_severity:
+        if raw[SEVERITY] is not None and raw[SEVERITY] < self.settings.min_severity:
             return False
-        if self._wanted is not None and raw[_TYPE] not in self._wanted:
+        if self._wanted is not None and raw[TYPE] not in self._wanted:
             return False
         if condition is not None and retained:
             self._told.begin(condition)
@@ -307,7 +268,7 @@ class EventFeed:
         if isinstance(value, bytes):
             return value[: MAX_STRING_BYTES // 2].hex()
         if isinstance(value, ua.NodeId):
-            if column == _TYPE and value in self._names:
+            if column == TYPE and value in self._names:
                 return self._names[value]
             return "" if value.is_null() else self._address(value)
         if isinstance(value, str) and len(value.encode()) > MAX_STRING_BYTES:
@@ -333,6 +294,16 @@ class EventFeed:
                 break
         return found
 
+    async def _ask(self) -> None:
+        """Ask for events with all fields; of a server that refuses those of alarms, without."""
+        try:
+            await self._monitor()
+        except DeviceRefused as refusal:
+            if refusal.status not in _FILTER_REFUSED:
+                raise
+            self._asked = OF_EVERY_EVENT
+            await self._monitor()
+
     async def _monitor(self) -> None:
         node = self._connection.node_id(parse_address(self.settings.notifier))
         if node is None:
@@ -351,7 +322,7 @@ class EventFeed:
                     RequestedParameters=ua.MonitoringParameters(
                         ClientHandle=ua.UInt32(0),
                         SamplingInterval=0.0,
-                        Filter=_filter(),
+                        Filter=event_filter(self._asked),
                         QueueSize=ua.UInt32(self.settings.queue_size),
                         DiscardOldest=True,
                     ),
@@ -366,32 +337,3 @@ class EventFeed:
             raise DeviceRefused(
                 f"asking for events: {status_name(code)}", hint="see the server", status=code
             )
-
-
-def _plain(kind: int, value: Any) -> Any:  # noqa: ANN401 - one value of any kind
-    """Give an encoded ByteString as bytes and a NodeId as asyncua's; others as they are."""
-    if kind == BYTE_STRING:
-        return value[5:]
-    if kind == NODE_ID:
-        try:
-            return nodeid_from_binary(Buffer(value[1:]))
-        except LIBRARY_ERRORS as error:
-            raise CodecError(f"a NodeId that is none: {error}") from None
-    return value
-
-
-def _filter() -> ua.EventFilter:
-    """Give the filter that selects our fields. What is kept of them is for us to say.
-
-    A server drops the marks of a refresh, too, where a filter of its own says so.
-    """
-    clauses = [_clause(column.owner, column.path) for column in _COLUMNS]
-    return ua.EventFilter(SelectClauses=[*clauses, _clause(_BASE, ("Time",))])
-
-
-def _clause(owner: int, path: tuple[str, ...]) -> ua.SimpleAttributeOperand:
-    return ua.SimpleAttributeOperand(
-        TypeDefinitionId=standard(owner),
-        BrowsePath=[ua.QualifiedName(name) for name in path],
-        AttributeId=AttributeIds.Value if path else AttributeIds.NodeId,
-    )

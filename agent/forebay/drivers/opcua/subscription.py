@@ -20,7 +20,7 @@ from asyncua.ua.status_codes import StatusCodes
 
 from forebay.clock import stamp
 from forebay.drivers.opcua.codec import publish_response
-from forebay.drivers.opcua.events import GROUP
+from forebay.drivers.opcua.eventfields import GROUP
 from forebay.drivers.opcua.faults import status_name, translate
 from forebay.drivers.opcua.monitored import Monitor
 from forebay.drivers.opcua.values import refused

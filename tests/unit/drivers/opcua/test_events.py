@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+from itertools import count
 from typing import Any
 
 import asyncua.ua
 import pytest
+from asyncua.server.monitored_item_service import MonitoredItemService
 from asyncua.ua.ua_binary import struct_to_binary
 from hypothesis import given
 from hypothesis import strategies as st
 
 from forebay.clock import stamp
 from forebay.drivers.opcua.connection import Connection
-from forebay.drivers.opcua.events import EventFeed, ToldEvents, event_schema
+from forebay.drivers.opcua.eventfields import event_schema
+from forebay.drivers.opcua.events import EventFeed, ToldEvents
 from forebay.drivers.opcua.eventsettings import EventSettings
 from forebay.drivers.opcua.explorer import Explorer
 from forebay.errors import ProtocolViolation
 from forebay.model import Stream
+from support.asyncua_server import SmallServer, small_server
 from support.fuzz import examples
-from support.opcua import device
+from support.opcua import connected, device
 from support.seams import system_seams
+from support.streams import Listener
 
 ua: Any = asyncua.ua
 T = ua.VariantType
@@ -136,6 +142,52 @@ def test_an_overflow_at_the_server_asks_for_everything_again() -> None:
 def test_bytes_that_are_no_events_break_the_connection(body: bytes) -> None:
     with pytest.raises(ProtocolViolation):
         told_by(feed(), body)
+
+
+async def heard(endpoint: str, server: SmallServer) -> dict[str, Any]:
+    """What comes of an event of a small server, which knows no alarms."""
+    generator = await server.server.get_event_generator()
+    spec = device(endpoint, {}, events={"period": 0.1})
+    async with connected(spec) as driver, Listener(driver, {}) as listener:
+        for round_ in count():  # the subscription stands at some moment
+            await generator.trigger(message=f"event {round_}")
+            try:
+                async with asyncio.timeout(0.5):
+                    await listener.until(lambda got: len(got) >= 1)
+            except TimeoutError:
+                continue
+            break
+    width = len(event_schema("press").tags)
+    return {sample.tag.name: sample.value for sample in listener.samples[:width]}
+
+
+async def test_a_server_without_alarms_tells_its_events() -> None:
+    async with small_server() as server:
+        row = await heard(server.endpoint, server)
+    assert row["message"].startswith("event ")
+    assert (row["type"], row["source"]) == ("BaseEventType", "Server")
+    assert (row["condition"], row["active"]) == (None, None)
+
+
+async def test_a_server_that_refuses_the_fields_of_alarms_is_asked_for_fewer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    create = MonitoredItemService.create_monitored_items
+
+    async def refuse(self: Any, params: Any, *args: Any) -> Any:
+        clauses = params.ItemsToCreate[0].RequestedParameters.Filter.SelectClauses
+        asked.append(len(clauses))
+        if len(clauses) > 10:
+            code = ua.StatusCode(ua.StatusCodes.BadEventFilterInvalid)
+            return [ua.MonitoredItemCreateResult(StatusCode=code)]
+        return await create(self, params, *args)
+
+    monkeypatch.setattr(MonitoredItemService, "create_monitored_items", refuse)
+    async with small_server() as server:
+        row = await heard(server.endpoint, server)
+    assert row["message"].startswith("event ")
+    assert len(asked) == 2
 
 
 SOURCE = feed()
