@@ -1,8 +1,8 @@
 """Drivers against peers that fuzz, for long: `PYTHONPATH=tests N=10 python -m fuzzing.run`.
 
 N minutes each driver; ONLY=modbus, ONLY=rtu or ONLY=opcua for one; SEED for the same choices again
-(what the network and the processor add to them is not repeated). Exit status 1 if a value was invented, if
-memory grew, or if too little came through to say anything.
+(what the network and the processor add to them is not repeated). Exit status 1 if a value was
+invented, if memory grew, or if too little came through to say anything.
 """
 
 from __future__ import annotations

@@ -134,6 +134,8 @@ class Bus(asyncio.Protocol):
             raise
         finally:
             self._request = None
+            if self._waiter.done():
+                self._waiter.exception()  # whoever asks is told by what is raised here
         self._settle(job, request, answer)
         return self._loop.time() - began_s
 
@@ -159,7 +161,6 @@ class Bus(asyncio.Protocol):
 
     def _give_up(self, job: Job, *, heard: bool, waited_s: float) -> None:
         """Raise what the missing answer means: silence, or bytes that are none."""
-        self._request = None  # what is raised here need not be told to a waiter, too
         if heard:
             error: DeviceError = violation(
                 f"{self._skipped} bytes that are no right answer", self._last, _HINT
