@@ -65,7 +65,7 @@ class SharedLine:
         self._limits: dict[asyncio.Task[Any] | None, asyncio.Timeout] = {}
         self._held_since_s = 0.0
         self._held_s = 0.0
-        self._load = 0.0
+        self._load: float | None = None
         self._load_from = (clock.monotonic_s(), 0.0)
 
     @property
@@ -132,9 +132,15 @@ class SharedLine:
         return self._held_s + since
 
     def load(self) -> float:
-        """Give for what part of the time it was held lately, 0 to 1: over LOAD_OVER_S or longer."""
+        """Give for what part of the time it was held lately, 0 to 1.
+
+        Over LOAD_OVER_S or longer; before that over what there is.
+        """
         self._note_load()
-        return self._load
+        if self._load is not None:
+            return self._load
+        over_s = self._clock.monotonic_s() - self._load_from[0]
+        return self.held_s() / over_s if over_s > 0 else 0.0
 
     def waiting(self) -> int:
         """Count those who wait for a turn."""

@@ -49,7 +49,7 @@ def parts(reply: PlanReply) -> Iterator[RenderableType]:
         [
             (
                 group.group,
-                output.duration(group.period_s),
+                _period(group.period_s),
                 output.count(group.requests),
                 _share(group.load),
             )
@@ -82,7 +82,7 @@ def _requests(reply: PlanReply) -> Iterator[RenderableType]:
                 + (f" to {request.start + request.count - 1}" if request.count > 1 else ""),
                 output.count(request.tags),
                 output.count(request.unneeded) if request.unneeded else "-",
-                "-" if request.predicted_ms < 0 else f"{request.predicted_ms:.1f} ms",
+                "-" if request.predicted_ms < 0 else f"{request.predicted_ms:.3g} ms",
                 request.reason,
             )
             for request in reply.requests
@@ -98,6 +98,10 @@ def _refused(reply: PlanReply) -> Iterator[RenderableType]:
     more = len(reply.refused) - REFUSED_SHOWN
     if more > 0:
         yield Text(f"and {output.count(more)} more: see them with --json", output.QUIET)
+
+
+def _period(seconds: float) -> str:
+    return output.duration(seconds) if seconds >= 1 else f"{seconds * 1e3:g} ms"
 
 
 def _share(load: float) -> str | Text:
