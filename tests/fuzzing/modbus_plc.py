@@ -44,6 +44,7 @@ class FuzzingPlc:
         self._frames: deque[bytes] = deque([bytes(9)], maxlen=HISTORY)
         self._server: asyncio.Server | None = None
         self._peers: set[asyncio.Task[None]] = set()
+        self._defect: Exception | None = None
         self._serial = 0
         self._ways: dict[str, Callable[[_Peer, bytes], None]] = {
             **({} if rtu else self._of_tcp()),
@@ -83,6 +84,8 @@ class FuzzingPlc:
         for task in self._peers:
             task.cancel()
         await asyncio.gather(*self._peers, return_exceptions=True)
+        if self._defect is not None:
+            raise self._defect
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -101,6 +104,8 @@ class FuzzingPlc:
                 await writer.drain()
         except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
             pass
+        except Exception as defect:  # noqa: BLE001 - told at the end: it must not pass for a silence
+            self._defect = defect
         finally:
             self._peers.discard(task)
             writer.transport.abort()
@@ -149,7 +154,7 @@ class FuzzingPlc:
 
     def _flipped(self, peer: _Peer, frame: bytes) -> None:
         changed = bytearray(frame)
-        end = len(frame) if self._rng.random() < 0.5 else 9
+        end = len(frame) if self._rng.random() < 0.5 else min(9, len(frame))
         for _ in range(self._rng.randrange(1, 5)):
             changed[self._rng.randrange(end)] ^= 1 << self._rng.randrange(8)
         peer.say(bytes(changed))
