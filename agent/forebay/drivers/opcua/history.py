@@ -191,7 +191,10 @@ class HistoryFeed:
         ticks = values.source_ticks
         inside = np.flatnonzero((ticks > hole.after) & (ticks < hole.before))
         reached = int(ticks[inside].max()) if len(inside) else hole.after
-        progress = Progress(group.heard, hole, reached, done=self._point is None)
+        # A full piece may have more behind it though the server gives no point to go on from.
+        full = len(ticks) >= VALUES_AT_ONCE and reached > hole.after
+        done = self._point is None and not full
+        progress = Progress(group.heard, hole, reached, done=done)
         if not len(inside):
             return None, progress
         kept = with_columns(

@@ -1,0 +1,68 @@
+"""Holes of an outage against a server that cuts its answers short and gives nothing to go on by."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncua.ua
+import pytest
+
+from forebay.acquisition.line import SharedLine
+from forebay.drivers.opcua.history import FROM_HISTORY
+from forebay.errors import DeviceError
+from forebay.events import HISTORY_READ
+from support.asyncua_server import NAMESPACE, small_server
+from support.opcua import connected, device
+from support.proxy import Proxy
+from support.seams import system_seams
+from support.streams import Listener
+
+ua: Any = asyncua.ua
+WAIT_S = 30.0
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_values_of_a_hole_come_once_at_the_times_of_the_server(
+    monkeypatch: pytest.MonkeyPatch, *, kept: bool
+) -> None:
+    """`kept`: with a history. Without one an outage costs what it costs, and nothing is made up."""
+    monkeypatch.setattr("forebay.drivers.opcua.history.VALUES_AT_ONCE", 7)
+    seams = system_seams()
+    line = SharedLine("press", seams.clock)
+    wrote: dict[float, int] = {}
+    async with small_server(X=0.0) as server:
+        node: Any = server.server.get_node(ua.NodeId("X", server.index))
+        if kept:
+            await server.server.historize_node_data_change(node, count=0)
+
+        async def write(value: float) -> None:
+            await node.write_value(value)
+            stamped = (await node.read_data_value()).SourceTimestamp
+            wrote[value] = round(stamped.timestamp() * 1e6) * 1000
+
+        async with Proxy(server.endpoint.removeprefix("opc.tcp://")) as proxy:
+            tags = {"x": (f"nsu={NAMESPACE};s=X", "float64")}
+            spec = device(f"opc.tcp://{proxy.address}", tags, history=True)
+            periods = {spec.schemas[0]: 0.05}
+            async with connected(spec, seams, line) as driver, Listener(driver, periods) as first:
+                await first.until(lambda _: first.values("x"))
+                await write(1.0)
+                await first.until(lambda _: first.values("x")[-1] == 1.0)
+                proxy.cut()
+                with pytest.raises(DeviceError):
+                    await asyncio.wait_for(first.task, WAIT_S)
+            for value in range(2, 40):
+                await write(float(value))
+            async with connected(spec, seams, line) as driver, Listener(driver, periods) as second:
+                wanted = 38 if kept else 1
+                await second.until(lambda _: len(second.values("x")) >= wanted)
+                await write(-1.0)
+                await second.until(lambda _: second.values("x")[-1] == -1.0)
+    live = [s.value for s in second.samples if not s.quality & FROM_HISTORY]
+    filled = [s for s in second.samples if s.quality & FROM_HISTORY]
+    assert live == [39.0, -1.0]
+    expected = [float(value) for value in range(2, 39)] if kept else []
+    assert [s.value for s in filled] == expected
+    assert all(abs(s.time_ns - wrote[float(str(s.value))]) < 2000 for s in filled)
+    assert seams.events.count(HISTORY_READ, device="press") == int(kept)
