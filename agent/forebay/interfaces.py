@@ -218,6 +218,10 @@ class Line(Protocol):
         """Whether somebody waits who goes before the present holder. Cheap: see `give_way`."""
         ...
 
+    def waiting(self) -> int:
+        """Count those who wait for a turn, whoever goes first."""
+        ...
+
     async def give_way(self) -> None:
         """Let those who go before have their turns; returns holding the line again.
 

@@ -163,7 +163,7 @@ class Connection(asyncio.Protocol):
         terms = job.terms
         waited_s = self._loop.time() - self._heard_s
         given_s = terms.timeout_s
-        if terms.patience_s is not None and self._line.wanted:
+        if terms.patience_s is not None and self._line.waiting():
             given_s = min(terms.patience_s, given_s)
         if waited_s >= given_s:
             self._give_up_waiting(job, waiter, waited_s)

@@ -54,9 +54,10 @@ class Unit:
         self._carrier.manners.joined(self._number)
         self._joined = True
         self._wire = await self._carrier.wire()
+        left_s = end_s - loop.time()
         if self._carrier.manners.to_probe(self._number):
-            async with line.turn(Urgency.PROBE):
-                await self._probe(probes, end_s - loop.time())
+            async with line.turn(Urgency.PROBE):  # waited for beyond the timeout
+                await self._probe(probes, left_s)
         if self._closes:
             await self._carrier.drop()
 

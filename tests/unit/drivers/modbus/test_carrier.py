@@ -184,6 +184,29 @@ async def test_a_probe_ends_when_somebody_else_wants_the_line(server: ModbusServ
         assert server.connections == 1
 
 
+async def test_two_silent_units_do_not_keep_the_others_from_being_connected(
+    server: ModbusServer,
+) -> None:
+    """The timeout is far beyond the test's own; all connect at once, the silent ones first."""
+    server.units = {3, 4}
+    bus = Bus(server.port, timeout=100.0)
+    silent, good = [bus.unit(1), bus.unit(2)], [bus.unit(3), bus.unit(4)]
+    async with asyncio.TaskGroup() as tasks:
+        trying = [tasks.create_task(refused(group)) for group in silent]
+        connecting = [tasks.create_task(group.driver.connect()) for group in good]
+        await asyncio.wait(connecting)
+        assert [await read(group) for group in good] == [[5, 100]] * 2
+        await trying[0]
+        trying[1].cancel()  # nobody else wants the line any more: it may take all of its timeout
+    for group in silent + good:
+        await group.driver.close()
+
+
+async def refused(group: Group) -> None:
+    with pytest.raises(DeviceUnreachable, match="no answer within"):
+        await group.driver.connect()
+
+
 async def test_a_unit_that_answers_after_its_probe_was_given_up_is_given_longer(
     server: ModbusServer,
 ) -> None:
