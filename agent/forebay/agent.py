@@ -222,6 +222,7 @@ async def _serve(
     answers.state = "draining"
     await answers.gate.close()
     await _cancel([*polling, *flushing])
+    await memory.close()
     await _hand_over(pipeline, journal, seams)
     reachable = [forwarder for forwarder in forwarders if forwarder.status().state == "connected"]
     await asyncio.gather(*(forwarder.drain(DRAIN_S) for forwarder in reachable))

@@ -8,6 +8,7 @@ costs the memory and nothing else: the search is made again. Must not know how p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 from typing import TYPE_CHECKING, Annotated
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 SAVE_EVERY_S = 5.0
 """Shortest time between two writes."""
+CLOSE_S = 2.0
+"""How long the end of a run may be held up for the last write."""
 MAX_FILE_BYTES = 8 << 20
 _FORMAT = 1
 _OF_NO_PLACE = frozenset({"tags", "groups", "stages", "backoff", "timeout", "enabled"})
@@ -160,7 +163,7 @@ class Recollection:
 
 
 class PlanMemory:
-    """The files of all devices. `run` in a task."""
+    """The files of all devices. `run` in a task, then `close`."""
 
     def __init__(self, directory: Path, specs: Iterable[DeviceSpec], seams: Seams) -> None:
         """Keep them in `directory`, which is made when there is something to keep."""
@@ -182,9 +185,18 @@ class PlanMemory:
         """Write what is new, until cancelled."""
         while True:
             await self._clock.sleep(SAVE_EVERY_S)
-            for one in self._of.values():
-                if one.changed:
-                    await one.save()
+            await self._save()
+
+    async def close(self) -> None:
+        """Write what is new at the end of a run; a disk that is stuck is not waited for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self._save()
+
+    async def _save(self) -> None:
+        for one in self._of.values():
+            if one.changed:
+                await one.save()
 
 
 def fingerprint(spec: DeviceSpec) -> str:

@@ -154,6 +154,16 @@ async def test_what_the_device_has_since_a_download_is_noticed_after_a_restart_t
     assert found.recall(schema(), spans()) == Learned()
 
 
+async def test_the_end_of_a_run_waits_for_no_write_time() -> None:
+    disk = FaultyDisk()
+    async with living(disk, {7}) as life:
+        await life.clock.advance(1)
+        assert not disk.exists(FILE)
+    await life.memory.close()
+    found, _ = recollection(disk)
+    assert found.recall(schema(), spans()).refused_columns == {7}
+
+
 async def test_nothing_is_written_where_nothing_was_learned() -> None:
     disk = FaultyDisk()
     async with living(disk, set()) as life:
