@@ -192,6 +192,7 @@ class Poller:
                     return bad_row(group.planned.schema, self._link.status, stamp(self._clock))
                 scan, settled = await self._read(group)
                 self._status.last_poll_ms = (self._clock.monotonic_s() - began_s) * 1e3
+            group.planned.prepare()
         except DeviceError as error:
             return self._broken(group, error, began_ns, connection)
         except TimeoutError:
@@ -217,7 +218,6 @@ class Poller:
         """
         give_up_s = self._clock.monotonic_s() + group.period_s
         planned = group.planned
-        planned.begin()
         reader, tries = planned.reader, 0
         while True:
             reader = planned.reader or reader
