@@ -76,7 +76,7 @@ class Polled:
             await self._driver.connect()
             self._planned.connected(self._driver)
         for _ in range(times):
-            self._planned.begin()
+            self._planned.prepare()
             again = True
             while again:
                 assert self._planned.reader is not None

@@ -51,7 +51,7 @@ async def test_holes_are_bridged_once_requests_have_shown_what_they_take() -> No
         assert planned.plan is not None
         assert len(planned.plan.blocks) == len(tags)
         for _ in range(2 * PROBE_EVERY):
-            planned.begin()
+            planned.prepare()
             assert planned.reader is not None
             scan = await planned.reader.read()
             assert scan.batch.values[0][0].tolist() == [n * APART for n in range(len(tags))]
@@ -74,7 +74,7 @@ async def test_no_scan_is_lost_where_bridged_holes_make_requests_too_long(longes
         planned = PlannedGroup(group.schema, lambda *_: None)
         planned.connected(group.driver)
         for _ in range(2 * PROBE_EVERY):
-            planned.begin()
+            planned.prepare()
             again = True
             while again:
                 assert planned.reader is not None
