@@ -84,7 +84,7 @@ class Proxied:
             {
                 "protocol": self.spec.protocol,
                 "tags": (),
-                "timeout": "500 ms",
+                "timeout": "2 s",
                 **self.place(port),
                 **self._settings,
             }
