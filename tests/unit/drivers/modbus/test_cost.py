@@ -52,6 +52,17 @@ def test_noise_bridges_less_and_not_more() -> None:
     assert 100e-6 < noisy.per_unit_s < 150e-6
 
 
+@pytest.mark.parametrize("late_s", [0.01, 10.0])
+def test_a_few_answers_that_came_much_too_late_change_little(late_s: float) -> None:
+    rng, meter = random.Random(1), Meter(GUESSED_REGISTER_S)
+    for _ in range(MEASURED_MOST):
+        count = rng.choice([1, 2, 5, 20, 60, 125])
+        meter.note(count, 1e-3 + count * 20e-6 + (late_s if rng.random() < 0.15 else 0.0))
+    cost = meter.cost()
+    assert cost is not None
+    assert parts(cost) == pytest.approx((1e-3, 20e-6), rel=0.1)
+
+
 def test_nothing_is_said_before_enough_was_measured() -> None:
     meter = Meter(GUESSED_REGISTER_S)
     for _ in range(MEASURED_LEAST - 1):
