@@ -73,7 +73,8 @@ class StreamsSettings(Settings):
         ),
     ] = StreamSettings(overflow="drop_oldest")
     events: Annotated[
-        StreamSettings, Field(description="What happened; 15 % of `max_size`. Still empty.")
+        StreamSettings,
+        Field(description="What happened: events and alarms of devices; 15 % of `max_size`."),
     ] = StreamSettings(overflow="drop_oldest")
     telemetry: Annotated[
         StreamSettings, Field(description="Readings; 75 % of `max_size`, with `bulk`.")
