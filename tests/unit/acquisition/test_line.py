@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from forebay.acquisition.line import LOAD_OVER_S, PROBE_PATIENCE_S, SharedLine
 from forebay.interfaces import Urgency
 from forebay.testing.clock import FakeClock
+from support.fuzz import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -346,6 +347,7 @@ class Crowd:
             await asyncio.sleep(0)
 
 
+@examples(300)
 @given(st.integers(0, 1 << 32), st.integers(1, 30))
 def test_whatever_happens_one_holds_it_and_nobody_is_forgotten(seed: int, users: int) -> None:
     async def run() -> None:
