@@ -16,6 +16,8 @@ from support.modbus import connected, tag
 
 APART = 20
 """Registers from one tag to the next: more than are bridged before anything was measured."""
+MOST_POLLS = 20 * PROBE_EVERY
+"""So long a busy machine may hide what requests take."""
 
 
 async def test_a_measured_scan_brings_the_same_values_and_refusals() -> None:
@@ -42,6 +44,22 @@ async def test_a_measured_scan_brings_the_same_values_and_refusals() -> None:
     assert cost.per_request_s > 0
 
 
+async def settle(planned: PlannedGroup, requests: int) -> None:
+    """Poll until the plan has so many requests, some time at least; no poll may lose a value."""
+    polls = 0
+    while polls < 2 * PROBE_EVERY or planned.plan is None or len(planned.plan.blocks) != requests:
+        polls += 1
+        assert polls < MOST_POLLS, planned.plan
+        planned.prepare()
+        again = True
+        while again:
+            assert planned.reader is not None
+            scan = await planned.reader.read()
+            again = planned.learn(scan)
+        assert scan.batch.quality is None
+        assert scan.batch.values[0][0].tolist() == [n * APART for n in range(30)]
+
+
 async def test_holes_are_bridged_once_requests_have_shown_what_they_take() -> None:
     tags = [tag(f"holding:{n * APART}") for n in range(30)]
     async with ModbusServer() as server, connected(server.port, tags) as group:
@@ -50,40 +68,25 @@ async def test_holes_are_bridged_once_requests_have_shown_what_they_take() -> No
         planned.connected(group.driver)
         assert planned.plan is not None
         assert len(planned.plan.blocks) == len(tags)
-        for _ in range(2 * PROBE_EVERY):
-            planned.prepare()
-            assert planned.reader is not None
-            scan = await planned.reader.read()
-            assert scan.batch.values[0][0].tolist() == [n * APART for n in range(len(tags))]
-            planned.learn(scan)
-        assert len(planned.plan.blocks) <= math.ceil(30 * APART / 125) + 1
+        await settle(planned, math.ceil(30 / 7))
         server.requests.clear()
         assert planned.reader is not None
         await planned.reader.read()
         assert len(server.requests) == len(planned.plan.blocks)
         cost = group.driver.cost("holding")
     assert cost is not None
-    assert 0.001 <= cost.of(1) < 0.1
+    assert cost.of(1) >= 0.001
 
 
 @pytest.mark.parametrize("longest", [1, 30, 41, 100])
 async def test_no_scan_is_lost_where_bridged_holes_make_requests_too_long(longest: int) -> None:
     tags = [tag(f"holding:{n * APART}") for n in range(30)]
+    together = 1 + (longest - 1) // APART
     async with ModbusServer() as server, connected(server.port, tags) as group:
         server.delay_s, server.max_count = 0.001, longest
         planned = PlannedGroup(group.schema, lambda *_: None)
         planned.connected(group.driver)
-        for _ in range(2 * PROBE_EVERY):
-            planned.prepare()
-            again = True
-            while again:
-                assert planned.reader is not None
-                scan = await planned.reader.read()
-                again = planned.learn(scan)
-            assert scan.batch.quality is None
-    assert planned.plan is not None
-    together = 1 + (min(longest, 125) - 1) // APART
-    assert len(planned.plan.blocks) == math.ceil(30 / together)
+        await settle(planned, math.ceil(30 / together))
 
 
 async def test_a_number_that_a_person_wrote_stands_whatever_is_measured() -> None:
