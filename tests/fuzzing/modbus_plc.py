@@ -44,7 +44,7 @@ class FuzzingPlc:
         self._frames: deque[bytes] = deque([bytes(9)], maxlen=HISTORY)
         self._server: asyncio.Server | None = None
         self._peers: set[asyncio.Task[None]] = set()
-        self._defect: Exception | None = None
+        self._defect: BaseException | None = None
         self._serial = 0
         self._ways: dict[str, Callable[[_Peer, bytes], None]] = {
             **({} if rtu else self._of_tcp()),
@@ -91,6 +91,7 @@ class FuzzingPlc:
         task = asyncio.current_task()
         assert task is not None
         self._peers.add(task)
+        task.add_done_callback(self._note)
         peer = _Peer(writer, RtuWire() if self._rtu else TcpWire())
         try:
             while True:
@@ -104,13 +105,16 @@ class FuzzingPlc:
                 await writer.drain()
         except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
             pass
-        except Exception as defect:  # noqa: BLE001 - told at the end: it must not pass for a silence
-            self._defect = defect
         finally:
             self._peers.discard(task)
             writer.transport.abort()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+
+    def _note(self, ended: asyncio.Task[None]) -> None:
+        """Keep a defect of ours to be told at the end: it must not pass for a silence."""
+        defect = None if ended.cancelled() else ended.exception()
+        self._defect = self._defect or defect
 
     def _answer(self, peer: _Peer, number: int, unit: int, pdu: bytes) -> None:
         function = pdu[0]
