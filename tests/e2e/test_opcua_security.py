@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
     from cryptography.x509 import Certificate
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(240),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 LEVEL = {"Level": (f"nsu={NAMESPACE};s=Level", "float64")}
 POLICIES = ("Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -66,11 +67,12 @@ def trust(pki: Path) -> int:
     """Do what the owner of a node-opcua server does with rejected certificates; give how many."""
     rejected = list((pki / "rejected").glob("*"))
     for file in rejected:
-        file.rename(pki / "trusted/certs" / file.name)
+        with suppress(FileNotFoundError):  # it may write anew what it has rejected
+            file.rename(pki / "trusted/certs" / file.name)
     return len(rejected)
 
 
-async def eventually(attempt: Any, timeout_s: float = 20.0) -> None:
+async def eventually(attempt: Any, timeout_s: float = 60.0) -> None:
     """Try until it works: the server watches its folders at its own pace."""
     deadline = time.monotonic() + timeout_s
     while True:

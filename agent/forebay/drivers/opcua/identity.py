@@ -105,6 +105,7 @@ def make(host: str, now_ns: int) -> tuple[bytes, bytes]:
         .add_extension(_usage(), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
         .sign(key, hashes.SHA256())
     )
     key_pem = key.private_bytes(
@@ -116,14 +117,17 @@ def make(host: str, now_ns: int) -> tuple[bytes, bytes]:
 
 
 def _usage() -> x509.KeyUsage:
-    """Give what Part 6, 6.2.2, table 34 asks of an application instance certificate."""
+    """Give what Part 6, 6.2.2 asks of an application's certificate that signed itself.
+
+    With keyCertSign, although it is no authority: some stacks trust no other.
+    """
     return x509.KeyUsage(
         digital_signature=True,
         content_commitment=True,
         key_encipherment=True,
         data_encipherment=True,
         key_agreement=False,
-        key_cert_sign=False,
+        key_cert_sign=True,
         crl_sign=False,
         encipher_only=False,
         decipher_only=False,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from forebay.drivers.opcua.identity import (
@@ -108,3 +109,18 @@ def test_a_chain_gives_its_first() -> None:
     assert len(thumbprint(one)) == 40
     with pytest.raises(ValueError):  # noqa: PT011 - of the library
         loaded(b"no certificate")
+
+
+def test_it_says_what_an_applications_own_certificate_has_to_say() -> None:
+    """OPC UA Part 6, 6.2.2, of 1.05: no authority, and yet keyCertSign as it signed itself."""
+    extensions = loaded(make("h", NOW_NS)[1]).extensions
+    usage = extensions.get_extension_for_class(x509.KeyUsage).value
+    assert usage.digital_signature
+    assert usage.content_commitment
+    assert usage.key_encipherment
+    assert usage.data_encipherment
+    assert usage.key_cert_sign
+    assert not extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    named = extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    by = extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    assert named.key_identifier == by.key_identifier
