@@ -129,6 +129,7 @@ class ModbusDriver:
             quality, self._unit, self._seams.clock,
         )  # fmt: skip
         reader.gauge = self._gauge(blocks)
+        reader.address_base = self._settings.address_base
         return reader
 
     def _gauge(self, blocks: Sequence[Block]) -> Gauge | None:

@@ -57,6 +57,8 @@ class ModbusReader:
         self._clock = clock
         self.gauge: Gauge | None = None
         """Measures some of the reads, if it is set."""
+        self.address_base = 0
+        """What addresses count from where people are told of them."""
 
     async def read(self) -> Scan:
         """See `Reader.read`."""
@@ -90,9 +92,10 @@ class ModbusReader:
 
     def _refusal(self, index: int, code: int) -> Refusal:
         block, means = self._blocks[index], meaning(code)
-        asked = f"{block.area}:{block.start}"
+        first = block.start + self.address_base
+        asked = f"{block.area}:{first}"
         if block.count > 1:
-            asked += f" to {block.start + block.count - 1}"
+            asked += f" to {first + block.count - 1}"
         return Refusal(
             index, means.status, f"{called(code)}, {means.text}, for {asked}", means.permanent
         )

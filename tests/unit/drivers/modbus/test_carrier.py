@@ -13,7 +13,7 @@ from forebay.drivers.modbus import SPEC
 from forebay.errors import DeviceUnreachable
 from forebay.interfaces import Urgency
 from forebay.model import Quality
-from forebay.testing.modbus_server import Misbehaviour, ModbusServer
+from forebay.testing.modbus_server import Illegal, Misbehaviour, ModbusServer
 from support.modbus import Group, device, seams, tag
 
 if TYPE_CHECKING:
@@ -259,9 +259,12 @@ async def test_addresses_may_count_from_one(server: ModbusServer) -> None:
     group = Group(device(server.port, tags, address_base=1))
     await group.driver.connect()
     batch = (await group.reader().read()).batch
+    server.illegal = (Illegal("holding", 4, 4),)
+    (refusal,) = (await group.reader().read()).refusals
     await group.driver.close()
+    assert refusal.message.endswith("for holding:5")
     assert [sample.value for sample in batch.iter_samples()] == [4, 4]
-    assert server.requests == [("holding", 4, 1)]
+    assert server.requests == [("holding", 4, 1)] * 2
 
 
 def test_the_first_address_is_one_then() -> None:
