@@ -262,3 +262,13 @@ async def test_seven_units_of_modbus_tk_and_one_that_is_not_there(
             await dead.driver.close()
             found = await asyncio.gather(*map(read, groups))
             assert found == [right(unit) for unit in range(1, 8)]
+
+
+async def test_a_port_that_is_pulled_out_is_lost(libmodbus_rtu_server_binary: Path) -> None:
+    async with bus(libmodbus_rtu_server_binary, 1) as line, connected(line, 1) as (group,):
+        assert await read(group) == right(1)
+        line.wire.close()
+        with pytest.raises(DeviceUnreachable, match="connection lost"):
+            await read(group)
+        with pytest.raises(DeviceUnreachable, match="no connection to"):
+            await line.unit(1).driver.connect()
