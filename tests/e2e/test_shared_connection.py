@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import statistics
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -12,10 +14,12 @@ from forebay.events import DEVICE_CONNECTED, DEVICE_LOST
 from forebay.model import Quality
 from forebay.testing.modbus_server import ModbusServer
 from support.modbus import tag
+from support.processes import World, until
 from support.sessions import Site, began_s, statuses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from forebay.model import Batch
 
@@ -83,3 +87,42 @@ async def test_one_silent_unit_among_eight() -> None:
     assert lost["device"] == "u4"
     assert lost["line"] == f"127.0.0.1:{server.port}"
     assert lost["error"] == "unit 4: no answer within 1 s to function 3, address 0"
+
+
+async def test_the_agent_shows_the_line_that_devices_share(tmp_path: Path) -> None:
+    async with ModbusServer() as server, World(tmp_path) as world:
+        server.units = {1, 2}
+        world.write_config(
+            "".join(
+                f"""
+[devices.u{unit}]
+protocol = "modbus"
+host = "127.0.0.1"
+port = {server.port}
+unit = {unit}
+tags = [{{ name = "t", address = "holding:7", type = "uint16" }}]
+[devices.u{unit}.groups.default]
+period = "50 ms"
+"""
+                for unit in (1, 2, 3)
+            )
+        )
+        await world.agent.start()
+        async with asyncio.timeout(60):
+            while True:
+                code, found = await world.ask("devices")
+                if code == 0 and found["devices"][0]["line_load"] > 0:
+                    break
+                await asyncio.sleep(0.2)  # the load is taken over ten seconds, by the agent's clock
+        await until(lambda: '"device_lost"' in world.agent.text(), "unit 3 is told silent")
+        assert await world.agent.stop() == 0, world.agent.text()[-2000:]
+    lines = {device["name"]: device["line"] for device in found["devices"]}
+    assert lines == dict.fromkeys(("u1", "u2", "u3"), f"127.0.0.1:{server.port}")
+    loads = [device["line_load"] for device in found["devices"]]
+    assert 0 < min(loads) <= max(loads) < 1
+    assert max(loads) - min(loads) < 0.05, "it is that of the line"
+    told = [json.loads(line) for line in world.agent.text().splitlines() if line[:1] == "{"]
+    (lost,) = [line for line in told if line["event"] == "device_lost"]
+    assert (lost["device"], lost["line"]) == ("u3", lines["u3"])
+    assert lost["error"].startswith("unit 3: no answer within ")
+    assert server.connections == 1
