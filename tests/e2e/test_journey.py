@@ -87,6 +87,7 @@ backoff = {{ first = "100 ms", most = "1 s" }}
 mode = "subscribe"
 period = "100 ms"
 [devices.press.groups.slow]
+mode = "poll"
 period = "500 ms"
 
 [devices.line]

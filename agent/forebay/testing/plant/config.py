@@ -57,6 +57,7 @@ mode = "subscribe"
 period = "200 ms"
 
 [devices.press.groups.slow]
+mode = "poll"
 period = "1 s"
 
 [devices.conveyor]
