@@ -9,7 +9,7 @@ import pytest
 from forebay._proto import control_pb2 as pb
 from forebay.control import planning, view
 
-WIRE_ONLY = {view.TagValue: {"quality_name"}}
+WIRE_ONLY: dict[type, set[str]] = {view.TagValue: {"quality_name"}}
 
 
 @pytest.mark.parametrize(
