@@ -59,7 +59,7 @@ period = "100 ms"
 
 @asynccontextmanager
 async def site(
-    directory: Path, answers_in: str = "1 s"
+    directory: Path, answers_in: str = "3 s"
 ) -> AsyncIterator[tuple[World, WritablePlc]]:
     """Start all three; the agent waits for `answers_in` for each answer of the PLC."""
     async with WritablePlc() as plc, World(directory) as world:
