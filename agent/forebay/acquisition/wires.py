@@ -5,7 +5,7 @@ Owns the grouping of devices by the keys that their drivers give. Must not know 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from forebay.acquisition.line import SharedLine
 from forebay.acquisition.news import LineNews
@@ -14,8 +14,21 @@ from forebay.acquisition.schedule import Stagger
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from forebay.config.devices import Device
-    from forebay.interfaces import DeviceSpec, Seams
+    from forebay.interfaces import DeviceSpec, DriverSpec, Seams
+
+
+class Wired(Protocol):
+    """A device as far as its line goes."""
+
+    @property
+    def spec(self) -> DeviceSpec:
+        """What it is."""
+        ...
+
+    @property
+    def driver(self) -> DriverSpec:
+        """Who knows which line it is on."""
+        ...
 
 
 class Place(NamedTuple):
@@ -32,9 +45,9 @@ def alone(spec: DeviceSpec, line: SharedLine, seams: Seams) -> Place:
     return Place(line, LineNews(line.name, 1, seams), stagger)
 
 
-def wires(devices: Sequence[Device], seams: Seams) -> list[Place]:
+def wires(devices: Sequence[Wired], seams: Seams) -> list[Place]:
     """Give the place of each device; those whose drivers give the same key share a line."""
-    shared: dict[tuple[str, str], list[Device]] = {}
+    shared: dict[tuple[str, str], list[Wired]] = {}
     for device in devices:
         settings = device.spec.settings
         key = device.driver.line(settings)
