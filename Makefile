@@ -4,7 +4,7 @@
 #   make check                    lint, format, types, import contracts, generated code fresh
 #   make bench [ONLY=prefix]      measurements as a table and bench/results/latest.json (latest-PREFIX.json)
 #   make fuzz [N=2000] [ARGS=..]  every property test with N examples each
-#   make fuzz-drivers [N=10]      drivers against peers that fuzz their frames, N minutes each (ONLY=modbus, rtu, opcua)
+#   make fuzz-drivers [N=10]      drivers against peers that fuzz their frames, N minutes each (ONLY=modbus, rtu, opcua, mqtt)
 #   make crash [N=20000]          modelled power cuts over everything the journal does, one seed each
 #   make sim [N=1000]             the whole agent and its servers, simulated, everything going wrong, one seed each
 #   make soak [N=500]             N times kill -9 of the real agent and server, and three days of outage on a simulated clock

@@ -23,8 +23,8 @@ import numpy as np
 from forebay.drivers.opcua import SPEC
 from forebay.interfaces import DeviceSpec
 from forebay.model import BAD_SEVERITY, Schema
+from fuzzing.line import REMEMBERED_NS, FuzzingLine
 from fuzzing.memory import Sizes
-from fuzzing.opcua_line import REMEMBERED_NS, FuzzingLine
 from fuzzing.report import brief, told
 from fuzzing.sessions import serving
 from support.node_opcua import NAMESPACE

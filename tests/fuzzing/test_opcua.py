@@ -16,9 +16,9 @@ import pytest
 from forebay.clock import SystemClock
 from forebay.model import Batch, Quality, Schema, Tag, ValueType
 from fuzzing import opcua
+from fuzzing.line import FuzzingLine, Spoilt
 from fuzzing.memory import GROWTH_BYTES
 from fuzzing.opcua import TAGS, OpcUaJudge, Pen, decoded, encoded
-from fuzzing.opcua_line import FuzzingLine, Spoilt
 from fuzzing.report import ways
 from support.node_opcua import NodeOpcua
 

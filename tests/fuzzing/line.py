@@ -1,7 +1,8 @@
-"""A line to a real OPC UA server on which answers are mutated, torn, late, doubled or foreign.
+"""A line to a real server on which its answers are mutated, torn, late, doubled or foreign.
 
-Knows chunks (OPC UA Part 6, 7.1.2: three letters, a fourth, a length of four bytes) and nothing of
-what is in them. Remembers what of them it put on the line, and when.
+Knows where a packet ends, and nothing of what is in it: chunks of OPC UA (Part 6, 7.1.2: three
+letters, a fourth, a length of four bytes), control packets of MQTT (3.1.1, 2.2: a byte, a length of
+one to four). Remembers what it put on the line that the server had not sent so, and when.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 REMEMBERED_NS = 20_000_000_000
 HISTORY = 32
@@ -28,16 +29,44 @@ class Spoilt(NamedTuple):
     data: bytes
 
 
+async def chunk_of_opcua(reader: asyncio.StreamReader) -> bytes:
+    """Read a chunk of an OPC UA message."""
+    header = await reader.readexactly(8)
+    size = int.from_bytes(header[4:8], "little")
+    assert 8 <= size <= MAX_CHUNK, "the real server keeps to the standard"
+    return header + await reader.readexactly(size - 8)
+
+
+async def packet_of_mqtt(reader: asyncio.StreamReader) -> bytes:
+    """Read a control packet of MQTT."""
+    packet, size, shift = await reader.readexactly(1), 0, 0
+    while True:
+        byte = await reader.readexactly(1)
+        packet += byte
+        size |= (byte[0] & 0x7F) << shift
+        shift += 7
+        if byte[0] < 0x80:
+            return packet + await reader.readexactly(size)
+
+
 class FuzzingLine:
     """Listens on `port` while entered. A share `wild` of the server's chunks is not as it was."""
 
     def __init__(
-        self, server_port: int, rng: random.Random, now_ns: Callable[[], int], *, wild: float
+        self,
+        server_port: int,
+        rng: random.Random,
+        now_ns: Callable[[], int],
+        *,
+        wild: float,
+        packet: Callable[[asyncio.StreamReader], Awaitable[bytes]] = chunk_of_opcua,
     ) -> None:
+        """`packet` reads the next whole one of what the server sends."""
+        self._packet = packet
         self._server_port, self._rng, self._now_ns, self._wild = server_port, rng, now_ns, wild
         self.port, self.told = 0, Counter[str]()
         self.spoilt: deque[Spoilt] = deque()
-        self._history: deque[bytes] = deque([b"MSGF\x08\0\0\0"], maxlen=HISTORY)
+        self._history: deque[bytes] = deque([bytes(8)], maxlen=HISTORY)
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._ways: dict[str, Callable[[bytes], list[bytes] | None]] = {
@@ -97,19 +126,21 @@ class FuzzingLine:
 
     async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         held: list[bytes] = []
+        before = b""
         while True:
-            header = await reader.readexactly(8)
-            size = int.from_bytes(header[4:8], "little")
-            assert 8 <= size <= MAX_CHUNK, "the real server keeps to the standard"
-            chunk = header + await reader.readexactly(size - 8)
+            chunk = await self._packet(reader)
             late, held = held, []
             pieces = self._become(chunk, held)
             if pieces is None:
-                writer.write(chunk[: self._rng.randrange(size)])
+                writer.write(chunk[: self._rng.randrange(len(chunk))])
                 with contextlib.suppress(OSError):
                     await writer.drain()
                 raise asyncio.IncompleteReadError(b"", 1)
-            writer.write(b"".join([*late, *pieces]))
+            written = b"".join([*late, *pieces])
+            if before:  # what is spoilt may reach into what follows
+                self.spoilt.append(Spoilt(self._now_ns(), before + written[:256]))
+            before = written if pieces != [chunk] else b""
+            writer.write(written)
             await writer.drain()
 
     def _become(self, chunk: bytes, held: list[bytes]) -> list[bytes] | None:
@@ -152,7 +183,7 @@ class FuzzingLine:
         return [chunk[:at] + chunk[at + self._rng.randrange(1, 12) :]]
 
     def _length_lies(self, chunk: bytes) -> list[bytes]:
-        size = self._rng.choice([0, 7, 8, len(chunk) - 1, len(chunk) + 1, 0xFFFF_FFFF])
+        size = self._rng.choice([0, 7, 8, max(0, len(chunk) - 1), len(chunk) + 1, 0xFFFF_FFFF])
         return [chunk[:4] + size.to_bytes(4, "little") + chunk[8:]]
 
     def _letters_lie(self, chunk: bytes) -> list[bytes]:
