@@ -112,6 +112,8 @@ class FuzzingLine:
             await asyncio.gather(self._up(reader, far), self._down(far_reader, writer))
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
+        except RuntimeError:
+            assert writer.is_closing()  # uvloop's way to say that the client has gone
         finally:
             self._tasks.discard(task)
             for end in (writer, far):
