@@ -1,4 +1,4 @@
-"""Runs the benchmarks, prints a table, writes bench/results/latest.json."""
+"""Runs the benchmarks, prints a table, writes bench/results/latest.json and what tells of it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from bench import tables
 
 if TYPE_CHECKING:
     from bench.figures import Figure
@@ -94,7 +96,7 @@ def main() -> int:
     document = {"machine": facts(), "figures": figures}
     target.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     print(f"written to {target.relative_to(Path.cwd())}")
-    return 0
+    return 0 if only else tables.main()
 
 
 if __name__ == "__main__":
