@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 SCANS_PER_POLL = 20
 """Most scans in one poll that is cut anew: enough to single out tags among 125 registers."""
+SEARCH_S = 3.0
+"""How long such a poll may take, if that is longer than its period: being late once costs less than
+rows whose good neighbours are bad."""
 
 
 @dataclass(slots=True)
@@ -212,11 +215,11 @@ class Poller:
         return slowed(scan.batch) if group.pace.overloaded else scan.batch
 
     async def _read(self, group: _Group) -> tuple[Scan, bool]:
-        """Read once; where the device refuses a block, cut it anew and ask again in this period.
+        """Read once; where the device refuses a block, cut it anew and ask again in the same poll.
 
         Gives also whether it is clear by now what the device refuses.
         """
-        give_up_s = self._clock.monotonic_s() + group.period_s
+        give_up_s = self._clock.monotonic_s() + max(group.period_s, SEARCH_S)
         planned = group.planned
         reader, tries = planned.reader, 0
         while True:
