@@ -23,7 +23,7 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StatusReply(_message.Message):
-    __slots__ = ("gateway", "version", "uptime_s", "state", "devices", "devices_connected", "tags", "samples_per_s", "rss_bytes", "problems", "devices_disabled", "uplinks", "uplinks_connected", "pending_records", "oldest_pending_s")
+    __slots__ = ("gateway", "version", "uptime_s", "state", "devices", "devices_connected", "tags", "samples_per_s", "rss_bytes", "problems", "devices_disabled", "uplinks", "uplinks_connected", "pending_records", "oldest_pending_s", "notes")
     GATEWAY_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     UPTIME_S_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +39,7 @@ class StatusReply(_message.Message):
     UPLINKS_CONNECTED_FIELD_NUMBER: _ClassVar[int]
     PENDING_RECORDS_FIELD_NUMBER: _ClassVar[int]
     OLDEST_PENDING_S_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
     gateway: str
     version: str
     uptime_s: float
@@ -54,7 +55,8 @@ class StatusReply(_message.Message):
     uplinks_connected: int
     pending_records: int
     oldest_pending_s: float
-    def __init__(self, gateway: _Optional[str] = ..., version: _Optional[str] = ..., uptime_s: _Optional[float] = ..., state: _Optional[str] = ..., devices: _Optional[int] = ..., devices_connected: _Optional[int] = ..., tags: _Optional[int] = ..., samples_per_s: _Optional[float] = ..., rss_bytes: _Optional[int] = ..., problems: _Optional[_Iterable[str]] = ..., devices_disabled: _Optional[int] = ..., uplinks: _Optional[int] = ..., uplinks_connected: _Optional[int] = ..., pending_records: _Optional[int] = ..., oldest_pending_s: _Optional[float] = ...) -> None: ...
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, gateway: _Optional[str] = ..., version: _Optional[str] = ..., uptime_s: _Optional[float] = ..., state: _Optional[str] = ..., devices: _Optional[int] = ..., devices_connected: _Optional[int] = ..., tags: _Optional[int] = ..., samples_per_s: _Optional[float] = ..., rss_bytes: _Optional[int] = ..., problems: _Optional[_Iterable[str]] = ..., devices_disabled: _Optional[int] = ..., uplinks: _Optional[int] = ..., uplinks_connected: _Optional[int] = ..., pending_records: _Optional[int] = ..., oldest_pending_s: _Optional[float] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DevicesRequest(_message.Message):
     __slots__ = ()
@@ -203,7 +205,7 @@ class UplinksRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class UplinkStatus(_message.Message):
-    __slots__ = ("name", "kind", "state", "records_sent", "records_acked", "bytes_sent", "pending_records", "pending_bytes", "unacked_bytes", "credit_bytes", "oldest_pending_s", "last_ack_s", "sessions", "last_error", "last_hint", "live_records", "backfill_records", "held", "sent_today_bytes", "quarantined_records", "unheard_messages")
+    __slots__ = ("name", "kind", "state", "records_sent", "records_acked", "bytes_sent", "pending_records", "pending_bytes", "unacked_bytes", "credit_bytes", "oldest_pending_s", "last_ack_s", "sessions", "last_error", "last_hint", "live_records", "backfill_records", "held", "sent_today_bytes", "quarantined_records", "unheard_messages", "stuck")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -225,6 +227,7 @@ class UplinkStatus(_message.Message):
     SENT_TODAY_BYTES_FIELD_NUMBER: _ClassVar[int]
     QUARANTINED_RECORDS_FIELD_NUMBER: _ClassVar[int]
     UNHEARD_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    STUCK_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: str
     state: str
@@ -246,7 +249,8 @@ class UplinkStatus(_message.Message):
     sent_today_bytes: int
     quarantined_records: int
     unheard_messages: int
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., records_sent: _Optional[int] = ..., records_acked: _Optional[int] = ..., bytes_sent: _Optional[int] = ..., pending_records: _Optional[int] = ..., pending_bytes: _Optional[int] = ..., unacked_bytes: _Optional[int] = ..., credit_bytes: _Optional[int] = ..., oldest_pending_s: _Optional[float] = ..., last_ack_s: _Optional[float] = ..., sessions: _Optional[int] = ..., last_error: _Optional[str] = ..., last_hint: _Optional[str] = ..., live_records: _Optional[int] = ..., backfill_records: _Optional[int] = ..., held: _Optional[str] = ..., sent_today_bytes: _Optional[int] = ..., quarantined_records: _Optional[int] = ..., unheard_messages: _Optional[int] = ...) -> None: ...
+    stuck: str
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., records_sent: _Optional[int] = ..., records_acked: _Optional[int] = ..., bytes_sent: _Optional[int] = ..., pending_records: _Optional[int] = ..., pending_bytes: _Optional[int] = ..., unacked_bytes: _Optional[int] = ..., credit_bytes: _Optional[int] = ..., oldest_pending_s: _Optional[float] = ..., last_ack_s: _Optional[float] = ..., sessions: _Optional[int] = ..., last_error: _Optional[str] = ..., last_hint: _Optional[str] = ..., live_records: _Optional[int] = ..., backfill_records: _Optional[int] = ..., held: _Optional[str] = ..., sent_today_bytes: _Optional[int] = ..., quarantined_records: _Optional[int] = ..., unheard_messages: _Optional[int] = ..., stuck: _Optional[str] = ...) -> None: ...
 
 class UplinksReply(_message.Message):
     __slots__ = ("uplinks",)

@@ -43,7 +43,7 @@ def parts(found: Iterable[DeviceStatus], now_ns: int) -> Iterator[RenderableType
     shared = any(device.line for device in ranked)
     yield output.table(
         (
-            *("DEVICE", "PROTOCOL", "STATE", ">TAGS", ">BAD", ">POLL", "LAST DATA"),
+            *("=DEVICE", "=PROTOCOL", "=STATE", ">TAGS", ">BAD", ">POLL", "LAST DATA"),
             *(("LINE", ">LOAD") if shared else ()),
         ),
         [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ from forebay.cli import (
     output,
 )
 from forebay.clock import SystemClock
+from forebay.errors import RequestInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -104,11 +106,22 @@ def show(
     if directory is not None:
         with call.reporting(as_json=as_json):
             found = journal_browse.records(directory, stream, seq_from, limit, run)
+            _exists(run, found.records)
         output.answer(found, record_parts(found.records), as_json=as_json)
         return
     with call.agent(socket, as_json=as_json) as agent:
         reply = agent.records(stream, seq_from, limit, run)
+        _exists(run, reply.records)
         output.answer(reply, record_parts(reply.records), as_json=as_json)
+
+
+def _exists(run: int, found: Sequence[RecordSummary]) -> None:
+    """Raise RequestInvalid if a run was asked for and nothing of it is there."""
+    if run and not found:
+        raise RequestInvalid(
+            f"there is no such record of epoch {run}",
+            hint="`forebay journal ls` lists the epochs and seqs that are there",
+        )
 
 
 def status_parts(reply: JournalStatusReply, now_ns: int) -> Iterator[RenderableType]:
@@ -202,11 +215,19 @@ def segment_parts(found: Iterable[SegmentStatus], now_ns: int) -> Iterator[Rende
 
 
 def record_parts(found: Sequence[RecordSummary]) -> Iterator[RenderableType]:
-    """Give what a person sees of records; the epoch's number where they are of several."""
+    """Give what a person sees of records; those of several epochs below the number of each."""
     several = len({record.epoch for record in found}) > 1
+    for epoch, records in groupby(found, key=lambda record: record.epoch):
+        if several:
+            yield Text(f"epoch {number(epoch)}", "bold")
+        yield _records(records)
+    if not found:
+        yield Text("there is no such record")
+
+
+def _records(found: Iterable[RecordSummary]) -> RenderableType:
     rows: list[tuple[str | Text, ...]] = [
         (
-            *([number(record.epoch)] if several else []),
             str(record.seq),
             Text(record.kind, output.BAD if record.kind == "gap" else ""),
             output.count(record.samples),
@@ -216,11 +237,7 @@ def record_parts(found: Sequence[RecordSummary]) -> Iterator[RenderableType]:
         )
         for record in found
     ]
-    if rows:
-        titles = (">SEQ", "KIND", ">SAMPLES", ">SIZE", "NEWEST", "WHAT")
-        yield output.table((">EPOCH", *titles) if several else titles, rows)
-    else:
-        yield Text("there is no such record")
+    return output.table((">SEQ", "KIND", ">SAMPLES", ">SIZE", "=NEWEST", "WHAT"), rows)
 
 
 def number(epoch: int) -> str:

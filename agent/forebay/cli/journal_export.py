@@ -251,7 +251,7 @@ def item_parts(record: Record, items: Sequence[Item]) -> Iterator[RenderableType
             yield Text(f"{row['cause']}: {count} samples", output.ODD)
     if samples:
         yield output.table(
-            ("TIME", "DEVICE", "TAG", ">VALUE", "UNIT", "QUALITY"),
+            ("TIME", "=DEVICE", "=TAG", ">VALUE", "UNIT", "QUALITY"),
             [
                 (
                     row["time"],

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from forebay.journal.forecast import PoolForecast, TagCost, Thinning
     from forebay.model import Stream
 
+DEFAULT_AGE = "30 d"
 MaxSize = Annotated[
     str,
     typer.Option(
@@ -34,7 +35,9 @@ MaxSize = Annotated[
 MaxAge = Annotated[
     str,
     typer.Option(
-        "--age", help="How old a segment may grow, as `journal.max_age`; with --directory."
+        "--age",
+        help="How old a segment may grow, as `journal.max_age`; with --directory.",
+        show_default=DEFAULT_AGE,
     ),
 ]
 Top = Annotated[int, typer.Option("--top", min=1, max=100_000, help="Most tags shown.")]
@@ -77,20 +80,35 @@ def add(group: typer.Typer) -> None:
 def forecast(
     directory: Directory = None,
     size: MaxSize = "",
-    max_age: MaxAge = "30 d",
+    max_age: MaxAge = "",
     top: Top = 10,
     socket: call.Socket = call.SOCKET,
     *,
     as_json: call.Json = False,
 ) -> None:
     """Say how long the disk lasts at the rate of now, and what takes the most of it."""
-    asked = _given(directory, size, max_age) if directory else _asked(socket, as_json=as_json)
+    if directory is None:
+        with call.reporting(as_json=as_json):
+            _refuse(size=size, age=max_age)
+        asked = _asked(socket, as_json=as_json)
+    else:
+        asked = _given(directory, size, max_age or DEFAULT_AGE)
     with call.reporting(as_json=as_json):
         found = reckon(asked, top)
     if as_json:
         output.document(document(found))
     else:
         output.show(parts(found))
+
+
+def _refuse(**options: str) -> None:
+    """Raise RequestInvalid for options that say what the agent knows."""
+    for name, value in options.items():
+        if value:
+            raise RequestInvalid(
+                f"--{name} goes with --directory: the agent has limits of its own",
+                hint=f"leave out --{name}, or name the journal with --directory",
+            )
 
 
 def _given(directory: Path, size: str, max_age: str) -> Asked:
@@ -208,16 +226,19 @@ def document(found: Forecast) -> dict[str, Any]:
 
 def parts(found: Forecast) -> Iterator[RenderableType]:
     """Give what a person sees."""
-    yield Text("If nothing were delivered from now on:")
-    yield output.table(
-        ("POOL", "RATE OF", ">A DAY", ">SAMPLES/S", ">WAITING", ">OF", "THINS IN", "DROPS IN"),
-        [
-            _pool_row(pool, window_s)
-            for window_s, pools in found.windows.items()
+    for window_s, pools in found.windows.items():
+        rows = [
+            _pool_row(pool)
             for pool in pools
             if pool.rate and (window_s == min(found.windows) or pool.rate.over_s > 3_600)
-        ],
-    )
+        ]
+        if rows:
+            last = "hour" if window_s == 3_600 else "day"
+            yield Text(f"If nothing were delivered from now on, at the rate of the last {last}:")
+            yield output.table(
+                ("=POOL", ">A DAY", ">SAMPLES/S", ">WAITING", ">OF", "=THINS IN", "=DROPS IN"),
+                rows,
+            )
     if found.thinnings:
         span = output.duration(found.thinnings[0].span_s)
         yield Text(f"\nThinned, the newest {span} of telemetry would take (an estimate):")
@@ -237,7 +258,7 @@ def parts(found: Forecast) -> Iterator[RenderableType]:
             "\nWhat the tags of telemetry take (an estimate: columns are compressed together):"
         )
         yield output.table(
-            ("TAG", ">SHARE", ">A DAY"),
+            ("=TAG", ">SHARE", ">A DAY"),
             [
                 (f"{tag.device}/{tag.tag}", f"{tag.share:.1%}", output.size(tag.bytes_a_day))
                 for tag in found.tags
@@ -252,12 +273,11 @@ def parts(found: Forecast) -> Iterator[RenderableType]:
         )
 
 
-def _pool_row(pool: PoolForecast, window_s: int) -> tuple[str | Text, ...]:
+def _pool_row(pool: PoolForecast) -> tuple[str | Text, ...]:
     assert pool.rate is not None
     soon = pool.drops_in_s is not None and pool.drops_in_s < 86_400
     return (
         ", ".join(stream.value for stream in pool.streams),
-        "last hour" if window_s == 3_600 else "last day",
         output.size(pool.rate.bytes_s * 86_400),
         f"{pool.rate.samples_s:,.0f}",
         output.size(pool.undelivered_bytes),

@@ -63,20 +63,31 @@ def parts(lines: Sequence[LedgerLine]) -> Iterator[RenderableType]:
             f"{output.count(abs(missing(line)))} samples are "
             f"{'not accounted for' if missing(line) > 0 else 'accounted for twice'}",
         )
-    yield output.table(
-        ("STREAM", "UPLINK", ">PRODUCED", ">DELIVERED", ">PENDING", ">GAPPED", ">QUARANTINED"),
-        [
-            (
-                line.stream,
-                line.uplink or "-",
-                *(str(getattr(line, name)) for name in ACCOUNTS[:3]),
-                Text(str(line.gapped), output.ODD if line.gapped else ""),
-                Text(str(line.quarantined), output.BAD if line.quarantined else ""),
-            )
-            for line in lines
-        ],
-    )
+    yield from _accounts(lines)
     if held := max(line.accepted for line in lines):
         yield Text(f"{output.count(held)} samples are in memory, not yet durable", output.QUIET)
     if not wrong:
         yield Text("balances: produced = delivered + pending + gapped + quarantined", output.GOOD)
+
+
+def _accounts(lines: Sequence[LedgerLine]) -> Iterator[RenderableType]:
+    """Give a row for each line, or a table for each if the numbers are too long for that."""
+    rows: list[tuple[str | Text, ...]] = [
+        (line.stream, line.uplink or "-", *_counts(line)) for line in lines
+    ]
+    wide = output.table(("=STREAM", "=UPLINK", *(f">{name.upper()}" for name in ACCOUNTS)), rows)
+    if output.fits(wide):
+        yield wide
+        return
+    for line in lines:
+        titles = (f"{line.stream} to {line.uplink}" if line.uplink else line.stream, ">SAMPLES")
+        yield output.table(titles, zip(ACCOUNTS, _counts(line), strict=True))
+
+
+def _counts(line: LedgerLine) -> tuple[Text, ...]:
+    styles = {"gapped": output.ODD, "quarantined": output.BAD}
+    counts = {name: getattr(line, name) for name in ACCOUNTS}
+    return tuple(
+        Text(output.count(many), styles.get(name, "") if many else "")
+        for name, many in counts.items()
+    )

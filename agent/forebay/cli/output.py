@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
     from rich.console import RenderableType
+    from rich.measure import Measurement
 
 WATCH_S = 1.0
 GOOD, ODD, BAD, QUIET = "green", "yellow", "bold red", "dim"
@@ -80,7 +81,7 @@ def show(parts: Iterable[RenderableType]) -> None:
     """Print `parts` one below the other."""
     out = console()
     for part in parts:
-        out.print(part)
+        out.print(_fitted(part, out))
 
 
 def watch(parts: Callable[[], Iterable[RenderableType]]) -> None:
@@ -88,11 +89,15 @@ def watch(parts: Callable[[], Iterable[RenderableType]]) -> None:
     from rich.console import Group
     from rich.live import Live
 
-    pause = threading.Event()
+    pause, out = threading.Event(), console()
+
+    def picture() -> Group:
+        return Group(*(_fitted(part, out) for part in parts()))
+
     try:
-        with Live(Group(*parts()), console=console(), auto_refresh=False) as live:
+        with Live(picture(), console=out, auto_refresh=False) as live:
             while not pause.wait(WATCH_S):
-                live.update(Group(*parts()), refresh=True)
+                live.update(picture(), refresh=True)
     except KeyboardInterrupt:
         return
 
@@ -100,20 +105,39 @@ def watch(parts: Callable[[], Iterable[RenderableType]]) -> None:
 def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
     """Give a table without lines. A column whose title begins with `>` is aligned to the right.
 
-    Words never break in those; what is too long elsewhere folds, so that nothing is cut off.
+    Words never break in those, nor the names in a column whose title begins with `=` as long as the
+    terminal has room; what is too long elsewhere folds, so that nothing is cut off.
     """
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in columns:
         right = title.startswith(">")
         made.add_column(
-            title.removeprefix(">"),
+            title.lstrip(">="),
             justify="right" if right else "left",
-            no_wrap=right,
+            no_wrap=right or title.startswith("="),
             overflow="fold",
         )
     for row in rows:
         made.add_row(*(clean(cell) if isinstance(cell, str) else cell for cell in row))
     return made
+
+
+def fits(made: Table) -> bool:
+    """Give whether a table needs no more columns than the terminal has, nothing folded."""
+    out = console()
+    return _measured(made, out).maximum <= out.width
+
+
+def _measured(made: Table, out: Console) -> Measurement:
+    return made.__rich_measure__(out, out.options.update(max_width=10_000))
+
+
+def _fitted(part: RenderableType, out: Console) -> RenderableType:
+    """Let names fold in a table that would be cut off otherwise."""
+    if isinstance(part, Table) and _measured(part, out).minimum > out.width:
+        for column in part.columns:
+            column.no_wrap = column.justify == "right"
+    return part
 
 
 def fault(where: str, message: str, hint: str) -> Text:
@@ -158,7 +182,7 @@ def duration(seconds: float) -> str:
     for (factor, unit), (smaller, below) in zip(_UNITS, (*_UNITS[1:], (1, "s")), strict=True):
         if whole >= factor:
             rest = whole % factor // smaller
-            return f"{whole // factor} {unit}" + (f" {rest} {below}" if rest else "")
+            return f"{whole // factor:,} {unit}" + (f" {rest} {below}" if rest else "")
     return f"{whole} s"
 
 

@@ -74,7 +74,7 @@ def parts(reply: PlanReply) -> Iterator[RenderableType]:
 
 def _requests(reply: PlanReply) -> Iterator[RenderableType]:
     yield output.table(
-        ("GROUP", "REQUEST", ">TAGS", ">UNNEEDED", ">TIME", "WHY IT BEGINS THERE"),
+        ("=GROUP", "REQUEST", ">TAGS", ">UNNEEDED", ">TIME", "WHY IT BEGINS THERE"),
         [
             (
                 request.group,
@@ -92,7 +92,7 @@ def _requests(reply: PlanReply) -> Iterator[RenderableType]:
 
 def _refused(reply: PlanReply) -> Iterator[RenderableType]:
     yield output.table(
-        ("GROUP", "REFUSED TAG", "ADDRESS", "QUALITY"),
+        ("GROUP", "=REFUSED TAG", "ADDRESS", "QUALITY"),
         [(r.group, r.tag, r.address, r.quality_name) for r in reply.refused[:REFUSED_SHOWN]],
     )
     more = len(reply.refused) - REFUSED_SHOWN

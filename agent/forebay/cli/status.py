@@ -72,3 +72,5 @@ def lines(reply: StatusReply) -> Iterator[Text]:
     yield Text(f"tags     {output.count(reply.tags)}")
     yield Text(f"rate     {reply.samples_per_s:,.0f} samples/s")
     yield Text(f"memory   {output.size(reply.rss_bytes)}")
+    for note in reply.notes:
+        yield Text(output.clean(note), output.QUIET)

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from forebay.cli import call, output
 from forebay.clock import SystemClock
+from forebay.errors import RequestInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,6 +56,10 @@ def tags(
     """List tags with their last values."""
     wanted = pattern if "/" in pattern or not pattern else f"*/{pattern}"
     with call.agent(socket, as_json=as_json) as agent:
+        if device and all(one.name != device for one in agent.devices().devices):
+            raise RequestInvalid(
+                f"there is no device {device!r}", hint="`forebay devices` lists them"
+            )
         if as_json:
             found, matched = _collect(agent, device, wanted, limit, bad=bad)
             output.document({"tags": [output.plain(tag) for tag in found], "matched": matched})
@@ -110,7 +115,7 @@ def _listing(found: list[TagValue], matched: int) -> Iterator[RenderableType]:
 def parts(found: Iterable[TagValue], now_ns: int) -> Iterator[RenderableType]:
     """Give what a person sees."""
     yield output.table(
-        ("TAG", ">VALUE", "UNIT", "QUALITY", "AGE"),
+        ("=TAG", ">VALUE", "UNIT", "=QUALITY", "AGE"),
         [
             (
                 f"{tag.device}/{tag.name}",

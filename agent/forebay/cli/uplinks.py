@@ -37,7 +37,7 @@ def parts(found: Iterable[UplinkStatus]) -> Iterator[RenderableType]:
         yield Text("no uplinks are configured")
         return
     yield output.table(
-        ("UPLINK", "KIND", "STATE", ">PENDING", ">SIZE", ">OLDEST", "LAST ACK", ">SENT"),
+        ("=UPLINK", "KIND", "=STATE", ">PENDING", ">SIZE", ">OLDEST", "LAST ACK", ">SENT"),
         [
             (
                 uplink.name,

@@ -93,7 +93,11 @@ or by semicolons or tabs if the first line has no comma, so exports of spreadshe
 are; numbers have a decimal point in any case. A cell with the separator in it stands in quotes and
 ends on its own line. Empty lines and lines that begin with `#` are skipped: put a name that begins
 with `#` in quotes. An empty cell means the default. Besides these columns, a protocol may have
-its own, above.
+its own, above. What an `address` looks like is on the page of each protocol:
+[modbus](../../agent/forebay/drivers/modbus/README.md),
+[opcua](../../agent/forebay/drivers/opcua/README.md),
+[mqtt](../../agent/forebay/drivers/mqtt/README.md) and
+[simulated](../../agent/forebay/drivers/simulated/README.md), whose addresses are signals.
 """
 
 TEXTS: Mapping[type[BaseModel], str] = MappingProxyType(

@@ -114,11 +114,16 @@ class Answers:
                     self._journal.stats().trouble, self._set_aside.count(), self._wear()
                 ),
                 *problems.of_data(
-                    self._pipeline, self._seams.events, self._free_bytes(), self._growth_bytes()
+                    self._journal.stats(),
+                    self._pipeline.lost_samples,
+                    self._free_bytes(),
+                    self._growth_bytes(),
                 ),
+                *problems.of_log(self._seams.events),
                 *problems.of_clock(self._pipeline.anchors, self._seams.clock.monotonic_s()),
                 *problems.of_links(self._sessions, self._forwarders, self._shadow.bad_counts()),
             ),
+            notes=tuple(problems.notes(self._forwarders)),
         )
 
     def _wear(self) -> problems.Wear:
@@ -228,9 +233,10 @@ class Answers:
         lines = []
         for stream in Stream:
             waiting = self._pipeline.pending_samples(stream)
-            for name, _, _ in self._loaded.uplinks:
-                account = self._journal.ledger(stream, self._journal.cursor(name))
-                if account.produced or waiting or stream is Stream.TELEMETRY:
+            for name in [name for name, _, _ in self._loaded.uplinks] or [""]:
+                cursor = self._journal.cursor(name) if name else None
+                account = self._journal.ledger(stream, cursor)
+                if account.produced or waiting or (name and stream is Stream.TELEMETRY):
                     lines.append(
                         LedgerLine(
                             stream=stream.value,
@@ -243,11 +249,6 @@ class Answers:
                             accepted=waiting,
                         )
                     )
-            if not self._loaded.uplinks:
-                held = sum(s.samples for s in self._journal.segments() if s.stream is stream)
-                if held or waiting:
-                    line = LedgerLine(stream.value, "", held, 0, held, 0, 0, waiting)
-                    lines.append(line)
         return lines
 
     async def journal_status(self) -> JournalStatusReply:

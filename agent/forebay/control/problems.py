@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from forebay.events import DATA_LOST
-from forebay.model import ClockState, GapCause
+from forebay.model import ClockState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
     from forebay.acquisition.session import Session
     from forebay.events import Events
     from forebay.forwarding.forwarder import Forwarder
+    from forebay.journal.figures import JournalStats
     from forebay.pipeline.anchors import Anchors
-    from forebay.pipeline.intake import Pipeline
 
 LEAST_FREE_BYTES = 256 << 20
 """Free space below which a person is told: sixteen segments of the default size."""
@@ -32,25 +31,27 @@ UNSYNCED_S = 600.0
 STEP_TOLD_S = 86_400.0
 """For how long a person is told of the last step of the clock."""
 
-_RETENTION = (GapCause.RETENTION_BYTES, GapCause.RETENTION_AGE)
-
 
 def of_data(
-    pipeline: Pipeline, events: Events, free_bytes: int, growth_bytes: int
+    stats: JournalStats, lost_samples: int, free_bytes: int, growth_bytes: int
 ) -> Iterator[str]:
     """Tell of samples that are gone and of a disk that is, or will be, full.
 
-    `growth_bytes` is how much the journal may still grow.
+    `lost_samples` never reached the disk; `growth_bytes` is how much the journal may still grow.
     """
-    dropped = sum(events.count(DATA_LOST, cause=cause.name) for cause in _RETENTION)
-    if dropped:
+    if stats.dropped_samples:
         yield (
-            f"journal: full, undelivered data was dropped {dropped:.0f} times since the start "
-            "(forebay ledger says how much; repair the uplink, or raise journal.max_size)"
+            f"journal: full, {stats.dropped_samples:,} samples were dropped undelivered since the "
+            "start (forebay ledger has the account; repair the uplink, or raise journal.max_size)"
         )
-    if pipeline.lost_samples:
+    if stats.thinned_samples:
         yield (
-            f"journal: {pipeline.lost_samples:,} samples were lost since the start because the "
+            f"journal: old readings are coarser, {stats.thinned_samples:,} samples were taken out "
+            "of what is on disk to make room (repair the uplink, or raise journal.max_size)"
+        )
+    if lost_samples:
+        yield (
+            f"journal: {lost_samples:,} samples were lost since the start because the "
             "disk was too slow (forebay journal status; poll less, or raise journal.memory)"
         )
     if free_bytes < LEAST_FREE_BYTES:
@@ -64,6 +65,10 @@ def of_data(
             f"{free_bytes >> 20:,} MiB are free, so that it thins readings sooner "
             "(free some, or lower journal.max_size)"
         )
+
+
+def of_log(events: Events) -> Iterator[str]:
+    """Tell of lines of the log that nobody has."""
     if events.lines_lost:
         yield f"log: {events.lines_lost:,} lines could not be written (is its reader gone?)"
 
@@ -132,8 +137,8 @@ def of_links(
         uplink = forwarder.status()
         if uplink.state != "connected" and uplink.last_error:
             yield f"uplink {name}: {uplink.last_error} ({uplink.last_hint})"
-        elif uplink.held:
-            yield f"uplink {name}: {uplink.held}"
+        elif uplink.stuck:
+            yield f"uplink {name}: {uplink.stuck}"
     for name, session in sessions.items():
         if session.status.state != "connected":
             continue
@@ -144,3 +149,11 @@ def of_links(
             )
         if bad.get(name):
             yield f"device {name}: {bad[name]} tags have no usable value (forebay tags --bad)"
+
+
+def notes(forwarders: Mapping[str, Forwarder]) -> Iterator[str]:
+    """Tell of what waits because it was configured so."""
+    for name, forwarder in forwarders.items():
+        uplink = forwarder.status()
+        if uplink.state == "connected" and uplink.held and not uplink.stuck:
+            yield f"uplink {name}: {uplink.held}"

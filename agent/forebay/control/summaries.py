@@ -81,11 +81,11 @@ class Summaries:
                 text = self._texts.get(record.hash)
                 if text is None:
                     source, group, tags = peek_schema(record.payload)
-                    text = self._texts[record.hash] = f"{source} {group}: {tags} tags"
+                    text = self._texts[record.hash] = f"{source} {group}: {tags:,} tags"
                 return text
             case RecordKind.GAP:
                 gap = decode_gap(record.payload)
-                count = "an unknown number of" if gap.samples is None else str(gap.samples)
+                count = "an unknown number of" if gap.samples is None else f"{gap.samples:,}"
                 return f"{gap.cause.name.lower()}: {count} samples {gap.source}".rstrip()
             case RecordKind.ANCHOR:
                 anchor = decode_anchor(record.payload)

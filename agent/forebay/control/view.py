@@ -35,7 +35,8 @@ class StatusReply:
     """The gateway at a glance.
 
     `state` is starting, running or draining; `samples_per_s` counts what was produced over the last
-    10 s; `problems` are lines for a person, the worst first. `devices` and `uplinks` are the
+    10 s; `problems` are lines for a person, the worst first, and `notes` tell of what is as it was
+    configured and explains what is seen. `devices` and `uplinks` are the
     enabled ones; `pending_records` and their age are those of the uplink that is furthest behind.
     """
 
@@ -54,6 +55,7 @@ class StatusReply:
     uplinks_connected: int = 0
     pending_records: int = 0
     oldest_pending_s: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,8 @@ class UplinkStatus:
     acknowledged, `credit_bytes` is what the destination allows of them. `oldest_pending_s` is the
     age of the oldest record that waits; `last_ack_s` is the time since the last acknowledgement,
     negative for never. Of the pending records the live lane sends `live_records` and the backfill
-    lane `backfill_records`; `held` says why nothing or only part is sent although the link is up.
+    lane `backfill_records`; `held` says why nothing or only part is sent although the link is up,
+    and `stuck` the part of it that no limit of the gateway's own is.
     `sent_today_bytes` counts payload since midnight local time. `quarantined_records` are set aside
     at the gateway. `unheard_messages` are those that a broker said nobody subscribes to.
     """
@@ -156,6 +159,7 @@ class UplinkStatus:
     sent_today_bytes: int = 0
     quarantined_records: int = 0
     unheard_messages: int = 0
+    stuck: str = ""
 
 
 @dataclass(frozen=True, slots=True)

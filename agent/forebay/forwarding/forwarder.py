@@ -179,6 +179,7 @@ class Forwarder:
             live_records=live_records,
             backfill_records=pending.records - live_records,
             held=self._session.held() if self._session else self._line.suspicion.held,
+            stuck=self._session.stuck() if self._session else self._line.suspicion.held,
             sent_today_bytes=self._line.budget.today_bytes(clock.now_ns()),
             quarantined_records=len(self._journal.quarantine.copies(self._name)),
             unheard_messages=tally.unheard_messages,

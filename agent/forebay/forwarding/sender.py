@@ -82,10 +82,13 @@ class Sender:
 
     def held(self) -> str:
         """Say why records that are there and could go do not."""
-        reasons = [*self._holds(), self._line.suspicion.held]
-        if self.starved:
-            reasons.append("the destination gives no credit")
+        reasons = [*self._holds(), self.stuck()]
         return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
+
+    def stuck(self) -> str:
+        """Give of that what the destination is the reason for."""
+        starved = "the destination gives no credit" if self.starved else ""
+        return "; ".join(filter(None, [self._line.suspicion.held, starved]))
 
     @property
     def starved(self) -> bool:

@@ -98,6 +98,10 @@ class Session:
         """Say why records that are there and could go do not; empty: nothing is held."""
         return self._sender.held()
 
+    def stuck(self) -> str:
+        """Give of that what no limit of ours is."""
+        return self._sender.stuck()
+
     def _route(self, stream: Stream, tasks: asyncio.TaskGroup) -> Route:
         """Begin a stream, with two lanes if its backlog is worth it."""
         line = self._line

@@ -33,9 +33,10 @@ class UplinkStatus:
     for those of earlier ones. `last_ack_s` is seconds since the last ack that brought progress,
     negative: never. Of the pending records the live lane sends
     `live_records`, the backfill lane `backfill_records`; `held` says why nothing or only part is
-    sent although the link is up. `sent_today_bytes` counts payload since midnight local time.
-    `quarantined_records` are those of this uplink that were set aside. Of `unheard_messages` the
-    destination has said that nobody listens.
+    sent although the link is up, and `stuck` the part of it that no limit of ours is.
+    `sent_today_bytes` counts payload since midnight local time. `quarantined_records` are those of
+    this uplink that were set aside. Of `unheard_messages` the destination has said that nobody
+    listens.
     """
 
     name: str
@@ -56,6 +57,7 @@ class UplinkStatus:
     live_records: int = 0
     backfill_records: int = 0
     held: str = ""
+    stuck: str = ""
     sent_today_bytes: int = 0
     quarantined_records: int = 0
     unheard_messages: int = 0

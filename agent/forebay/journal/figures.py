@@ -41,7 +41,8 @@ class JournalStats:
     `budget_bytes` is what the journal can count on: its limit, or what its disk has for it if that
     is less. `stream_bytes` is what each stream takes on disk, `max_bytes` its part of the budget;
     telemetry and bulk share theirs. `trouble` says why nothing can be written now, empty if
-    all is well. `thinned_samples` were taken out of what is on disk.
+    all is well. `thinned_samples` were taken out of what is on disk; `dropped_samples` went with
+    their segments before every consumer had them.
     """
 
     commits: int
@@ -54,6 +55,7 @@ class JournalStats:
     max_bytes: Mapping[Stream, int]
     trouble: str = ""
     thinned_samples: int = 0
+    dropped_samples: int = 0
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:

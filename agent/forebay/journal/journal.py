@@ -331,10 +331,9 @@ class Journal:
             self._loop.call_soon(self._writer.retain)
         return cursor
 
-    def ledger(self, stream: Stream, cursor: Cursor) -> Account:
-        """Give where the stream's samples are, for the consumer behind `cursor`."""
-        kept = partial(self.quarantine.samples, cursor.name)
-        return cursor.account(stream, self._catalog, self._cache, kept)
+    def ledger(self, stream: Stream, cursor: Cursor | None = None) -> Account:
+        """Give where the stream's samples are, for the consumer behind `cursor`, or without any."""
+        return self._cursors.account(stream, cursor, self.quarantine.samples)
 
     def segments(self) -> tuple[SegmentInfo, ...]:
         """Give all segments, oldest first within a stream."""
@@ -373,6 +372,7 @@ class Journal:
             thinned_samples=sum(
                 s.summary.thinned for stream in Stream for s in self._catalog.segments(stream)
             ),
+            dropped_samples=self._writer.dropped_samples,
             trouble=self.detached or self._writer.trouble,
         )
 

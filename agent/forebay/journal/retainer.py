@@ -60,6 +60,8 @@ class Retainer:
         self._thinner = Thinner(seams.disk, ended)
         self.thinning = False
         """Whether a copy is being made."""
+        self.dropped_samples = 0
+        """Of segments that went before every consumer had passed them."""
         self._not_before_s = 0.0
         self._tried: dict[Path, int] = {}
         self.full: frozenset[Stream] = frozenset()
@@ -229,14 +231,14 @@ class Retainer:
         grows, not one for each segment, each of which would have to be said again for ever.
         """
         gaps: dict[Stream, list[Gap]] = {}
-        going = {segment for segment, _ in dropping}
+        going, dropped = {segment for segment, _ in dropping}, 0
         for segment, cause in dropping:
             behind = self._slowest(segment)
             if behind is not None:
                 again = [named.gap for named in segment.summary.gaps if named.at > behind]
-                gaps.setdefault(segment.stream, []).extend(
-                    [*again, self._undelivered(segment, behind, cause)]
-                )
+                fresh = self._undelivered(segment, behind, cause)
+                dropped += fresh.samples or 0
+                gaps.setdefault(segment.stream, []).extend([*again, fresh])
         untold = {
             stream: [
                 gap
@@ -256,6 +258,7 @@ class Retainer:
                 self._logs[stream].append(entry)
                 self._tell_lost(stream, gap)
             self._logs[stream].sync()
+        self.dropped_samples += dropped
         if gaps:
             self._told.durable(())
 

@@ -196,6 +196,11 @@ class Writer:
         """What the journal can count on: its limit, or less if the disk has no room for that."""
         return self._retainer.limits.max_bytes
 
+    @property
+    def dropped_samples(self) -> int:
+        """How many samples went with their segments before every consumer had passed them."""
+        return self._retainer.dropped_samples
+
     def retain(self) -> None:
         """Have retention look at the segments soon, for those that have grown old.
 

@@ -13,12 +13,13 @@ from forebay.control.problems import (
     DAY_S,
     LEAST_FREE_BYTES,
     Wear,
+    notes,
     of_clock,
     of_data,
     of_journal,
     of_links,
 )
-from forebay.events import DATA_LOST, Events
+from forebay.events import Events
 from forebay.files import SystemDisk
 from forebay.interfaces import Seams
 from forebay.net import SystemNetwork
@@ -28,12 +29,11 @@ from forebay.testing.clock import FakeClock
 PLENTY = 1 << 40
 
 
-def data(lost: int = 0, free: int = PLENTY, growth: int = 0, *causes: str) -> list[str]:
-    events = Events(structlog.get_logger())
-    for cause in causes:
-        events.emit(DATA_LOST, cause=cause)
-    pipeline: Any = SimpleNamespace(lost_samples=lost)
-    return list(of_data(pipeline, events, free, growth))
+def data(
+    lost: int = 0, free: int = PLENTY, growth: int = 0, *, dropped: int = 0, thinned: int = 0
+) -> list[str]:
+    stats: Any = SimpleNamespace(dropped_samples=dropped, thinned_samples=thinned)
+    return list(of_data(stats, lost, free, growth))
 
 
 def links(bad: int = 0, **status: Any) -> list[str]:
@@ -49,8 +49,11 @@ def test_all_is_well() -> None:
 def test_lost_data_comes_first_with_its_count() -> None:
     (lost,) = data(1234)
     assert lost.startswith("journal: 1,234 samples were lost")
-    (dropped,) = data(0, PLENTY, 0, "RETENTION_BYTES", "RETENTION_AGE", "UNCLEAN_SHUTDOWN")
-    assert "dropped 2 times" in dropped
+    (dropped,) = data(dropped=12_345)
+    assert dropped.startswith("journal: full, 12,345 samples were dropped undelivered")
+    (thinned,) = data(thinned=1_234)
+    assert "1,234 samples were taken out" in thinned
+    assert data(1, dropped=1, thinned=1)[0].startswith("journal: full")
 
 
 def test_a_disk_that_is_or_will_be_full_is_named() -> None:
@@ -117,9 +120,14 @@ def test_wear_is_told_after_an_hour_and_beyond_the_budget() -> None:
 def test_an_uplink_that_holds_back_says_why() -> None:
     def of(**status: Any) -> list[str]:
         forwarder: Any = SimpleNamespace(status=lambda: SimpleNamespace(**status))
-        return list(of_links({}, {"cloud": forwarder}, {}))
+        forwarders = {"cloud": forwarder}
+        return [f"! {line}" for line in of_links({}, forwarders, {})] + list(notes(forwarders))
 
-    assert of(state="connected", last_error="", held="the budget is spent") == [
-        "uplink cloud: the budget is spent"
+    up = {"state": "connected", "last_error": ""}
+    assert of(**up, held="", stuck="") == []
+    assert of(**up, held="backfill waits for 22:00", stuck="") == [
+        "uplink cloud: backfill waits for 22:00"
     ]
-    assert of(state="connected", last_error="", held="") == []
+    assert of(**up, held="backfill waits for 22:00; no credit", stuck="no credit") == [
+        "! uplink cloud: no credit"
+    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import socket
@@ -41,7 +42,7 @@ class Demo:
     def __init__(self, directory: Path, seconds: float, show: Callable[[Picture], None]) -> None:
         self._directory, self._show = directory, show
         self._picture = Picture(seconds=seconds)
-        self._began_s = time.monotonic()
+        self._began_s = math.inf  # until all are ready
         self._port = _free_port()
         self._store = directory / "server"
         certificates = directory / "certificates"
@@ -108,7 +109,7 @@ class Demo:
 
     def _frame(self) -> None:
         picture = self._picture
-        picture.elapsed_s = time.monotonic() - self._began_s
+        picture.elapsed_s = max(0.0, time.monotonic() - self._began_s)
         picture.server_up = self.server.running
         self._ask_agent(self._update)
         self._show(picture)
