@@ -19,8 +19,8 @@ import numpy as np
 from forebay.files import SystemDisk, SystemFile
 from forebay_fleet.audit import verify
 from forebay_fleet.store.reader import StoreReader
-from sim import verdict
-from sim.plc import Plant
+from sim import curve, verdict
+from sim.curve import TimedPlant
 from sim.world import run
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ async def _script(world: World, hours: float, columns: int, directory: Path) -> 
     world.commit_s = COMMIT_S
     world.max_bytes = int(hours * columns * BYTES_PER_HOUR_AND_TAG)
     world.segment_bytes = max(columns * 200, world.max_bytes // 100)
-    world.plc = Plant(columns, np.random.default_rng(7))
+    world.plc = plant = TimedPlant(columns, np.random.default_rng(7), world.clock)
     began_s = time.monotonic()
     world.start_agent()
     for hour in range(1, max(1, round(hours)) + 1):
@@ -88,4 +88,9 @@ async def _script(world: World, hours: float, columns: int, directory: Path) -> 
         finding = verify(reader)
         assert not finding.problems, finding.problems
         assert finding.duplicate_samples == 0
+        compared = curve.check(reader, plant)
+        lines = [line for line in reader.lines() if line.stream == curve.TELEMETRY]
+        assert sum(line.thinned for line in lines) > 0, "the disk had room: nothing was thinned"
+        assert compared.thinned, compared
+    world.note(f"{compared}")
     world.note(f"{account}")
