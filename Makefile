@@ -5,8 +5,8 @@
 #   make bench [ONLY=prefix]      measurements as a table and bench/results/latest.json (latest-PREFIX.json)
 #   make fuzz [N=2000] [ARGS=..]  every property test with N examples each
 #   make fuzz-drivers [N=10]      drivers against peers that fuzz their frames, N minutes each (ONLY=modbus, rtu, opcua, mqtt)
-#   make crash [N=20000]          modelled power cuts over everything the journal does, one seed each
-#   make sim [N=1000]             the whole agent and its servers, simulated, everything going wrong, one seed each
+#   make crash [N=20000]          modelled power cuts over everything the journal does, one seed each (FIRST=0, or SEED=7 alone)
+#   make sim [N=1000]             the whole agent and its servers, simulated, everything going wrong, one seed each (the same)
 #   make soak [N=500]             N times kill -9 of the real agent and server, and three days of outage on a simulated clock
 #   make powercut [N=3]           N real power cuts of a virtual machine (QEMU; half a minute each, minutes the first time)
 #   make proto                    generated code from proto/
