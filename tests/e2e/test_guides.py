@@ -14,7 +14,7 @@ import sys
 import tomllib
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 import pytest
@@ -157,6 +157,50 @@ async def test_a_metered_line(tmp_path: Path) -> None:
     assert set(tomllib.loads(limits)["uplinks"]["cloud"]) == {"link", "live", "backfill"}
 
 
+async def test_the_first_plc(tmp_path: Path) -> None:
+    """Everything that the guide shows is what comes, but for figures that are of a moment."""
+    guide = (GUIDES / "first-plc.md").read_text("utf-8")
+    (toml,), (csv,) = blocks(guide, "toml"), blocks(guide, "csv")
+    async with ModbusServer(watts) as meter, Shell(tmp_path) as shell:
+        toml = toml.replace('"192.0.2.20"', f'"127.0.0.1"\nport = {meter.port}')
+        main, tags = tmp_path / "forebay.toml", tmp_path / "meter.csv"
+        for shown in shown_by(guide):
+            main.write_text(toml, "utf-8")
+            tags.write_text(csv, "utf-8")
+            if "devices.meter.prot:" in shown.out:  # the faults that the guide has on show
+                main.write_text(toml.replace("protocol", 'prot = "modbus"\nprotocol'), "utf-8")
+                tags.write_text(csv.replace("input:52,float32", "input:52,float"), "utf-8")
+            if shown.line.startswith("forebay status"):
+                await shell.until("forebay read meter/power", lambda text: " Good " in text)
+            code, out = await shell.type(shown.line)
+            assert code == (2 if "is unknown" in shown.out else 0), out
+            assert timeless(out) == timeless(shown.out), shown.line
+        for line in ("forebay tags", "forebay devices", "forebay uplinks", "forebay ledger"):
+            assert f"`{line}" in guide
+            code, out = await shell.type(line)
+            assert code == 0, out
+        code, _ = await shell.type("forebay journal status")
+        assert (code, "`forebay journal status`" in guide) == (0, True)
+
+
+class Shown(NamedTuple):
+    """One command of a guide, and what the guide shows below it."""
+
+    line: str
+    out: str
+
+
+def shown_by(guide: str) -> list[Shown]:
+    said = "".join(blocks(guide, "console"))
+    return [Shown(*part.partition("\n")[::2]) for part in said.split("$ ")[1:]]
+
+
+def timeless(text: str) -> list[list[str]]:
+    """Give the words of each line, without figures that differ from one moment to another."""
+    figures = r"(?<= up )[\d.]+ s|[\d.]+ s ago|(?<=^memory   )[\d.]+|(?<=^rate     )[\d.,]+"
+    return [line.split() for line in re.sub(figures, "N", text, flags=re.MULTILINE).splitlines()]
+
+
 def commands(guide: str) -> list[str]:
     """Give what a guide has a reader type."""
     lines = "".join(blocks(guide, "console")).splitlines()
@@ -178,11 +222,18 @@ async def test_other_destinations(tmp_path: Path) -> None:
         (tmp_path / "meter.csv").write_text(csv, "utf-8")
         lines = "".join(blocks(second, "console")).splitlines()
         done = await follow(shell, [line[2:] for line in lines if line.startswith("$ ")])
+        await shell.until(
+            "forebay uplinks", lambda _: ("power", 12.345) in filed(tmp_path / "lake")
+        )
     assert done["forebay check"] in second
     assert "lake" in done["forebay uplinks"]
-    (part,) = (tmp_path / "lake").glob("*.jsonl.part")
-    samples = [json.loads(line) for line in part.read_text("utf-8").splitlines()]
-    assert any(said.get("tag") == "power" and said["value"] == 12.345 for said in samples)
+
+
+def filed(lake: Path) -> set[tuple[str, float]]:
+    """Give tags and values of all whole lines in the one file that is being written."""
+    (part,) = lake.glob("*.jsonl.part")
+    said = (json.loads(line) for line in part.read_text("utf-8").split("\n")[:-1])
+    return {(one["tag"], one["value"]) for one in said if "tag" in one}
 
 
 async def follow(shell: Shell, typed: list[str]) -> dict[str, str]:
@@ -251,7 +302,10 @@ async def test_questions_about_the_data_on_the_box(tmp_path: Path) -> None:
     assert "sound: " in done["forebay journal verify --directory state/journal"]
     assert "no enabled uplink 'cloud'" in said["journal quarantine retry"]
     assert "BadSchema: the schema is unknown" in said["journal quarantine ls"]
-    assert "telemetry  last hour" in said["journal forecast"]
+    seen = said["journal forecast"].splitlines()
+    assert f"$ forebay journal forecast\n{seen[0]}\n" in guide
+    assert seen[1].split() == re.findall(r"^POOL.*$", guide, re.MULTILINE)[0].split()
+    assert seen[2].startswith("telemetry  ")
     power = (tmp_path / "power.csv").read_text("utf-8").splitlines()
     assert len(power) > 1
     assert all(",meter,default,power,kW," in row and ",12.345,Good,0," in row for row in power[1:])

@@ -12,7 +12,7 @@ import pytest
 
 from forebay._proto import control_pb2 as pb
 from forebay.control.server import ControlServer
-from forebay.control.view import LedgerLine
+from forebay.control.view import LedgerLine, RecordSummary
 from forebay.errors import JournalFailed
 from support.commands import Finished, forebay
 from support.scripted_agent import ScriptedAgent, spawned, tag
@@ -131,7 +131,7 @@ async def test_no_agent(path: Path, command: tuple[str, ...]) -> None:
     assert (done.code, done.out) == (3, "")
     assert re.fullmatch(
         r"forebay: cannot reach the agent at \S+/control\.sock: there is no such file\n"
-        r"  next: .*`systemctl start forebay`.*`forebay run --config PATH`\n",
+        r"  next: .*`systemctl start forebay`.*`forebay run --config PATH`(, or .* --directory)?\n",
         done.err,
     )
 
@@ -288,3 +288,33 @@ async def test_only_what_is_needed_is_loaded(path: Path) -> None:
     loaded = [set(re.findall(r"\| +(\w+)", done.err)) for done in (asked, silent, helped)]
     heavy = {"numpy", "asyncua", "pymodbus", "structlog", "uvloop", "cryptography", "zstandard"}
     assert [found & (heavy | {"grpc"}) for found in loaded] == [{"grpc"}, set(), set()]
+
+
+@pytest.mark.parametrize(
+    ("command", "wrong", "next_step"),
+    [
+        (("tags", "--device", "nope"), "no device 'nope'", "`forebay devices` lists them"),
+        (("journal", "show", "--epoch", "77"), "of epoch 77", "`forebay journal ls`"),
+        (("journal", "forecast", "--size", "1GiB"), "--size goes with", "leave out --size"),
+        (("journal", "forecast", "--age", "3 d"), "--age goes with", "leave out --age"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+async def test_what_is_not_there_is_refused_with_the_next_step(
+    path: Path, command: tuple[str, ...], wrong: str, next_step: str
+) -> None:
+    async with ControlServer(path, Recordless()):
+        done = await forebay(*command, "--socket", path)
+    assert (done.code, done.out) == (2, "")
+    assert wrong in done.err
+    assert f"next: {next_step}" in done.err
+
+
+class Recordless(ScriptedAgent):
+    """It has no record of the run that is asked for."""
+
+    async def show_records(
+        self, stream: str, seq_from: int, limit: int, run: int
+    ) -> Iterable[RecordSummary]:
+        del stream, seq_from, limit, run
+        return ()
