@@ -48,10 +48,17 @@ SOCKET = places.SOCKET
 
 
 @contextmanager
-def agent(socket: Path, *, as_json: bool) -> Iterator[AgentClient]:
-    """Give a connection to the agent; what fails inside ends the command as `reporting` says."""
+def agent(socket: Path, *, as_json: bool, instead: str = "") -> Iterator[AgentClient]:
+    """Give a connection to the agent; what fails inside ends the command as `reporting` says.
+
+    `instead` is what a person can do where there is no agent, beside what the hint says anyway.
+    """
     with reporting(as_json=as_json):
-        address.check(socket.absolute())  # before grpc is loaded: the answer is often no
+        try:
+            address.check(socket.absolute())  # before grpc is loaded: the answer is often no
+        except AgentUnreachable as error:
+            error.hint += f", or {instead}" if instead else ""
+            raise
         from forebay.control.client import AgentClient
 
         with AgentClient(socket) as client:

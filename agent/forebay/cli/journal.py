@@ -87,7 +87,7 @@ def ls(
         now_ns = SystemClock().now_ns()
         output.answer(found, segment_parts(found.segments, now_ns), as_json=as_json)
         return
-    with call.agent(socket, as_json=as_json) as agent:
+    with call.agent(socket, as_json=as_json, instead=journal_offline.INSTEAD) as agent:
         reply = agent.segments(stream)
         output.answer(reply, segment_parts(reply.segments, SystemClock().now_ns()), as_json=as_json)
 
@@ -109,7 +109,7 @@ def show(
             _exists(run, found.records)
         output.answer(found, record_parts(found.records), as_json=as_json)
         return
-    with call.agent(socket, as_json=as_json) as agent:
+    with call.agent(socket, as_json=as_json, instead=journal_offline.INSTEAD) as agent:
         reply = agent.records(stream, seq_from, limit, run)
         _exists(run, reply.records)
         output.answer(reply, record_parts(reply.records), as_json=as_json)

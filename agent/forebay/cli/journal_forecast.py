@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from forebay.cli import call, output
-from forebay.cli.journal_offline import Directory, progress
+from forebay.cli.journal_offline import INSTEAD, Directory, progress
 from forebay.clock import SystemClock
 from forebay.errors import RequestInvalid
 
@@ -131,7 +131,7 @@ def _asked(socket: Path, *, as_json: bool) -> Asked:
     from forebay.journal.forecast import wear
     from forebay.model import Stream
 
-    with call.agent(socket, as_json=as_json) as agent:
+    with call.agent(socket, as_json=as_json, instead=INSTEAD) as agent:
         status, uplinks = agent.journal_status(), agent.uplinks()
     told = {Stream(s.stream): Overflow(s.overflow) for s in status.streams if s.overflow}
     return Asked(

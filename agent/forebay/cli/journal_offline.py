@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SETTLE_S = 0.2
 SHOWN_PROBLEMS = 50
+INSTEAD = "name the journal with --directory"
+"""What to do without an agent."""
 
 Directory = Annotated[
     Path | None,
@@ -43,7 +45,7 @@ def directory_of(chosen: Path | None, socket: Path, *, as_json: bool) -> Path:
     """Give the journal to look at: the chosen one, else that of the running agent."""
     if chosen is not None:
         return chosen
-    with call.agent(socket, as_json=as_json) as agent:
+    with call.agent(socket, as_json=as_json, instead=INSTEAD) as agent:
         return Path(agent.journal_status().directory)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import threading
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from forebay.files import no_space
@@ -23,18 +24,18 @@ from forebay.journal.cursor_file import (
     parse,
 )
 from forebay.journal.given import Run, behind, bounded, newest, records
-from forebay.journal.places import Places, nowhere
+from forebay.journal.places import Places, furthest, nowhere
 from forebay.model import Position, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from forebay.files import Disk
     from forebay.journal.catalog import Catalog, IndexCache, Segment
-    from forebay.journal.ledger import Place
+    from forebay.journal.ledger import Account, Place
 
 __all__ = ["FILE_BYTES_MAX", "Cursor", "CursorStore", "Witness", "intact"]
 
@@ -164,6 +165,10 @@ def _delivered(place: Place, position: Position, samples: int) -> Place:
     return replace(place, quarantined=max(0, place.quarantined - samples))
 
 
+def _fresh(name: str) -> Cursor:
+    return Cursor(name, {stream: Remembered(nowhere(stream)) for stream in Stream})
+
+
 class CursorStore:
     """All cursors of a journal. Safe for all threads."""
 
@@ -212,18 +217,12 @@ class CursorStore:
     def furthest(self) -> dict[Stream, Place]:
         """Give the furthest place of all consumers in each stream, as their files have it.
 
-        Nothing if there is no file, or one cannot be read: then nobody knows. Blocks, as `load`.
+        Nothing if one cannot be read: then nobody knows. Blocks, as `load`.
         """
         found = [self._parse(name) for name in self._names()]
-        if not found or not all(whole for _, whole in found):
+        if not all(whole for _, whole in found):
             return {}
-        return {
-            stream: max(
-                (known[stream].place if stream in known else nowhere(stream) for known, _ in found),
-                key=lambda place: place.counted_to,
-            )
-            for stream in Stream
-        }
+        return furthest(known for known, _ in found)
 
     def _names(self) -> list[str]:
         there = self._disk.listdir(self._directory) if self._disk.exists(self._directory) else []
@@ -238,11 +237,24 @@ class CursorStore:
                 msg = f"{name!r} cannot name a cursor: letters, digits, `_`, `.`, `-`, at most 64"
                 raise ValueError(msg)
             with self.coming:
-                fresh = Cursor(name, {stream: Remembered(nowhere(stream)) for stream in Stream})
-                cursor = self._remembered.pop(name, fresh)
+                cursor = self._remembered.pop(name, None) or _fresh(name)
                 cursor.arrive(self._catalog)
                 self._cursors = self._cursors | {name: cursor}
         return cursor
+
+    def account(
+        self, stream: Stream, cursor: Cursor | None, kept: Callable[[str, Position], int]
+    ) -> Account:
+        """Give the account of `stream` for the consumer behind `cursor`; `kept` as quarantine's.
+
+        Without one it is that of the furthest consumer that has not come in this run. If there
+        never was any it is that of one that has got nothing: to one that came now, what is gone
+        would count as gapped, and no loss would show.
+        """
+        if cursor is None:
+            known = tuple(self._remembered.values())
+            cursor = max(known, key=lambda one: one.get(stream), default=_fresh(""))
+        return cursor.account(stream, self._catalog, self._cache, partial(kept, cursor.name))
 
     def all(self) -> tuple[Cursor, ...]:
         """Give the cursors of all consumers that have come in this run."""

@@ -17,7 +17,7 @@ import numpy as np
 from forebay.columnar import decode_gap, peek_schema_id
 from forebay.errors import JournalCorrupt, RequestFailed, RequestInvalid
 from forebay.journal import quarantine
-from forebay.journal.offline import uncovered
+from forebay.journal.named import uncovered
 from forebay.model import Position, RecordKind, Stream
 from forebay.readings import instants, readings
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from forebay.journal.named import outermost
 from forebay.journal.segment import batch_samples, batch_thinned, own_counts
 from forebay.model import Position
 
@@ -229,7 +230,7 @@ def _of_hole(
     if due >= behind.seq:
         return size
     within = [g for g in mine if before.seq < g.seq_from and g.seq_to < behind.seq]
-    return min(size, sum(g.samples or 0 for g in _outermost(within)))
+    return min(size, sum(g.samples or 0 for g in outermost(within)))
 
 
 def _inside_segment(gaps: Sequence[Gap], after: Position, last: Position, size: int) -> int:
@@ -243,7 +244,7 @@ def _said(gaps: Sequence[Gap], size: int) -> int:
     """Give what `gaps` say is gone, at most `size`; one of unknown size accounts for all."""
     if any(gap.samples is None for gap in gaps):
         return size
-    return min(size, sum(gap.samples or 0 for gap in _outermost(gaps)))
+    return min(size, sum(gap.samples or 0 for gap in outermost(gaps)))
 
 
 def _positions(gaps: Sequence[Gap], before: Position, behind: Position) -> int:
@@ -255,15 +256,6 @@ def _positions(gaps: Sequence[Gap], before: Position, behind: Position) -> int:
         count += max(0, last - first + 1)
         reached = max(reached, (gap.epoch, last))
     return count
-
-
-def _outermost(gaps: Sequence[Gap]) -> list[Gap]:
-    """Leave out gaps within others: one that was said again, joined to its neighbours."""
-    found: list[Gap] = []
-    for gap in sorted(gaps, key=lambda g: (_begin(g), -g.seq_to)):
-        if not found or _end(gap) > _end(found[-1]):
-            found.append(gap)
-    return found
 
 
 def _begin(gap: Gap) -> tuple[int, int]:

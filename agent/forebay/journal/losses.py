@@ -6,13 +6,14 @@ proves that records were there; must not know files.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from forebay.events import DATA_LOST
 from forebay.journal.entry import Damage, gap_entry
+from forebay.journal.named import outermost, positions, uncovered, within
 from forebay.journal.segment import Totals, own_counts
-from forebay.model import Gap, GapCause, Stream
+from forebay.model import EPOCH_RANDOM_BITS, Gap, GapCause, Stream, epoch_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from forebay.journal import ledger
     from forebay.journal.catalog import Catalog, IndexCache, Segment
     from forebay.journal.entry import Entry
+    from forebay.journal.segment import SegmentHeader
 
 
 class Place(NamedTuple):
@@ -98,16 +100,34 @@ class Losses:
         head, edge = segments[0].header, furthest.counted_to
         reached = Totals(furthest.reached, head.before.missing, furthest.records)
         last, end = Place(*edge[1:], reached), Place(head.epoch, head.first_seq - 1, head.before)
-        said = [
-            replace(gap, seq_from=edge.seq + 1)
-            if gap.epoch == edge.epoch and gap.seq_from <= edge.seq
-            else gap
-            for gap in (named.gap for named in self.catalog.gaps(stream))
-            if last[:2] < (gap.epoch, gap.seq_to) and (gap.epoch, gap.seq_from) <= end[:2]
-        ]
-        if end.totals.records - last.totals.records > _positions(said):
+        said = within((named.gap for named in self.catalog.gaps(stream)), last[:2], end[:2])
+        if end.totals.records - last.totals.records <= positions(said):
+            return
+        if last.epoch:
             proof = Proof(end, GapCause.CORRUPT, head.created_ns, head.created_ns)
             self.behind(stream, last, [proof])
+        else:
+            self._beginning(head, said)
+
+    def _beginning(self, head: SegmentHeader, said: list[Gap]) -> None:
+        """Account for what stood before the oldest segment, where no consumer has passed anything.
+
+        Nobody knows what the epochs before were called, but how many numbers they spent: these
+        are named in one that lies before `head`. How the samples spread is not known, but how many
+        they are: the last gap has them.
+        """
+        own = [(head.epoch, *run) for run in uncovered(head.epoch, 1, head.first_seq - 1, said)]
+        older = head.before.records - (head.first_seq - 1)
+        older -= positions(gap for gap in said if gap.epoch != head.epoch)
+        if older > 0:
+            own.insert(0, (_epoch_before(head.epoch), 1, older))
+        known = None not in (gap.samples for gap in said)
+        told = sum(gap.samples or 0 for gap in outermost(said))
+        samples = max(0, head.before.counted + head.before.missing - told) if known else None
+        for number, place in enumerate(own, start=1):
+            mine = samples if samples is None or number == len(own) else 0
+            times = head.created_ns, head.created_ns
+            self._gap(Damage(head.stream, *place, mine, *times), GapCause.CORRUPT)
 
     def between(self, stream: Stream) -> None:
         """Account for positions that no segment has, between the segments and inside them."""
@@ -143,7 +163,7 @@ class Losses:
             for g in self.catalog.gaps(last.stream)
             if (g.gap.epoch, g.gap.seq_to) > places[0] and (g.gap.epoch, g.gap.seq_from) < places[1]
         ]
-        spent -= _positions(said)
+        spent -= positions(said)
         if spent > 0:
             counted = before.counted - summary.after.counted
             samples = counted - sum(gap.samples or 0 for gap in said)
@@ -175,11 +195,6 @@ class Losses:
         self.events.append((DATA_LOST, told))
 
 
-def _positions(gaps: Iterable[Gap]) -> int:
-    """Count the positions that `gaps` name, each once."""
-    count, reached = 0, (0, 0)
-    for gap in sorted(gaps, key=lambda g: (g.epoch, g.seq_from)):
-        first = max(gap.seq_from, reached[1] + 1 if gap.epoch == reached[0] else 1)
-        count += max(0, gap.seq_to - first + 1)
-        reached = max(reached, (gap.epoch, gap.seq_to))
-    return count
+def _epoch_before(epoch: int) -> int:
+    """Give an epoch of the run before that of `epoch`: the last there can be."""
+    return max(1, (epoch_number(epoch) << EPOCH_RANDOM_BITS) - 1)

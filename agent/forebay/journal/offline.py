@@ -42,7 +42,7 @@ from forebay.journal.segment import decode_header as decode_segment_header
 from forebay.model import Record, RecordKind, Schema, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -370,20 +370,6 @@ class Schemas:
     def _try(self, payload: bytes) -> None:
         with contextlib.suppress(JournalCorrupt):
             self.take(payload)
-
-
-def uncovered(epoch: int, first: int, last: int, gaps: Iterable[Gap]) -> list[tuple[int, int]]:
-    """Give the runs of positions in `first..last` that no gap names."""
-    left = [(first, last)]
-    for gap in gaps:
-        if gap.epoch == epoch:
-            left = [
-                run
-                for low, high in left
-                for run in ((low, min(high, gap.seq_from - 1)), (max(low, gap.seq_to + 1), high))
-                if run[0] <= run[1]
-            ]
-    return left
 
 
 def _missing(path: Path, why: str) -> JournalMissing:

@@ -18,7 +18,7 @@ from forebay.journal.saving import ALL
 from forebay.model import Position, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from forebay.journal.catalog import Catalog, IndexCache, Segment, View
     from forebay.journal.ledger import Account
@@ -268,6 +268,22 @@ class Places:
 def nowhere(stream: Stream) -> Place:
     """Give the place of a consumer that has got nothing."""
     return Place(Position(stream, 0, 0), 0)
+
+
+def furthest(files: Iterable[Mapping[Stream, Remembered]]) -> dict[Stream, Place]:
+    """Give the furthest place of all consumers in each stream, the beginning if there is none.
+
+    Retention is silent only about what the files say is passed.
+    """
+    found = list(files)
+    return {
+        stream: max(
+            (known[stream].place for known in found if stream in known),
+            key=lambda place: place.counted_to,
+            default=nowhere(stream),
+        )
+        for stream in Stream
+    }
 
 
 def _quarantined(mine: Standing, place: Place, view: View) -> Place:

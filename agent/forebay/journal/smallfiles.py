@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from forebay.journal import ballast, cursor_file, owner, quarantine, scrub, tip
+from forebay.journal import ballast, cursor_file, owner, places, quarantine, scrub, tip
 from forebay.journal.record import sha256
 from forebay.journal.segment import parse_name
 from forebay.model import Stream
@@ -15,6 +15,7 @@ from forebay.model import Stream
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from forebay.journal.ledger import Place
     from forebay.journal.offline import OfflineJournal
 
 KNOWN = frozenset(
@@ -58,6 +59,24 @@ def _beside(data: bytes) -> bytes:
     for begin in tip.SLOT_OFFSETS:
         out, at = out + data[at:begin], begin + tip.SLOT_BYTES
     return out + data[at:]
+
+
+def furthest(journal: OfflineJournal) -> Mapping[Stream, Place]:
+    """Give how far the furthest consumer of each stream is.
+
+    Nothing if a cursor is damaged, or if these are segments that were exported without them.
+    """
+    if "manifest.json" in journal.names(""):
+        return {}
+    names = [name for name in journal.names("cursors") if name.endswith(".json")]
+    try:
+        found = [
+            cursor_file.parse(_read(journal, f"cursors/{name}", cursor_file.FILE_BYTES_MAX))
+            for name in names
+        ]
+    except ValueError:
+        return {}
+    return places.furthest(found)
 
 
 def problems(journal: OfflineJournal) -> Iterator[tuple[str, str]]:

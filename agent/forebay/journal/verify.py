@@ -11,16 +11,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from forebay.journal import smallfiles, tip
-from forebay.journal.offline import OfflineJournal, uncovered
+from forebay.journal.named import outermost, positions, uncovered, within
+from forebay.journal.offline import OfflineJournal
 from forebay.journal.record import NO_CHAIN
 from forebay.journal.soundness import Findings, Lost, check
-from forebay.model import Stream
+from forebay.model import GapCause, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from forebay.files import Disk
+    from forebay.journal.ledger import Place
     from forebay.journal.offline import SegmentFile
     from forebay.model import Gap
 
@@ -87,6 +89,7 @@ def verify(
     if wrong:
         report.problems.append(Problem(tip.NAME, wrong))
     files = {stream: journal.segments(stream) for stream in Stream}
+    reached = smallfiles.furthest(journal)  # behind them: what goes in silence is passed by then
     total = sum(journal.size(file) for found in files.values() for file in found)
     done = 0
 
@@ -99,6 +102,7 @@ def verify(
         if files[stream]:
             walk = _StreamWalk(journal, report, StreamReport(stream.value))
             walk.run(files[stream], read, pause)
+            walk.beginning(reached.get(stream))
             walk.witness(tips.get(stream))
         elif stream in tips:
             report.problems.append(Problem(stream.value, "the tip names records, none is here"))
@@ -132,6 +136,8 @@ class _StreamWalk:
         self._lost: list[tuple[str, Lost]] = []
         self._gaps: list[Gap] = []
         self._turns: list[_Turn] = []
+        self._first: Findings | None = None
+        self._where = ""
         self._last: Findings | None = None
 
     def run(
@@ -155,6 +161,9 @@ class _StreamWalk:
                 self._wrong(where, "its footer is damaged or missing")
             elif found.torn:
                 self._wrong(where, f"behind its last record are {found.torn} bytes of none")
+            if file is files[0]:
+                self._first = found  # else retention was faster, and what it said may be elsewhere
+                self._where = where
             self._join(where, before, found)
             self._take(where, found, size)
             epochs.add(found.place.epoch)
@@ -163,6 +172,32 @@ class _StreamWalk:
         self._out.segments, self._out.epochs = len(files), len(epochs)
         self._account()
         self._report.streams.append(self._out)
+
+    def beginning(self, reached: Place | None) -> None:
+        """Hold what stood before the oldest segment against what gaps say.
+
+        Retention removes in silence what every consumer has passed. So what lies behind the
+        furthest, at `reached`, is on disk, or gaps name it, or it was lost.
+        """
+        first = self._first
+        if first is None or first.begin is None:
+            return
+        end, begin = (first.place.epoch, first.place.first_seq - 1), first.begin
+        named = within(self._gaps, (0, 0), end)
+        self._out.named_records += positions(named)
+        self._out.named_samples += min(
+            begin.counted + begin.missing, sum(gap.samples or 0 for gap in outermost(named))
+        )
+        known = reached is not None and (reached.records or not reached.counted_to.epoch)
+        if reached is None or not known:
+            return
+        said = within(self._gaps, reached.counted_to[1:], end)
+        count = begin.records - reached.records - positions(said)
+        if count > 0:
+            self._wrong(self._where, f"{count} records before it are gone, and no gap names them")
+        elif lost := positions(gap for gap in said if gap.cause is GapCause.CORRUPT):
+            note = f"{lost} records before it: no segment has them; a gap names them"
+            self._report.notes.append(Problem(self._where, note))
 
     def witness(self, seen: tip.Tip | None) -> None:
         """Compare the stream's end with what the tip file says was durable."""

@@ -242,3 +242,17 @@ async def test_ls_and_show_of_a_journal_that_ended_in_a_crash(directory: Path) -
     same = ("first_seq", "last_seq", "samples", "time_min_ns", "time_max_ns")
     assert [after[-1][key] for key in same] == [before[-1][key] for key in same]
     assert (await on(directory, "show", "--json")).document() == records
+
+
+@pytest.mark.parametrize(
+    "command", [("verify",), ("export",), ("forecast",), ("ls",), ("show",)], ids=" ".join
+)
+async def test_without_an_agent_the_way_to_a_directory_is_told(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = await forebay("journal", *command, "--socket", tmp_path / "none.sock")
+    assert done.code == 3
+    assert done.err.endswith(", or name the journal with --directory\n")
+    other = await forebay("journal", "status", "--socket", tmp_path / "none.sock")
+    assert other.code == 3
+    assert "--directory" not in other.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,9 @@ def answers(journal: Journal) -> Answers:
         devices=(), uplinks=(), config=SimpleNamespace(journal=JournalSettings())
     )
     shadow: Any = SimpleNamespace(walk=lambda: ())
+    pipeline: Any = SimpleNamespace(pending_samples=lambda _: 0)
     nothing: Any = None
-    return Answers(loaded, seams(), journal, nothing, shadow, (), (), nothing)
+    return Answers(loaded, seams(), journal, pipeline, shadow, (), (), nothing)
 
 
 async def shown(journal: Journal, *asked: int) -> list[tuple[int, int]]:
@@ -79,3 +81,66 @@ async def test_the_status_has_a_line_for_each_stream_and_run(log: Journal) -> No
         assert line.overflow == ("thin" if line.stream == T else "drop_oldest")
     assert reply.wear_bytes_per_day == 20 << 30
     assert (reply.quarantined_records, reply.trouble) == (0, "")
+
+
+async def balances(journal: Journal) -> list[tuple[str, int, int]]:
+    """Give of each stream's account without an uplink: produced, and what is nowhere of it."""
+    return [
+        (
+            line.stream,
+            line.produced,
+            line.produced - line.delivered - line.pending - line.gapped - line.quarantined,
+        )
+        for line in await answers(journal).ledger()
+    ]
+
+
+async def test_the_ledger_without_an_uplink_accounts_for_what_was_thinned_and_dropped() -> None:
+    disk = FaultyDisk()
+    limits = replace(SMALL, max_bytes=128 << 10)
+    async with open_journal(disk, limits) as journal:
+        journal._writer.retain()  # noqa: SLF001 - without a consumer it begins after a second
+        number = 1
+        while number < 3000 and not (
+            journal.stats().thinned_samples and journal.heads()[-1].first_seq > 1
+        ):
+            await feed(journal, number, number + 10)
+            number += 10
+        lines = list(await answers(journal).ledger())
+        held = {s: sum(i.samples for i in journal.segments() if i.stream is s) for s in Stream}
+        for line in lines:
+            assert line.pending == held[Stream(line.stream)]
+            assert line.delivered == line.quarantined == 0
+        telemetry = next(line for line in lines if line.stream == T.value)
+        assert telemetry.produced > telemetry.pending + journal.stats().thinned_samples
+        assert all(off == 0 for *_, off in await balances(journal))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+async def test_the_ledger_without_an_uplink_shows_what_is_gone_without_a_word(
+    log: Journal, number: int
+) -> None:
+    assert all(produced and not off for _, produced, off in await balances(log))
+    catalog = log._catalog  # noqa: SLF001 - behind the journal's back is the point
+    segment = catalog.segments(T)[number]
+    catalog.drop(segment)
+    off = {stream: off for stream, _, off in await balances(log)}
+    assert off.pop(T.value) == segment.summary.samples > 0
+    assert not any(off.values())
+
+
+async def test_the_ledger_without_an_uplink_knows_what_a_former_one_has_had() -> None:
+    disk = FaultyDisk()
+    limits = replace(SMALL, max_bytes=128 << 10)
+    async with open_journal(disk, limits) as journal:
+        cursor = journal.cursor("former")
+        for number in range(1, 600, 10):
+            await feed(journal, number, number + 10)
+            for stream in Stream:
+                if records := await read_all(journal, stream):
+                    cursor.advance(records[-1].position)
+        assert min(s.first_seq for s in journal.segments() if s.stream is T) > 1
+    async with open_journal(disk, limits, seed=2) as journal:
+        await feed(journal, 600, 610)
+        assert all(produced and not off for _, produced, off in await balances(journal))
+        assert all(line.delivered for line in await answers(journal).ledger())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from forebay.columnar import encode_gap
+from forebay.columnar import decode_gap, encode_gap
 from forebay.errors import JournalMissing
 from forebay.journal import segment as layout
 from forebay.journal.record import HEADER_BYTES as RECORD_HEADER_BYTES
@@ -102,8 +102,59 @@ async def test_what_retention_took_is_missing_at_the_beginning_only() -> None:
             await feed(log, number, number + 30)
             number += 30
     report = look(disk)
-    assert report.sound
-    assert not segment_paths(disk)[0].name.endswith(f"{1:016x}.seg")
+    assert (report.problems, report.notes) == ([], [])
+    head = layout.decode_header(content(disk, segment_paths(disk)[0]))
+    assert head is not None
+    assert head.first_seq > 1
+    line = report.streams[1]
+    assert line.named_records == head.first_seq - 1
+    assert line.named_samples == head.before.counted + head.before.missing
+
+
+async def test_what_everybody_had_before_it_went_is_no_loss() -> None:
+    disk = FaultyDisk()
+    limits = replace(SMALL, max_bytes=128 << 10)
+    async with open_journal(disk, limits) as log:
+        cursor = log.cursor("cloud")
+        for number in range(1, 600, 10):
+            await feed(log, number, number + 10)
+            for stream in Stream:
+                if records := await read_all(log, stream):
+                    cursor.advance(records[-1].position)
+        assert min(s.first_seq for s in log.segments() if s.stream is T) > 1
+    for _ in range(2):
+        report = look(disk)
+        assert (report.problems, report.notes) == ([], [])
+        assert [line.named_records for line in report.streams] == [0, 0]
+        async with open_journal(disk, limits, seed=2) as log:
+            gaps = [r for r in await read_all(log) if r.kind is RecordKind.GAP]
+            assert all(decode_gap(r.payload).cause is not GapCause.CORRUPT for r in gaps)
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+async def test_the_oldest_that_is_gone_is_a_problem_until_a_gap_names_it(runs: int) -> None:
+    """Be it the beginning of the oldest run or the whole of it."""
+    disk = FaultyDisk()
+    await fill(disk, 1, 60)
+    oldest = segment_paths(disk)
+    await fill(disk, 60, 90, seed=2)
+    before = look(disk).streams[1]
+    gone = oldest[:2] if runs == 1 else oldest
+    for path in gone:
+        disk.unlink(path)
+    (problem,) = look(disk).problems
+    lost = before.records - look(disk).streams[1].records
+    assert problem.where == f"telemetry/{segment_paths(disk)[0].name}"
+    assert problem.what == f"{lost} records before it are gone, and no gap names them"
+    await fill(disk, 90, 91, seed=3)
+    report = look(disk)
+    assert report.problems == []
+    (note,) = report.notes
+    assert note.what == f"{lost} records before it: no segment has them; a gap names them"
+    assert report.streams[1].named_records == lost
+    head = layout.decode_header(content(disk, segment_paths(disk)[0]))
+    assert head is not None
+    assert report.streams[1].named_samples == head.before.counted + head.before.missing
 
 
 async def test_progress_ends_with_everything() -> None:
@@ -292,8 +343,6 @@ async def test_a_gap_that_names_a_hole_with_another_count_is_a_problem() -> None
     path = segment_paths(disk)[-1]
     data = content(disk, path)
     at, header = last_of(data, RecordKind.GAP)
-    from forebay.columnar import decode_gap
-
     begin = at + RECORD_HEADER_BYTES
     gap = decode_gap(data[begin : begin + header.length])
     payload = encode_gap(replace(gap, samples=(gap.samples or 0) ^ 1))
