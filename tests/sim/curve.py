@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 TELEMETRY = 3
 BUCKET_NS = LEVELS_S[-1] * 1_000_000_000
 """The coarsest: whatever was thinned, each of these has kept its corners."""
-BUCKETS, COLUMNS = 24, 8
-"""How many are looked at of each, evenly spread."""
+BUCKETS, COLUMNS = 16, 8
+"""How many are looked at of each at most, evenly spread."""
 
 
 class TimedPlant(Plant):
@@ -79,7 +79,7 @@ def check(reader: StoreReader, plant: TimedPlant) -> Compared:
     whole = thinned = gone = 0
     begin_ns = -(-plant.times_ns[0] // BUCKET_NS) * BUCKET_NS
     buckets = range(begin_ns, plant.times_ns[-1] - BUCKET_NS, BUCKET_NS)
-    chosen = buckets[:: max(1, len(buckets) // BUCKETS)]
+    chosen = buckets[:: max(1, -(-len(buckets) // BUCKETS))]
     for begin, mine in zip(chosen, _records(reader, lines, chosen), strict=True):
         end = begin + BUCKET_NS - 1
         if any(gap.time_from_ns <= end and gap.time_to_ns >= begin for gap in gaps):
