@@ -73,7 +73,7 @@ def parts(found: Sequence[BrowseReply]) -> Iterator[RenderableType]:
         yield Text("nothing matches; ** stands for any number of parts of a path")
         return
     yield output.table(
-        ("PATH", "KIND", "TYPE", "UNIT", "ADDRESS", "DESCRIPTION"),
+        ("=PATH", "=KIND", "=TYPE", "UNIT", "=ADDRESS", "DESCRIPTION"),
         [
             (
                 one.path + ("/" if one.kind == "folder" else ""),

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rich.measure import Measurement
 
 WATCH_S = 1.0
+FOLDED = 5
+"""How narrow a column may become whose words may break."""
 GOOD, ODD, BAD, QUIET = "green", "yellow", "bold red", "dim"
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
@@ -133,11 +135,19 @@ def _measured(made: Table, out: Console) -> Measurement:
 
 
 def _fitted(part: RenderableType, out: Console) -> RenderableType:
-    """Let names fold in a table that would be cut off otherwise."""
-    if isinstance(part, Table) and _measured(part, out).minimum > out.width:
-        for column in part.columns:
+    """Let names fold in a table that would be cut off otherwise, those on the right first."""
+    if isinstance(part, Table):
+        for column in reversed(part.columns):
+            if sum(_least(one) + 2 for one in part.columns) - 2 <= out.width:
+                break
             column.no_wrap = column.justify == "right"
     return part
+
+
+def _least(column: Column) -> int:
+    """Give how narrow a column may become."""
+    widest = max(map(len, map(str, column.cells)))
+    return widest if column.no_wrap else min(widest, FOLDED)
 
 
 def fault(where: str, message: str, hint: str) -> Text:

@@ -337,6 +337,7 @@ async def test_retention_holds_what_is_to_be_delivered_again() -> None:
         assert account.gapped == produced - consumer.delivered
         named = {seq for g in gaps for seq in range(g.seq_from, g.seq_to + 1)}
         assert {back.seq + 1, records[0].position.seq - 1} <= named
+        assert log.stats().dropped_samples == max(gap.samples or 0 for gap in gaps) > 0
 
 
 async def test_what_a_destination_says_it_lacks_is_held_before_it_is_sent_again() -> None:
