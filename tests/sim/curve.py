@@ -118,15 +118,17 @@ def _check_bucket(
 ) -> None:
     times = np.array(plant.times_ns[polls.start : polls.stop], np.int64)
     rows = plant.rows(polls)
-    decoded = []
-    for record in records:
+    columns = np.linspace(0, plant.columns - 1, COLUMNS).astype(int).tolist()
+    parts = {column: [(np.zeros(0, np.int64), np.zeros(0))] for column in columns}
+    for record in records:  # one by one: a bucket of a large plant is hundreds of megabytes
         assert record.schema_id is not None
         schema = decode_schema(reader.history.schema(record.gateway, record.schema_id) or b"")
-        decoded.append(decode_batch(record.payload, schema))
-    for column in np.linspace(0, plant.columns - 1, COLUMNS).astype(int).tolist():
-        series = [batch.series(column) for batch in decoded]
-        kept_ns = np.concatenate([*(one.times_ns for one in series), np.zeros(0, np.int64)])
-        values = np.concatenate([*(one.values for one in series), np.zeros(0)])
+        batch = decode_batch(record.payload, schema)
+        for column in columns:
+            series = batch.series(column)
+            parts[column].append((series.times_ns.copy(), series.values.copy()))
+    for column in columns:
+        kept_ns, values = (np.concatenate(one) for one in zip(*parts[column], strict=True))
         inside = (kept_ns >= times[0]) & (kept_ns <= times[-1])
         kept_ns, values = kept_ns[inside], values[inside]
         assert len(np.unique(kept_ns)) == len(kept_ns), "a sample twice"
