@@ -264,12 +264,13 @@ class Gate:
         self._tell(ask, Outcome.REFUSED, denied.detail)
         if intended or len(self._refusals) < REFUSALS_A_MINUTE:
             self._refusals.append(now_s)
-            more = f" (and {self._unsaid} refusals before)" if self._unsaid else ""
-            self._unsaid = 0
+            unsaid, self._unsaid = self._unsaid, 0
+            more = f" (and {unsaid} refusals before)" if unsaid else ""
             deed = _deed(ask, OUTCOME)._replace(
                 outcome=Outcome.REFUSED.value, detail=denied.detail + more
             )
-            await self._on_record(deed, now_s + REFUSAL_WAIT_S)
+            if not await self._on_record(deed, now_s + REFUSAL_WAIT_S):
+                self._unsaid += unsaid + 1  # rather told twice than not at all
         else:
             self._unsaid += 1
         return Result(ask.id, Outcome.REFUSED, denied.detail, denied.hint)

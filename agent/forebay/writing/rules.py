@@ -11,12 +11,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from forebay.writing.values import Unwritable, said, to_raw
+from forebay.writing.values import (
+    Unwritable,
+    noise,
+    said,
+    sendable,
+    to_engineering,
+    to_raw,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from forebay.interfaces import Value
+    from forebay.model import Tag
     from forebay.settings import TagSettings
     from forebay.writing.settings import WriteRule, WritesSettings
 
@@ -134,26 +142,45 @@ def decide(
 
 
 def _valued(ask: Ask, tag: TagSettings, rules: Sequence[tuple[int, WriteRule]]) -> Allowed | Denied:
-    """Hold a write's value against its tag's type and every rule."""
+    """Hold a write's value, and what the device would get of it, against every rule.
+
+    A float goes out as what its type has closest, or beside that where only that keeps the rules.
+    """
     (value,) = ask.values
     if not tag.writable:
         return Denied(
             f"{ask.target} may only be read", 'give the tag access = "read_write", if it should'
         )
+    of = tag.to_tag()
     try:
-        raw = to_raw(tag.to_tag(), value)
+        choices = sendable(of, to_raw(of, value))
     except Unwritable as error:
         return Denied(str(error), error.hint)
+    denied = _outside(rules, value)
+    if denied is not None:
+        return denied
+    seen = [to_engineering(of, raw) for raw in choices]
+    for raw, sight in zip(choices, seen, strict=True):
+        if _outside(rules, sight, of) is None:
+            return Allowed((raw,))
+    first = _outside(rules, seen[0], of)
+    assert first is not None
+    return Denied(f"{said(value)} would be {said(seen[0])}: {first.detail}", first.hint)
+
+
+def _outside(
+    rules: Sequence[tuple[int, WriteRule]], value: Value, tag: Tag | None = None
+) -> Denied | None:
+    """Give why a rule forbids a value, None if none does; of a `tag`, as its readers see it."""
     for _, rule in rules:
-        denied = _outside(rule, value)
+        denied = _beyond(rule, value, tag)
         if denied is not None:
             return denied
-    return Allowed((raw,))
+    return None
 
 
-def _outside(rule: WriteRule, value: Value) -> Denied | None:
-    """Give why a rule forbids a value, None if it does not."""
-    if rule.values and not any(_equal(value, choice) for choice in rule.values):
+def _beyond(rule: WriteRule, value: Value, tag: Tag | None) -> Denied | None:
+    if rule.values and not any(_equal(value, choice, tag) for choice in rule.values):
         choices = ", ".join(said(choice) for choice in rule.values[:8])
         more = ", ..." if len(rule.values) > 8 else ""
         return Denied(f"{said(value)} is not among the values allowed", f"{choices}{more}")
@@ -166,6 +193,10 @@ def _outside(rule: WriteRule, value: Value) -> Denied | None:
     return None
 
 
-def _equal(value: Value, choice: Value) -> bool:
-    """Whether they are the same; true is not 1."""
-    return isinstance(value, bool) == isinstance(choice, bool) and value == choice
+def _equal(value: Value, choice: Value, tag: Tag | None) -> bool:
+    """Whether they are the same, as far as a scaled float can tell; true is not 1."""
+    if isinstance(value, bool) != isinstance(choice, bool):
+        return False
+    if tag is None or isinstance(value, str) or isinstance(choice, str):
+        return value == choice
+    return abs(value - choice) <= noise(tag, choice)

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from forebay.interfaces import Value
     from forebay.model import Tag
 
-NEAR = Decimal("1e-6")
-"""How far from a whole number the raw value of an integer tag may come out: float noise."""
+NEAR = Decimal("1e-9")
+"""How far, of a value or its offset, the raw value of an integer tag may miss a whole number."""
+MAX_MISS = Decimal("1e-6")
+"""However large they are, not by more than this, in raw units: it is for float noise alone."""
 MAX_SAID_CHARACTERS = 4_000
 """The longest value that the audit holds whole."""
 _BEGINNING = 1_000
@@ -43,7 +45,7 @@ def to_raw(tag: Tag, value: Value) -> Value:
     """Give what is sent so that readers see `value`: `(value - offset) / scale`, by the tag's type.
 
     Reckoned in decimals, as a person reads the figures, so that 42.3 with a scale of 0.1 is 423.
-    A number for an integer tag must come out whole, to a millionth. Raises Unwritable.
+    A number for an integer tag must come out whole, but for float noise. Raises Unwritable.
     """
     if tag.type is ValueType.BOOL:
         if not isinstance(value, bool):
@@ -66,6 +68,26 @@ def to_engineering(tag: Tag, raw: Value) -> Value:
     with localcontext(prec=_DIGITS):
         exact = Decimal(raw) if isinstance(raw, int) else Decimal(repr(raw))
         return float(exact * Decimal(repr(tag.scale)) + Decimal(repr(tag.offset)))
+
+
+def sendable(tag: Tag, raw: Value) -> tuple[Value, ...]:
+    """Give what can be sent for a raw value: what the type has closest, for a float its neighbours.
+
+    A float32 is given in the fewest digits that mean it, as readers see it: 0.1 is 0.1.
+    """
+    if isinstance(raw, str) or tag.type.dtype.kind != "f":
+        return (raw,)
+    nearest = tag.type.dtype.type(raw)
+    with np.errstate(over="ignore"):
+        beside = [np.nextafter(nearest, nearest.dtype.type(end)) for end in ("-inf", "inf")]
+    return tuple(float(str(one)) for one in (nearest, *beside) if np.isfinite(one))
+
+
+def noise(tag: Tag, value: float) -> float:
+    """How far a reader may see a float tag from `value` that its scale and type cannot tell."""
+    if not tag.scaled or tag.type.dtype.kind != "f":
+        return 0.0
+    return float(np.finfo(tag.type.dtype).eps) * max(abs(value), abs(tag.offset))
 
 
 def same(tag: Tag, sent: Value, read: Value) -> bool:
@@ -123,7 +145,7 @@ def _whole(tag: Tag, value: float, raw: Decimal) -> int:
         raise Unwritable(
             f"{said(value)} is more than type {tag.type} can hold", "write a smaller amount"
         )
-    if abs(raw - nearest) > NEAR:
+    if abs(raw - nearest) > _miss(tag, value):
         below = int(raw.to_integral_value(rounding="ROUND_FLOOR"))
         near = [to_engineering(tag, number) for number in (below, below + 1)]
         raise Unwritable(
@@ -131,6 +153,14 @@ def _whole(tag: Tag, value: float, raw: Decimal) -> int:
             f"write {said(near[0])} or {said(near[1])}",
         )
     return nearest
+
+
+def _miss(tag: Tag, value: float) -> Decimal:
+    """Give by how much, in raw units, float noise in `value` can miss a whole number."""
+    exact = Decimal(value) if isinstance(value, int) else Decimal(repr(value))
+    with localcontext(prec=_DIGITS):
+        size = max(abs(exact), abs(Decimal(repr(tag.offset)))) / abs(Decimal(repr(tag.scale)))
+        return min(MAX_MISS, NEAR * size)
 
 
 def _floating(tag: Tag, value: float, raw: Decimal) -> float:

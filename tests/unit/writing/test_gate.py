@@ -357,3 +357,19 @@ async def test_a_flood_of_refusals_is_counted_not_kept() -> None:
         for _ in range(REFUSALS_A_MINUTE + 40):
             await run.write("Setpoint", 81)
         assert len(await run.deeds()) == REFUSALS_A_MINUTE
+
+
+async def test_a_refusal_that_found_no_room_is_counted_in_the_next() -> None:
+    async with site() as run:
+        commit = run.intake.commit
+
+        async def full(batch: Batch) -> None:
+            raise JournalFull("no room", hint="wait")
+
+        run.intake.commit = full  # type: ignore[method-assign]
+        for _ in range(3):
+            await run.write("Setpoint", 81)
+        run.intake.commit = commit  # type: ignore[method-assign]
+        await run.write("Setpoint", 82)
+        (deed,) = await run.deeds()
+        assert deed.detail.endswith("(and 3 refusals before)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -140,3 +141,49 @@ def test_rates_are_read(text: str, times: int, seconds: float) -> None:
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(ValidationError):
         WriteRule.model_validate({"tags": ["a/b"], "rate": text})
+
+
+@pytest.mark.parametrize(
+    ("of", "scale", "value", "rule"),
+    [
+        ("uint16", 1e6, 1, {"min": 1, "max": 5}),
+        ("uint16", 1e6, 1, {"values": [1]}),
+        ("int32", 1, 0.9999995, {"min": 0, "max": 0.9999995}),
+        ("uint16", 1, 5e-7, {"min": 1e-7, "max": 1}),
+        ("int32", 1, 99_999.99999999, {"min": 0, "max": 99_999.99999999}),
+        ("int32", 1, 99_999.99999999, {"values": [99_999.99999999]}),
+        ("float32", 1, 16_777_219, {"values": [16_777_219]}),
+    ],
+)
+def test_a_value_that_would_leave_the_range_on_its_way_is_refused(
+    of: str, scale: float, value: float, rule: dict[str, object]
+) -> None:
+    assert isinstance(typed(of, scale, value, rule), Denied)
+
+
+@pytest.mark.parametrize(
+    ("scale", "value", "rule", "sent"),
+    [
+        (1, 16_777_219, {"min": 0, "max": 16_777_219}, 16_777_218.0),
+        (1, 99.99999999, {"min": 0, "max": 99.99999999}, 99.99999),
+        (1, 0.1, {"min": 0.1, "max": 0.1}, 0.1),
+        (1, 42.3, {"values": [42.3]}, 42.3),
+        (0.1, 80.0, {"min": 0, "max": 80}, 800.0),
+        (0.7, 42.3, {"values": [42.3]}, 60.42857),
+        (0.7, 42.3, {"min": 42.3, "max": 50}, 60.428574),
+    ],
+)
+def test_a_float_is_rounded_to_its_type_within_the_range(
+    scale: float, value: float, rule: dict[str, object], sent: float
+) -> None:
+    allowed = typed("float32", scale, value, rule)
+    assert isinstance(allowed, Allowed)
+    assert np.float32(allowed.values[0]) == np.float32(sent)
+
+
+def typed(of: str, scale: float, value: float, rule: dict[str, object]) -> object:
+    tag = TagSettings.model_validate(
+        {"name": "a", "address": "1", "type": of, "access": "read_write", "scale": scale}
+    )
+    rules = settings({"tags": ["press/a"], **rule})
+    return decide(ask("a", value), rules, {"a": tag}, Pace(), 0.0)
