@@ -91,7 +91,7 @@ class Reader(Protocol):
     async def read(self) -> Scan:
         """Read every block once and give the row.
 
-        Called by the session at each period, never twice at once on one driver, under a deadline
+        Called by the session at each period, in a turn of the line, under a deadline
         that cancels it. Raises DeviceUnreachable or ProtocolViolation when the connection cannot be
         trusted any more (after cancellation too: the session then closes the driver). A refusal of
         the device is no exception but a `Refusal`.

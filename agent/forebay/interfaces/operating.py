@@ -38,6 +38,18 @@ class WritableDriver(Driver, Protocol):
         ...
 
 
+class PunctualDriver(WritableDriver, Protocol):
+    """A driver that has to wait before it can send, and looks at the clock when it has waited."""
+
+    async def write_by(self, tag: str, value: Value, due_s: float) -> None:
+        """Write as `write`, but send nothing that changes the device after `due_s` (monotonic).
+
+        Called in place of `write` where a driver has it. Raises as `write`: DeviceRefused at
+        `due_s`, if nothing that changes the device was sent until then.
+        """
+        ...
+
+
 Value = bool | int | float | str
 """One value outside of the columns: of an operator, a plugin or a command."""
 
