@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
     from forebay.acquisition.line import SharedLine
     from forebay.acquisition.link import Link
-    from forebay.interfaces import CallableDriver, DeviceSpec, Driver, Seams, Value, WritableDriver
+    from forebay.interfaces import (
+        CallableDriver,
+        DeviceSpec,
+        Driver,
+        PunctualDriver,
+        Seams,
+        Value,
+        WritableDriver,
+    )
 
 GRACE_S = 1.0
 """How much longer than its own time-out a driver may take for one request."""
@@ -50,7 +58,10 @@ class Operations:
         driver = cast("WritableDriver", self._driver)
 
         async def send() -> DeviceAnswer:
-            await strict(driver.write, tag, value)
+            if hasattr(driver, "write_by"):
+                await strict(cast("PunctualDriver", driver).write_by, tag, value, due_s)
+            else:
+                await strict(driver.write, tag, value)
             return DeviceAnswer(Outcome.GOOD, answered_s=self._seams.clock.monotonic_s())
 
         async def check(answer: DeviceAnswer) -> DeviceAnswer:

@@ -19,7 +19,9 @@ from support.processes import until
 from support.seams import system_seams
 
 if TYPE_CHECKING:
+    from forebay.clock import Clock
     from forebay.errors import DeviceError
+    from forebay.interfaces import Value
 
 SPEC = DeviceSpec(
     "press", DeviceSettings.model_validate({"protocol": "scripted", "tags": (), "timeout": 0.2}),
@@ -96,6 +98,35 @@ async def test_a_turn_that_comes_too_late_never_goes_out() -> None:
     assert (await world.operations.write("a", 8, world.due(-1))).outcome is Outcome.REFUSED
     assert world.driver.written == []
     assert world.line.waiting() == 0
+
+
+async def test_a_driver_that_waits_is_told_until_when_it_may_send() -> None:
+    world = World()
+    punctual = Punctual(world.seams.clock)
+    world.operations.connected(punctual)
+    due_s = world.due()
+    answer = await world.operations.write("a", 7, due_s)
+    assert (answer.outcome, answer.read_back) == (Outcome.GOOD, 7)
+    assert punctual.due == [due_s]
+    punctual.late = True
+    answer = await world.operations.write("a", 8, world.due())
+    assert (answer.outcome, answer.detail) == (Outcome.REFUSED, "too late")
+    assert punctual.written == [("a", 7)]
+
+
+class Punctual(ScriptedDriver):
+    """Looks at the clock itself."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.due: list[float] = []
+        self.late = False
+
+    async def write_by(self, tag: str, value: Value, due_s: float) -> None:
+        if self.late:
+            raise DeviceRefused("too late", hint="h", status=Quality.BAD_TIMEOUT)
+        self.due.append(due_s)
+        await self.write(tag, value)
 
 
 async def test_a_connection_lost_while_waiting_never_gets_it() -> None:
