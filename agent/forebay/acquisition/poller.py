@@ -2,7 +2,8 @@
 
 Owns when groups are read and what a row says when there is no reading. Must not know protocols, nor
 how the link is kept up. It never stops: while there is no link, every due poll gives a row whose
-quality says why, so that an outage is data and not silence.
+quality says why, so that an outage is data and not silence. Each group has a task of its own and
+takes the line's turn by its own deadline, so that a slow group lets a fast one of its device in.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class _Group:
 class Poller:
     """Polls the groups of one device.
 
-    `run` in a task; `connected` and `disconnected` from beside.
+    `run` each group in a task; `connected` and `disconnected` from beside.
     """
 
     def __init__(
@@ -127,17 +128,17 @@ class Poller:
         for group in self._groups:
             group.planned.disconnected()
 
-    async def run(self, stagger: Stagger) -> None:
-        """Poll until cancelled; `stagger` says where this device's polls lie among all others."""
+    async def run(self, number: int, stagger: Stagger) -> None:
+        """Poll the group that is `number` in `planned`, until cancelled.
+
+        `stagger` says where this device's polls lie among all others.
+        """
+        group = self._groups[number]
         await self._link.tried.wait()
         begin_s = self._clock.monotonic_s()
-        for number, group in enumerate(self._groups):
-            phase = stagger.phase(number)
-            group.wakes_s, group.due_s = first_s(phase, group.period_s, begin_s)
+        group.wakes_s, group.due_s = first_s(stagger.phase(number), group.period_s, begin_s)
         while True:
-            now_s = self._clock.monotonic_s()
-            group = min(self._groups, key=lambda g: (max(g.wakes_s, now_s), g.ends_s()))
-            await self._clock.sleep(group.wakes_s - now_s)
+            await self._clock.sleep(group.wakes_s - self._clock.monotonic_s())
             self._account_for_standstill()
             due_s, early = group.due_s, group.wakes_s > group.due_s
             await self._intake.accept(await self._row(group))
@@ -207,8 +208,9 @@ class Poller:
             return self._broken(group, late, began_ns, connection)
         except Exception as fault:  # noqa: BLE001 - the supervisor: a faulty driver must not stop the poller
             return self._broken(group, self._link.contained(fault), began_ns, connection)
-        self._status.last_data_ns = self._clock.now_ns()
-        self._link.prove()
+        if self._is_of_now(group, connection):
+            self._status.last_data_ns = self._clock.now_ns()
+            self._link.prove()
         if settled:
             planned = group.planned.plan is not None
             self._news.read(scan.batch, scan.refusals, planned=planned)
@@ -228,6 +230,8 @@ class Poller:
             asked, scan = planned.plan, await self._scan(group, reader)
             if asked is None:
                 return scan, True
+            if planned.plan is not asked:  # connected anew meanwhile: it says nothing of this plan
+                return replace(scan, batch=mark(scan.batch, asked.refused)), False
             cut_anew = planned.learn(scan)
             tries += 1
             if not cut_anew or tries == SCANS_PER_POLL or self._clock.monotonic_s() >= give_up_s:
@@ -236,23 +240,27 @@ class Poller:
     async def _scan(self, group: _Group, reader: Reader) -> Scan:
         """Read under a deadline that only a driver without deadlines of its own can reach.
 
-        Others may have the line in the middle of it: that counts for no deadline, and if it took
-        longer than the period the row says so.
+        If it took longer than the period the row says so, whether the device was slow or others
+        had the line in the middle of it, which counts for no deadline.
         """
         blocks = len(group.planned.plan.blocks) if group.planned.plan else 0
-        away_s = self._line.away_s
+        began_ns = self._clock.boottime_ns()
         async with self._line.limit(self._spec.settings.timeout * (blocks + 1)):
             scan = await strict(reader.read)
-        if self._line.away_s - away_s > group.period_s:
+        if self._clock.boottime_ns() - began_ns > group.period_s * 1e9:
             return replace(scan, batch=torn(scan.batch))
         return scan
+
+    def _is_of_now(self, group: _Group, connection: int) -> bool:
+        """Whether `connection` is the present one; another group may have ended it meanwhile."""
+        return connection == self._connection and group.readable()
 
     def _broken(self, group: _Group, error: DeviceError, began_ns: int, connection: int) -> Batch:
         """End the link, unless it is another by now, and give the row that says so.
 
         `began_ns` is boot time.
         """
-        if connection == self._connection:
+        if self._is_of_now(group, connection):
             self.disconnected()
             self._link.fail(error)
         return bad_row(group.planned.schema, error.status, stamp(self._clock).at(began_ns))

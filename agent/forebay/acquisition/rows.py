@@ -59,11 +59,13 @@ def slowed(batch: Batch) -> Batch:
 
 
 def torn(batch: Batch) -> Batch:
-    """Give `batch` with Uncertain in place of Good: its scan was interrupted for over a period.
+    """Give `batch` with Uncertain in place of Good: its scan took longer than a period.
 
-    The row is dated by when its read began, and nobody can say any more to within a period when
-    each value was read.
+    A dense row is dated by when its read began, and nobody can say any more to within a period when
+    each value was read. Where the device dated each value itself, that is known, and stays Good.
     """
+    if batch.index is not None:
+        return batch
     return _in_place_of_good(batch, Quality.UNCERTAIN)
 
 

@@ -105,9 +105,10 @@ class Session:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_connected(), name=f"session[{self.name}].connect")
             tasks.create_task(self._tags.run(), name=f"session[{self.name}].news")
-            if self._poller.has_work:
-                poll = self._poller.run(self._place.stagger)
-                tasks.create_task(poll, name=f"session[{self.name}].poll")
+            for number, group in enumerate(self._poller.planned):
+                poll = self._poller.run(number, self._place.stagger)
+                name = f"session[{self.name}].poll[{group.schema.group}]"
+                tasks.create_task(poll, name=name)
 
     async def _keep_connected(self) -> None:
         """Connect for ever. Only a connection that brought data starts the back-off anew."""

@@ -91,10 +91,12 @@ class Reader(Protocol):
     async def read(self) -> Scan:
         """Read every block once and give the row.
 
-        Called by the session at each period, in a turn of the line, under a deadline
-        that cancels it. Raises DeviceUnreachable or ProtocolViolation when the connection cannot be
-        trusted any more (after cancellation too: the session then closes the driver). A refusal of
-        the device is no exception but a `Refusal`.
+        Called by the session at each period, in a turn of the line, under a deadline that cancels
+        it. While it gives way (`Line.give_way`), the reader of another group of the same driver may
+        read; one reader is never called twice at once. Raises DeviceUnreachable or
+        ProtocolViolation when the connection cannot be trusted any more (after cancellation too:
+        the session then closes the driver). A refusal of the device is no exception but a
+        `Refusal`.
         """
         ...
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import pairwise
 
 import numpy as np
 
 from forebay.acquisition.standstill import BEAT_S
+from forebay.errors import DeviceUnreachable
 from forebay.events import (
+    DEVICE_CONNECTED,
+    DEVICE_LOST,
     POLL_OVERRUN,
     STOOD_STILL,
     TAGS_BAD,
     TAGS_REFUSED,
 )
+from forebay.interfaces import Urgency
 from forebay.model import GapCause, Quality
 from forebay.settings import GroupSettings
 from support.one_session import S, World, bad, polled, running, schema
@@ -26,13 +31,13 @@ async def test_values_polled_too_slowly_say_so_until_the_period_is_kept_again() 
     async with running(world):
         await world.clock.advance(5)
         assert bad(world.rows[-1]) == {0, Quality.BAD_OUT_OF_RANGE}
-        world.driver.on_read = lambda: world.clock.sleep(1.5)
+        others = asyncio.create_task(others_have_the_line(world, 2.5), name="others")
         await world.clock.advance(20)
         slow = world.rows[-1]
         assert slow.quality is not None
         overload = int(Quality.GOOD_OVERLOAD)
         assert slow.quality[0].tolist() == [overload, overload, Quality.BAD_OUT_OF_RANGE, overload]
-        world.driver.on_read = lambda: None
+        others.cancel()
         await world.clock.advance(10)
         assert bad(world.rows[-1]) == {0, Quality.BAD_OUT_OF_RANGE}
         marked = [overload in bad(row) for row in world.rows]
@@ -43,12 +48,106 @@ async def test_one_late_poll_is_an_accident() -> None:
     world = polled(period=1.0)
     async with running(world):
         for _ in range(5):
-            world.driver.on_read = lambda: world.clock.sleep(1.5)
-            await world.clock.advance(1.5)
-            world.driver.on_read = lambda: None
+            async with world.session.line.turn(Urgency.WRITE):
+                await world.clock.advance(2.5)
             await world.clock.advance(4)
         assert world.session.status.overruns >= 5
         assert all(bad(row) == set() for row in world.rows)
+
+
+async def others_have_the_line(world: World, seconds: float) -> None:
+    while True:
+        async with world.session.line.turn(Urgency.WRITE):
+            await world.clock.sleep(seconds)
+        await world.clock.sleep(0.01)
+
+
+async def test_a_row_whose_scan_took_longer_than_its_period_is_uncertain() -> None:
+    world = polled(period=1.0)
+    world.driver.refused = {2}
+    async with running(world):
+        await world.clock.advance(5)
+        world.driver.on_read = lambda: world.clock.sleep(0.9)
+        await world.clock.advance(5)
+        assert bad(world.rows[-1]) == {0, Quality.BAD_OUT_OF_RANGE}
+        world.driver.on_read = lambda: world.clock.sleep(1.1)
+        await world.clock.advance(10)
+        slow = world.rows[-1]
+        assert int(slow.received_ns[0]) - int(slow.times_ns[0]) > S
+        assert bad(slow) == {Quality.UNCERTAIN, Quality.BAD_OUT_OF_RANGE}
+
+
+async def test_a_search_for_what_is_refused_counts_only_the_scan_that_gave_the_row() -> None:
+    world = polled(period=1.0)
+    world.driver.refused = {2}
+    world.driver.on_read = lambda: world.clock.sleep(0.4)
+    async with running(world):
+        await world.clock.advance(20)
+        assert int(world.rows[0].received_ns[0]) - int(world.rows[0].times_ns[0]) < S
+        assert not any(Quality.UNCERTAIN in bad(row) for row in world.rows)
+
+
+# --- several groups -------------------------------------------------------------------------------
+
+
+async def test_a_slow_group_lets_a_fast_one_of_its_device_in() -> None:
+    groups = {"slow": GroupSettings(period=30.0), "fast": GroupSettings(period=0.2)}
+    world = World((schema(4, "slow"), schema(4, "fast")), groups)
+    inside, line = 0, world.session.line
+
+    async def scan() -> None:
+        nonlocal inside
+        task = asyncio.current_task()
+        assert task is not None
+        for _ in range(500 if "slow" in task.get_name() else 1):
+            inside += 1
+            assert inside == 1, "one request at a time on one connection"
+            await world.clock.sleep(0.02)
+            inside -= 1
+            if line.wanted:
+                await line.give_way()
+
+    world.driver.on_read = scan
+    async with running(world):
+        await world.clock.advance(120)
+        start_ns = 1_700_000_000 * S
+        rows = {g: [r for r in world.rows if r.schema.group == g] for g in groups}
+        fast = [(int(row.times_ns[0]) - start_ns) / S for row in rows["fast"]]
+        assert max(b - a for a, b in pairwise(fast)) < 0.25, "it keeps its period"
+        assert len(rows["slow"]) >= 3
+        assert all(bad(row) == set() for row in world.rows)
+        assert world.session.status.overruns == 0
+
+
+async def test_a_scan_that_outlives_its_connection_proves_nothing() -> None:
+    groups = {"slow": GroupSettings(period=30.0), "fast": GroupSettings(period=1.0)}
+    world = World((schema(4, "slow"), schema(4, "fast")), groups)
+    line, silent = world.session.line, False
+
+    async def scan() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        for _ in range(200 if "slow" in task.get_name() else 1):
+            if silent and "fast" in task.get_name():
+                raise DeviceUnreachable("cut", hint="h", status=Quality.BAD_TIMEOUT)
+            await world.clock.sleep(0.05)
+            if line.wanted:
+                await line.give_way()
+
+    def connect() -> None:
+        if silent:
+            raise DeviceUnreachable("cut", hint="h", status=Quality.BAD_TIMEOUT)
+
+    world.driver.on_read, world.driver.on_connect = scan, connect
+    async with running(world):
+        while not any(row.schema.group == "slow" for row in world.rows):
+            await world.clock.advance(1)
+        while world.session.line.waiting() == 0:  # the slow one has begun again
+            await world.clock.advance(0.05)
+        silent = True
+        await world.clock.advance(40)
+        assert world.events.count(DEVICE_LOST, device="press") == 1
+        assert world.events.count(DEVICE_CONNECTED, device="press") == 1
 
 
 # --- stood still ----------------------------------------------------------------------------------

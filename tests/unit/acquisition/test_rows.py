@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from forebay.acquisition.rows import bad_row, mark, slowed
+from forebay.acquisition.rows import bad_row, mark, slowed, torn
 from forebay.clock import Stamp
 from forebay.model import Batch, Quality, Schema, Tag, ValueType
 
@@ -35,6 +35,20 @@ def test_a_sparse_batch_has_one_quality_a_sample() -> None:
     index = np.array([3, 0, 3], np.uint32)
     batch = Batch(SCHEMA, times, times, (np.ones(3, np.int32),), None, index)
     assert of(slowed(batch)) == [OVERLOAD] * 3
+
+
+def test_only_what_is_dated_by_its_scan_becomes_uncertain_with_it() -> None:
+    assert of(torn(dense())) == [Quality.UNCERTAIN] * 4
+    assert of(torn(dense([0, Quality.BAD_TIMEOUT, 0, OVERLOAD]))) == [
+        Quality.UNCERTAIN,
+        Quality.BAD_TIMEOUT,
+        Quality.UNCERTAIN,
+        OVERLOAD,
+    ]
+    times = np.array([1, 2], np.int64)
+    index = np.array([3, 0], np.uint32)
+    own = Batch(SCHEMA, times, times, (np.ones(2, np.int32),), None, index)
+    assert torn(own) is own, "the device dated these itself"
 
 
 def test_the_batch_given_is_not_changed() -> None:
