@@ -125,10 +125,7 @@ class Bus(asyncio.Protocol):
         self._moved_s = began_s + len(frame) * self._tempo.character_s
         try:
             answer = await self._answer(job, request)
-        except DeviceUnreachable:
-            self._owed.add(request, began_s, self._loop.time())
-            raise
-        except BaseException:  # cancelled, or an answer that was spoiled
+        except BaseException:  # no answer, a spoiled one, or cancelled
             self._owed.add(request, began_s, self._loop.time())
             self._manners.doubt(job.unit)
             raise

@@ -114,7 +114,8 @@ class Manners:
     def doubt(self, unit: int) -> None:
         """Note that `unit` has to show that it is there, though it may be no fault of its own."""
         known = self._of(unit)
-        known.silent, known.probes = True, 0
+        if not known.silent:
+            known.silent, known.probes = True, 0
 
     def to_probe(self, unit: int) -> bool:
         """Whether `unit` is to show that it is there before it is scanned.

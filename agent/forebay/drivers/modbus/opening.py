@@ -78,8 +78,6 @@ async def _open(link: Link, line: Line, seams: Seams, manners: Manners, owed: Ow
         return connection
     framing = Ascii() if link.transport.startswith("ascii") else Rtu()
     on_port = link.transport in ON_PORT
-    if not on_port:
-        owed.clear()
     bus = Bus(line, manners, owed, framing, tempo(link, on_port=on_port), precious=on_port)
     if not on_port:
         return await network.connect_tcp(link.host, link.port, bus)

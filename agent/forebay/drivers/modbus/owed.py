@@ -6,6 +6,9 @@ A late answer names its unit, so it can be taken for one of that unit alone. The
 nothing but a probe whose answer has another length, until one of these is answered. That proves
 that nothing older can come: a unit answers in the order in which it was asked. An exception has no
 length; while one may be owed, an exception is taken for that.
+
+What is owed outlives a connection: a serial device server gives a late answer to whoever is
+connected when it comes.
 """
 
 from __future__ import annotations
@@ -71,10 +74,6 @@ class Owed:
     def settled(self, unit: int) -> None:
         """Forget all of `unit`: it has answered what was asked later."""
         self._given_up.pop(unit, None)
-
-    def clear(self) -> None:
-        """Forget everything: what was owed went with its connection."""
-        self._given_up.clear()
 
     def distinct(self, unit: int, probes: Sequence[Request], now_s: float) -> Request:
         """Give the first of `probes` whose answer can be taken for none that `unit` owes.

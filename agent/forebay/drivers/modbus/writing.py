@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from forebay.drivers.modbus.unit import Unit
     from forebay.interfaces import Value
 
-_ACKNOWLEDGE = 5
-"""The exception of a device that has taken the request and is still at it (MB-APP 7)."""
+_CLEAR_NO = frozenset({1, 2, 3, 6, 10})
+"""The exceptions by which a device, or a gateway before it, says that it did nothing (MB-APP 7).
+
+4 comes in the midst of doing it, 5 before it is done, 8 from reading what is there, and 11 of a
+unit that may have heard all. What others mean nobody knows.
+"""
 _ILLEGAL_FUNCTION = 1
 _MASK_FUNCTION = 22
 _DOUBT_HINT = "look at the device: the value may have been written"
@@ -97,16 +101,19 @@ class Writer:
         except DeviceError as error:
             if not job.sent:
                 raise _not_sent(error) from error
+            if job.refused and job.refused[0][1] in _CLEAR_NO:
+                raise _refused(job.refused[0][1], request.head[5]) from error
             raise WriteInDoubt(
                 f"it was sent, and then: {error}", hint=_DOUBT_HINT, status=error.status
             ) from error
         if job.refused:
             code = job.refused[0][1]
-            if code == _ACKNOWLEDGE:
+            if code not in _CLEAR_NO:
+                means = meaning(code)
                 raise WriteInDoubt(
-                    "the device has taken it and is still at it (exception 5)",
+                    f"the device took it, and answered exception {code}, {means.text}",
                     hint=_DOUBT_HINT,
-                    status=Quality.BAD_OUT_OF_SERVICE,
+                    status=means.status,
                 )
             raise _refused(code, request.head[5])
         if command.echo is not None and job.image != command.echo:

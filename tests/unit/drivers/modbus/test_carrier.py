@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from forebay.acquisition.line import SharedLine
 from forebay.drivers.modbus import SPEC
+from forebay.drivers.modbus.framing import Rtu
 from forebay.errors import DeviceUnreachable
 from forebay.interfaces import Urgency
 from forebay.model import Quality
@@ -271,3 +272,52 @@ def test_the_first_address_is_one_then() -> None:
     spec = device(502, [tag("coil:0", "bool"), tag("coil:1", "bool")], address_base=1)
     (fault,) = SPEC.check(spec)
     assert "address_base = 1 counts from 1" in str(fault)
+
+
+async def test_a_device_server_gives_a_late_answer_to_whoever_is_connected_then() -> None:
+    requests: asyncio.Queue[bytes] = asyncio.Queue()
+    clients: list[asyncio.StreamWriter] = []
+    held, asked = asyncio.Event(), asyncio.Event()
+
+    async def unit() -> None:
+        """Answer in order: register a holds a."""
+        while True:
+            request = await requests.get()
+            await held.wait()
+            await asyncio.sleep(0.05)  # how long it works on each
+            start, count = (int.from_bytes(request[at : at + 2], "big") for at in (2, 4))
+            data = b"".join((start + i).to_bytes(2, "big") for i in range(count))
+            clients[-1].write(Rtu().wrap(request[:2] + bytes((len(data),)) + data))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        clients.append(writer)
+        with suppress(asyncio.IncompleteReadError, OSError):
+            while True:
+                requests.put_nowait(await reader.readexactly(8))
+                if len(clients) == 2:
+                    asked.set()
+        writer.close()
+
+    rows = [tag("holding:20"), tag("holding:500")]
+    task = asyncio.create_task(unit())
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        given: dict[str, Any] = {"transport": "rtu-over-tcp"}
+        slow = Group(device(port, [tag("holding:10")], timeout=0.2, **given))
+        await slow.driver.connect()
+        with pytest.raises(DeviceUnreachable, match="no answer within"):
+            await slow.reader().read()
+        await slow.driver.close()
+        again = Group(
+            device(port, rows, timeout=20.0, **given),
+            line=slow.line,
+        )
+        joining = asyncio.create_task(again.driver.connect())
+        await asked.wait()
+        held.set()
+        await joining
+        values = (await again.reader().read()).batch.values
+        assert values[0].tolist() == [[20, 500]]
+        await again.driver.close()
+    task.cancel()

@@ -131,10 +131,21 @@ async def test_without_a_right_answer_nobody_knows(server: ModbusServer, how: Mi
     assert len(server.writes) == 1
 
 
-async def test_a_device_that_is_still_at_it_leaves_it_open(server: ModbusServer) -> None:
-    server.illegal = (Illegal("holding", 7, 7, code=5),)
+@pytest.mark.parametrize("code", [4, 5, 7, 8, 11, 99])
+async def test_an_exception_that_may_come_after_the_deed_leaves_it_open(
+    server: ModbusServer, code: int
+) -> None:
+    server.illegal = (Illegal("holding", 7, 7, code=code),)
     async with driver(server) as plc:
-        with pytest.raises(WriteInDoubt, match="still at it"):
+        with pytest.raises(WriteInDoubt, match=f"exception {code}"):
+            await plc.write(WORD.name, 9)
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 6, 10])
+async def test_a_clear_no_is_a_refusal(server: ModbusServer, code: int) -> None:
+    server.illegal = (Illegal("holding", 7, 7, code=code),)
+    async with driver(server) as plc:
+        with pytest.raises(DeviceRefused, match=f"exception {code}"):
             await plc.write(WORD.name, 9)
 
 
