@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.status_codes import StatusCodes
 
 from forebay.clock import stamp
+from forebay.drivers.opcua.binary import UNIX_TICKS
 from forebay.drivers.opcua.codec import history_response
-from forebay.drivers.opcua.faults import translate
+from forebay.drivers.opcua.faults import status_name, translate
 from forebay.drivers.opcua.values import taken_rows, with_columns
 from forebay.errors import DeviceRefused
 from forebay.events import HISTORY_READ
@@ -49,16 +51,47 @@ _CAN_READ_HISTORY = 0x04
 _PATIENCE_S = 10.0
 """How long the first values after an outage are waited for, before holes are read without."""
 _MOST_HOLES = 100_000
+_AHEAD_TICKS = 86_400 * 10_000_000
+"""How far ahead of our clock a time may be and still bound a hole: a day."""
+_MOST_TRIES = 5
+"""How often in a row a hole is asked for in vain before it is given up."""
+_TRY_AGAIN_S = 10.0
 _EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
+_LAST_US = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+_POINT_LOST = StatusCodes.BadContinuationPointInvalid
+_TRANSIENT = frozenset(
+    {
+        StatusCodes.BadCommunicationError,
+        StatusCodes.BadInternalError,
+        StatusCodes.BadNoCommunication,
+        StatusCodes.BadNoContinuationPoints,
+        StatusCodes.BadOutOfMemory,
+        StatusCodes.BadRequestTimeout,
+        StatusCodes.BadResourceUnavailable,
+        StatusCodes.BadServerTooBusy,
+        StatusCodes.BadTcpServerTooBusy,
+        StatusCodes.BadTimeout,
+        StatusCodes.BadTooManyOperations,
+        StatusCodes.BadUnexpectedError,
+        StatusCodes.BadWaitingForInitialData,
+    }
+)
+"""What a server says that may have an answer later."""
 
 
 @dataclass(slots=True)
 class Hole:
-    """What is missing of one column: ticks of the server's time, both excluded."""
+    """What is missing of one column: ticks of the server's time, both excluded.
+
+    `tries` counts the requests in a row that brought nothing; none is sent before `due_s`, on the
+    monotonic clock.
+    """
 
     column: int
     after: int
     before: int
+    tries: int = 0
+    due_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -74,12 +107,16 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a hole is read once the batch that goes with this is taken over."""
+    """How far a hole is read once the batch that goes with this is taken over.
+
+    `refused` says of one that is done that it was given up, and not read to its end.
+    """
 
     heard: Heard
     hole: Hole
     after: int
     done: bool
+    refused: bool = False
 
 
 class _Group:
@@ -114,9 +151,9 @@ class HistoryFeed:
         self._device, self._connection, self._explorer = device, connection, explorer
         self._clock, self._events, self._memory = seams.clock, seams.events, memory
         self._groups: dict[int, _Group] = {}
-        self._point: bytes | None = None
+        self._point: tuple[Hole, bytes] | None = None
         self._patient_until_s = 0.0
-        self._samples = self._filled = 0
+        self._samples = self._filled = self._refused = 0
 
     async def open(self, schema: Schema, nodes: Mapping[int, ua.NodeId], maker: BatchMaker) -> None:
         """Find out which columns may have a hole: heard of before, and the server keeps history.
@@ -143,9 +180,12 @@ class HistoryFeed:
             group = self._groups.get(schema.id)
             if group is None or not group.waiting:
                 continue
-            pairs = zip(values.handles.tolist(), values.source_ticks.tolist(), strict=True)
+            good = self._plausible(values.source_ticks)
+            pairs = zip(
+                values.handles[good].tolist(), values.source_ticks[good].tolist(), strict=True
+            )
             for column, ticks in pairs:
-                if column in group.waiting and ticks:
+                if column in group.waiting:
                     group.waiting.discard(column)
                     group.hole(column, ticks)
 
@@ -155,13 +195,23 @@ class HistoryFeed:
             group = self._groups.get(schema.id)
             if group is not None:
                 last = group.heard.last
-                known = values.handles < len(last)
+                known = (values.handles < len(last)) & self._plausible(values.source_ticks)
                 np.maximum.at(last, values.handles[known], values.source_ticks[known])
         if progress is not None:
             progress.hole.after = progress.after
             if progress.done:
                 progress.heard.holes.remove(progress.hole)
-                self._filled += 1
+                self._filled += not progress.refused
+                self._refused += progress.refused
+
+    def _plausible(self, ticks: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether each time may bound a hole: a date from 1970 to a day from now.
+
+        A device that sends another has no date for that value (DateTime.MaxValue), or a clock that
+        is not set; nothing that comes later would be behind it.
+        """
+        latest = UNIX_TICKS + self._clock.now_ns() // 100 + _AHEAD_TICKS
+        return (ticks > UNIX_TICKS) & (ticks <= latest)
 
     async def step(self) -> tuple[Batch | None, Progress] | None:
         """Read one piece of a hole; None if there is nothing to read now.
@@ -171,32 +221,44 @@ class HistoryFeed:
         patient = self._clock.monotonic_s() < self._patient_until_s
         if patient and any(group.waiting for group in self._groups.values()):
             return None
+        now_s = self._clock.monotonic_s()
         for group in self._groups.values():
-            if group.heard.holes:
-                return await self._piece(group, group.heard.holes[0])
-        if self._filled:
+            for hole in group.heard.holes:
+                if hole.due_s <= now_s:
+                    return await self._piece(group, hole)
+        if self._filled or self._refused:
             self._events.emit(
-                HISTORY_READ, device=self._device, holes=self._filled, samples=self._samples
+                HISTORY_READ,
+                device=self._device,
+                holes=self._filled,
+                refused=self._refused,
+                samples=self._samples,
             )
-            self._filled = self._samples = 0
+            self._filled = self._refused = self._samples = 0
         return None
 
     async def _piece(self, group: _Group, hole: Hole) -> tuple[Batch | None, Progress]:
         """Read what follows in a hole, up to VALUES_AT_ONCE values."""
+        held, self._point = self._point, None
+        point = held[1] if held is not None and held[0] is hole else None
         try:
-            values, self._point = await self._read(group.nodes[hole.column], hole, self._point)
-        except DeviceRefused:  # no history after all, or not for us
-            self._point = None
-            return None, Progress(group.heard, hole, hole.before, done=True)
+            values, point = await self._read(group.nodes[hole.column], hole, point)
+        except DeviceRefused as refusal:
+            return None, self._not_read(group, hole, refusal.status)
+        if point is not None:
+            self._point = hole, point
         ticks = values.source_ticks
         inside = np.flatnonzero((ticks > hole.after) & (ticks < hole.before))
-        reached = int(ticks[inside].max()) if len(inside) else hole.after
-        # A full piece may have more behind it though the server gives no point to go on from.
-        full = len(ticks) >= VALUES_AT_ONCE and reached > hole.after
-        done = self._point is None and not full
-        progress = Progress(group.heard, hole, reached, done=done)
         if not len(inside):
-            return None, progress
+            hole.tries += 1
+            given_up = point is not None and hole.tries >= _MOST_TRIES
+            done = point is None or given_up
+            return None, Progress(group.heard, hole, hole.after, done=done, refused=given_up)
+        hole.tries = 0
+        reached = int(ticks[inside].max())
+        # A full piece may have more behind it though the server gives no point to go on from.
+        done = point is None and len(ticks) < VALUES_AT_ONCE
+        progress = Progress(group.heard, hole, reached, done=done)
         kept = with_columns(
             taken_rows(values, inside), np.full(len(inside), hole.column, np.uint32)
         )
@@ -204,6 +266,15 @@ class HistoryFeed:
         batch = group.maker.sparse(marked, stamp(self._clock))
         self._samples += batch.rows
         return batch, progress
+
+    def _not_read(self, group: _Group, hole: Hole, status: int) -> Progress:
+        """Leave a refused hole for later if that may help, else give it up."""
+        code = status & 0xFFFF_0000
+        hole.tries += 1
+        if code in _TRANSIENT:
+            hole.due_s = self._clock.monotonic_s() + _TRY_AGAIN_S
+        given_up = hole.tries >= _MOST_TRIES or not (code == _POINT_LOST or code in _TRANSIENT)
+        return Progress(group.heard, hole, hole.after, done=given_up, refused=given_up)
 
     async def _read(
         self, node: ua.NodeId, hole: Hole, point: bytes | None
@@ -228,10 +299,17 @@ class HistoryFeed:
         except ValueError as error:
             raise translate(error, "reading history") from error
         if status & 0x8000_0000:
-            raise DeviceRefused("reading history", hint="see the server's own log", status=status)
+            raise DeviceRefused(
+                f"reading history: {status_name(status)}",
+                hint="see the server's own log",
+                status=status,
+            )
         return values, following
 
 
 def _moment(ticks: int) -> datetime:
-    """Give a time in ticks as asyncua writes it, in whole microseconds, rounded down."""
-    return _EPOCH + timedelta(microseconds=ticks // 10)
+    """Give a time in ticks as asyncua writes it, in whole microseconds, rounded down.
+
+    One behind the last day that a datetime has becomes that day.
+    """
+    return _EPOCH + timedelta(microseconds=min(max(ticks, 0) // 10, _LAST_US))
