@@ -6,6 +6,7 @@ Owns when it is opened and closed. Must not know how (`opening`), requests or ta
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from forebay.drivers.modbus.cost import Meters
@@ -16,7 +17,7 @@ from forebay.errors import DeviceUnreachable
 from forebay.model import Quality
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from forebay.drivers.modbus.link import Link
     from forebay.drivers.modbus.wire import Wire
@@ -36,7 +37,7 @@ class Carrier:
         self._name, self._dial, self._owed = name, dial, Owed()
         self._wire: Wire | None = None
         self._opening: asyncio.Task[Wire] | None = None
-        self._waiting = 0
+        self._waiting = self._lent = 0
         self._meters: dict[int, Meters] = {}
 
     def meters(self, unit: int) -> Meters:
@@ -86,6 +87,25 @@ class Carrier:
         self.manners.opened()
         self._wire = wire
         return wire
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[Wire]:
+        """Lend the open wire for one run, as `wire`; who gives it back last closes it.
+
+        Another may run in between, while one gives way.
+        """
+        wire = await self.wire()
+        self._lent += 1
+        try:
+            yield wire
+        finally:
+            self._lent -= 1
+            await self.drop_idle()
+
+    async def drop_idle(self) -> None:
+        """Close the wire, unless it is lent."""
+        if not self._lent:
+            await self.drop()
 
     async def drop(self) -> None:
         """Close the wire, if one is open; whoever asks for it next opens it anew."""

@@ -59,7 +59,7 @@ class Unit:
             async with line.turn(Urgency.PROBE):  # waited for beyond the timeout
                 await self._probe(probes, left_s)
         if self._closes:
-            await self._carrier.drop()
+            await self._carrier.drop_idle()
 
     async def leave(self) -> None:
         """Get off; never raises."""
@@ -78,11 +78,8 @@ class Unit:
             assert self._wire is not None, "connect first"
             await self._ask(self._wire, job)
             return
-        wire = await self._carrier.wire()
-        try:
+        async with self._carrier.lent() as wire:
             await self._ask(wire, job)
-        finally:
-            await self._carrier.drop()
 
     async def _probe(self, probes: Sequence[Request], left_s: float) -> None:
         """Ask one small thing; give up early if somebody else wants the line."""

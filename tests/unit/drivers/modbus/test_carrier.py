@@ -233,6 +233,24 @@ async def test_a_device_that_wants_to_be_hung_up_on_is(server: ModbusServer) -> 
         assert server.connections == 4
 
 
+async def test_who_gives_way_is_not_hung_up_on_by_who_goes_between(server: ModbusServer) -> None:
+    bus = Bus(server.port, close_after_read=True)
+    async with bus.connected(1) as (group,):
+        server.delay_s = 0.1
+        slow = asyncio.create_task(read(group))
+        asked = len(server.requests)
+        async with asyncio.timeout(10):
+            while len(server.requests) == asked:  # noqa: ASYNC110 - the server has no event for it
+                await asyncio.sleep(0.001)
+        async with bus.line.turn(Urgency.WRITE):
+            assert not slow.done()
+            between = (await group.reader().read()).batch
+        assert [sample.value for sample in between.iter_samples()] == await slow == [5, 100]
+        connections = server.connections
+        assert await read(group) == [5, 100]
+        assert server.connections == connections + 1, "it was hung up on in the end"
+
+
 async def test_rests_are_kept(server: ModbusServer) -> None:
     loop = asyncio.get_running_loop()
     bus = Bus(server.port, connect_pause=0.1, request_pause=0.05)
