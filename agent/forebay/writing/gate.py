@@ -21,7 +21,7 @@ from forebay.events import WRITE_ENDED, WRITE_IN_DOUBT
 from forebay.model import Outcome
 from forebay.writing.audit import INTENT, OUTCOME, Deed, to_batch
 from forebay.writing.memory import Memory, remember
-from forebay.writing.rules import Action, Ask, Denied, Pace, decide
+from forebay.writing.rules import Action, Ask, Denied, Pace, decide, recall
 from forebay.writing.values import said, same, to_engineering
 
 if TYPE_CHECKING:
@@ -99,7 +99,9 @@ class Gate:
         if not self._settings.enabled:
             return
         await self._trail.opened()
-        await remember(self._trail, self._memory)
+        intents = await remember(self._trail, self._memory)
+        now_s = self._clock.monotonic_s()
+        recall(self._pace, self._settings, intents, self._clock.read(), now_s)
         for deed in self._memory.open():
             outcome = deed._replace(
                 step=OUTCOME,

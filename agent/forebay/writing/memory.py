@@ -6,7 +6,7 @@ Owns the reading of that stream at a start. Must not know the gate.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from forebay.columnar import decode_batch, peek_schema_id
@@ -109,16 +109,23 @@ class Memory:
         return [done.deed for done in self._done.values() if done.outcome is None]
 
 
-async def remember(trail: AuditTrail, memory: Memory) -> None:
-    """Fill `memory` with what the end of the audit stream says. Raises JournalErrors."""
+async def remember(trail: AuditTrail, memory: Memory) -> list[tuple[Deed, int]]:
+    """Fill `memory` with what the end of the audit stream says. Raises JournalErrors.
+
+    Gives the latest MAX_IDS intents, oldest first, each with when it was (wall clock, ns).
+    """
+    intents: deque[tuple[Deed, int]] = deque(maxlen=MAX_IDS)
     after, end = _begin(trail.segments()), trail.newest(Stream.AUDIT)
     while after < end:
         records = await trail.read(after, CHUNK_BYTES)
         if not records:
-            return
+            break
         after = records[-1].position
-        for deed in await asyncio.to_thread(_deeds, records):
+        for deed, wall_ns in await asyncio.to_thread(_deeds, records):
             memory.note(deed)
+            if deed.step == INTENT:
+                intents.append((deed, wall_ns))
+    return list(intents)
 
 
 def _begin(segments: Iterable[SegmentView]) -> Position:
@@ -132,14 +139,15 @@ def _begin(segments: Iterable[SegmentView]) -> Position:
     return after
 
 
-def _deeds(records: Sequence[Record]) -> list[Deed]:
-    """Give the deeds in `records`; one that cannot be decoded says nothing."""
-    found: list[Deed] = []
+def _deeds(records: Sequence[Record]) -> list[tuple[Deed, int]]:
+    """Give the deeds in `records`, and when each was; one that cannot be decoded says nothing."""
+    found: list[tuple[Deed, int]] = []
     for record in records:
         if record.kind is RecordKind.BATCH:
             try:
                 if peek_schema_id(record.payload) == SCHEMA.id:
-                    found += from_batch(decode_batch(record.payload, SCHEMA))
+                    batch = decode_batch(record.payload, SCHEMA)
+                    found += zip(from_batch(batch), batch.times_ns.tolist(), strict=True)
             except JournalCorrupt:
                 continue
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from forebay.writing.values import (
@@ -23,9 +24,11 @@ from forebay.writing.values import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from forebay.clock import Reading
     from forebay.interfaces import Value
     from forebay.model import Tag
     from forebay.settings import TagSettings
+    from forebay.writing.audit import Deed
     from forebay.writing.settings import WriteRule, WritesSettings
 
 MAX_PACED = 10_000
@@ -81,10 +84,7 @@ class Denied(NamedTuple):
 
 
 class Pace:
-    """When what was let out last, to hold rules' rates. Times are monotonic seconds.
-
-    It begins anew with each start of the agent.
-    """
+    """When what was let out last, to hold rules' rates. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         """Remember nothing."""
@@ -123,11 +123,7 @@ def decide(
     if not settings.enabled:
         return Denied("writes are off", "set enabled = true in [writes], and allow what is needed")
     call = ask.action is Action.CALL
-    rules = [
-        (number, rule)
-        for number, rule in enumerate(settings.allow)
-        if rule.names(ask.device, ask.item, method=call)
-    ]
+    rules = _about(settings, ask.device, ask.item, call=call)
     if not rules:
         hint = f"add a rule to [writes]; see docs/guides/writes.md, allow {ask.target}"
         return Denied(f"no rule allows to {ask.action} {ask.target}", hint)
@@ -139,6 +135,43 @@ def decide(
         return Denied(f"too soon after the last {ask.action}", f"wait {wait_s:.3g} s")
     pace.note(rules, ask.target, now_s)
     return decided
+
+
+def recall(
+    pace: Pace,
+    settings: WritesSettings,
+    intents: Iterable[tuple[Deed, int]],
+    now: Reading,
+    now_s: float,
+) -> None:
+    """Have `pace` hold what earlier runs let out, `intents` with their wall times (ns), in order.
+
+    Where nothing disciplines the wall clock, or it says that something is yet to come, it counts as
+    let out just now. So that a clock that was set later does not make it older, nothing counts as
+    older than what came before it.
+    """
+    latest_ns = 0
+    ages: list[tuple[float, Deed]] = []
+    for deed, at_ns in intents:
+        known = now.synced and at_ns <= now.wall_ns
+        if known:
+            latest_ns = max(latest_ns, at_ns)
+        ages.append(((now.wall_ns - latest_ns) / 1e9 if known else 0.0, deed))
+    for age_s, deed in sorted(ages, key=itemgetter(0), reverse=True):
+        device, _, item = deed.target.partition("/")
+        rules = _about(settings, device, item, call=deed.action == Action.CALL)
+        pace.note(rules, deed.target, now_s - age_s)
+
+
+def _about(
+    settings: WritesSettings, device: str, item: str, *, call: bool
+) -> list[tuple[int, WriteRule]]:
+    """Give the rules that name a tag or a method, each with its number."""
+    return [
+        (number, rule)
+        for number, rule in enumerate(settings.allow)
+        if rule.names(device, item, method=call)
+    ]
 
 
 def _valued(ask: Ask, tag: TagSettings, rules: Sequence[tuple[int, WriteRule]]) -> Allowed | Denied:

@@ -112,10 +112,14 @@ class Site:
 
 @asynccontextmanager
 async def site(
-    disk: FaultyDisk | None = None, *, enabled: bool = True, ready: bool = True
+    disk: FaultyDisk | None = None,
+    *,
+    enabled: bool = True,
+    ready: bool = True,
+    rules: Sequence[object] = RULES,
 ) -> AsyncIterator[Site]:
     """One run over `disk`, from recovery to an orderly end."""
-    settings = WritesSettings.model_validate({"enabled": enabled, "allow": RULES})
+    settings = WritesSettings.model_validate({"enabled": enabled, "allow": rules})
     journal = Journal(DIRECTORY, PLENTY, replace(system_seams(), disk=disk or FaultyDisk()))
     async with journal:
         run = Site(journal, settings)
@@ -373,3 +377,16 @@ async def test_a_refusal_that_found_no_room_is_counted_in_the_next() -> None:
         await run.write("Setpoint", 82)
         (deed,) = await run.deeds()
         assert deed.detail.endswith("(and 3 refusals before)")
+
+
+async def test_a_restart_does_not_let_one_more_out() -> None:
+    disk = FaultyDisk()
+    rules = ({"tags": ["press/*"], "min": 0, "max": 80, "rate": "2/d"},)
+    async with site(disk, rules=rules) as run:
+        assert (await run.write("Setpoint", 1, "w1"))[0] is Outcome.GOOD
+        assert (await run.write("Setpoint", 2, "w2"))[0] is Outcome.GOOD
+    async with site(disk, rules=rules) as run:
+        outcome, detail = await run.write("Setpoint", 3, "w3")
+        assert outcome is Outcome.REFUSED
+        assert "too soon" in detail
+        assert run.plc.got == []

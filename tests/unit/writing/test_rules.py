@@ -8,8 +8,19 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from forebay.clock import Reading
 from forebay.settings import TagSettings
-from forebay.writing.rules import MAX_PACED, Action, Allowed, Ask, Denied, Pace, decide
+from forebay.writing.audit import INTENT, Deed
+from forebay.writing.rules import (
+    MAX_PACED,
+    Action,
+    Allowed,
+    Ask,
+    Denied,
+    Pace,
+    decide,
+    recall,
+)
 from forebay.writing.settings import WriteRule, WritesSettings, parse_frequency
 
 if TYPE_CHECKING:
@@ -187,3 +198,46 @@ def typed(of: str, scale: float, value: float, rule: dict[str, object]) -> objec
     )
     rules = settings({"tags": ["press/a"], **rule})
     return decide(ask("a", value), rules, {"a": tag}, Pace(), 0.0)
+
+
+HOUR_NS = 3_600 * 10**9
+NOW_NS = 500_000 * HOUR_NS
+
+
+@pytest.mark.parametrize(
+    ("hours_ago", "synced", "waits_h"),
+    [
+        ((30,), True, 0),
+        ((23,), True, 1),
+        ((30, 5), True, 19),
+        ((30,), False, 24),
+        ((-2,), True, 24),
+        ((-2, 30), True, 24),
+        ((20, 400_000), True, 4),
+        ((), False, 0),
+    ],
+)
+def test_the_rate_holds_over_a_restart(
+    hours_ago: tuple[int, ...],
+    synced: bool,  # noqa: FBT001 - a parameter of the table
+    waits_h: int,
+) -> None:
+    pace, rules = Pace(), settings({**ALL, "rate": "1/d"})
+    intents = [
+        (Deed(f"w{n}", INTENT, "write", "press/Setpoint", "1", "a test", ""), NOW_NS - h * HOUR_NS)
+        for n, h in enumerate(hours_ago)
+    ]
+    recall(pace, rules, intents, Reading(NOW_NS, 1, synced, 0), 50.0)
+    rule = rules.allow[0]
+    assert pace.wait_s(0, rule, "press/Setpoint", 50.0) == waits_h * 3_600
+    assert pace.wait_s(0, rule, "press/Other", 50.0) == 0
+    assert isinstance(decided(rules, ask("Setpoint", 1), pace, 50.0), Denied) is (waits_h > 0)
+    assert isinstance(decided(rules, ask("Setpoint", 1), pace, 50.0 + 86_400), Allowed)
+
+
+def test_calls_of_earlier_runs_count_for_the_rules_of_methods_alone() -> None:
+    pace, rules = Pace(), settings({"methods": ["press/*"], "rate": "1/d"}, {**ALL, "rate": "1/d"})
+    deed = Deed("w1", INTENT, "call", "press/Setpoint", "[]", "a test", "")
+    recall(pace, rules, [(deed, NOW_NS)], Reading(NOW_NS, 1, True, 0), 50.0)  # noqa: FBT003 - synced
+    assert isinstance(decided(rules, ask("Setpoint", action=Action.CALL), pace, 51.0), Denied)
+    assert isinstance(decided(rules, ask("Setpoint", 1), pace, 51.0), Allowed)
