@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 
 _NOT_NUMBERS = (ValueType.BOOL, ValueType.STRING)
 _NEVER_NS = np.iinfo(np.int64).max
+_SEVERITY = np.uint32(0xC000_0000)
+_CODE = np.uint32(0xFFFF_0000)
+"""The bits of a StatusCode beside its flags (OPC UA Part 4, 7.39)."""
 
 
 class Plausible:
     """Implements `interfaces.Stage` for one device.
 
-    Of samples that are Good, and of no others, those out of their tag's range become
+    Of samples of Good severity, and of no others, those out of their tag's range become
     UNCERTAIN_ENGINEERING_UNITS_EXCEEDED, and those whose tag has had this very value for
     `stuck_after`, by the gateway's clock, UNCERTAIN_SENSOR_NOT_ACCURATE (OPC UA Part 8, 6.3; codes
     of Part 6, A.2). Nothing is held back and no value is changed.
@@ -49,7 +52,8 @@ class Plausible:
         quality = np.zeros(shape, np.uint32) if batch.quality is None else batch.quality.copy()
         for row, (wave, marks) in enumerate(judged):
             at = row if batch.index is None else wave.samples
-            quality[at] |= marks  # of Good ones, whose bits are all 0
+            was = quality[at]
+            quality[at] = np.where(marks, was & ~_CODE | marks, was)
         return replace(batch, quality=quality)
 
 
@@ -83,7 +87,7 @@ class _Check:
 
     def step(self, wave: Wave) -> NDArray[np.uint32]:
         """Judge the samples of a wave; give the status for each, 0 for none, shape (k,)."""
-        columns, good = wave.columns, wave.quality == 0
+        columns, good = wave.columns, wave.quality & _SEVERITY == 0
         out, moved = np.zeros(len(columns), np.bool_), ~self._known[columns]
         for number, given in enumerate(wave.values):
             rows, slots = wave.rows[number], wave.slots[number]

@@ -16,6 +16,9 @@ from forebay.stages.plausible.stage import Plausible
 S = 1_000_000_000
 OUT = int(Quality.UNCERTAIN_ENGINEERING_UNITS_EXCEEDED)
 STUCK = int(Quality.UNCERTAIN_SENSOR_NOT_ACCURATE)
+OVERLOAD = int(Quality.GOOD_OVERLOAD)
+OVERFLOW = 0x0480
+"""The flags of a value next to which others were lost: info type DataValue, Overflow."""
 SCHEMA = Schema(
     "press",
     "fast",
@@ -100,6 +103,26 @@ def test_a_bad_value_is_no_value_and_does_not_say_that_it_moved() -> None:
     assert marked(stage.apply(row(10, (50.0, True, 7, 0.0, "a")))) == [STUCK, 0, 0, 0, STUCK]
 
 
+def test_whatever_is_good_is_judged_and_keeps_its_flags() -> None:
+    stage = Plausible(RULES)
+    late = (OVERLOAD, OVERLOAD, OVERFLOW, 0, OVERLOAD)
+    assert marked(stage.apply(row(0, (19.0, True, 1001, 0.0, "a"), late))) == [
+        OUT,
+        OVERLOAD,
+        OUT | OVERFLOW,
+        0,
+        OVERLOAD,
+    ]
+    assert marked(stage.apply(row(10, (50.0, True, 7, 0.0, "b"), late))) == list(late)
+    assert marked(stage.apply(row(20, (50.0, True, 7, 0.0, "b"), late))) == [
+        STUCK,
+        STUCK,
+        OVERFLOW,
+        0,
+        STUCK,
+    ]
+
+
 def test_nan_is_the_same_as_nan_and_has_no_range() -> None:
     stage = Plausible(RULES)
     assert marked(stage.apply(row(0, (np.nan, True, 7, 0.0, "a"))))[0] == 0
@@ -119,7 +142,7 @@ def test_a_clock_that_was_set_back_begins_anew() -> None:
             st.integers(0, 12),
             st.sampled_from([0, 2, 3]),
             st.sampled_from([0, 18, 20, 50, 220, 221, 1001]),
-            st.sampled_from([0, 0, 0, int(Quality.UNCERTAIN), int(Quality.BAD_TIMEOUT)]),
+            st.sampled_from([0, 0, 0, OVERLOAD, int(Quality.UNCERTAIN), int(Quality.BAD_TIMEOUT)]),
         ),
         min_size=1,
         max_size=40,
@@ -135,7 +158,7 @@ def test_notifications_in_any_pieces_agree_with_a_slow_reading(
     for wait_s, column, value, quality in steps:
         at_s += wait_s
         samples.append((at_s, column, value, quality))
-        if quality:
+        if quality not in (0, OVERLOAD):
             expected.append(quality)
             continue
         begun_s, was = last.get(column, (at_s, None))
@@ -143,7 +166,7 @@ def test_notifications_in_any_pieces_agree_with_a_slow_reading(
         last[column] = begun_s, value
         outside = (column == 0 and not 20 <= value <= 220) or (column == 2 and value > 1000)
         stuck = column == 0 and at_s - begun_s >= 10
-        expected.append(OUT if outside else STUCK if stuck else 0)
+        expected.append(OUT if outside else STUCK if stuck else quality)
     for first in range(0, len(samples), size):
         found += marked(stage.apply(sparse(samples[first : first + size])))
     assert found == expected
