@@ -5,6 +5,7 @@
 #   make bench [ONLY=prefix]      measurements as a table and bench/results/latest.json (latest-PREFIX.json)
 #   make fuzz [N=2000] [ARGS=..]  every property test with N examples each
 #   make fuzz-drivers [N=10]      drivers against peers that fuzz their frames, N minutes each (ONLY=modbus, rtu, opcua, mqtt)
+#   make images [N=1000000]       random Modbus registers, N images in every type and byte order, on all cores (SEED=7)
 #   make crash [N=20000]          modelled power cuts over everything the journal does, one seed each (FIRST=0, or SEED=7 alone)
 #   make sim [N=1000]             the whole agent and its servers, simulated, everything going wrong, one seed each (the same)
 #   make soak [N=500]             N times kill -9 of the real agent and server, and three days of outage on a simulated clock
@@ -13,7 +14,7 @@
 #   make lock                     pinned requirements from pyproject.toml
 #   make clean                    delete everything that make made
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz fuzz-drivers crash sim soak powercut proto lock clean
+.PHONY: help demo test check bench fuzz fuzz-drivers images crash sim soak powercut proto lock clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -40,6 +41,9 @@ fuzz: .venv/.dev
 
 fuzz-drivers: .venv/.dev
 	@PYTHONPATH=tests N=$(or $(N),10) ONLY=$(ONLY) $(VENV)/python -m fuzzing.run
+
+images: .venv/.dev
+	@MODBUS_IMAGES=$(or $(N),1000000) MODBUS_SEED=$(SEED) $(VENV)/python -m pytest -q -n auto --timeout=0 tests/unit/drivers/modbus/test_images.py
 
 crash: .venv/.dev
 	@PYTHONPATH=tests N=$(or $(N),20000) $(VENV)/python -m crash.run

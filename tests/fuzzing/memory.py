@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
+import statistics
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-GROWTH_BYTES = 12 << 20
-"""What a run may keep beyond its first quarter: allocators keep pages, and counts grow a little."""
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+GROWTH_BYTES = 4 << 20
+"""What a run of minutes may gain: allocators give pages back late, and counts grow a little."""
+STARTING_BYTES = 12 << 20
+"""The same of some seconds, in which everything is still filling up for the first time."""
+LOOK_S, TELL_S = 1.0, 15.0
 
 
 def rss_bytes() -> int:
@@ -30,9 +40,26 @@ class Sizes:
 
     @property
     def growth_bytes(self) -> int:
-        """By how much the size at the end is above the largest of the first quarter."""
-        first = self.bytes[: max(1, len(self.bytes) // 4)]
-        return self.bytes[-1] - max(first)
+        """By how much it grew over the last two thirds: their last quarter less their first.
+
+        Medians, since a single look may fall on a row that is just being made.
+        """
+        settled = self.bytes[len(self.bytes) // 3 :]
+        quarter = max(1, len(settled) // 4)
+        return int(statistics.median(settled[-quarter:]) - statistics.median(settled[:quarter]))
 
     def __str__(self) -> str:
         return f"resident {self.bytes[-1] >> 20} MiB, grown by {self.growth_bytes / 2**20:.1f}"
+
+
+async def watched(seconds: float, wrong: Sequence[str], tell: Callable[[Sizes], None]) -> Sizes:
+    """Look at the size for so long, or until something is `wrong`; `tell` now and then."""
+    sizes, end_s, tell_s = Sizes(), time.monotonic() + seconds, time.monotonic() + TELL_S
+    while (left_s := end_s - time.monotonic()) > 0 and not wrong:
+        await asyncio.sleep(min(LOOK_S, left_s))
+        sizes.look()
+        if time.monotonic() >= tell_s:
+            tell(sizes)
+            tell_s += TELL_S
+    tell(sizes)
+    return sizes

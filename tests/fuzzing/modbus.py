@@ -6,18 +6,16 @@ or all of them by RTU over TCP.
 
 from __future__ import annotations
 
-import asyncio
 import random
-import time
 from collections import Counter
-from itertools import chain, count
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from forebay.drivers.modbus import SPEC
 from forebay.interfaces import DeviceSpec
 from forebay.model import Schema
 from fuzzing.judge import ModbusJudge
-from fuzzing.memory import Sizes
+from fuzzing.memory import watched
 from fuzzing.modbus_plc import FuzzingPlc
 from fuzzing.report import brief, told
 from fuzzing.sessions import serving
@@ -30,9 +28,6 @@ if TYPE_CHECKING:
 
 WILD = 0.08
 """The share of answers that are not as they should be: enough right ones to get scans through."""
-ROUND_S = 15.0
-"""Then sessions and servers begin anew: what exceptions taught would leave little to ask for."""
-LOOK_S = 1.0
 WORDS, BITS = 40, 24
 UNITS = {"first": 1, "second": 2, "third": 3}
 
@@ -40,23 +35,11 @@ UNITS = {"first": 1, "second": 2, "third": 3}
 async def fuzz(
     seed: int, seconds: float, tell: Callable[[str], None], *, rtu: bool = False
 ) -> Counter[str]:
-    """Fuzz for so long; give what was counted. AssertionError if a value was invented."""
-    counted, sizes = Counter[str](), Sizes()
-    end_s = time.monotonic() + seconds
-    for turn in count():
-        left_s = end_s - time.monotonic()
-        if left_s <= 0:
-            break
-        counted += await _round(
-            random.Random(f"{seed} {turn}"), min(ROUND_S, left_s), sizes, rtu=rtu
-        )
-        tell(f"seed {seed}, round {turn}: {brief(counted)}, {sizes}")
-    counted["growth_bytes"] = sizes.growth_bytes
-    return counted
+    """Fuzz for so long; give what was counted. AssertionError if a value was invented.
 
-
-async def _round(rng: random.Random, seconds: float, sizes: Sizes, *, rtu: bool) -> Counter[str]:
-    seams = system_seams()
+    Sessions and servers live through all of it: what they would pile up must show.
+    """
+    rng, seams = random.Random(seed), system_seams()
     one, many = (
         FuzzingPlc(random.Random(rng.random()), seams.clock.boottime_ns, wild=WILD, rtu=rtu)
         for _ in range(2)
@@ -69,13 +52,18 @@ async def _round(rng: random.Random, seconds: float, sizes: Sizes, *, rtu: bool)
         ]
         recent = Both(one.recent, many.recent)
         judge = ModbusJudge(recent, {name: (unit, _places()) for name, unit in UNITS.items()})
+
+        def counted() -> Counter[str]:
+            return judge.seen + told(one.told + many.told)
+
         async with serving(SPEC, specs, judge, seams):
-            end_s = time.monotonic() + seconds
-            while (left_s := end_s - time.monotonic()) > 0 and not judge.wrong:
-                await asyncio.sleep(min(LOOK_S, left_s))
-                sizes.look()
+            sizes = await watched(
+                seconds,
+                judge.wrong,
+                lambda sizes: tell(f"seed {seed}: {brief(counted())}, {sizes}"),
+            )
     assert not judge.wrong, judge.wrong
-    return judge.seen + told(one.told + many.told)
+    return counted() + Counter(growth_bytes=sizes.growth_bytes)
 
 
 class Both:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections import Counter
-from itertools import count
 from typing import TYPE_CHECKING
 
 import aiomqtt
@@ -20,7 +18,7 @@ from forebay.drivers.mqtt import SPEC
 from forebay.interfaces import DeviceSpec
 from forebay.model import Schema, is_bad
 from fuzzing.line import REMEMBERED_NS, FuzzingLine, packet_of_mqtt
-from fuzzing.memory import Sizes
+from fuzzing.memory import watched
 from fuzzing.opcua import decoded, encoded
 from fuzzing.report import brief, told
 from fuzzing.sessions import serving
@@ -29,13 +27,10 @@ from support.seams import system_seams
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from forebay.interfaces import Seams
     from forebay.model import Batch, Gap
 
 WILD = 0.02
 """The share of packets that are not as they were."""
-ROUND_S = 20.0
-LOOK_S = 1.0
 TAGS = 8
 _PEN_S = 0.002
 
@@ -81,41 +76,43 @@ class MqttJudge:
 async def fuzz(
     broker_port: int, seed: int, seconds: float, tell: Callable[[str], None]
 ) -> Counter[str]:
-    """Fuzz for so long; give what was counted. AssertionError if a value was invented."""
-    counted, sizes, seams = Counter[str](), Sizes(), system_seams()
-    end_s = time.monotonic() + seconds
-    for turn in count():
-        left_s = end_s - time.monotonic()
-        if left_s <= 0:
-            break
-        rng = random.Random(f"{seed} {turn}")
-        counted += await _round(broker_port, seams, rng, min(ROUND_S, left_s), sizes)
-        tell(f"seed {seed}, round {turn}: {brief(counted)}, {sizes}")
-    counted["growth_bytes"] = sizes.growth_bytes
-    return counted
+    """Fuzz for so long; give what was counted. AssertionError if a value was invented.
 
-
-async def _round(
-    broker_port: int, seams: Seams, rng: random.Random, seconds: float, sizes: Sizes
-) -> Counter[str]:
+    Session and line live through all of it: what they would pile up must show.
+    """
+    seams = system_seams()
     now_ns = seams.clock.boottime_ns
-    line = FuzzingLine(broker_port, rng, now_ns, wild=WILD, packet=packet_of_mqtt)
+    line = FuzzingLine(broker_port, random.Random(seed), now_ns, wild=WILD, packet=packet_of_mqtt)
+    judge = MqttJudge(line, now_ns)
+
+    def counted() -> Counter[str]:
+        return judge.seen + told(line.told)
+
     async with line, aiomqtt.Client("127.0.0.1", broker_port, timeout=10) as client:
-        judge = MqttJudge(line, now_ns)
-        async with serving(SPEC, [_device(line.port)], judge, seams):
-            end_s = time.monotonic() + seconds
-            look_s = 0.0
-            while (now_s := time.monotonic()) < end_s and not judge.wrong:
-                judge.published += 1
-                tag = judge.published % TAGS
-                value = int(encoded(tag, judge.published))
-                await client.publish(f"hall/t{tag}", str(value), qos=1)
-                await asyncio.sleep(_PEN_S)
-                if now_s >= look_s:
-                    sizes.look()
-                    look_s = now_s + LOOK_S
+        publishing = asyncio.create_task(_publish(client, judge), name="publisher")
+        try:
+            async with serving(SPEC, [_device(line.port)], judge, seams):
+                sizes = await watched(
+                    seconds,
+                    judge.wrong,
+                    lambda sizes: tell(f"seed {seed}: {brief(counted())}, {sizes}"),
+                )
+        finally:
+            ended = not publishing.cancel()
+            await asyncio.wait([publishing])
+        if ended:
+            publishing.result()
     assert not judge.wrong, judge.wrong
-    return judge.seen + told(line.told)
+    return counted() + Counter(growth_bytes=sizes.growth_bytes)
+
+
+async def _publish(client: aiomqtt.Client, judge: MqttJudge) -> None:
+    """Say one value after the other, past the line."""
+    while True:
+        judge.published += 1
+        tag = judge.published % TAGS
+        await client.publish(f"hall/t{tag}", str(int(encoded(tag, judge.published))), qos=1)
+        await asyncio.sleep(_PEN_S)
 
 
 def _device(port: int) -> DeviceSpec:

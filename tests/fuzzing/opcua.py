@@ -12,10 +12,8 @@ from __future__ import annotations
 import asyncio
 import random
 import struct
-import time
 import zlib
 from collections import Counter
-from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +22,7 @@ from forebay.drivers.opcua import SPEC
 from forebay.interfaces import DeviceSpec
 from forebay.model import BAD_SEVERITY, Schema
 from fuzzing.line import REMEMBERED_NS, FuzzingLine
-from fuzzing.memory import Sizes
+from fuzzing.memory import watched
 from fuzzing.report import brief, told
 from fuzzing.sessions import serving
 from support.node_opcua import NAMESPACE
@@ -33,14 +31,12 @@ from support.seams import system_seams
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from forebay.interfaces import Seams
     from forebay.model import Batch, Gap
+    from fuzzing.memory import Sizes
     from support.node_opcua import NodeOpcua
 
 WILD = 0.05
 """The share of chunks that are not as they were: a handshake must get through, too."""
-ROUND_S = 20.0
-LOOK_S = 1.0
 TAGS = 24
 _SLACK_NS = 2_000_000
 _PEN_S = 0.01
@@ -151,41 +147,34 @@ class OpcUaJudge:
 async def fuzz(
     server: NodeOpcua, seed: int, seconds: float, tell: Callable[[str], None]
 ) -> Counter[str]:
-    """Fuzz for so long; give what was counted. AssertionError if a value was invented."""
-    counted, sizes, seams = Counter[str](), Sizes(), system_seams()
-    pen = Pen(server, seams.clock.boottime_ns)
-    end_s = time.monotonic() + seconds
-    for turn in count():
-        left_s = end_s - time.monotonic()
-        if left_s <= 0:
-            break
-        rng = random.Random(f"{seed} {turn}")
-        counted += await _round(pen, seams, rng, min(ROUND_S, left_s), sizes)
-        tell(f"seed {seed}, round {turn}: {brief(counted)}, {sizes}")
-    counted["growth_bytes"] = sizes.growth_bytes
-    return counted
+    """Fuzz for so long; give what was counted. AssertionError if a value was invented.
 
-
-async def _round(
-    pen: Pen, seams: Seams, rng: random.Random, seconds: float, sizes: Sizes
-) -> Counter[str]:
+    Sessions and line live through all of it: what they would pile up must show.
+    """
+    seams = system_seams()
     now_ns = seams.clock.boottime_ns
-    async with FuzzingLine(pen.server.port, rng, now_ns, wild=WILD) as line:
-        judge = OpcUaJudge(line, pen, now_ns)
+    pen = Pen(server, now_ns)
+    line = FuzzingLine(server.port, random.Random(seed), now_ns, wild=WILD)
+    judge = OpcUaJudge(line, pen, now_ns)
+
+    def counted() -> Counter[str]:
+        return judge.seen + told(line.told)
+
+    def look(sizes: Sizes) -> None:
+        assert not writing.done(), writing
+        tell(f"seed {seed}: {brief(counted())}, {sizes}")
+
+    async with line:
         writing = asyncio.create_task(pen.write(), name="pen")
         try:
             specs = [_device("polled", line.port), _device("subscribed", line.port)]
             async with serving(SPEC, specs, judge, seams):
-                end_s = time.monotonic() + seconds
-                while (left_s := end_s - time.monotonic()) > 0 and not judge.wrong:
-                    await asyncio.sleep(min(LOOK_S, left_s))
-                    sizes.look()
-                    assert not writing.done(), writing
+                sizes = await watched(seconds, judge.wrong, look)
         finally:
             pen.stopped = True
             await writing
     assert not judge.wrong, judge.wrong
-    return judge.seen + told(line.told)
+    return counted() + Counter(growth_bytes=sizes.growth_bytes)
 
 
 def _device(name: str, port: int) -> DeviceSpec:

@@ -17,7 +17,7 @@ from forebay.clock import SystemClock
 from forebay.model import Batch, Quality, Schema, Tag, ValueType
 from fuzzing import opcua
 from fuzzing.line import FuzzingLine, Spoilt
-from fuzzing.memory import GROWTH_BYTES
+from fuzzing.memory import STARTING_BYTES
 from fuzzing.opcua import TAGS, OpcUaJudge, Pen, decoded, encoded
 from fuzzing.report import ways
 from support.node_opcua import NodeOpcua
@@ -37,7 +37,7 @@ async def test_no_value_is_invented_and_memory_stays(
     async with NodeOpcua(node_binary, node_opcua_dir, tmp_path) as server:
         counted = await opcua.fuzz(server, seed, SECONDS, print)
     assert counted["good"] > 0
-    assert counted["growth_bytes"] < GROWTH_BYTES
+    assert counted["growth_bytes"] < STARTING_BYTES
     assert ways(counted)["right"] > 0
     assert len(ways(counted)) > 1, "nothing was ever wrong on the line"
 
