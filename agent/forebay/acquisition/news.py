@@ -45,6 +45,8 @@ HOLD_S = 10.0
 """How long the tags of a device are not spoken of again."""
 NAMES_TOLD = 20
 """How many names one log line holds."""
+AT_ONCE = 4
+"""How many changes of a device that has its line for itself are told before it is held to flap."""
 _REASONS_KEPT = 100
 
 _OF_THE_TAG_LIST = np.array(
@@ -224,9 +226,10 @@ class _Loss(NamedTuple):
 
 
 class LineNews:
-    """The devices of one line: who was lost and who is back. `run` in a task if there are several.
+    """The devices of one line: who was lost and who is back. `run` in a task.
 
-    A device that has its line for itself is told of at once.
+    A device that has its line for itself is told of at once; but after AT_ONCE changes without
+    HOLD_S of rest, only what has become of it every HOLD_S, and after how many `changes`.
     """
 
     def __init__(self, line: str, devices: int, seams: Seams) -> None:
@@ -235,7 +238,12 @@ class LineNews:
         self._up: dict[str, bool] = {}
         self._lost: dict[str, _Loss] = {}
         self._back: list[str] = []
-        self._settling = Settling(self._tell, seams.clock, LINE_SETTLE_S, 0.0)
+        self._clock = seams.clock
+        self._told, self._changed_s = 0, -HOLD_S
+        self._held: tuple[str, _Loss | None] | None = None
+        self._changes = 0
+        tell, settle_s = (self._tell, LINE_SETTLE_S) if self.shared else (self._tell_held, HOLD_S)
+        self._settling = Settling(tell, seams.clock, settle_s, 0.0)
 
     async def run(self) -> None:
         """Tell until cancelled."""
@@ -245,21 +253,52 @@ class LineNews:
         """Say that `device` cannot be read; again and again if need be."""
         if self._up.get(device) is not False:
             self._up[device] = False
-            self._lost.setdefault(device, _Loss(str(error), error.hint))
-            self._changed()
+            loss = _Loss(str(error), error.hint)
+            if self.shared:
+                self._lost.setdefault(device, loss)
+                self._settling.changed()
+            else:
+                self._tell_alone(device, loss)
 
     def back(self, device: str) -> None:
         """Say that `device` gives what it is asked for; again and again if need be."""
         if self._up.get(device) is not True:
             self._up[device] = True
-            self._back.append(device)
-            self._changed()
+            if self.shared:
+                self._back.append(device)
+                self._settling.changed()
+            else:
+                self._tell_alone(device, None)
 
-    def _changed(self) -> None:
-        if self.shared:
-            self._settling.changed()
+    def _tell_alone(self, device: str, loss: _Loss | None) -> None:
+        """Tell of a change at once, or hold it if there were too many; no `loss`: it is back."""
+        now_s = self._clock.monotonic_s()
+        if self._held is None and now_s - self._changed_s >= HOLD_S:
+            self._told = 0
+        self._changed_s = now_s
+        if self._told < AT_ONCE:
+            self._told += 1
+            self._say(self._events.emit, device, loss)
+            return
+        if self._held is not None:
+            self._say(self._events.tally, *self._held)
+        self._held, self._changes = (device, loss), self._changes + 1
+        self._settling.changed()
+
+    def _tell_held(self) -> None:
+        """Tell what became of a device that flaps."""
+        if self._held is not None:
+            self._say(self._events.emit, *self._held, changes=self._changes)
+        self._held, self._changes = None, 0
+
+    def _say(
+        self, tell: Callable[..., None], device: str, loss: _Loss | None, **more: object
+    ) -> None:
+        fields = {"device": device, **self._named(device), **more}
+        if loss is None:
+            tell(DEVICE_CONNECTED, **fields)
         else:
-            self._tell()
+            tell(DEVICE_LOST, **fields, error=loss.error, hint=loss.hint)
 
     def _tell(self) -> None:
         """Tell of losses before returns, and of returns that lasted: each device once."""
@@ -278,14 +317,13 @@ class LineNews:
             )
         tell = self._events.emit if len(lost) == 1 else self._events.tally
         for device, loss in lost.items():
-            line = self._named(device)
-            tell(DEVICE_LOST, device=device, **line, error=loss.error, hint=loss.hint)
+            self._say(tell, device, loss)
         if len(back) > 1:
             names = back[:NAMES_TOLD]
             self._events.emit(LINE_RESTORED, line=self.line, count=len(back), devices=names)
         tell = self._events.emit if len(back) == 1 else self._events.tally
         for device in back:
-            tell(DEVICE_CONNECTED, device=device, **self._named(device))
+            self._say(tell, device, None)
 
     def _named(self, device: str) -> dict[str, str]:
         """Give the line as a field, unless it has no other name than its device."""

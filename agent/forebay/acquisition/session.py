@@ -105,6 +105,8 @@ class Session:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_connected(), name=f"session[{self.name}].connect")
             tasks.create_task(self._tags.run(), name=f"session[{self.name}].news")
+            if not self.news.shared:
+                tasks.create_task(self.news.run(), name=f"session[{self.name}].link-news")
             for number, group in enumerate(self._poller.planned):
                 poll = self._poller.run(number, self._place.stagger)
                 name = f"session[{self.name}].poll[{group.schema.group}]"

@@ -12,6 +12,7 @@ import numpy as np
 import structlog
 
 from forebay.acquisition.news import (
+    AT_ONCE,
     HOLD_S,
     LINE_SETTLE_S,
     NAMES_TOLD,
@@ -260,3 +261,32 @@ async def test_who_has_a_line_alone_is_told_of_at_once() -> None:
         {"event": "device_lost", "error": "connection reset"},
         {"event": "device_connected"},
     ]
+
+
+async def test_a_lone_device_that_flaps_is_told_now_and_then_and_how_it_ended() -> None:
+    world = World(1)
+    news = LineNews("press", 1, world.seams)
+    async with running(world, news):
+        began_s = world.clock.monotonic_s()
+        for _ in range(600):
+            news.lost("press", cut())
+            await world.clock.advance(0.5)
+            news.back("press")
+            await world.clock.advance(0.5)
+        news.lost("press", cut("gone"))
+        await world.clock.advance(HOLD_S)
+        told = world.told()
+        lasted_s = world.clock.monotonic_s() - began_s
+        assert [line["event"] for line in told[:2]] == ["device_lost", "device_connected"]
+        assert AT_ONCE + 10 < len(told) <= AT_ONCE + lasted_s / HOLD_S + 1
+        assert told[-1]["event"] == "device_lost"
+        assert told[-1]["error"] == "gone"
+        changes = [line["changes"] for line in told[AT_ONCE:]]
+        assert AT_ONCE + sum(changes) == 1201, "every change is in some line"
+        assert world.events.count(DEVICE_LOST, device="press") == 601
+        assert world.events.count(DEVICE_CONNECTED, device="press") == 600
+
+        await world.clock.advance(60)
+        assert world.told() == []
+        news.back("press")
+        assert world.told() == [{"event": "device_connected"}], "after a rest it is told at once"
