@@ -124,13 +124,24 @@ class EventFeed:
         self._asked: Sequence[int] = range(len(COLUMNS))
         self._refreshing_since_ns: int | None = None
         self._untaken: dict[bytes, None] = {}
-        self.refresh_due = False
+        self.refresh_due = self.served = self._told_refusal = False
+
+    def refused(self, refusal: DeviceRefused) -> None:
+        """Tell, once a connection, that the server gives no events."""
+        if not self._told_refusal:
+            self._told_refusal = True
+            self._events.emit(
+                EVENTS_REFUSED,
+                device=self._device,
+                notifier=self.settings.notifier,
+                error=str(refusal),
+                hint="check events.notifier: it must be a node that tells events",
+            )
 
     async def open(self, subscription: int) -> None:
         """Let `subscription` tell events, and ask for the state of all conditions.
 
-        A server that refuses is told of once, and gives no events. Raises DeviceErrors if the
-        connection is lost.
+        Raises DeviceErrors; DeviceRefused of a server that gives no events, as yet.
         """
         self._number = subscription
         self._names = await self._subtypes(standard(ObjectIds.BaseEventType))
@@ -140,17 +151,8 @@ class EventFeed:
                 node = self._connection.node_id(parse_address(text))
                 if node is not None:
                     self._wanted |= {node, *await self._subtypes(node)}
-        try:
-            await self._ask()
-        except DeviceRefused as refusal:
-            self._events.emit(
-                EVENTS_REFUSED,
-                device=self._device,
-                notifier=self.settings.notifier,
-                error=str(refusal),
-                hint="check events.notifier: it must be a node that tells events",
-            )
-            return
+        await self._ask()
+        self.served = True
         self.refresh_due = self.settings.refresh
 
     async def refresh(self) -> None:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 _RETRY_REFUSED_S = 60.0
 _LAST_SEQUENCE = 0xFFFF_FFFF
+_BEHIND = _LAST_SEQUENCE // 2
 _MOST_RECOVERED = 32
 """Missing notifications that are asked for again, one after the other; more are a lost server."""
 
@@ -92,6 +93,9 @@ class Feed:
         self._acks: Acks = []
         self._recovered: deque[Arrival] = deque(maxlen=_MOST_RECOVERED + 1)
         self._retry_at_s = 0.0
+        self._loss: asyncio.Task[None] | None = None
+        self._alarm_group: Subscription | None = None
+        self._odd_keepalives: set[int] = set()
         self._unserved: dict[Schema, tuple[float, dict[int, ua.NodeId], list[int]]] = {}
 
     async def open(self, periods: Mapping[Schema, float], groups: Groups) -> list[Batch]:
@@ -109,18 +113,32 @@ class Feed:
                 self._unserved[schema] = (periods[schema], nodes, missing)
                 columns = sorted([*nodes, *missing])
                 batches.append(self._monitor.nothing(schema, columns, error.status))
-        if self._alarms is not None:
-            group = Schema(self._device, GROUP, ())
-            subscription = await self._monitor.create(group, self._alarms.settings.period)
-            self._subscriptions[subscription.number] = subscription
-            await self._alarms.open(subscription.number)
+        await self._open_alarms()
         if refusal is not None and not self._subscriptions:
             raise refusal
         self._retry_at_s = self._clock.monotonic_s() + _RETRY_REFUSED_S
-        self._depth = min(32, max(self._depth, len(self._subscriptions) + 1))
-        for _ in range(self._depth):
-            self._ask()
+        self._ask_first()
         return batches
+
+    def _ask_first(self) -> None:
+        """Send the first requests, once there is a subscription that may answer them."""
+        if self._subscriptions:
+            self._depth = min(32, max(self._depth, len(self._subscriptions) + 1))
+            for _ in range(self._depth):
+                self._ask()
+
+    async def _open_alarms(self) -> None:
+        """Subscribe to events, if they are asked for; a server that will not is asked again."""
+        if self._alarms is None or self._alarms.served:
+            return
+        try:
+            if self._alarm_group is None:
+                group = Schema(self._device, GROUP, ())
+                made = await self._monitor.create(group, self._alarms.settings.period)
+                self._alarm_group = self._subscriptions[made.number] = made
+            await self._alarms.open(self._alarm_group.number)
+        except DeviceRefused as refusal:
+            self._alarms.refused(refusal)
 
     async def _open_group(
         self, schema: Schema, period_s: float, nodes: Mapping[int, ua.NodeId], missing: list[int]
@@ -142,31 +160,55 @@ class Feed:
         while True:
             if self._recovered:
                 return self._recovered.popleft()
-            if self._history is not None and self._answers.empty():
-                piece = await self._missed(self._history)
-                if piece is not None:
-                    return piece
             await self._retry()
             if self._alarms is not None:
                 await self._alarms.refresh()
+            if not self._subscriptions:
+                await self._idle()
+                continue
+            if await self._fill_hole():
+                continue  # what came meanwhile goes before the next piece
             acks, answer = await self._answer()
             if isinstance(answer, DeviceError):
                 self._ask_again(acks, answer)
                 continue
-            try:
-                notification = publish_response(answer)
-            except ValueError as error:
-                raise translate(error, "reading a notification") from error
-            subscription = self._subscriptions.get(notification.subscription)
-            if subscription is None:  # of an earlier session that the server still remembers
-                self._ask()
-                continue
-            await self._recover(subscription, notification)
+            await self._notified(answer)
+
+    async def _fill_hole(self) -> bool:
+        """Read one piece of what an outage cost, if there is time; whether one was read."""
+        if self._history is None or not self._answers.empty() or self._silent_in_s() <= 0:
+            return False
+        step = await self._history.step()
+        if step is None:
+            return False
+        batch, progress = step
+        if batch is None:
+            self._history.taken((), progress)
+        else:
+            at_s = self._clock.monotonic_s()
+            self._recovered.append(Arrival((batch,), None, at_s, asked_for=True, progress=progress))
+        return True
+
+    async def _notified(self, answer: bytes) -> None:
+        """Take in the answer to a PublishRequest, and what should have come before it."""
+        try:
+            notification = publish_response(answer)
+        except ValueError as error:
+            raise translate(error, "reading a notification") from error
+        subscription = self._subscriptions.get(notification.subscription)
+        if subscription is None:  # of an earlier session that the server still remembers
+            self._ask()
+            return
+        await self._recover(subscription, notification)
+        if self._is_duplicate(subscription, notification):
+            ack = ua.SubscriptionAcknowledgement(subscription.number, notification.sequence)
+            arrival = Arrival((), ack, self._clock.monotonic_s())
+        else:
             arrival = self._take_in(subscription, notification)
-            if arrival.batches:
-                self._recovered.append(arrival)
-            else:
-                self.taken(arrival)
+        if arrival.batches:
+            self._recovered.append(arrival)
+        else:
+            self.taken(arrival)
 
     def taken(self, arrival: Arrival) -> None:
         """Note that somebody answers for `arrival`: acknowledge it and ask for more."""
@@ -215,12 +257,11 @@ class Feed:
         """Wait for an answer as long as every subscription may be silent."""
         if not self._answers.empty():
             return self._answers.get_nowait()
-        due = min(self._subscriptions.values(), key=lambda s: s.heard_s + s.silence_s)
-        left_s = due.heard_s + due.silence_s - self._clock.monotonic_s()
         try:
-            async with asyncio.timeout(max(0.0, left_s)):
+            async with asyncio.timeout(max(0.0, self._silent_in_s())):
                 return await self._answers.get()
         except TimeoutError:
+            due = self._due()
             error = DeviceUnreachable(
                 f"nothing heard of the subscription for {due.silence_s:.1f} s",
                 hint="check the network and whether the server still runs",
@@ -229,27 +270,74 @@ class Feed:
             self._connection.fail(error)
             raise error from None
 
+    def _due(self) -> Subscription:
+        """Give the subscription that is silent for too long before all others."""
+        return min(self._subscriptions.values(), key=lambda s: s.heard_s + s.silence_s)
+
+    def _silent_in_s(self) -> float:
+        due = self._due()
+        return due.heard_s + due.silence_s - self._clock.monotonic_s()
+
+    async def _idle(self) -> None:
+        """Wait until it is time to ask again for what was refused, or the connection is lost."""
+        if self._loss is None:
+            name = f"opcua[{self._device}].loss"
+            self._loss = asyncio.create_task(self._connection.lost(), name=name)
+            self._asking.add(self._loss)
+        left_s = self._retry_at_s - self._clock.monotonic_s()
+        done, _ = await asyncio.wait({self._loss}, timeout=max(0.0, left_s))
+        if done:
+            self._loss.result()
+
     async def _recover(self, subscription: Subscription, notification: Notification) -> None:
         """Have the notifications sent again that should have come before this one (Part 4, 5.14.6).
 
         Raises ProtocolViolation, with how many are lost, if the server has them no more.
         """
-        expected = subscription.next_sequence
-        missing = (notification.sequence - expected) % _LAST_SEQUENCE
-        if notification.keepalive or notification.status is not None or not missing:
+        missing = _ahead(subscription, notification.sequence)
+        if notification.status is not None or not 0 < missing < _BEHIND:
+            return
+        if notification.keepalive:
+            await self._recover_before_keepalive(subscription, missing)
             return
         try:
             if missing > _MOST_RECOVERED:
                 raise _lost(missing, "too many to ask for again")
-            for step in range(missing):
-                sequence = (expected - 1 + step) % _LAST_SEQUENCE + 1
-                again = await self._connection.republish(subscription.number, sequence)
-                if again.sequence != sequence or again.keepalive:
-                    raise _lost(missing, "the server sent nothing when asked again")
-                arrival = self._take_in(subscription, again)
-                self._recovered.append(replace(arrival, asked_for=True))
+            await self._send_again(subscription, missing)
         except DeviceRefused as refusal:
             raise _lost(missing, str(refusal)) from refusal
+
+    async def _recover_before_keepalive(self, subscription: Subscription, missing: int) -> None:
+        """Have sent again what a keep-alive says is missing: its number is that of the next.
+
+        Some servers number keep-alives otherwise. One that has nothing to send again is not asked
+        a second time: what is really lost shows at the next notification.
+        """
+        if missing > _MOST_RECOVERED or subscription.number in self._odd_keepalives:
+            return
+        try:
+            await self._send_again(subscription, missing)
+        except (DeviceRefused, ProtocolViolation):
+            self._odd_keepalives.add(subscription.number)
+
+    async def _send_again(self, subscription: Subscription, missing: int) -> None:
+        """Take in `missing` notifications that should have come, one after the other."""
+        for _ in range(missing):
+            sequence = subscription.next_sequence
+            again = await self._connection.republish(subscription.number, sequence)
+            if again.sequence != sequence or again.keepalive:
+                raise _lost(missing, "the server sent nothing when asked again")
+            arrival = self._take_in(subscription, again)
+            self._recovered.append(replace(arrival, asked_for=True))
+
+    def _is_duplicate(self, subscription: Subscription, notification: Notification) -> bool:
+        """Whether a notification was taken in before, as one that was sent again and came late."""
+        if notification.keepalive or notification.status is not None:
+            return False
+        if _ahead(subscription, notification.sequence) < _LAST_SEQUENCE - _MOST_RECOVERED:
+            return False
+        subscription.heard_s = self._clock.monotonic_s()
+        return True
 
     def _take_in(self, subscription: Subscription, notification: Notification) -> Arrival:
         """Check a notification and make its batches."""
@@ -285,16 +373,6 @@ class Feed:
             arrival = replace(arrival, batches=batches + told.batches, events=told.ids)
         return arrival
 
-    async def _missed(self, history: HistoryFeed) -> Arrival | None:
-        """Give the next piece of what an outage cost, None if there is none to be had now."""
-        while (step := await history.step()) is not None:
-            batch, progress = step
-            if batch is not None:
-                at_s = self._clock.monotonic_s()
-                return Arrival((batch,), None, at_s, asked_for=True, progress=progress)
-            history.taken((), progress)
-        return None
-
     # --- refused nodes ----------------------------------------------------------------------------
 
     async def _retry(self) -> None:
@@ -303,6 +381,12 @@ class Feed:
         if now_s < self._retry_at_s:
             return
         self._retry_at_s = now_s + _RETRY_REFUSED_S
+        first, without_events = not self._subscriptions, self._alarm_group is None
+        await self._open_alarms()
+        if first:
+            self._ask_first()
+        elif without_events and self._alarm_group is not None:
+            self._ask()
         for subscription in self._subscriptions.values():
             if subscription.refused:
                 await self._monitor.watch(subscription, subscription.refused)
@@ -320,6 +404,11 @@ class Feed:
         batch = subscription.maker.sparse(values, stamp(self._clock))
         subscription.refusals.note(batch)
         return batch
+
+
+def _ahead(subscription: Subscription, sequence: int) -> int:
+    """Give how far a number is ahead of the expected one; those behind it are beyond _BEHIND."""
+    return (sequence - subscription.next_sequence) % _LAST_SEQUENCE
 
 
 def _lost(count: int, why: str) -> ProtocolViolation:

@@ -11,8 +11,9 @@ import pytest
 from asyncua.common.utils import ServiceError
 from asyncua.ua.status_codes import StatusCodes
 
+from forebay.drivers.opcua.codec import Notification, publish_response
 from forebay.errors import DeviceRefused, ProtocolViolation
-from forebay.events import FILTER_REFUSED, TAGS_REFUSED
+from forebay.events import EVENTS_REFUSED, FILTER_REFUSED, TAGS_REFUSED
 from forebay.model import Schema
 from support.asyncua_server import NAMESPACE, SmallServer, small_server
 from support.opcua import connected, device
@@ -191,3 +192,156 @@ async def test_no_subscription_at_all_is_refused() -> None:
             listener = Listener(driver, {spec.schemas[0]: 0.05})
             with pytest.raises(DeviceRefused, match="BadTooManySubscriptions"):
                 await asyncio.wait_for(listener.task, 20)
+
+
+async def test_events_without_a_subscription_cost_the_tags_nothing_and_come_later() -> None:
+    """The server has one subscription to give, and later another."""
+    seams = system_seams()
+    async with small_server(Level=1.0) as server:
+        space: Any = server.server.iserver.subscription_service
+        create, most = space.create_subscription, [1]
+
+        async def scarce(*given: Any, **more: Any) -> Any:
+            if len(space.subscriptions) >= most[0]:
+                raise ServiceError(StatusCodes.BadTooManySubscriptions)
+            return await create(*given, **more)
+
+        space.create_subscription = scarce
+        generator = await server.server.get_event_generator()
+        spec = device(server.endpoint, LEVEL, events={"period": 0.1})
+        async with (
+            connected(spec, seams) as driver,
+            Listener(driver, {spec.schemas[0]: 0.05}) as listener,
+        ):
+            await listener.until(lambda _: listener.values("level") == [1.0])
+            assert seams.events.count(EVENTS_REFUSED, device="press") == 1
+            most[0] = 2
+            await retried(driver, server)
+            await generator.trigger(message="late")
+            await listener.until(lambda _: "late" in listener.values("message"))
+            assert seams.events.count(EVENTS_REFUSED, device="press") == 1
+
+
+async def retried(driver: Any, server: SmallServer) -> None:
+    """Let the driver ask again for what was refused; a minute is too long for a test."""
+    feed: Any = driver._feed  # noqa: SLF001
+    feed._retry_at_s = 0.0  # noqa: SLF001
+    await put(server, 5.0)
+    async with asyncio.timeout(20):
+        while not feed._alarms.served:  # noqa: ASYNC110, SLF001 - it tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_a_refused_notifier_is_asked_again() -> None:
+    seams = system_seams()
+    async with small_server(Level=1.0) as server:
+        space: Any = server.server.iserver.subscription_service
+        create, refusing = space.create_monitored_items, [True]
+
+        async def refuse(params: Any, *rest: Any, **more: Any) -> Any:
+            item = params.ItemsToCreate[0].ItemToMonitor
+            if refusing[0] and item.AttributeId == ua.AttributeIds.EventNotifier:
+                code = ua.StatusCode(ua.UInt32(StatusCodes.BadUserAccessDenied))
+                return [ua.MonitoredItemCreateResult(StatusCode=code)]
+            return await create(params, *rest, **more)
+
+        space.create_monitored_items = refuse
+        generator = await server.server.get_event_generator()
+        spec = device(server.endpoint, LEVEL, events={"period": 0.1})
+        async with (
+            connected(spec, seams) as driver,
+            Listener(driver, {spec.schemas[0]: 0.05}) as listener,
+        ):
+            await listener.until(lambda _: listener.values("level") == [1.0])
+            assert seams.events.count(EVENTS_REFUSED, device="press") == 1
+            refusing[0] = False
+            await retried(driver, server)
+            await generator.trigger(message="late")
+            await listener.until(lambda _: "late" in listener.values("message"))
+
+
+async def test_events_alone_that_are_refused_leave_the_connection_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seams = system_seams()
+    async with small_server(Level=1.0) as server:
+        space: Any = server.server.iserver.subscription_service
+        create, refusing = space.create_subscription, [True]
+
+        async def scarce(*given: Any, **more: Any) -> Any:
+            if refusing[0]:
+                raise ServiceError(StatusCodes.BadTooManySubscriptions)
+            return await create(*given, **more)
+
+        space.create_subscription = scarce
+        monkeypatch.setattr("forebay.drivers.opcua.subscription._RETRY_REFUSED_S", 0.2)
+        generator = await server.server.get_event_generator()
+        spec = device(server.endpoint, {}, events={"period": 0.1})
+        async with connected(spec, seams) as driver, Listener(driver, {}) as listener:
+            async with asyncio.timeout(20):
+                while not seams.events.count(EVENTS_REFUSED, device="press"):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            assert not listener.task.done()
+            refusing[0] = False
+            feed: Any = driver._feed  # noqa: SLF001
+            async with asyncio.timeout(20):
+                while not feed._alarms.served:  # noqa: ASYNC110, SLF001 - it tells nobody
+                    await asyncio.sleep(0.01)
+            await generator.trigger(message="late")
+            await listener.until(lambda _: "late" in listener.values("message"))
+            assert seams.events.count(EVENTS_REFUSED, device="press") == 1
+
+
+async def test_a_notification_that_came_before_is_dropped() -> None:
+    """Each comes twice."""
+    async with small_server(Level=0.0) as server:
+        spec = device(server.endpoint, LEVEL)
+        async with connected(spec) as driver:
+            connection: Any = driver._connection  # noqa: SLF001 - the network's place
+            publish, came = connection.publish, list[bytes]()
+            repeated = 0
+
+            async def twice(acks: Any) -> bytes:
+                nonlocal repeated
+                if came:
+                    repeated += 1
+                    return came.pop()
+                body: bytes = await publish(acks)
+                if publish_response(body).data:
+                    came.append(body)
+                return body
+
+            connection.publish = twice
+            async with Listener(driver, {spec.schemas[0]: 0.05}) as listener:
+                await listener.until(lambda _: listener.values("level"))
+                for value in (7.0, 8.0, 9.0):
+                    await put(server, value)
+                    await listener.until(lambda _: listener.values("level")[-1] == value)  # noqa: B023
+            assert listener.values("level") == [0.0, 7.0, 8.0, 9.0]
+            assert repeated >= 3
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_keepalive_tells_what_is_missing(*, kept: bool) -> None:
+    """`kept`: the server has it still. If not, its keep-alives say nothing, and values go on."""
+    async with small_server(Level=0.0) as server:
+        spec = device(server.endpoint, LEVEL)
+        async with (
+            connected(spec) as driver,
+            Listener(driver, {spec.schemas[0]: 0.05}) as listener,
+        ):
+            await listener.until(lambda _: listener.values("level"))
+            feed: Any = driver._feed  # noqa: SLF001
+            (ours,) = feed._subscriptions.values()  # noqa: SLF001
+            if kept:
+                lost = swallow(server, 1)
+                await put(server, 1.0)
+                async with asyncio.timeout(20):
+                    while not lost():  # noqa: ASYNC110 - the server tells nobody
+                        await asyncio.sleep(0.01)
+            ahead = Notification(ours.number, ours.next_sequence + 1, (), None, keepalive=True)
+            await feed._recover(ours, ahead)  # noqa: SLF001
+            await feed._recover(ours, ahead)  # noqa: SLF001
+            await put(server, 2.0)
+            await listener.until(lambda _: listener.values("level")[-1] == 2.0)
+            assert listener.values("level") == ([0.0, 1.0, 2.0] if kept else [0.0, 2.0])
