@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
@@ -355,6 +356,17 @@ async def test_a_call_that_cannot_be_is_refused(
     async with connected(device(server.endpoint, {})) as driver:
         with pytest.raises(DeviceRefused, match=words):
             await driver.call(method, arguments)
+
+
+async def test_a_call_that_is_late_when_the_method_is_known_is_not_sent(
+    server: NodeOpcua,
+) -> None:
+    async with connected(device(server.endpoint, {})) as driver:
+        assert await driver.call_by("Press/Add", [1, 1.0], time.monotonic() + 60.0) == (2.0,)
+        before = await server.calls()
+        with pytest.raises(DeviceRefused, match="too late"):
+            await driver.call_by("Press/Add", [1, 1.0], time.monotonic())
+        assert await server.calls() == before
 
 
 async def test_a_call_that_gets_no_answer_is_in_doubt(server: NodeOpcua) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         CallableDriver,
         DeviceSpec,
         Driver,
+        PunctualCallableDriver,
         PunctualDriver,
         Seams,
         Value,
@@ -77,7 +78,11 @@ class Operations:
         driver = cast("CallableDriver", self._driver)
 
         async def send() -> DeviceAnswer:
-            outputs = tuple(await strict(driver.call, method, arguments))
+            if hasattr(driver, "call_by"):
+                by = cast("PunctualCallableDriver", driver).call_by
+                outputs = tuple(await strict(by, method, arguments, due_s))
+            else:
+                outputs = tuple(await strict(driver.call, method, arguments))
             answered_s = self._seams.clock.monotonic_s()
             return DeviceAnswer(Outcome.GOOD, outputs=outputs, answered_s=answered_s)
 

@@ -145,3 +145,16 @@ class CallableDriver(Driver, Protocol):
         Called by the write gate alone, as `WritableDriver.write`, and raises as that.
         """
         ...
+
+
+class PunctualCallableDriver(CallableDriver, Protocol):
+    """A driver that may have to ask about a method before it can call it."""
+
+    async def call_by(
+        self, method: str, arguments: Sequence[Value], due_s: float
+    ) -> Sequence[Value]:
+        """Call as `call`, but send nothing that changes the device after `due_s` (monotonic).
+
+        Called in place of `call` where a driver has it. Raises DeviceRefused if it is too late.
+        """
+        ...

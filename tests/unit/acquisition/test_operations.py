@@ -19,6 +19,8 @@ from support.processes import until
 from support.seams import system_seams
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from forebay.clock import Clock
     from forebay.errors import DeviceError
     from forebay.interfaces import Value
@@ -107,11 +109,13 @@ async def test_a_driver_that_waits_is_told_until_when_it_may_send() -> None:
     due_s = world.due()
     answer = await world.operations.write("a", 7, due_s)
     assert (answer.outcome, answer.read_back) == (Outcome.GOOD, 7)
-    assert punctual.due == [due_s]
+    answer = await world.operations.call("m", (1,), due_s)
+    assert (answer.outcome, answer.outputs) == (Outcome.GOOD, (1,))
+    assert punctual.due == [due_s, due_s]
     punctual.late = True
     answer = await world.operations.write("a", 8, world.due())
     assert (answer.outcome, answer.detail) == (Outcome.REFUSED, "too late")
-    assert punctual.written == [("a", 7)]
+    assert punctual.written == [("a", 7), ("m", (1,))]
 
 
 class Punctual(ScriptedDriver):
@@ -127,6 +131,12 @@ class Punctual(ScriptedDriver):
             raise DeviceRefused("too late", hint="h", status=Quality.BAD_TIMEOUT)
         self.due.append(due_s)
         await self.write(tag, value)
+
+    async def call_by(
+        self, method: str, arguments: Sequence[Value], due_s: float
+    ) -> Sequence[Value]:
+        self.due.append(due_s)
+        return await self.call(method, arguments)
 
 
 async def test_a_connection_lost_while_waiting_never_gets_it() -> None:

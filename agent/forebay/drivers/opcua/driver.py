@@ -53,7 +53,7 @@ class OpcUaDriver:
         self._explorer = Explorer(self._connection, line)
         self._memory = line.shared(Memory)
         self._writer = NodeWriter(spec, self._connection, seams.clock)
-        self._caller = Caller(self._connection)
+        self._caller = Caller(self._connection, seams.clock)
         self._feed: Feed | None = None
 
     async def connect(self) -> None:
@@ -76,6 +76,10 @@ class OpcUaDriver:
         """See `WritableDriver.write`."""
         await self._writer.write(tag, value)
 
+    async def write_by(self, tag: str, value: Value, due_s: float) -> None:
+        """See `PunctualDriver.write_by`."""
+        await self._writer.write(tag, value, due_s)
+
     async def read_back(self, tag: str) -> Value | None:
         """See `WritableDriver.read_back`."""
         return await self._writer.read_back(tag)
@@ -83,6 +87,12 @@ class OpcUaDriver:
     async def call(self, method: str, arguments: Sequence[Value]) -> Sequence[Value]:
         """See `CallableDriver.call`; the forms of `method` are those of `methods.Caller`."""
         return await self._caller.call(method, arguments)
+
+    async def call_by(
+        self, method: str, arguments: Sequence[Value], due_s: float
+    ) -> Sequence[Value]:
+        """See `PunctualCallableDriver.call_by`."""
+        return await self._caller.call(method, arguments, due_s)
 
     def spans(self, schema: Schema) -> None:  # noqa: ARG002 - the interface's name
         """Give None: nodes have no neighbours to plan with; `reader` cuts by the server's limit."""

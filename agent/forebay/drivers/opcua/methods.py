@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from asyncua import ua
@@ -20,13 +21,14 @@ from forebay.drivers.opcua.datatypes import DataTypes
 from forebay.drivers.opcua.explorer import Explorer, standard
 from forebay.drivers.opcua.faults import status_name
 from forebay.drivers.opcua.patterns import parts_of, path_part
-from forebay.drivers.opcua.write import OPEN, to_variant
+from forebay.drivers.opcua.write import OPEN, in_time, to_variant
 from forebay.errors import DeviceError, DeviceRefused, WriteInDoubt
 from forebay.model import is_bad
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from forebay.clock import Clock
     from forebay.drivers.opcua.connection import Connection
     from forebay.interfaces import Value
 
@@ -48,14 +50,17 @@ class _Method(NamedTuple):
 class Caller:
     """Calls the methods of one device, over one connection."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, clock: Clock) -> None:
         """Learn methods as they are called."""
+        self._clock = clock
         self._connection, self._explorer = connection, Explorer(connection)
         self._types = DataTypes(self._explorer)
         self._known: dict[str, _Method] = {}
 
-    async def call(self, method: str, arguments: Sequence[Value]) -> tuple[Value, ...]:
-        """See `CallableDriver.call`.
+    async def call(
+        self, method: str, arguments: Sequence[Value], due_s: float = inf
+    ) -> tuple[Value, ...]:
+        """See `PunctualCallableDriver.call_by`; what the method is like is asked for first.
 
         `method` is `OBJECT METHOD`, two NodeIds, or a path of browse names from Objects. An output
         that is no single value comes as text.
@@ -66,6 +71,7 @@ class Caller:
             raise DeviceRefused(str(error), hint=error.hint, status=error.status) from error
         request = ua.CallMethodRequest(found.owner, found.node, _inputs(found, arguments))
         session = self._connection.session
+        in_time(self._clock, due_s)
         try:
             results = await self._connection.call(f"calling {method}", session.call, [request])
         except DeviceRefused as error:

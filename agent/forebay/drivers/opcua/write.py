@@ -7,6 +7,7 @@ Must not know who may write, nor whose turn it is: the caller holds the line.
 from __future__ import annotations
 
 import struct
+from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
@@ -87,14 +88,15 @@ class NodeWriter:
         self._types = DataTypes(Explorer(connection))
         self._kinds: dict[str, int] = {}
 
-    async def write(self, name: str, value: Value) -> None:
-        """See `WritableDriver.write`."""
+    async def write(self, name: str, value: Value, due_s: float = inf) -> None:
+        """See `PunctualDriver.write_by`; the type of the node is asked for first."""
         tag = self._spec.tags[name]
         node = self._node(tag)
         variant = to_variant(value, await self._kind(tag, node))
         item = ua.WriteValue(node, AttributeIds.Value, None, _plain(variant))
         parameters = ua.WriteParameters(NodesToWrite=[item])
         session = self._connection.session
+        in_time(self._clock, due_s)
         try:
             statuses = await self._connection.call(f"writing {name}", session.write, parameters)
         except DeviceRefused as error:
@@ -155,6 +157,16 @@ class NodeWriter:
             raise _refused(f"{tag.name} is an array", "only a single value can be written")
         self._kinds[tag.name] = kind or _OF_COLUMN[tag.type]
         return self._kinds[tag.name]
+
+
+def in_time(clock: Clock, due_s: float) -> None:
+    """Return if `due_s` (monotonic) is not over; to be asked right before something is sent."""
+    if clock.monotonic_s() > due_s:
+        raise DeviceRefused(
+            "the server was asked about it until it was too late",
+            hint="nothing was sent; allow a longer deadline",
+            status=Quality.BAD_TIMEOUT,
+        )
 
 
 def to_variant(value: Value, kind: int) -> ua.Variant:

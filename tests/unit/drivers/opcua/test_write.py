@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -111,6 +112,16 @@ async def test_an_answer_that_does_not_come_leaves_it_in_doubt() -> None:
                 with pytest.raises(WriteInDoubt):
                     await driver.write("int16", 2)
         assert await nodes["int16"].read_value() == 2, "it happened, and nobody could know"
+
+
+async def test_what_is_late_when_the_type_is_known_is_not_sent() -> None:
+    async with small_server() as server:
+        nodes = await add(server)
+        async with connected(device(server.endpoint, tags())) as driver:
+            await driver.write_by("int16", 3, time.monotonic() + 60.0)
+            with pytest.raises(DeviceRefused, match="too late"):
+                await driver.write_by("int16", 4, time.monotonic())
+        assert await nodes["int16"].read_value() == 3
 
 
 async def test_a_connection_lost_before_it_is_asked_refuses() -> None:
