@@ -60,7 +60,8 @@ COLUMNS = (
     ),
     Column("user", ValueType.STRING, _CONDITION, ("ClientUserId",), STRING),
 )
-ID, TYPE, SEVERITY, CONDITION_NODE, RETAIN = 0, 1, 5, 7, 9
+ID, TYPE, SOURCE, SOURCE_NODE, SEVERITY = 0, 1, 2, 3, 5
+CONDITION, CONDITION_NODE, RETAIN, ACTIVE = 6, 7, 9, 10
 """Places in COLUMNS."""
 OF_EVERY_EVENT = tuple(n for n, column in enumerate(COLUMNS) if column.owner == _BASE)
 """The columns that every server knows: it need not have alarms."""

@@ -6,7 +6,6 @@ told before. Must not know the publish loop (`subscription` does).
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,17 +21,22 @@ from forebay.drivers.opcua.binary import (
 )
 from forebay.drivers.opcua.codec import event_fields
 from forebay.drivers.opcua.eventfields import (
+    ACTIVE,
     COLUMNS,
+    CONDITION,
     CONDITION_NODE,
     ID,
     OF_EVERY_EVENT,
     RETAIN,
     SEVERITY,
+    SOURCE,
+    SOURCE_NODE,
     TYPE,
     event_filter,
     event_schema,
     plain,
 )
+from forebay.drivers.opcua.eventstold import short
 from forebay.drivers.opcua.explorer import standard
 from forebay.drivers.opcua.faults import FILTER_STATUSES, status_name, translate
 from forebay.errors import DeviceRefused
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
     from forebay.clock import Stamp
     from forebay.drivers.opcua.connection import Connection
     from forebay.drivers.opcua.eventsettings import EventSettings
+    from forebay.drivers.opcua.eventstold import ToldEvents
     from forebay.drivers.opcua.explorer import Explorer
     from forebay.interfaces import Seams
 
@@ -54,8 +59,13 @@ _OBJECT_TYPES = 8
 _FILTER_REFUSED = FILTER_STATUSES | {StatusCodes.BadEventFilterInvalid}
 _MAX_TYPES = 10_000
 _MAX_TYPE_DEPTH = 32
-_REMEMBERED = 10_000
-"""Events told of late: the server tells those of its conditions again at each refresh."""
+
+
+_END = b"end of "
+"""Begins what stands for an ended condition among the ids of events."""
+
+Row = tuple[int | None, list[Any]]
+"""Time (ns since 1970, None for none) and cells of one event."""
 
 
 class Told(NamedTuple):
@@ -68,38 +78,10 @@ class Told(NamedTuple):
 _REFRESH_START = standard(ObjectIds.RefreshStartEventType)
 _REFRESH_END = standard(ObjectIds.RefreshEndEventType)
 _REFRESH_REQUIRED = standard(ObjectIds.RefreshRequiredEventType)
-
-
-class ToldEvents:
-    """The ids of events told of late, over all connections of a device."""
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        self._ids: OrderedDict[bytes, None] = OrderedDict()
-        self._conditions: OrderedDict[Any, None] = OrderedDict()
-
-    def follows(self, condition: object, *, retained: bool) -> bool:
-        """Whether an event of this condition was told, and it was not over then; note if it is."""
-        told = condition in self._conditions
-        if told and not retained:
-            del self._conditions[condition]
-        return told
-
-    def begin(self, condition: object) -> None:
-        """Note that a condition is told which is not over."""
-        self._conditions[condition] = None
-        if len(self._conditions) > _REMEMBERED:
-            self._conditions.popitem(last=False)
-
-    def __contains__(self, event: bytes) -> bool:
-        """Whether this event was told."""
-        return event in self._ids
-
-    def add(self, event: bytes) -> None:
-        """Note that this event is told."""
-        self._ids[event] = None
-        if len(self._ids) > _REMEMBERED:
-            self._ids.popitem(last=False)
+_OVERFLOW = standard(ObjectIds.EventQueueOverflowEventType)
+_OF_CONDITION = (TYPE, SOURCE, SOURCE_NODE, CONDITION, CONDITION_NODE)
+"""The columns that tell which condition has ended, when the server tells no event of it."""
+_LONGEST_KEPT = 512
 
 
 class EventFeed:
@@ -124,6 +106,8 @@ class EventFeed:
         self._asked: Sequence[int] = range(len(COLUMNS))
         self._refreshing_since_ns: int | None = None
         self._untaken: dict[bytes, None] = {}
+        self._unconfirmed: set[bytes] | None = None
+        self._ending: dict[bytes, bytes] = {}
         self.refresh_due = self.served = self._told_refusal = False
 
     def refused(self, refusal: DeviceRefused) -> None:
@@ -184,10 +168,9 @@ class EventFeed:
 
     def _batch(self, body: bytes, received: Stamp) -> Batch | None:
         try:
-            events = [self._event(fields) for fields in event_fields(body)]
+            rows = [row for fields in event_fields(body) for row in self._rows(fields)]
         except ValueError as error:
             raise translate(error, "reading events") from error
-        rows = [event for event in events if event is not None]
         if not rows:
             return None
         times = np.array([row[0] or received.wall_ns for row in rows], np.int64)
@@ -217,11 +200,18 @@ class EventFeed:
     def taken(self, events: Sequence[bytes]) -> None:
         """Note that somebody answers for these events."""
         for event in events:
-            self._told.add(event)
             self._untaken.pop(event, None)
+            ended = self._ending.pop(event, None)
+            if ended is None:
+                self._told.add(event)
+            else:
+                self._told.over(ended)
 
-    def _event(self, fields: Sequence[tuple[int, Any]]) -> tuple[int | None, list[Any]] | None:
-        """Give time and cells of one event; None for one that is not kept."""
+    def _rows(self, fields: Sequence[tuple[int, Any]]) -> list[Row]:
+        """Give time and cells of one event: none of one that is not kept, more at a refresh's end.
+
+        CodecError if it has not the fields that were asked for.
+        """
         if len(fields) != len(self._asked) + 1:
             raise CodecError(f"an event of {len(fields)} fields, not {len(self._asked) + 1}")
         raw: list[Any] = [None] * len(COLUMNS)
@@ -232,38 +222,70 @@ class EventFeed:
         if time_kind != DATE_TIME:
             time_ns = None
         kind = raw[TYPE]
-        if kind in (_REFRESH_START, _REFRESH_END):
-            self._refreshing_since_ns = time_ns if kind == _REFRESH_START else None
-            return None
-        if kind == _REFRESH_REQUIRED:
-            self.refresh_due = self.settings.refresh
-            return None
+        if kind in (_REFRESH_START, _REFRESH_END, _REFRESH_REQUIRED):
+            return self._mark(kind, time_ns)
+        if kind == _OVERFLOW:
+            self._unconfirmed = None  # what was refreshed may be among the lost
         since_ns = self._refreshing_since_ns
         again = since_ns is not None and time_ns is not None and time_ns <= since_ns
-        if not self._kept(raw) or not self._is_new(raw[ID], again=again):
-            return None
-        return time_ns, [*(self._cell(column, value) for column, value in enumerate(raw)), again]
+        cells = [self._cell(column, value) for column, value in enumerate(raw)]
+        if not self._kept(raw, cells) or not self._is_new(raw[ID], again=again):
+            return []
+        return [(time_ns, [*cells, again])]
 
-    def _kept(self, raw: Sequence[Any]) -> bool:
+    def _mark(self, kind: ua.NodeId, time_ns: int | None) -> list[Row]:
+        """Take in an event that is a mark of a refresh, or asks for one."""
+        if kind == _REFRESH_START:
+            self._refreshing_since_ns = time_ns
+            self._unconfirmed = set(self._told.conditions)
+        elif kind == _REFRESH_END:
+            unconfirmed, self._unconfirmed = self._unconfirmed, None
+            self._refreshing_since_ns = None
+            ended = sorted((unconfirmed or set()) & self._told.conditions.keys())
+            return [self._ended(key, time_ns) for key in ended]
+        else:
+            self.refresh_due = self.settings.refresh
+        return []
+
+    def _ended(self, condition: bytes, time_ns: int | None) -> Row:
+        """Give the row of a condition that was told, and that the server does not tell again.
+
+        It ended while nobody was there to hear of it. `time_ns` is when that was found.
+        """
+        cells: list[Any] = [None] * len(COLUMNS)
+        for column, cell in zip(_OF_CONDITION, self._told.conditions[condition], strict=True):
+            cells[column] = cell
+        cells[RETAIN] = cells[ACTIVE] = False
+        mark = _END + condition
+        self._untaken[mark] = None
+        self._ending[mark] = condition
+        return time_ns, [*cells, True]
+
+    def _kept(self, raw: Sequence[Any], cells: Sequence[Any]) -> bool:
         """Whether an event is wanted, or follows on one that was: an alarm's end on its begin."""
-        condition, retained = raw[CONDITION_NODE], bool(raw[RETAIN])
-        if condition is not None and self._told.follows(condition, retained=retained):
-            return True
+        node, retained = cells[CONDITION_NODE], bool(raw[RETAIN])
+        condition = short(node.encode()) if node else None
+        if condition is not None:
+            if self._unconfirmed is not None:
+                self._unconfirmed.discard(condition)
+            if self._told.follows(condition, retained=retained):
+                return True
         if raw[SEVERITY] is not None and raw[SEVERITY] < self.settings.min_severity:
             return False
         if self._wanted is not None and raw[TYPE] not in self._wanted:
             return False
         if condition is not None and retained:
-            self._told.begin(condition)
+            self._told.begin(condition, [_brief(cells[column]) for column in _OF_CONDITION])
         return True
 
     def _is_new(self, event: bytes | None, *, again: bool) -> bool:
         """Whether an event was not told before; one without an id is told always."""
         if not event:
             return True
-        if again and (event in self._told or event in self._untaken):
+        known = short(event)
+        if again and (known in self._told or known in self._untaken):
             return False
-        self._untaken[event] = None
+        self._untaken[known] = None
         return True
 
     def _cell(self, column: int, value: Any) -> Any:  # noqa: ANN401 - one value of a column's type
@@ -339,3 +361,8 @@ class EventFeed:
             raise DeviceRefused(
                 f"asking for events: {status_name(code)}", hint="see the server", status=code
             )
+
+
+def _brief(cell: Any) -> Any:  # noqa: ANN401 - one value of a column's type
+    """Give what is remembered of a cell: no long text."""
+    return None if isinstance(cell, str) and len(cell) > _LONGEST_KEPT else cell

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from forebay.drivers.opcua.events import ToldEvents
+from forebay.drivers.opcua.eventstold import ToldEvents
 
 if TYPE_CHECKING:
     from forebay.drivers.opcua.history import Heard

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from forebay.clock import stamp
 from forebay.drivers.opcua.connection import Connection
 from forebay.drivers.opcua.eventfields import event_schema
-from forebay.drivers.opcua.events import EventFeed, ToldEvents
+from forebay.drivers.opcua.events import EventFeed
 from forebay.drivers.opcua.eventsettings import EventSettings
+from forebay.drivers.opcua.eventstold import ToldEvents
 from forebay.drivers.opcua.explorer import Explorer
 from forebay.errors import ProtocolViolation
 from forebay.model import Stream
@@ -32,7 +33,7 @@ T = ua.VariantType
 TICKS = 133_000_000_000_000_001
 """Of 100 ns since 1601: no whole microsecond."""
 TIME_NS = (TICKS - 116_444_736_000_000_000) * 100
-REFRESH_START, REFRESH_END, BASE = 2787, 2788, 2041
+REFRESH_START, REFRESH_END, BASE, QUEUE_OVERFLOW = 2787, 2788, 2041, 3035
 
 
 def feed(told: ToldEvents | None = None, **settings: Any) -> EventFeed:
@@ -130,6 +131,62 @@ def test_the_end_of_an_alarm_is_kept_whatever_its_severity() -> None:
         event(5, severity=0, **state(retain=False)),
     )
     assert [row["id"] for row in told_by(source, encoded(*events))] == ["0002", "0003", "0004"]
+
+
+def of_alarm(name: str, *, retain: bool = True) -> dict[str, Any]:
+    condition = ua.Variant(ua.NodeId(ua.String(name), 2), T.NodeId)
+    on = ua.Variant(retain, T.Boolean)
+    return {"state": {7: condition, 9: on, 10: on}}
+
+
+def refreshed(source: EventFeed, *told: list[Any]) -> list[dict[str, Any]]:
+    """The rows of a refresh at which the server tells the events `told`."""
+    rows = told_by(source, encoded(event(90, kind=REFRESH_START), ticks=TICKS + 10))
+    rows += told_by(source, encoded(*told)) if told else []
+    return rows + told_by(source, encoded(event(91, kind=REFRESH_END), ticks=TICKS + 30))
+
+
+def test_an_alarm_that_ended_while_nobody_heard_ends_with_the_refresh() -> None:
+    told = ToldEvents()
+    both = [event(1, **of_alarm("One")), event(2, **of_alarm("Two"))]
+    assert len(told_by(feed(told), encoded(*both))) == 2
+    later = feed(told)
+    (row,) = refreshed(later, both[1])
+    assert row["condition_node"] == "ns=2;s=One"
+    assert (row["active"], row["retain"], row["refresh"]) == (False, False, True)
+    assert (row["type"], row["source"], row["id"]) == ("i=2041", "Press", None)
+    assert row["time_ns"] == TIME_NS + 3000
+    assert refreshed(later, both[1]) == []
+
+
+def test_the_end_of_an_alarm_that_nobody_answered_for_is_told_again() -> None:
+    told = ToldEvents()
+    told_by(feed(told), encoded(event(1, **of_alarm("One"))))
+    broken = feed(told)
+    marks = [encoded(event(90, kind=REFRESH_START)), encoded(event(91, kind=REFRESH_END))]
+    assert len(broken.take_in(marks, stamp(system_seams().clock)).batches) == 1
+    assert [row["active"] for row in refreshed(feed(told))] == [False]
+
+
+def test_a_refresh_that_lost_events_ends_no_alarm() -> None:
+    told = ToldEvents()
+    told_by(feed(told), encoded(event(1, **of_alarm("One"))))
+    later = feed(told)
+    assert [row["id"] for row in refreshed(later, event(92, kind=QUEUE_OVERFLOW))] == ["005c"]
+    assert len(refreshed(later)) == 1
+
+
+def test_long_ids_of_events_are_remembered_in_little_memory() -> None:
+    told = ToldEvents()
+    long = event(1)
+    long[0] = ua.Variant(b"x" * 100_000, T.ByteString)
+    other = event(2)
+    other[0] = ua.Variant(b"y" + b"x" * 99_999, T.ByteString)
+    source = feed(told)
+    ids = source.take_in([encoded(long)], stamp(system_seams().clock)).ids
+    assert [len(one) <= 64 for one in ids] == [True]
+    source.taken(ids)
+    assert [row["id"][:2] for row in refreshed(feed(told), long, other)] == ["79"]
 
 
 def test_an_overflow_at_the_server_asks_for_everything_again() -> None:
