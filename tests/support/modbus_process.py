@@ -44,12 +44,13 @@ class ModbusProcess:
 
 
 @asynccontextmanager
-async def modbus_process() -> AsyncIterator[ModbusProcess]:
-    """Run one while entered."""
+async def modbus_process(units: int = 1) -> AsyncIterator[ModbusProcess]:
+    """Run one while entered; it answers for the units from 1 to `units`."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "support.modbus_process",
+        str(units),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(TESTS)},
@@ -68,6 +69,7 @@ async def _serve() -> None:
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
     async with ModbusServer() as server:
+        server.units = set(range(1, int(sys.argv[1]) + 1))
         _say(server.port)
         while line := await orders.readline():
             order = json.loads(line)
