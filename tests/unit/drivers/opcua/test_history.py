@@ -66,3 +66,39 @@ async def test_values_of_a_hole_come_once_at_the_times_of_the_server(
     assert [s.value for s in filled] == expected
     assert all(abs(s.time_ns - wrote[float(str(s.value))]) < 2000 for s in filled)
     assert seams.events.count(HISTORY_READ, device="press") == int(kept)
+
+
+async def test_live_values_come_though_the_history_is_empty_and_goes_on_for_ever() -> None:
+    seams = system_seams()
+    line = SharedLine("press", seams.clock)
+    async with small_server(X=0.0) as server:
+        node: Any = server.server.get_node(ua.NodeId("X", server.index))
+        await server.server.historize_node_data_change(node, count=0)
+        manager: Any = server.server.iserver.history_manager
+        asked: list[object] = []
+
+        async def nothing(params: object) -> list[Any]:
+            asked.append(params)
+            return [ua.HistoryReadResult(ContinuationPoint=b"more", HistoryData=ua.HistoryData())]
+
+        manager.read_history = nothing
+        async with Proxy(server.endpoint.removeprefix("opc.tcp://")) as proxy:
+            tags = {"x": (f"nsu={NAMESPACE};s=X", "float64")}
+            spec = device(f"opc.tcp://{proxy.address}", tags, history=True)
+            periods = {spec.schemas[0]: 0.05}
+            async with connected(spec, seams, line) as driver, Listener(driver, periods) as first:
+                await first.until(lambda _: first.values("x"))
+                await node.write_value(1.0)
+                await first.until(lambda _: first.values("x")[-1] == 1.0)
+                proxy.cut()
+                with pytest.raises(DeviceError):
+                    await asyncio.wait_for(first.task, WAIT_S)
+            await node.write_value(2.0)
+            async with connected(spec, seams, line) as driver, Listener(driver, periods) as second:
+                await second.until(lambda _: second.values("x"))
+                async with asyncio.timeout(WAIT_S):
+                    while not asked:  # noqa: ASYNC110 - the server tells nobody
+                        await asyncio.sleep(0.01)
+                await node.write_value(3.0)
+                await second.until(lambda _: second.values("x") == [2.0, 3.0])
+    assert 0 < len(asked) <= 10
