@@ -11,6 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from forebay.drivers.modbus.codec import OPEN, meaning
+from forebay.drivers.modbus.echo import Echo
 from forebay.drivers.modbus.wire import (
     GATEWAY_SILENCE,
     IDLE_HINT,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from forebay.interfaces import Line
 
 _HINT = "check speed, parity, wiring and termination, and that no two units have one number"
+_ECHO_HINT = "leave out echo = true, unless the adapter repeats what is sent"
 _ERROR = 0x80
 
 
@@ -54,18 +56,19 @@ class Bus(asyncio.Protocol):
     """A line that does one request at a time; see `wire.Wire`.
 
     `precious`: losing the connection would not help, as on a serial port; what is wrong then ends
-    the job alone.
+    the job alone. `echo`: the adapter repeats what is sent.
     """
 
     numbered = False
 
     def __init__(
         self, line: Line, manners: Manners, owed: Owed, framing: Framing, tempo: Tempo,
-        *, precious: bool,
+        *, precious: bool, echo: bool = False,
     ) -> None:  # fmt: skip
         self._loop = asyncio.get_running_loop()
         self._line, self._manners, self._owed = line, manners, owed
         self._framing, self._tempo, self._precious = framing, tempo, precious
+        self._echo = Echo(told=echo)
         self._transport: asyncio.WriteTransport | None = None
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._failure: DeviceError | None = None
@@ -79,6 +82,11 @@ class Bus(asyncio.Protocol):
     def alive(self) -> bool:
         """See `Wire.alive`."""
         return self._failure is None
+
+    @property
+    def repeats(self) -> bool | None:
+        """See `Wire.repeats`."""
+        return self._echo.repeats
 
     def distinct(self, unit: int, probes: Sequence[Request]) -> Request:
         """See `Wire.distinct`."""
@@ -95,7 +103,7 @@ class Bus(asyncio.Protocol):
             )
         total_s = 0.0
         while not job.done:
-            if job.low and self._line.wanted:
+            if job.low and self._line.wanted and not job.steady:
                 await self._line.give_way()
             took_s = await self._ask(job)
             total_s += took_s
@@ -117,20 +125,26 @@ class Bus(asyncio.Protocol):
         if self._failure is not None:
             raise self._failure
         began_s = self._loop.time()
+        if job.sent == 0:
+            job.go(began_s)
         frame = self._framing.wrap(request.body[4:])
         assert self._transport is not None
         self._request, self._waiter = request, self._loop.create_future()
+        self._echo.sent(frame)
         self._transport.write(frame)
         job.sent += 1
         self._moved_s = began_s + len(frame) * self._tempo.character_s
         try:
             answer = await self._answer(job, request)
+            self._echo.answered()
         except BaseException:  # no answer, a spoiled one, or cancelled
-            self._owed.add(request, began_s, self._loop.time())
+            for _ in range(1 + self._echo.awaited):  # our own bytes may be late, too
+                self._owed.add(request, began_s, self._loop.time())
             self._manners.doubt(job.unit)
             raise
         finally:
             self._request = None
+            self._echo.ended()
             if self._waiter.done():
                 self._waiter.exception()  # whoever asks is told by what is raised here
         self._settle(job, request, answer)
@@ -159,8 +173,9 @@ class Bus(asyncio.Protocol):
     def _give_up(self, job: Job, *, heard: bool, waited_s: float) -> None:
         """Raise what the missing answer means: silence, or bytes that are none."""
         if heard:
+            hint = _ECHO_HINT if self._echo.awaited else _HINT
             error: DeviceError = violation(
-                f"{self._skipped} bytes that are no right answer", self._last, _HINT
+                f"{self._skipped} bytes that are no right answer", self._last, hint
             )
             if not self._precious:
                 self._fail(error)
@@ -219,6 +234,7 @@ class Bus(asyncio.Protocol):
         if self._failure is not None:
             return
         self._moved_s = self._loop.time()
+        self._echo.heard(data)
         self._buffer += data
         self._scan(final=False)
         if self._request is None and not self._owed.requests() and not self._precious:
@@ -231,13 +247,26 @@ class Bus(asyncio.Protocol):
 
     def _scan(self, *, final: bool) -> None:
         """Take every answer from what was heard: the one waited for, and late ones."""
-        while self._buffer:
+        if self._echo.awaited:
+            late = self._echo.cut(self._buffer)
+            if late is not None:
+                self._take_all(late, None, final=True)
+            elif final:
+                self._skip(bytes(self._buffer))
+                self._buffer.clear()
+            else:
+                return
+        self._take_all(self._buffer, self._request, final=final)
+
+    def _take_all(self, buffer: bytearray, asked: Request | None, *, final: bool) -> None:
+        """Take every answer from `buffer`: that to what was `asked`, and late ones."""
+        while buffer:
             # An exception fits any request of its unit: while one may be late, it is that.
             owed = self._owed.requests()
-            waited = self._request if self._request and not self._waiter.done() else None
+            waited = asked if asked and not self._waiter.done() else None
             candidates = owed if waited is None else [waited, *owed]
-            before = bytes(self._buffer)
-            found, skipped = self._framing.take(self._buffer, candidates, final=final)
+            before = bytes(buffer)
+            found, skipped = self._framing.take(buffer, candidates, final=final)
             if skipped:
                 self._skip(before[:skipped])
             if found is None:

@@ -80,6 +80,11 @@ class Connection(asyncio.Protocol):
         """See `Wire.numbered`."""
         return True
 
+    @property
+    def repeats(self) -> bool:
+        """See `Wire.repeats`."""
+        return False
+
     def distinct(self, unit: int, probes: Sequence[Request]) -> Request:
         """See `Wire.distinct`: the transaction id tells all apart."""
         del unit
@@ -119,6 +124,7 @@ class Connection(asyncio.Protocol):
             await asyncio.sleep(self._heard_s + job.pause_s - self._loop.time())
             self._raise_failure()
         if job.sent == 0:
+            job.go(self._loop.time())
             self._number(job)
         waiter = self._waiter = self._loop.create_future()
         self._job = job
@@ -197,7 +203,7 @@ class Connection(asyncio.Protocol):
             end = job.count
         if end <= sent or self._transport is None:
             return
-        if self._line.wanted:
+        if self._line.wanted and not job.steady:
             if job.low == sent and not self._waiter.done():
                 self._waiter.set_result(None)
             return

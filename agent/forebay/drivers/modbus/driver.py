@@ -5,6 +5,7 @@ Owns the path from settings to requests. Must not know schedules, retries or how
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -143,13 +144,21 @@ class ModbusDriver:
 
     async def write(self, tag: str, value: Value) -> None:
         """See `WritableDriver.write`."""
+        await self._write(tag, value, None)
+
+    async def write_by(self, tag: str, value: Value, due_s: float) -> None:
+        """See `PunctualDriver.write_by`."""
+        left_s = due_s - self._seams.clock.monotonic_s()
+        await self._write(tag, value, asyncio.get_running_loop().time() + left_s)
+
+    async def _write(self, tag: str, value: Value, end_s: float | None) -> None:
         if self._unit is None:
             raise DeviceRefused(
                 "the device is not connected, and nothing was sent",
                 hint="see `forebay devices` for the reason",
                 status=Quality.BAD_NOT_CONNECTED,
             )
-        await Writer(self._unit, self._settings).write(self._tags[tag], value)
+        await Writer(self._unit, self._settings).write(self._tags[tag], value, end_s)
 
     async def read_back(self, tag: str) -> Value | None:
         """See `WritableDriver.read_back`."""

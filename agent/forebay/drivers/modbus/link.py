@@ -61,6 +61,7 @@ class Link(NamedTuple):
     server_name: str
     connect_pause: float
     close_after_read: bool
+    echo: bool
 
     @property
     def name(self) -> str:
@@ -122,6 +123,10 @@ class LineSettings(Settings):
     close_after_read: Annotated[
         bool, Field(description="Whether to connect for each read and hang up after it.")
     ] = False
+    echo: Annotated[
+        bool,
+        Field(description="Whether the adapter repeats what is sent, as some of RS-485 do."),
+    ] = False
 
     def link(self) -> Link:
         """Give where the line leads."""
@@ -141,6 +146,7 @@ class LineSettings(Settings):
             self.server_name or "",
             self.connect_pause,
             self.close_after_read,
+            self.echo,
         )
 
     @model_validator(mode="after")
@@ -159,6 +165,8 @@ class LineSettings(Settings):
                 )
         else:
             self._refuse(_TLS_KEYS, 'only transport = "tls" has certificates')
+        if self.transport in NUMBERED:
+            self._refuse(("echo",), "only an adapter of a serial line repeats what is sent")
         if self.close_after_read and self.transport not in _CONNECTED:
             raise ValueError(
                 f"{self.transport} has no connection to close; leave out close_after_read"

@@ -78,7 +78,8 @@ async def _open(link: Link, line: Line, seams: Seams, manners: Manners, owed: Ow
         return connection
     framing = Ascii() if link.transport.startswith("ascii") else Rtu()
     on_port = link.transport in ON_PORT
-    bus = Bus(line, manners, owed, framing, tempo(link, on_port=on_port), precious=on_port)
+    pace = tempo(link, on_port=on_port)
+    bus = Bus(line, manners, owed, framing, pace, precious=on_port, echo=link.echo)
     if not on_port:
         return await network.connect_tcp(link.host, link.port, bus)
     from forebay.drivers.modbus.port import open_port

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from forebay.drivers.modbus.codec import words
 from forebay.drivers.modbus.wire import Job
-from forebay.errors import DeviceUnreachable
+from forebay.errors import DeviceRefused, DeviceUnreachable
 from forebay.interfaces import Urgency
 from forebay.model import Quality
 
@@ -94,6 +94,8 @@ class Unit:
     async def _ask(self, wire: Wire, job: Job) -> None:
         """Run `job`; of a silence, say which unit it is and what it was asked."""
         try:
+            if job.check is not None:
+                await self._check(wire, job.check)
             await wire.run(job)
         except DeviceUnreachable as error:
             if error.status != Quality.BAD_TIMEOUT or job.low == job.sent:
@@ -102,3 +104,20 @@ class Unit:
             raise DeviceUnreachable(
                 f"unit {self._number}: {error} to {asked}", hint=error.hint, status=error.status
             ) from error
+
+    async def _check(self, wire: Wire, read: Request) -> None:
+        """Make sure that the answer to a write can only come from the device.
+
+        Raises DeviceRefused if it could be our own request, and as `run` if that cannot be found
+        out.
+        """
+        if wire.repeats is None:
+            job = self.job((read,), bytearray(read.size))
+            job.steady = True
+            await wire.run(job)
+        if wire.repeats:
+            raise DeviceRefused(
+                "the line repeats what is sent, which cannot be told from the device's answer",
+                hint="write echo = true if the adapter does that, or switch it off there",
+                status=Quality.BAD_CONFIGURATION_ERROR,
+            )

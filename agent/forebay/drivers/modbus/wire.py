@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from forebay.errors import DeviceUnreachable, ProtocolViolation
+from forebay.errors import DeviceRefused, DeviceUnreachable, ProtocolViolation
 from forebay.model import Quality
 
 if TYPE_CHECKING:
+    from asyncio import Timeout
     from collections.abc import Sequence
 
     from forebay.drivers.modbus.codec import Request
@@ -48,11 +49,15 @@ class Job:
     `count`, `depth` and `pause_s` repeat what `requests` and `terms` say, for the hot path.
     `refused` has (index, exception code) for each that the device refused; its place in `image` is
     zeroed. `slowest_s` is the longest wait for an answer so far.
+
+    What changes a device is `steady`: it gives way to nobody. Its `limit` ends at the moment until
+    which it may be sent, and is lifted as it is. Its `check` is a read by which a line without
+    transaction ids shows whether it repeats what is sent.
     """
 
     __slots__ = (
-        "answered", "count", "depth", "first_id", "image", "low", "pause_s", "refused", "requests",
-        "sent", "slowest_s", "terms", "unit",
+        "answered", "check", "count", "depth", "first_id", "image", "limit", "low", "pause_s",
+        "refused", "requests", "sent", "slowest_s", "steady", "terms", "unit",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +70,18 @@ class Job:
         self.low = self.sent = self.first_id = 0
         self.refused: list[tuple[int, int]] = []
         self.slowest_s = 0.0
+        self.steady = False
+        self.limit: Timeout | None = None
+        self.check: Request | None = None
+
+    def go(self, now_s: float) -> None:
+        """Lift the limit, for it is sent now. Raises DeviceRefused if it is too late for that."""
+        if self.limit is None:
+            return
+        end_s = self.limit.when()
+        if end_s is not None and end_s <= now_s:
+            raise too_late()
+        self.limit.reschedule(None)
 
     @property
     def done(self) -> bool:
@@ -83,6 +100,11 @@ class Wire(Protocol):
     @property
     def numbered(self) -> bool:
         """Whether answers carry transaction ids, so that a late one shows whose it is."""
+        ...
+
+    @property
+    def repeats(self) -> bool | None:
+        """Whether what we send may come back as if it were an answer; None if nobody knows yet."""
         ...
 
     def distinct(self, unit: int, probes: Sequence[Request]) -> Request:
@@ -113,6 +135,15 @@ def silence(waited_s: float, depth: int) -> DeviceUnreachable:
     return DeviceUnreachable(
         f"no answer within {waited_s:.3g} s",
         hint=UNREACHABLE_HINT if depth == 1 else PIPELINE_HINT,
+        status=Quality.BAD_TIMEOUT,
+    )
+
+
+def too_late() -> DeviceRefused:
+    """Give the error of a write that would go out after its time."""
+    return DeviceRefused(
+        "it was too late before it could be sent, and nothing was written",
+        hint="allow a longer deadline, at least as long as the pauses that the device wants",
         status=Quality.BAD_TIMEOUT,
     )
 

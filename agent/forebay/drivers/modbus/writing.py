@@ -5,6 +5,7 @@ Owns what is in doubt and what is refused. Must not know who may write, or when.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from forebay.drivers.modbus.codec import compile_request, meaning
@@ -15,10 +16,12 @@ from forebay.drivers.modbus.commands import (
     write_registers,
 )
 from forebay.drivers.modbus.encode import encode, mask
+from forebay.drivers.modbus.wire import too_late
 from forebay.errors import DeviceError, DeviceRefused, WriteInDoubt
 from forebay.model import Quality
 
 if TYPE_CHECKING:
+    from forebay.drivers.modbus.codec import Request
     from forebay.drivers.modbus.commands import Command
     from forebay.drivers.modbus.config import ModbusSettings
     from forebay.drivers.modbus.tag import ModbusTag
@@ -42,8 +45,11 @@ class Writer:
     def __init__(self, unit: Unit, settings: ModbusSettings) -> None:
         self._unit, self._settings = unit, settings
 
-    async def write(self, tag: ModbusTag, value: Value) -> None:
-        """Send the one request that writes `value`. Raises DeviceRefused or WriteInDoubt."""
+    async def write(self, tag: ModbusTag, value: Value, end_s: float | None = None) -> None:
+        """Send the one request that writes `value`, until `end_s` (of the event loop's clock).
+
+        Raises DeviceRefused or WriteInDoubt.
+        """
         place = self._settings.place(tag)
         if place.area not in {"coil", "holding"}:
             raise DeviceRefused(
@@ -52,14 +58,18 @@ class Writer:
                 status=Quality.BAD_NOT_WRITABLE,
             )
         try:
-            command = await self._command(tag, value)
+            async with asyncio.timeout_at(end_s) as limit:
+                command = await self._command(tag, value)
+                check = compile_request(self._unit.number, place.area, place.start, 1, 0)
+                await self._send(command, check, limit)
+        except TimeoutError as error:  # the limit is lifted when it is sent
+            raise too_late() from error
         except ValueError as error:
             raise DeviceRefused(
                 f"{value!r} cannot be written to {tag.address}: {error}",
                 hint="write a value that the tag's type can hold",
                 status=Quality.BAD_OUT_OF_RANGE,
             ) from error
-        await self._send(command)
 
     async def _command(self, tag: ModbusTag, value: Value) -> Command:
         """Give the request; ValueError if the tag cannot hold the value."""
@@ -85,6 +95,7 @@ class Writer:
         image = bytearray(2)
         request = compile_request(self._unit.number, "holding", address, 1, 0)
         job = self._unit.job((request,), image)
+        job.steady = True  # what it reads must still hold when it is written
         try:
             await self._unit.run(job)
         except DeviceError as error:
@@ -93,9 +104,11 @@ class Writer:
             raise _refused(job.refused[0][1], request.head[5])
         return int.from_bytes(image, "big")
 
-    async def _send(self, command: Command) -> None:
+    async def _send(self, command: Command, check: Request, limit: asyncio.Timeout) -> None:
+        """Send it as long as `limit` lets; `check` is a read that shows whether the line echoes."""
         request = command.request
         job = self._unit.job((request,), bytearray(request.size))
+        job.steady, job.check, job.limit = True, check, limit
         try:
             await self._unit.run(job)
         except DeviceError as error:

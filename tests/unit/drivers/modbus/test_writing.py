@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from forebay.errors import DeviceRefused, WriteInDoubt
+from forebay.interfaces import Urgency
 from forebay.model import Quality
 from forebay.testing.modbus_server import Illegal, Misbehaviour, ModbusServer
 from support.modbus import connected, tag
@@ -181,3 +183,44 @@ async def test_reading_back_what_the_device_does_not_give_gives_nothing(
 async def test_a_device_that_does_not_say_who_it_is_has_no_name(server: ModbusServer) -> None:
     async with driver(server) as plc:
         assert await plc.identify() == {}
+
+
+async def test_two_bits_of_one_register_are_both_written(server: ModbusServer) -> None:
+    """Whoever goes before has to wait until the register that was read is written, too."""
+    rows = [tag("holding:256.1", "bool"), tag("holding:256.2", "bool")]
+    async with connected(server.port, rows, bit_write="read-modify-write") as group:
+
+        async def write(row: ModbusTag, due_s: float) -> None:
+            async with group.line.turn(Urgency.WRITE, due_s):
+                await group.driver.write(row.name, value=True)
+
+        now_s = asyncio.get_running_loop().time()
+        await asyncio.gather(write(rows[0], now_s + 100), write(rows[1], now_s + 50))
+    assert server.written["holding", 256] == 256 | 0b110
+
+
+@pytest.mark.parametrize(
+    "settings", [{"close_after_read": True, "connect_pause": 0.5}, {"request_pause": 0.5}]
+)
+async def test_a_write_is_not_sent_after_its_time(
+    server: ModbusServer, settings: dict[str, Any]
+) -> None:
+    async with connected(server.port, TAGS, timeout=20.0, **settings) as group:
+        plc, clock = group.driver, asyncio.get_running_loop()
+        await group.reader().read()
+        with pytest.raises(DeviceRefused, match="too late"):
+            await plc.write_by(WORD.name, 9, clock.time() + 0.05)
+        assert server.writes == []
+        await plc.write_by(WORD.name, 9, clock.time() + 60.0)
+        assert len(server.writes) == 1
+
+
+async def test_the_answer_to_a_write_that_went_out_in_time_is_waited_for(
+    server: ModbusServer,
+) -> None:
+    server.delay_s = 0.3
+    async with connected(server.port, TAGS, timeout=20.0) as group:
+        await group.driver.write_by(WORD.name, 9, asyncio.get_running_loop().time() + 0.1)
+        with pytest.raises(DeviceRefused, match="too late"):
+            await group.driver.write_by(WORD.name, 9, asyncio.get_running_loop().time() - 1.0)
+    assert len(server.writes) == 1
