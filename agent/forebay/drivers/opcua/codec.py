@@ -36,10 +36,14 @@ _DATA_CHANGE = 811
 _STATUS_CHANGE = 820
 _EVENTS = 916
 _HISTORY = 658
+_READ_ANSWER, _PUBLISH_ANSWER, _REPUBLISH_ANSWER, _HISTORY_ANSWER = 634, 829, 835, 667
+MAX_VALUES = 200_000
+"""Values that one notification or history may hold: many times what is asked for at once."""
 _DTYPES = {
     1: "?", 2: "i1", 3: "u1", 4: "<i2", 5: "<u2", 6: "<i4", 7: "<u4", 8: "<i8", 9: "<u8",
     10: "<f4", 11: "<f8",
 }  # fmt: skip
+_U16 = struct.Struct("<H")
 _U32 = struct.Struct("<I")
 _I64 = struct.Struct("<q")
 
@@ -78,14 +82,15 @@ class Notification:
     events: tuple[bytes, ...] = ()
 
 
-def read_response(body: bytes) -> Values:
-    """Give the values of a ReadResponse (Part 4, 5.11.2).
+def read_response(body: bytes, most: int = MAX_VALUES) -> Values:
+    """Give the values of a ReadResponse (Part 4, 5.11.2), of which there may be `most`.
 
     CodecError if the bytes are no such answer.
     """
     try:
-        offset = _response_header(body, node_id(body, 0))
+        offset = _response_header(body, _answer(body, _READ_ANSWER))
         count, offset = length(body, offset)
+        _check_count(count, most)
         return _data_values(body, offset, count, tagged=False)[0]
     except (struct.error, IndexError) as error:
         raise CodecError(f"a ReadResponse ends too early: {error}") from None
@@ -97,7 +102,7 @@ def publish_response(body: bytes) -> Notification:
     CodecError if the bytes are no such answer.
     """
     try:
-        offset = _response_header(body, node_id(body, 0))
+        offset = _response_header(body, _answer(body, _PUBLISH_ANSWER))
         subscription = _U32.unpack_from(body, offset)[0]
         available, offset = length(body, offset + 4)
         return _message(body, offset + 4 * available + 1, subscription)
@@ -111,7 +116,9 @@ def republish_response(body: bytes, subscription: int) -> Notification:
     CodecError if the bytes are no such answer.
     """
     try:
-        return _message(body, _response_header(body, node_id(body, 0)), subscription)
+        return _message(
+            body, _response_header(body, _answer(body, _REPUBLISH_ANSWER)), subscription
+        )
     except (struct.error, IndexError) as error:
         raise CodecError(f"a RepublishResponse ends too early: {error}") from None
 
@@ -120,11 +127,15 @@ def _message(body: bytes, offset: int, subscription: int) -> Notification:
     """Read a NotificationMessage (Part 4, 7.26)."""
     sequence = _U32.unpack_from(body, offset)[0]
     count, offset = length(body, offset + 12)
+    _check_count(count, MAX_VALUES)
+    left = MAX_VALUES
     data, events, status = [], [], None
     for _ in range(count):
         kind, start, offset = extension(body, offset)
         if kind == _DATA_CHANGE:
             items, start = length(body, start)
+            _check_count(items, left)
+            left -= items
             values, end = _data_values(body, start, items, tagged=True)
             if end > offset:
                 raise CodecError("a notification ends behind its own length")
@@ -143,7 +154,7 @@ def history_response(body: bytes) -> tuple[int, bytes | None, Values]:
     The point is None at the end of what there is. CodecError if the bytes are no such answer.
     """
     try:
-        offset = _response_header(body, node_id(body, 0))
+        offset = _response_header(body, _answer(body, _HISTORY_ANSWER))
         count, offset = length(body, offset)
         if count != 1:
             raise CodecError(f"{count} histories for one node")
@@ -154,6 +165,7 @@ def history_response(body: bytes) -> tuple[int, bytes | None, Values]:
         values = 0
         if kind == _HISTORY:
             values, start = length(body, start)
+            _check_count(values, MAX_VALUES)
         found, behind = _data_values(body, start, values, tagged=False)
     except (struct.error, IndexError) as error:
         raise CodecError(f"a HistoryReadResponse ends too early: {error}") from None
@@ -169,9 +181,13 @@ def event_fields(body: bytes) -> list[list[tuple[int, Any]]]:
     """
     try:
         count, offset = length(body, 0)
+        _check_count(count, MAX_VALUES)
+        left = MAX_VALUES
         events = []
         for _ in range(count):
             fields, offset = length(body, offset + 4)
+            _check_count(fields, left)
+            left -= fields
             event = []
             for _ in range(fields):
                 kind, value, offset = variant(body, offset)
@@ -184,10 +200,43 @@ def event_fields(body: bytes) -> list[list[tuple[int, Any]]]:
     return events
 
 
+def _answer(body: bytes, wanted: int) -> int:
+    """Step over the type of an answer, which is to be the `wanted` one (Part 6, 5.2.9)."""
+    kind = 0
+    if body[0] == 0:
+        kind = body[1]
+    elif body[0] == 1 and body[1] == 0:
+        kind = _U16.unpack_from(body, 2)[0]
+    elif body[0] == 2 and _U16.unpack_from(body, 1)[0] == 0:
+        kind = _U32.unpack_from(body, 3)[0]
+    if kind != wanted:
+        raise CodecError(f"an answer of type {kind} where {wanted} was asked for")
+    return node_id(body, 0)
+
+
+def check_handle(body: bytes, wanted: int) -> None:
+    """Hold the handle that an answer echoes (Part 4, 7.33) against that of its request.
+
+    CodecError if it is another one.
+    """
+    try:
+        echoed = _U32.unpack_from(body, node_id(body, 0) + 8)[0]
+    except (struct.error, IndexError) as error:
+        raise CodecError(f"an answer ends too early: {error}") from None
+    if echoed != wanted:
+        raise CodecError(f"an answer to request {echoed} where {wanted} was asked")
+
+
+def _check_count(count: int, most: int) -> None:
+    if count > most:
+        raise CodecError(f"{count} values where there may be {most}")
+
+
 def _response_header(body: bytes, offset: int) -> int:
     """Step over a ResponseHeader (Part 4, 7.33), whose ServiceResult the receiver has checked."""
     offset = skip_diagnostic(body, offset + 16, 0)
     count, offset = length(body, offset)
+    _check_count(count, MAX_VALUES)
     for _ in range(count):
         offset = skip_bytes(body, offset)
     return extension(body, offset)[2]

@@ -23,7 +23,7 @@ from asyncua.ua.ua_binary import struct_from_binary
 from forebay.cancellation import strict
 from forebay.drivers.opcua.binary import CodecError
 from forebay.drivers.opcua.chunks import in_chunks
-from forebay.drivers.opcua.codec import Values, read_response, republish_response
+from forebay.drivers.opcua.codec import Values, check_handle, read_response, republish_response
 from forebay.drivers.opcua.faults import LIBRARY_ERRORS, translate, translate_handshake
 from forebay.drivers.opcua.security import Security
 from forebay.drivers.opcua.serverclock import ServerClock
@@ -51,6 +51,9 @@ T = TypeVar("T")
 _GOODBYE_S = 1.0
 """How long a server may take to answer CloseSession before it is left."""
 _CHANNEL_MS = 3_600_000
+_LEAST_SESSION_MS = 1000
+_LEAST_CHANNEL_MS = 10_000
+"""A server that grants no time at all is not asked without a pause."""
 _DAY_S = 86_400.0
 _MOST_AT_ONCE = 1000
 """What one request asks for where the server states no limit."""
@@ -178,7 +181,7 @@ class Connection:
         """Read the Value of nodes that `encoded_node` gave, in one request. Raises DeviceErrors."""
         body = await self._send(PreparedRead(nodes), "reading", self._settings.timeout)
         try:
-            values = read_response(body)
+            values = read_response(body, len(nodes))
         except ValueError as error:
             raise translate(error, "reading") from error
         if len(values.handles) != len(nodes):
@@ -254,7 +257,10 @@ class Connection:
                 f"{doing}: not connected", hint="connect first", status=Quality.BAD_NOT_CONNECTED
             )
         try:
-            return bytes(await strict(protocol.send_request, request, timeout_s))
+            body = bytes(await strict(protocol.send_request, request, timeout_s))
+            head = request.head if isinstance(request, PreparedRead) else request
+            check_handle(body, head.RequestHeader.RequestHandle)
+            return body
         except LIBRARY_ERRORS as error:
             raise self._reason(error, doing) from error
 
@@ -307,9 +313,9 @@ class Connection:
         The share is that of Part 4, 5.6.2.1.
         """
         clock = self._clock
-        every_s = self._client.session_timeout / 3000
+        every_s = max(_LEAST_SESSION_MS, self._client.session_timeout) / 3000
         told_s = clock.monotonic_s()
-        renew_at_s = clock.monotonic_s() + self._client.secure_channel_timeout * 0.00075
+        renew_at_s = clock.monotonic_s() + self._renewal_s()
         try:
             while True:
                 wait_s = min(every_s, renew_at_s - clock.monotonic_s())
@@ -317,8 +323,7 @@ class Connection:
                 if clock.monotonic_s() >= renew_at_s:
                     await strict(self._client.open_secure_channel, renew=True)
                     self._ua.revolve_security_token()
-                    life_s = self._client.secure_channel_timeout * 0.00075
-                    renew_at_s = clock.monotonic_s() + life_s
+                    renew_at_s = clock.monotonic_s() + self._renewal_s()
                 else:
                     await self._read_standard((_STATE, _TIME))
                 if clock.monotonic_s() - told_s >= _DAY_S:
@@ -328,6 +333,9 @@ class Connection:
             self.fail(error)
         except LIBRARY_ERRORS as error:
             self.fail(translate(error, "keeping the session alive"))
+
+    def _renewal_s(self) -> float:
+        return max(_LEAST_CHANNEL_MS, self._client.secure_channel_timeout) * 0.00075
 
     def _kept(self, task: asyncio.Task[None]) -> None:
         """Lose the connection rather than the one who keeps it, whatever ended that."""

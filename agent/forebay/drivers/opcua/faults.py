@@ -7,6 +7,7 @@ values.
 from __future__ import annotations
 
 import os
+import socket
 import struct
 from typing import TYPE_CHECKING
 
@@ -126,6 +127,8 @@ def translate(error: Exception, doing: str) -> DeviceError:
     if isinstance(error, OSError | RuntimeError):
         number = error.errno if isinstance(error, OSError) else None
         reason = os.strerror(number) if number else str(error) or type(error).__name__
+        if isinstance(error, socket.gaierror):  # whose numbers are not those of errno
+            reason = error.strerror or reason
         return DeviceUnreachable(
             f"{doing}: {reason}",
             hint="check that the server runs and that its address is right",

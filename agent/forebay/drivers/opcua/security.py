@@ -108,8 +108,9 @@ class Security:
         elif settings.username and settings.password_file is not None:
             self._demand(client, ua.UserTokenType.UserName)
             raw = await self._read(settings.password_file)
-            password = raw.decode().rstrip("\r\n")
-            await client.activate_session(username=settings.username, password=password)
+            await client.activate_session(
+                username=settings.username, password=password(raw, settings.password_file)
+            )
         else:
             await client.activate_session()
 
@@ -240,6 +241,18 @@ class Security:
                 hint="check the path and who may read the file",
                 status=Quality.BAD_CONFIGURATION_ERROR,
             ) from error
+
+
+def password(content: bytes, path: Path) -> str:
+    """Give the password in `content` of the file at `path`. DeviceRefused if it is not UTF-8."""
+    try:
+        return content.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise DeviceRefused(
+            f"{path} is not UTF-8",
+            hint="save password_file as UTF-8",
+            status=Quality.BAD_CONFIGURATION_ERROR,
+        ) from None
 
 
 def _properties(content: bytes) -> CertProperties:

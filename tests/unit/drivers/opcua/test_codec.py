@@ -19,7 +19,13 @@ from hypothesis import strategies as st
 
 from forebay.drivers.opcua import binary
 from forebay.drivers.opcua.binary import CodecError
-from forebay.drivers.opcua.codec import Values, publish_response, read_response
+from forebay.drivers.opcua.codec import (
+    MAX_VALUES,
+    Values,
+    check_handle,
+    publish_response,
+    read_response,
+)
 
 ua: Any = asyncua.ua
 """Without its annotations, which ask for types of its own where it takes plain ones."""
@@ -212,3 +218,33 @@ def test_a_length_beyond_the_message_is_refused_before_anything_is_made() -> Non
     body = response([])[:-8] + b"\xff\xff\xff\x7f"
     with pytest.raises(CodecError, match="length"):
         read_response(body)
+
+
+def test_an_answer_of_another_service_is_refused() -> None:
+    one = [ua.DataValue(ua.Variant(1, T.Int32))]
+    with pytest.raises(CodecError, match="type 829 where 634"):
+        read_response(notification(one))
+    with pytest.raises(CodecError, match="type 634 where 829"):
+        publish_response(response(one))
+
+
+def test_more_values_than_were_asked_for_are_refused_before_they_are_read() -> None:
+    with pytest.raises(CodecError, match="3 values where there may be 2"):
+        read_response(response([ua.DataValue()] * 3), 2)
+    count = MAX_VALUES + 1
+    body = notification([ua.DataValue()] * 23)
+    stated, promised = struct.pack("<i", 23), struct.pack("<i", count)
+    assert body.count(stated) == 1
+    flood = body.replace(stated, promised) + bytes(count)
+    with pytest.raises(CodecError, match=f"{count} values where there may be {MAX_VALUES}"):
+        publish_response(flood)
+
+
+def test_an_answer_to_another_request_is_refused() -> None:
+    header = ua.ResponseHeader(RequestHandle=41)
+    body = bytes(struct_to_binary(ua.ReadResponse(ResponseHeader=header)))
+    check_handle(body, 41)
+    with pytest.raises(CodecError, match="request 41 where 42"):
+        check_handle(body, 42)
+    with pytest.raises(CodecError, match="too early"):
+        check_handle(body[:6], 41)

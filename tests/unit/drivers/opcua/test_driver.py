@@ -305,3 +305,30 @@ async def test_a_certificate_that_cannot_be_kept_says_so(tmp_path: Path, *, bloc
         async with connected(spec):
             pass
     assert "give certificate and key" in refusal.value.hint
+
+
+class Pauses(FakeClock):
+    """A clock that notes the pauses asked of it, and makes none; the twelfth is refused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked_s: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.asked_s.append(seconds)
+        self.freeze(seconds)
+        if len(self.asked_s) == 12:
+            raise DeviceUnreachable("x", hint="y", status=Quality.BAD_TIMEOUT)
+
+
+async def test_a_server_that_grants_no_time_is_asked_with_pauses() -> None:
+    async with (
+        small_server(Level=0.0) as server,
+        connected(device(server.endpoint, LEVEL)) as driver,
+    ):
+        connection: Any = driver._connection  # noqa: SLF001 - where the server's grants stand
+        client = connection._client  # noqa: SLF001
+        client.session_timeout = client.secure_channel_timeout = 0
+        connection._clock = clock = Pauses()  # noqa: SLF001
+        await connection._keep()  # noqa: SLF001
+    assert sum(clock.asked_s) > 3.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -102,3 +103,8 @@ def test_a_rejected_certificate_says_what_to_do() -> None:
 def test_a_device_error_passes_as_it_is() -> None:
     error = DeviceUnreachable("x", hint="y", status=0x80310000)
     assert translate(error, "z") is error
+
+
+def test_a_name_that_is_not_known_says_so() -> None:
+    error = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    assert str(translate(error, "connecting")) == "connecting: Name or service not known"
