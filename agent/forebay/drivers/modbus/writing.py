@@ -124,7 +124,7 @@ class Writer:
             if code not in _CLEAR_NO:
                 means = meaning(code)
                 raise WriteInDoubt(
-                    f"the device took it, and answered exception {code}, {means.text}",
+                    f"the device may have done it, and answered exception {code}, {means.text}",
                     hint=_DOUBT_HINT,
                     status=means.status,
                 )
