@@ -30,7 +30,7 @@ CODES = ua.StatusCodes
 
 def answer(status: int = 0, point: bytes = b"", ticks: tuple[int, ...] = ()) -> bytes:
     """The bytes of a HistoryReadResponse of one node: doubles at `ticks`."""
-    header = b"\x01\x00\x94\x02" + bytes(16) + b"\0" + struct.pack("<i", 0) + b"\0\0\0"
+    header = b"\x01\x00\x9b\x02" + bytes(16) + b"\0" + struct.pack("<i", 0) + b"\0\0\0"
     go_on = struct.pack("<i", len(point)) + point if point else struct.pack("<i", -1)
     rows = b"".join(b"\x05\x0b" + struct.pack("<dq", 1.0, tick) for tick in ticks)
     data = struct.pack("<i", len(ticks)) + rows
