@@ -1,6 +1,7 @@
 """Fault 49: a PLC that comes and goes once a second.
 
-Every edge is in the data, every period has its row, tries back off, and the log tells every transition, in few lines.
+Every edge is in the data, every period has its row, tries back off, and the log tells every
+transition, in few lines.
 """
 
 from __future__ import annotations
