@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from forebay.statuscodes import NAMES
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -86,12 +88,8 @@ def is_bad(quality: int) -> bool:
 
 
 def quality_name(quality: int) -> str:
-    """Give a StatusCode's name as people read it, `0x80AB0000` where Forebay has no name for it."""
-    code = quality & 0xFFFF_0000
-    try:
-        return Quality(code).name.title().replace("_", "")
-    except ValueError:
-        return f"0x{quality:08X}"
+    """Give a StatusCode's name as people read it, `0x90010000` where the standard has none."""
+    return NAMES.get(quality >> 16) or f"0x{quality:08X}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from forebay_fleet._proto import batch_pb2
 from forebay_fleet.decode import decode_batch, decode_schema, parse
 from forebay_fleet.errors import UsageError
 from forebay_fleet.mending import LAST, Stretches, Tie, mended, stretches
+from forebay_fleet.statuscodes import NAMES
 from forebay_fleet.store.history import Place
 from forebay_fleet.watermark import Watermark, watermarks
 
@@ -26,33 +27,6 @@ if TYPE_CHECKING:
 
 BAD = 0x8000_0000
 """Set in a StatusCode that says there is no value (OPC UA Part 4, 7.39)."""
-
-_NAMES = {
-    0x0000: "Good",
-    0x002F: "GoodOverload",
-    0x4000: "Uncertain",
-    0x4090: "UncertainLastUsableValue",
-    0x4092: "UncertainInitialValue",
-    0x4093: "UncertainSensorNotAccurate",
-    0x4094: "UncertainEngineeringUnitsExceeded",
-    0x8000: "Bad",
-    0x8005: "BadCommunicationError",
-    0x8007: "BadDecodingError",
-    0x800A: "BadTimeout",
-    0x8031: "BadNoCommunication",
-    0x8032: "BadWaitingForInitialData",
-    0x8034: "BadNodeIdUnknown",
-    0x803A: "BadNotReadable",
-    0x803B: "BadNotWritable",
-    0x803C: "BadOutOfRange",
-    0x803D: "BadNotSupported",
-    0x8074: "BadTypeMismatch",
-    0x8089: "BadConfigurationError",
-    0x808A: "BadNotConnected",
-    0x808B: "BadDeviceFailure",
-    0x808D: "BadOutOfService",
-}
-"""Upper halves of StatusCodes and their names (OPC UA Part 6, annex A.2, StatusCode.csv)."""
 
 
 class Clock(StrEnum):
@@ -195,7 +169,7 @@ class TagHistory:
 
 def quality_name(quality: int) -> str:
     """Give a StatusCode's name, its number in hexadecimal where it has none here."""
-    return _NAMES.get(quality >> 16, f"0x{quality:08X}")
+    return NAMES.get(quality >> 16, f"0x{quality:08X}")
 
 
 def query(history: TagHistory, span_ns: tuple[int, int], limit: int) -> Answer:

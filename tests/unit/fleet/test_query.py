@@ -10,8 +10,10 @@ import pytest
 
 from forebay.columnar import encode_batch, encode_schema
 from forebay.model import Batch, Quality, Schema, Tag, ValueType, quality_name
+from forebay.statuscodes import NAMES as AGENT_NAMES
 from forebay_fleet import query as query_module
 from forebay_fleet._proto import batch_pb2, uplink_pb2
+from forebay_fleet.statuscodes import NAMES as FLEET_NAMES
 from support.fleet import FleetServer, Gateway, record
 
 if TYPE_CHECKING:
@@ -309,6 +311,11 @@ async def test_verify_counts_samples_that_came_under_two_positions(tmp_path: Pat
     assert "NOT SOUND" in text
 
 
-@pytest.mark.parametrize("quality", [*Quality, 0x80AB_0000, 0x8031_0400])
+def test_gateway_and_server_know_the_same_names() -> None:
+    assert FLEET_NAMES == AGENT_NAMES
+    assert quality_name(0x80AB_0000) == "BadInvalidArgument"
+
+
+@pytest.mark.parametrize("quality", [*Quality, 0x80AB_0000, 0x8031_0400, 0x9001_0000])
 def test_gateway_and_server_name_qualities_alike(quality: int) -> None:
     assert query_module.quality_name(quality) == quality_name(quality)
