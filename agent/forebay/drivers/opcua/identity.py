@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -147,6 +148,22 @@ def loaded(content: bytes) -> x509.Certificate:
     except x509.InvalidVersion as error:
         raise ValueError(str(error)) from error
     return certificate
+
+
+def misfit(certificate: x509.Certificate, key: bytes) -> str | None:
+    """Say why `key` (PEM or DER) cannot prove that `certificate` is ours; None if it can."""
+    load = (
+        serialization.load_pem_private_key
+        if b"-----BEGIN" in key
+        else serialization.load_der_private_key
+    )
+    try:
+        private = load(key, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return "holds no private key without a password"
+    if private.public_key() != certificate.public_key():
+        return "is not the key of the certificate"
+    return None
 
 
 def application_uri(certificate: x509.Certificate) -> str | None:

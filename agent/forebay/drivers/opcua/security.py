@@ -23,6 +23,7 @@ from forebay.drivers.opcua.identity import (
     fingerprint,
     keep_shown,
     loaded,
+    misfit,
     own_files,
     thumbprint,
 )
@@ -74,7 +75,13 @@ class Security:
         self._our_file = files.certificate
         certificate = await self._read(files.certificate)
         key = await self._read(files.key)
-        self._ours = self._load("certificate", files.certificate, certificate)
+        try:
+            self._ours = self._own(files, certificate, key)
+        except DeviceRefused as refusal:
+            if settings.certificate is not None:
+                raise
+            hint = f"delete {files.certificate} and {files.key}; a start makes new ones"
+            raise DeviceRefused(str(refusal), hint=hint, status=refusal.status) from refusal
         policy = getattr(security_policies, f"SecurityPolicy{settings.security_policy}")
         mode = ua.MessageSecurityMode[settings.security_mode]
         if settings.server_certificate is None:
@@ -175,6 +182,18 @@ class Security:
                 hint="let the servers trust it",
             )
         return files
+
+    def _own(self, files: OwnFiles, content: bytes, key: bytes) -> Certificate:
+        """Give our certificate, if the key is that of it."""
+        certificate = self._load("certificate", files.certificate, content)
+        wrong = misfit(certificate, key)
+        if wrong is not None:
+            raise DeviceRefused(
+                f"{files.key} {wrong}",
+                hint="name the key that belongs to certificate, as PEM or DER",
+                status=Quality.BAD_CONFIGURATION_ERROR,
+            )
+        return certificate
 
     async def _unknown_server(self, mode: ua.MessageSecurityMode, policy: str) -> DeviceRefused:
         """Look at what the server shows, and say how a person makes it the one to trust."""

@@ -12,8 +12,10 @@ import asyncua.common.utils
 import asyncua.ua
 import pytest
 
+from forebay.drivers.opcua.identity import make, own_files
 from forebay.errors import DeviceError, DeviceRefused, DeviceUnreachable
 from forebay.events import TAGS_REFUSED
+from forebay.files import SystemDisk
 from forebay.model import Quality
 from forebay.testing.clock import FakeClock
 from support.asyncua_server import NAMESPACE, small_server
@@ -210,6 +212,28 @@ async def test_a_missing_file_says_which(tmp_path: Path) -> None:
     with pytest.raises(DeviceRefused, match=r"a\.pem"):
         async with connected(spec):
             pass
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "content", "why"),
+    [
+        ("own.pem", b"", r"own\.pem holds no certificate"),
+        ("own.key", b"", r"own\.key holds no private key"),
+        ("own.key", make("another", 0)[0], r"own\.key is not the key of the certificate"),
+    ],
+)
+async def test_own_files_that_do_not_fit_are_said_to_be_deleted(
+    tmp_path: Path, spoilt: str, content: bytes, why: str
+) -> None:
+    own_files(tmp_path, "press-hall-1", 0, SystemDisk())
+    (tmp_path / spoilt).write_bytes(content)
+    settings: dict[str, Any] = {"security_policy": "Basic256Sha256"}
+    spec = device("opc.tcp://127.0.0.1:4840", LEVEL, state=tmp_path, **settings)
+    with pytest.raises(DeviceRefused, match=why) as refused:
+        async with connected(spec):
+            pass
+    assert "delete" in refused.value.hint
+    assert "own.key" in refused.value.hint
 
 
 async def test_a_session_outlives_polls_that_are_rarer_than_its_timeout() -> None:
