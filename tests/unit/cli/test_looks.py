@@ -100,8 +100,8 @@ def ledger_parts(*found: LedgerLine) -> Iterable[RenderableType]:
 def pictures() -> Iterator[tuple[str, Iterable[RenderableType]]]:
     """Every picture: name, what is drawn."""
     yield "status", status.lines(message(pb.StatusReply, AGENT.status_reply))
-    held = replace(QUIET, uplinks=1, uplinks_connected=1, notes=("uplink cloud: it waits",))
-    yield "status-held", status.lines(message(pb.StatusReply, held))
+    waiting = replace(QUIET, uplinks=1, uplinks_connected=1, notes=("uplink cloud: it waits",))
+    yield "status-held", status.lines(message(pb.StatusReply, waiting))
     yield "status-quiet", status.lines(message(pb.StatusReply, QUIET))
     yield "devices", device_parts(*AGENT.device_list)
     yield "devices-long", device_parts(replace(AGENT.device_list[0], overruns=12, tags_bad=3), LONG)
