@@ -60,8 +60,6 @@ class SharedLine:
         self._queue: list[_Waiting] = []
         self._numbers = count()
         self._holder: _Place | None = None
-        self.away_s = 0.0
-        """For how many seconds the present holder has given way to others in this turn."""
         self._limits: dict[asyncio.Task[Any] | None, asyncio.Timeout] = {}
         self._held_since_s = 0.0
         self._held_s = 0.0
@@ -103,10 +101,8 @@ class SharedLine:
         place = self._holder
         assert place is not None, "only who holds the line can give way"
         if self.wanted:
-            away_s, left_s = self.away_s, self._clock.monotonic_s()
             self._leave(place)
             await self._take(place)
-            self.away_s = away_s + self._clock.monotonic_s() - left_s
 
     @asynccontextmanager
     async def limit(self, seconds: float) -> AsyncIterator[None]:
@@ -193,7 +189,6 @@ class SharedLine:
 
     def _begin(self, place: _Place) -> None:
         self._holder, self._held_since_s = place, self._clock.monotonic_s()
-        self.away_s = 0.0
         self._note_load()
 
     def _note_load(self) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from forebay.drivers.opcua.structures import Structure
 
 MAX_FOUND = 200_000
+"""Rows of one list; and nodes that are walked over for it, listed or not."""
 MAX_DEPTH = 32
 MAX_ELEMENTS = 10_000
 """Parts of one variable that are listed: elements of its array, fields of its structure."""
@@ -76,7 +77,7 @@ async def browse(
 
     A node is listed under the first path that leads to it at each place of the pattern, so that
     loops end. `Server` is entered only where the pattern says its name. Raises DeviceErrors;
-    DeviceRefused for a pattern that is none.
+    DeviceRefused for a pattern that is none, or that leads over more than MAX_FOUND nodes.
     """
     try:
         compiled = Pattern(pattern)
@@ -86,6 +87,14 @@ async def browse(
         ) from None
     async for found in _Walk(namespaces, explorer, compiled).run():
         yield found
+
+
+def _too_much() -> DeviceRefused:
+    return DeviceRefused(
+        f"browsing: the pattern leads over more than {MAX_FOUND:,} nodes",
+        hint="name more parts of the path, such as Press/** in place of **",
+        status=Quality.BAD_OUT_OF_RANGE,
+    )
 
 
 class _Walk:
@@ -108,7 +117,7 @@ class _Walk:
             below = await self._below(piece)
             async for found in self._told(piece, below):
                 if self._listed >= MAX_FOUND:
-                    return
+                    raise _too_much()
                 self._listed += 1
                 yield found
             for place, children in reversed(list(zip(piece, below, strict=True))):
@@ -141,6 +150,8 @@ class _Walk:
             if child.node == _SERVER and not self._pattern.names(places, part):
                 reached = frozenset(p for p in reached if self._pattern.complete(frozenset([p])))
             if reached and (child.node, reached) not in self._seen:
+                if len(self._seen) >= MAX_FOUND:
+                    raise _too_much()
                 self._seen.add((child.node, reached))
                 is_property = child.reference == _HAS_PROPERTY
                 out.append(_Place(child, above + part, reached, depth, is_property))

@@ -63,8 +63,8 @@ async def read(group: Group) -> list[Any]:
     return [sample.value for sample in batch.iter_samples()]
 
 
-async def until_probing(bus: Bus) -> None:
-    """Wait until who connects has sent its probe: it holds the line, and somebody may want it."""
+async def until_held(bus: Bus) -> None:
+    """Wait until who connects or reads holds the line and has asked: somebody may want it."""
     free_s = bus.line.held_s()
     async with asyncio.timeout(10):
         while bus.line.held_s() == free_s:  # noqa: ASYNC110 - a line has no event for it
@@ -177,7 +177,7 @@ async def test_a_probe_ends_when_somebody_else_wants_the_line(server: ModbusServ
         await read(good)
         silent = bus.unit(2)
         probing = asyncio.create_task(silent.driver.connect())
-        await until_probing(bus)
+        await until_held(bus)
         assert await read(good) == [5, 100]
         with pytest.raises(DeviceUnreachable, match="no answer within"):
             await probing
@@ -218,7 +218,7 @@ async def test_a_unit_that_answers_after_its_probe_was_given_up_is_given_longer(
         server.delay_s = 0.3
         slow = bus.unit(2)
         probing = asyncio.create_task(slow.driver.connect())
-        await until_probing(bus)
+        await until_held(bus)
         await read(good)
         with pytest.raises(DeviceUnreachable, match="no answer within"):
             await probing
@@ -238,10 +238,7 @@ async def test_who_gives_way_is_not_hung_up_on_by_who_goes_between(server: Modbu
     async with bus.connected(1) as (group,):
         server.delay_s = 0.1
         slow = asyncio.create_task(read(group))
-        asked = len(server.requests)
-        async with asyncio.timeout(10):
-            while len(server.requests) == asked:  # noqa: ASYNC110 - the server has no event for it
-                await asyncio.sleep(0.001)
+        await until_held(bus)
         async with bus.line.turn(Urgency.WRITE):
             assert not slow.done()
             between = (await group.reader().read()).batch
