@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from forebay.forwarding.window import Flight
 
 LEAST_BYTES = 64 << 10
-"""May be in flight in any case: where every session begins."""
+"""May be in flight where nothing more urgent can come: where every session begins, too."""
 ALONE_S = 5.0
 """How much may be on its way where nothing more urgent can come: well within the ack deadline."""
 BEHIND_S = 0.2
@@ -54,8 +54,9 @@ class Pace:
         """Give how many payload bytes may be in flight; `behind`: what is more urgent may come."""
         if not self._rate:
             return LEAST_BYTES
-        wait_s = min(BEHIND_S, BEHIND_SHARE * self._way_s) if behind else ALONE_S
-        return max(LEAST_BYTES, self._rate * (self._way_s + wait_s))
+        if behind:  # no least: on a short way 64 KiB are what a live reading waits for
+            return self._rate * (self._way_s + min(BEHIND_S, BEHIND_SHARE * self._way_s))
+        return max(LEAST_BYTES, self._rate * (self._way_s + ALONE_S))
 
     def lets(self, size_bytes: int, flying_bytes: int, *, behind: bool) -> bool:
         """Whether one more record may go.
