@@ -19,6 +19,9 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 VENV := .venv/bin
+# The gateway, the SDK of plugins and each plugin: distributions of their own, in one environment while they are worked on.
+PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+EDITABLE := $(foreach project,$(PROJECTS),--editable ./$(dir $(project)))
 PIP := $(VENV)/python -m pip --quiet --disable-pip-version-check install
 
 help:
@@ -77,12 +80,12 @@ clean:
 	@$(PYTHON) -m venv .venv && touch $@
 
 # The dev set holds the demo set with the same pins, so either may come first.
-.venv/.demo: requirements/demo.txt pyproject.toml | .venv/.made
+.venv/.demo: requirements/demo.txt $(PROJECTS) | .venv/.made
 	@echo "install  what the demo needs (pinned, about a minute the first time)"
 	@$(PIP) --require-hashes -r requirements/demo.txt
-	@$(PIP) --no-deps --no-build-isolation --editable . && touch $@
+	@$(PIP) --no-deps --no-build-isolation $(EDITABLE) && touch $@
 
-.venv/.dev: requirements/dev.txt pyproject.toml | .venv/.made
+.venv/.dev: requirements/dev.txt $(PROJECTS) | .venv/.made
 	@echo "install  what tests and checks need (pinned, about a minute the first time)"
 	@$(PIP) --require-hashes -r requirements/dev.txt
-	@$(PIP) --no-deps --no-build-isolation --editable . && touch $@ .venv/.demo
+	@$(PIP) --no-deps --no-build-isolation $(EDITABLE) && touch $@ .venv/.demo

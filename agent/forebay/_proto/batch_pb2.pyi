@@ -22,6 +22,7 @@ class ValueType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FLOAT32: _ClassVar[ValueType]
     FLOAT64: _ClassVar[ValueType]
     STRING: _ClassVar[ValueType]
+    BYTES: _ClassVar[ValueType]
 
 class Transform(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -78,6 +79,7 @@ UINT64: ValueType
 FLOAT32: ValueType
 FLOAT64: ValueType
 STRING: ValueType
+BYTES: ValueType
 TRANSFORM_UNSPECIFIED: Transform
 PLAIN: Transform
 SHUFFLE: Transform
