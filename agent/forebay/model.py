@@ -352,6 +352,7 @@ class GapCause(Enum):
     NOT_POLLED = 6
     STREAM_FULL = 7
     QUARANTINED = 8
+    NOT_COMPUTED = 9
 
 
 class ClockState(Enum):

@@ -34,6 +34,9 @@ _WHY: Mapping[GapCause, str] = MappingProxyType(
     }
 )
 
+_TOLD_ELSEWHERE = frozenset({GapCause.NOT_POLLED, GapCause.NOT_COMPUTED})
+"""Gaps that only wait here with all others: who accounts for them tells of them."""
+
 
 class Ready(NamedTuple):
     """An entry that waits for room before the journal, and what becomes of it if none comes.
@@ -124,7 +127,7 @@ class Way:
     def taken(self, run: Run) -> None:
         """Forget what the journal has taken."""
         gone = sum(lost.samples for lost in self._lost.values())
-        for cause in {of for _, of in self._lost} - {GapCause.NOT_POLLED}:
+        for cause in {of for _, of in self._lost} - _TOLD_ELSEWHERE:
             self._events.emit(DATA_LOST, cause=cause.name, samples=gone)
         self._lost.clear()
         for _ in range(run.ready):

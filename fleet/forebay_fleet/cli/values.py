@@ -177,6 +177,8 @@ def _loss(loss: Loss) -> str:
 
     if loss.cause == "NOT_POLLED":
         count = "nothing was asked for"
+    elif loss.cause == "NOT_COMPUTED":
+        count = f"no results of {loss.source}"
     elif loss.samples is None:
         count = "nobody knows how many samples"
     else:

@@ -94,6 +94,7 @@ def test_gaps_are_told_with_the_values(server: Server) -> None:
         lost(4, (3, 4), batch_pb2.RING_OVERFLOW, source="oven"),
         lost(5, (5, 6), batch_pb2.NOT_POLLED, samples=0),
         lost(6, (7, 8), batch_pb2.UNCLEAN_SHUTDOWN, samples=None),
+        lost(7, (7, 9), batch_pb2.NOT_COMPUTED, samples=0, source="score"),
         batch(9, 3),
     )
     assert missing(server) == [

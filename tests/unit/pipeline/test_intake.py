@@ -407,17 +407,21 @@ async def test_what_was_not_polled_stands_behind_what_was() -> None:
     assert samples(world.kept()) == world.pipeline.accepted_samples
 
 
-async def test_what_was_not_polled_is_told_although_there_was_no_room_for_it() -> None:
+@pytest.mark.parametrize("cause", [GapCause.NOT_POLLED, GapCause.NOT_COMPUTED])
+async def test_what_was_not_done_is_told_although_there_was_no_room_for_it(
+    cause: GapCause,
+) -> None:
+    untold = replace(NOT_POLLED, cause=cause)
     world = World()
     world.journal.full = True
     running = asyncio.create_task(world.pipeline.run(), name="pipeline")
     for number in range(5):
-        world.pipeline.account(replace(NOT_POLLED, time_to_ns=10 + number))
+        world.pipeline.account(replace(untold, time_to_ns=10 + number))
         await world.clock.advance(2 * ROOM_WAIT_S)
     world.journal.full = False
     await world.clock.advance(1)
     running.cancel()
     await asyncio.wait([running])
     (gap,) = [decode_gap(e.payload) for e in world.kept()]
-    assert gap == replace(NOT_POLLED, time_to_ns=14)
+    assert gap == replace(untold, time_to_ns=14)
     assert world.events.count(DATA_LOST) == 0

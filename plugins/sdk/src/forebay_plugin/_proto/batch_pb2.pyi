@@ -59,6 +59,7 @@ class GapCause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NOT_POLLED: _ClassVar[GapCause]
     STREAM_FULL: _ClassVar[GapCause]
     QUARANTINED: _ClassVar[GapCause]
+    NOT_COMPUTED: _ClassVar[GapCause]
 
 class ClockState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -104,6 +105,7 @@ CORRUPT: GapCause
 NOT_POLLED: GapCause
 STREAM_FULL: GapCause
 QUARANTINED: GapCause
+NOT_COMPUTED: GapCause
 CLOCK_STATE_UNSPECIFIED: ClockState
 UNSYNCED: ClockState
 SYNCED: ClockState
