@@ -37,6 +37,8 @@ def check(spec: DeviceSpec) -> Iterator[Fault]:
             'where it was saved; or write security_policy = "None" to send all in the clear',
             stops=False,
         )
+    if settings.security_policy != "None" and settings.key is None and spec.state is not None:
+        yield from _own_key_faults(spec.state / "own.key", f"{place}.key")
     for name in _CERTIFICATES:
         path = getattr(settings, name)
         if path is not None:
@@ -45,6 +47,20 @@ def check(spec: DeviceSpec) -> Iterator[Fault]:
         path, other = getattr(settings, name), name.replace("key", "certificate")
         if path is not None:
             yield from _key_faults(path, getattr(settings, other), f"{place}.{name}")
+
+
+def _own_key_faults(path: Path, place: str) -> Iterator[Fault]:
+    """Judge the key that an earlier start made: this device alone waits until it is protected."""
+    from forebay.drivers.opcua.identity import UnprotectedKeyError
+    from forebay.files import SystemDisk
+
+    try:
+        if SystemDisk().is_private(path):
+            return
+    except OSError:
+        return  # it is still to be made, or another user's
+    open_to_others = UnprotectedKeyError(path)
+    yield Fault(place, str(open_to_others), open_to_others.hint, stops=False)
 
 
 def _certificate_faults(path: Path, place: str) -> Iterator[Fault]:

@@ -214,17 +214,16 @@ def _answer(body: bytes, wanted: int) -> int:
     return node_id(body, 0)
 
 
-def check_handle(body: bytes, wanted: int) -> None:
-    """Hold the handle that an answer echoes (Part 4, 7.33) against that of its request.
+def handle(head: bytes) -> int:
+    """Give the handle of a request that its answer, which begins with `head`, echoes.
 
-    CodecError if it is another one.
+    Part 4, 7.33. CodecError if the answer ends before it.
     """
     try:
-        echoed = _U32.unpack_from(body, node_id(body, 0) + 8)[0]
+        echoed: int = _U32.unpack_from(head, node_id(head, 0) + 8)[0]
     except (struct.error, IndexError) as error:
         raise CodecError(f"an answer ends too early: {error}") from None
-    if echoed != wanted:
-        raise CodecError(f"an answer to request {echoed} where {wanted} was asked")
+    return echoed
 
 
 def _check_count(count: int, most: int) -> None:

@@ -23,7 +23,7 @@ from asyncua.ua.ua_binary import struct_from_binary
 from forebay.cancellation import strict
 from forebay.drivers.opcua.binary import CodecError
 from forebay.drivers.opcua.chunks import in_chunks
-from forebay.drivers.opcua.codec import Values, check_handle, read_response, republish_response
+from forebay.drivers.opcua.codec import Values, read_response, republish_response
 from forebay.drivers.opcua.faults import LIBRARY_ERRORS, translate, translate_handshake
 from forebay.drivers.opcua.security import Security
 from forebay.drivers.opcua.serverclock import ServerClock
@@ -106,9 +106,10 @@ class Connection:
         try:
             await strict(self._open)
         except DeviceError as error:
-            raise self._security.explained(error) from error
+            raise await self._security.explained(error) from error
         except LIBRARY_ERRORS as error:
-            raise self._security.explained(translate_handshake(error, doing)) from error
+            told = translate_handshake(error, doing)
+            raise await self._security.explained(told) from error
         await self._learn()
         self._security.tell_expiry()
         self._keeper = asyncio.create_task(self._keep(), name=f"opcua[{self._device}].keep")
@@ -253,10 +254,7 @@ class Connection:
                 f"{doing}: not connected", hint="connect first", status=Quality.BAD_NOT_CONNECTED
             )
         try:
-            body = bytes(await strict(protocol.send_request, request, timeout_s))
-            head = request.head if isinstance(request, PreparedRead) else request
-            check_handle(body, head.RequestHeader.RequestHandle)
-            return body
+            return bytes(await strict(protocol.send_request, request, timeout_s))
         except LIBRARY_ERRORS as error:
             raise self._reason(error, doing) from error
 
@@ -269,6 +267,7 @@ class Connection:
     async def _open(self) -> None:
         await self._security.secure(self._client)
         await self._client.connect_socket()
+        self._security.reached()
         await self._client.send_hello()
         await self._client.open_secure_channel()
         await self._client.create_session()

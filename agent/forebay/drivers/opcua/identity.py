@@ -42,13 +42,33 @@ class OwnFiles:
     made: bool
 
 
+class UnprotectedKeyError(Exception):
+    """Others than its owner may read or write the key at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        """Of the key at `path`."""
+        super().__init__(f"{path} can be read or changed by other users of this machine")
+        self.path = path
+
+    @property
+    def hint(self) -> str:
+        """The next step for a person."""
+        return (
+            f"chmod 600 {self.path}; if somebody may have taken it, delete it and own.pem beside "
+            "it: a start makes new ones"
+        )
+
+
 def own_files(folder: Path, host: str, now_ns: int, disk: Disk) -> OwnFiles | None:
     """Give the certificate in `folder` and its key, made if they are not there.
 
-    None if another device is making them just now. Raises OSError.
+    None if another device is making them just now. Raises OSError, and UnprotectedKeyError as ssh
+    would refuse such a key: whoever has it is this gateway to every server that trusts it.
     """
     certificate, key = folder / "own.pem", folder / "own.key"
     if disk.exists(certificate) and disk.exists(key):
+        if not disk.is_private(key):
+            raise UnprotectedKeyError(key)
         return OwnFiles(certificate, key, made=False)
     disk.makedirs(folder)
     lock = disk.lock(folder / "own.lock")

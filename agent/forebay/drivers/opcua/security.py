@@ -10,24 +10,22 @@ import socket
 from typing import TYPE_CHECKING
 
 from asyncua import ua
-from asyncua.client.client import Client
 from asyncua.crypto import security_policies
 from asyncua.crypto.uacrypto import CertProperties, load_private_key
 
-from forebay.cancellation import strict
-from forebay.drivers.opcua.faults import LIBRARY_ERRORS, TRUST_HINT, translate_handshake
+from forebay.drivers.opcua.faults import TRUST_HINT
 from forebay.drivers.opcua.identity import (
     MAX_FILE_BYTES,
     OwnFiles,
+    UnprotectedKeyError,
     application_uri,
     fingerprint,
-    keep_shown,
     loaded,
     misfit,
     own_files,
     thumbprint,
 )
-from forebay.drivers.opcua.transport import BoundedClient
+from forebay.drivers.opcua.pinning import Pin, Shown
 from forebay.errors import DeviceError, DeviceRefused
 from forebay.events import CERTIFICATE_EXPIRES, CERTIFICATE_MADE
 from forebay.model import Quality
@@ -35,6 +33,7 @@ from forebay.model import Quality
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from asyncua.client.client import Client
     from cryptography.x509 import Certificate
 
     from forebay.drivers.opcua.config import OpcUaSettings
@@ -62,6 +61,9 @@ class Security:
         self._ours: Certificate | None = None
         self._our_file: Path | None = None
         self._dated: list[tuple[str, Certificate]] = []
+        self._shown = Shown(spec, settings, seams.disk)
+        self._demanded: Pin | None = None
+        self._open_pin: Pin | None = None
 
     async def secure(self, client: Client) -> None:
         """Load certificates and key, and let `client` use the policy with them.
@@ -85,9 +87,10 @@ class Security:
         policy = getattr(security_policies, f"SecurityPolicy{settings.security_policy}")
         mode = ua.MessageSecurityMode[settings.security_mode]
         if settings.server_certificate is None:
-            raise await self._unknown_server(mode, policy.URI)
+            raise await self._shown.unknown(mode, policy.URI)
         pinned = await self._read(settings.server_certificate)
-        self._load("server_certificate", settings.server_certificate, pinned)
+        certificate_of = self._load("server_certificate", settings.server_certificate, pinned)
+        self._demanded = Pin(certificate_of, mode, policy.URI)
         client.application_uri = application_uri(self._ours) or client.application_uri
         await client.set_security(
             policy,
@@ -97,9 +100,14 @@ class Security:
             mode=mode,
         )
 
+    def reached(self) -> None:
+        """Note that there is somebody at the server's address, who has proved nothing yet."""
+        self._open_pin = self._demanded
+
     async def activate(self, client: Client) -> None:
         """Log in; a password goes over the wire encrypted or not at all."""
         settings = self._settings
+        self._open_pin = None  # a session was made, so the server proved to own it
         await self._check_pinned(client)
         # asyncua takes the first that the server names: let that be the strongest it has
         client._policy_ids = sorted(client._policy_ids, key=lambda p: _rank(client, p))  # noqa: SLF001
@@ -121,8 +129,13 @@ class Security:
         else:
             await client.activate_session()
 
-    def explained(self, error: DeviceError) -> DeviceError:
-        """Name our certificate where the server is to trust it."""
+    async def explained(self, error: DeviceError) -> DeviceError:
+        """Say more of a failed connect: that the server shows another certificate than the pinned.
+
+        Else name our certificate where the server is to trust it.
+        """
+        if self._open_pin is not None and (other := await self._shown.other(self._open_pin)):
+            return other
         if error.hint != TRUST_HINT or self._ours is None:
             return error
         hint = (
@@ -164,6 +177,10 @@ class Security:
                 files := await asyncio.to_thread(own_files, state, host, now_ns, self._disk)
             ) is None:
                 await self._clock.sleep(_BEING_MADE_S)
+        except UnprotectedKeyError as error:
+            raise DeviceRefused(
+                str(error), hint=error.hint, status=Quality.BAD_CONFIGURATION_ERROR
+            ) from error
         except OSError as error:
             raise DeviceRefused(
                 f"cannot keep a certificate of our own in {state}: {error.strerror}",
@@ -195,22 +212,6 @@ class Security:
             )
         return certificate
 
-    async def _unknown_server(self, mode: ua.MessageSecurityMode, policy: str) -> DeviceRefused:
-        """Look at what the server shows, and say how a person makes it the one to trust."""
-        shown = await _shown(self._settings, mode, policy)
-        path = None
-        if self._state is not None:
-            folder = self._state / "shown" / self._device
-            path = await asyncio.to_thread(keep_shown, folder, shown, self._disk)
-        where = f"; it was saved as {path}" if path else ""
-        return DeviceRefused(
-            "server_certificate is not given; the server shows one with SHA-256 "
-            f"{fingerprint(shown)} (thumbprint {thumbprint(shown)}){where}",
-            hint="compare this with the server's own; if they are the same, name that file as "
-            "server_certificate",
-            status=Quality.BAD_CONFIGURATION_ERROR,
-        )
-
     async def _check_pinned(self, client: Client) -> None:
         """Hold what the server shows without a policy against the pinned certificate, if any."""
         settings = self._settings
@@ -219,12 +220,14 @@ class Security:
         content = await self._read(settings.server_certificate)
         pinned = self._load("server_certificate", settings.server_certificate, content)
         shown = client.security_policy.peer_certificate
-        if not shown or loaded(shown) != pinned:
+        if not shown:
             raise DeviceRefused(
-                "the server shows another certificate than server_certificate",
-                hint="compare server_certificate with the server's, and suspect the network",
+                "the server shows no certificate, and server_certificate names one",
+                hint="use a security_policy, or remove server_certificate",
                 status=Quality.BAD_CONFIGURATION_ERROR,
             )
+        if (certificate := loaded(shown)) != pinned:
+            raise await self._shown.differs(certificate, pinned)
 
     def _demand(self, client: Client, kind: ua.UserTokenType) -> None:
         """Refuse to log in where that would give the password, or nothing, away."""
@@ -281,18 +284,3 @@ def _properties(content: bytes) -> CertProperties:
 def _rank(client: Client, policy: ua.UserTokenPolicy) -> int:
     uri = policy.SecurityPolicyUri or client.security_policy.URI
     return _BEST_FIRST.index(uri) if uri in _BEST_FIRST else len(_BEST_FIRST)
-
-
-async def _shown(settings: OpcUaSettings, mode: ua.MessageSecurityMode, policy: str) -> Certificate:
-    """Give the certificate of the server's endpoint, over a channel that proves nothing."""
-    doing = f"asking {settings.endpoint} for its certificate"
-    client = Client(settings.endpoint, timeout=settings.timeout)
-    client.uaclient = BoundedClient(settings.timeout)
-    try:
-        endpoints = await strict(client.connect_and_get_server_endpoints)
-        return loaded(Client.find_endpoint(endpoints, mode, policy).ServerCertificate or b"")
-    except LIBRARY_ERRORS as error:
-        raise translate_handshake(error, doing) from error
-    finally:
-        if client.uaclient.protocol is not None and client.uaclient.protocol.transport is not None:
-            client.uaclient.protocol.transport.abort()

@@ -1,7 +1,7 @@
 """asyncua's transport with bounds on what a server may send, and no trust in its clock.
 
-Owns socket protocol, limits, the age of security tokens, and requests encoded in advance. Must not
-know sessions.
+Owns socket protocol, limits, the age of security tokens, which answer belongs to which request, and
+requests encoded in advance. Must not know sessions.
 """
 
 from __future__ import annotations
@@ -16,11 +16,18 @@ from asyncua.common.connection import SecureConnection, TransportLimits
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.ua_binary import struct_to_binary
 
+from forebay.drivers.opcua.binary import CodecError
+from forebay.drivers.opcua.codec import handle
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from asyncua.common.utils import Buffer
+
 MAX_MESSAGE_BYTES = 16 << 20
 MAX_CHUNK_BYTES = 65_535
+_HEAD_BYTES = 64
+"""Of an answer: its type and the handle that it echoes."""
 
 
 class _Limits(TransportLimits):
@@ -75,12 +82,33 @@ class OwnClockConnection(SecureConnection):
         return chunks
 
 
+class Echo:
+    """Whether the answers of one channel echo the handles of their requests, and each its own.
+
+    An answer finds its request by the secure channel's RequestId (Part 6, 6.7.2). The handle is a
+    second proof that a server did not mix up two of them, and not every server gives it: one whose
+    first answer echoes something else is not held to it. 0 is no request's handle, and says nothing.
+    """
+
+    def __init__(self) -> None:
+        """Begin without an answer."""
+        self._echoes: bool | None = None
+
+    def check(self, echoed: int, wanted: int) -> None:
+        """Take in what an answer echoes. CodecError if it is that of another request."""
+        if self._echoes is None:
+            self._echoes = echoed == wanted
+        elif self._echoes and echoed not in (0, wanted):
+            raise CodecError(f"an answer to request {echoed} where {wanted} was asked")
+
+
 class BoundedProtocol(UASocketProtocol):
     """asyncua's protocol with a bound on what a chunk's header may promise."""
 
     def __init__(self, timeout_s: float, **given: Any) -> None:  # noqa: ANN401 - asyncua's
         """Wait that long for an answer."""
         super().__init__(timeout_s, **given)
+        self._echo = Echo()
         made = self._connection
         self._connection: OwnClockConnection = OwnClockConnection(
             made.security_policy,
@@ -95,6 +123,14 @@ class BoundedProtocol(UASocketProtocol):
             return super()._send_request(request.head, *args, **kwargs)
         finally:
             self._connection.nodes = b""
+
+    async def send_request(self, request: Any, *args: Any, **kwargs: Any) -> Buffer:  # noqa: ANN401 - asyncua's
+        """Send a request and give its answer. CodecError if that is the answer to another one."""
+        body: Buffer = await super().send_request(request, *args, **kwargs)
+        head = request.head if isinstance(request, PreparedRead) else request
+        echoed = handle(body.copy().read(min(len(body), _HEAD_BYTES)))
+        self._echo.check(echoed, head.RequestHeader.RequestHandle)
+        return body
 
     def data_received(self, data: bytes) -> None:
         """Give up on a peer that sends an endless chunk; else as asyncua does."""

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from forebay.drivers.opcua.check import check
+from forebay.drivers.opcua.identity import own_files
+from forebay.files import SystemDisk
 from support.opcua import device
 from support.opcua_certificates import own_certificate
 
@@ -82,3 +84,16 @@ def test_a_key_is_held_against_its_certificate(tmp_path: Path) -> None:
         one["key"].write_bytes(content)
         (fault,) = check(device(ENDPOINT, {}, **settings, **one))
         assert fault.message == message
+
+
+def test_an_open_key_of_our_own_is_told_and_stops_this_device_alone(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"state": tmp_path, "security_policy": "Basic256Sha256"}
+    settings["server_certificate"] = own_certificate(tmp_path, "server")["certificate"]
+    spec = device(ENDPOINT, {}, **settings)
+    assert not list(check(spec))
+    assert own_files(tmp_path, "h", 0, SystemDisk()) is not None
+    assert not list(check(spec))
+    (tmp_path / "own.key").chmod(0o644)
+    (fault,) = check(spec)
+    assert (fault.path, fault.stops) == ("devices.press.key", False)
+    assert fault.hint.startswith(f"chmod 600 {tmp_path / 'own.key'}")

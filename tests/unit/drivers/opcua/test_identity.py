@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from forebay.drivers.opcua.identity import (
+    UnprotectedKeyError,
     application_uri,
     fingerprint,
     keep_shown,
@@ -124,3 +125,17 @@ def test_it_says_what_an_applications_own_certificate_has_to_say() -> None:
     named = extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     by = extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
     assert named.key_identifier == by.key_identifier
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+def test_a_key_that_others_may_read_or_change_is_not_used(tmp_path: Path, mode: int) -> None:
+    first = own_files(tmp_path, "h", NOW_NS, SystemDisk())
+    assert first is not None
+    first.key.chmod(mode)
+    with pytest.raises(UnprotectedKeyError) as refused:
+        own_files(tmp_path, "h", NOW_NS, SystemDisk())
+    assert refused.value.hint.startswith(f"chmod 600 {first.key}")
+    first.key.chmod(0o600)
+    again = own_files(tmp_path, "h", NOW_NS, SystemDisk())
+    assert again is not None
+    assert not again.made
