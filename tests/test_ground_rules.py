@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from support.datasets import ABSENT
+
 TESTS = Path(__file__).resolve().parent
 SKIPS_ITSELF = 'import pytest\n\n\ndef test_it():\n    pytest.skip("no such thing")\n'
 SKIPS_WHOLE = 'import pytest\n\npytest.skip("no such thing", allow_module_level=True)\n'
@@ -46,6 +48,13 @@ def test_a_skip_passes_at_home_and_fails_in_ci(tmp_path: Path, module: str) -> N
     assert in_ci.returncode != 0
     assert "no such thing" in in_ci.stdout
     assert "With CI=true nothing may be skipped." in in_ci.stdout
+
+
+def test_an_absent_data_set_is_a_skip_in_ci_too(tmp_path: Path) -> None:
+    module = SKIPS_ITSELF.replace("no such thing", f"{ABSENT}: skab")
+    in_ci = run_pytest(tmp_path, module, CI="true")
+    assert in_ci.returncode == 0
+    assert "1 skipped" in in_ci.stdout
 
 
 def test_an_expected_failure_is_no_skip(tmp_path: Path) -> None:
