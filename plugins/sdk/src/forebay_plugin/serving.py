@@ -1,0 +1,226 @@
+"""The life of a plugin process: attach to the host, be set up, work, end.
+
+Owns the stream, signals and exit codes. One thread works; gRPC's own threads carry bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from functools import partial
+from importlib import metadata
+from queue import Queue
+from threading import Timer
+from typing import TYPE_CHECKING, NoReturn, Protocol
+
+import grpc
+
+from forebay_plugin import wire
+from forebay_plugin._proto import plugin_pb2 as pb
+from forebay_plugin._proto import plugin_pb2_grpc
+from forebay_plugin.plugin import Plugin, PluginError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from types import FrameType
+
+    from forebay_plugin.plugin import Results, Setup
+    from forebay_plugin.window import Window
+
+PROTOCOL = 1
+SOCKET = "FOREBAY_PLUGIN_SOCKET"
+TOKEN = "FOREBAY_PLUGIN_TOKEN"  # noqa: S105 - the variable's name
+WORK_BYTES_MAX = 256 * 1024 * 1024
+"""Of one message from the host. It sends less; this only ends what has gone mad."""
+ANSWERS_MAX = 64
+"""Messages that may wait for gRPC: the host has fewer questions open than this."""
+DRAIN_S = 5.0
+
+FAILED, NOT_STARTED = 1, 2
+log = logging.getLogger("forebay_plugin")
+
+
+class _Call(Protocol):
+    """What gRPC gives for a stream both ways; its stubs know only the half of it."""
+
+    def __iter__(self) -> Iterator[pb.ToPlugin]: ...
+    def cancel(self) -> bool: ...
+
+
+class _Ended(BaseException):
+    """SIGTERM came while nothing was worked on."""
+
+
+def serve(plugin: type[Plugin]) -> NoReturn:
+    """Be the plugin process: attach to the host that started it, work, and exit.
+
+    Exit codes: 0 the host ended it or SIGTERM came; 1 `setup` failed, the host refused or broke the
+    protocol, or it went away; 2 no host started this process. What went wrong is said on stderr,
+    where the host keeps it.
+    """
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
+    )
+    socket, token = os.environ.get(SOCKET), os.environ.get(TOKEN)
+    if not socket or not token:
+        log.error(
+            "%s and %s are not set: a plugin is started by the gateway; "
+            "try it without one by python -m forebay_plugin.conformance PATH/plugin.toml",
+            SOCKET,
+            TOKEN,
+        )
+        sys.exit(NOT_STARTED)
+    options = [
+        ("grpc.max_receive_message_length", WORK_BYTES_MAX),
+        ("grpc.max_send_message_length", WORK_BYTES_MAX),
+        ("grpc.enable_http_proxy", 0),
+    ]
+    with grpc.insecure_channel(f"unix:{os.path.abspath(socket)}", options) as channel:  # noqa: PTH100 - a name for gRPC
+        sys.exit(_Session(plugin(), token).run(channel))
+
+
+class _Session:
+    """One stream with the host."""
+
+    def __init__(self, plugin: Plugin, token: str) -> None:
+        self._plugin, self._token = plugin, token
+        self._answers: Queue[pb.FromPlugin | None] = Queue(ANSWERS_MAX)
+        self._setup: Setup | None = None
+        self._busy, self._stopping = False, False
+
+    def run(self, channel: grpc.Channel) -> int:
+        """Follow the protocol to its end; give the exit code."""
+        signal.signal(signal.SIGTERM, self._on_term)
+        sdk = f"forebay-plugin {metadata.version('forebay-plugin')}"
+        hello = pb.PluginHello(protocol=PROTOCOL, token=self._token, sdk=sdk)
+        self._answers.put(pb.FromPlugin(hello=hello))
+        call = plugin_pb2_grpc.PluginHostStub(channel).Attach(self._outgoing())
+        try:
+            return self._follow(call)
+        except _Ended:
+            log.info("ended by SIGTERM")
+            return 0
+        except grpc.RpcError as gone:
+            log.error("the host ended the stream: %s", _told(gone))  # noqa: TRY400 - its traceback says nothing
+            return FAILED
+        except wire.ProtocolError as broken:
+            log.error("the host broke the protocol: %s", broken)  # noqa: TRY400 - as above
+            return FAILED
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            self._answers.put(None)
+            if self._setup is not None:
+                self._plugin.close()
+            _drain(call)
+
+    def _follow(self, call: _Call) -> int:
+        for message in call:
+            kind = message.WhichOneof("message")
+            self._busy = True
+            if kind == "work":
+                self._answers.put(pb.FromPlugin(results=self._work(message.work)))
+            elif kind == "ping":
+                self._answers.put(pb.FromPlugin(pong=pb.Pong(id=message.ping.id)))
+            elif kind == "setup":
+                ready = self._set_up(message.setup)
+                if ready is None:
+                    return FAILED
+                self._answers.put(pb.FromPlugin(ready=ready))
+            elif kind == "stop":
+                log.info("ended by the host: %s", message.stop.reason or "no reason given")
+                return 0
+            self._busy = False
+            if self._stopping:
+                raise _Ended
+        return 0
+
+    def _set_up(self, message: pb.Setup) -> pb.Ready | None:
+        setup = wire.to_setup(message)
+        try:
+            facts = self._plugin.setup(setup)
+        except PluginError as told:
+            log.error("setup failed: %s", told)  # noqa: TRY400 - the message says enough
+            return None
+        except Exception as error:
+            log.exception("setup failed: %s", type(error).__name__)
+            return None
+        self._setup = setup
+        return pb.Ready(facts={key: str(value) for key, value in (facts or {}).items()})
+
+    def _work(self, work: pb.Work) -> pb.Results:
+        if self._setup is None:
+            raise wire.ProtocolError("work before setup")
+        windows = wire.to_windows(work, self._setup.inputs)
+        answers = worked(self._plugin, windows, self._setup)
+        return wire.within(
+            pb.Results(work_id=work.id, windows=answers), self._setup.max_message_bytes
+        )
+
+    def _outgoing(self) -> Iterator[pb.FromPlugin]:
+        while (message := self._answers.get()) is not None:
+            yield message
+
+    def _on_term(self, _number: int, _frame: FrameType | None) -> None:
+        """End now if nothing is worked on, else behind the work: its results are not wasted."""
+        self._stopping = True
+        if not self._busy:
+            raise _Ended
+
+
+def worked(plugin: Plugin, windows: Sequence[Window], setup: Setup) -> list[pb.WindowResults]:
+    """Have `plugin` work on `windows`, each failure contained in its own window."""
+    if type(plugin).process_many is not Plugin.process_many and len(windows) > 1:
+        try:
+            given = plugin.process_many(windows)
+            if len(given) == len(windows):
+                return [
+                    _answer(window, setup, partial(_same, results))
+                    for results, window in zip(given, windows, strict=True)
+                ]
+            log.warning("process_many gave %d for %d windows", len(given), len(windows))
+        except Exception as error:  # noqa: BLE001 - the windows are tried alone, and say it again
+            log.info("process_many failed, so each window is tried alone: %s", _line(error))
+    return [_answer(window, setup, partial(_alone, plugin, window)) for window in windows]
+
+
+def _same(results: Results) -> Results:
+    return results
+
+
+def _alone(plugin: Plugin, window: Window) -> Results:
+    return plugin.process_many([window])[0]
+
+
+def _answer(window: Window, setup: Setup, give: Callable[[], Results]) -> pb.WindowResults:
+    try:
+        return wire.from_results(give(), window, setup.outputs)
+    except PluginError as told:
+        return wire.failed(window, str(told))
+    except Exception as error:
+        log.exception("a window failed")
+        return wire.failed(window, _line(error))
+
+
+def _drain(call: _Call) -> None:
+    """Let what was answered go out: wait for the host to end the stream, for a while."""
+    late = Timer(DRAIN_S, call.cancel)
+    late.daemon = True
+    late.start()
+    try:
+        for _ in call:
+            pass
+    except grpc.RpcError:
+        pass  # ended, one way or the other; why was told
+    finally:
+        late.cancel()
+
+
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _told(error: grpc.RpcError) -> str:
+    code, details = getattr(error, "code", None), getattr(error, "details", None)
+    return f"{code().name}: {details()}" if code and details else str(error)
