@@ -19,6 +19,9 @@
     ├── UplinkError
     │   ├── UplinkUnavailable  retry after `wait_s`
     │   └── UplinkMisbehaved   the peer broke the ack protocol: drop the session, say Hello again
+    ├── PluginError
+    │   ├── PluginUnavailable  it did not start, died or was too slow: end it, start it anew
+    │   └── PluginMisbehaved   it broke its protocol: the same
     └── ControlError
         ├── ControlSocketUnusable  the control socket cannot be made: refuse to start
         │   └── ControlSocketBusy  another process answers on it: refuse to start
@@ -173,6 +176,30 @@ class UplinkUnavailable(UplinkError):
 
 class UplinkMisbehaved(UplinkError):
     """The destination acknowledged what was never sent, went backwards, or broke the chain."""
+
+
+class PluginError(ForebayError):
+    """Something between the plugin host and a plugin's process, which is ended.
+
+    `kind` says in a word what it was, for counting.
+    """
+
+    def __init__(self, message: str, *, hint: str, kind: str) -> None:
+        """Keep `kind` (`exit`, `killed`, `deadline`, `start`, `memory`, `protocol` ...)."""
+        super().__init__(message, hint=hint)
+        self.kind = kind
+
+
+class PluginUnavailable(PluginError):
+    """The process could not be started, died, or gave no answer in time."""
+
+
+class PluginMisbehaved(PluginError):
+    """The process sent what `plugin.proto` forbids. Nothing of that message is used."""
+
+    def __init__(self, message: str, *, hint: str, kind: str = "protocol") -> None:
+        """Keep what was wrong in `message`."""
+        super().__init__(message, hint=hint, kind=kind)
 
 
 class ControlError(ForebayError):

@@ -72,10 +72,10 @@ class Series:
 
 
 class Range(NamedTuple):
-    """`count` rows of an axis from row `first` on."""
+    """`rows` rows of an axis from row `first` on."""
 
     first: int
-    count: int
+    rows: int
 
 
 class Window(NamedTuple):
