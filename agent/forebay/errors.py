@@ -56,15 +56,17 @@ class Fault:
     """One thing wrong in a configuration.
 
     `path` is dotted from the root of the file (`devices.press.port`), or `FILE:LINE` for a row of a
-    tag list. Without `stops`, time alone brought it about (an expired certificate), or only a
-    running gateway can find what is missing (a server's certificate): `forebay check` refuses it,
-    but a gateway that starts goes on reading its devices.
+    tag list. Without `stops`, time alone brought it about (an expired certificate): `forebay check`
+    refuses it, but a gateway that starts goes on reading its devices. What is `awaited` is no fault
+    yet: only a running gateway finds what is missing (a server's certificate), and `forebay check`
+    tells it beside its ok.
     """
 
     path: str
     message: str
     hint: str
     stops: bool = True
+    awaited: bool = False
 
     def __str__(self) -> str:
         """Give the one line that `forebay check` prints."""

@@ -78,6 +78,13 @@ FILTER_REFUSED = Event(
     "filters_refused",
     ("device",),
 )
+SAMPLING_REVISED = Event(
+    "sampling_revised",
+    "warning",
+    "Times that a device gave a group slower sampling, shorter queues or later news than asked.",
+    "samplings_revised",
+    ("device",),
+)
 PLAN_FORGOTTEN = Event(
     "plan_forgotten",
     "warning",

@@ -35,10 +35,10 @@ def check(path: Config, *, as_json: call.Json = False) -> None:
     except ConfigError as error:
         _refuse(error.faults, as_json=as_json)
         raise typer.Exit(call.EXIT_INVALID) from error
-    if loaded.warnings:
+    if not all(warning.awaited for warning in loaded.warnings):
         _refuse(loaded.warnings, as_json=as_json)
         raise typer.Exit(call.EXIT_INVALID)
-    notes = room(loaded, SystemDisk())
+    notes = [*loaded.warnings, *room(loaded, SystemDisk())]
     if as_json:
         output.document({"ok": True, "faults": described(notes)})
     else:

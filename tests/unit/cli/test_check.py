@@ -98,6 +98,29 @@ async def test_a_journal_larger_than_the_disk_is_told_and_no_fault(good: Path) -
     assert (told["ok"], [fault["path"] for fault in told["faults"]]) == (True, ["journal.max_size"])
 
 
+FIRST_STEP = """
+[gateway]
+id = "press-hall-1"
+
+[devices.press]
+protocol = "opcua"
+endpoint = "opc.tcp://192.0.2.20:4840"
+"""
+
+
+async def test_what_only_a_running_gateway_finds_is_told_and_no_fault(good: Path) -> None:
+    """A file that is named is another matter: whoever names it means that it is there."""
+    good.write_text(FIRST_STEP)  # noqa: ASYNC240 - as above
+    done = await forebay("check", good)
+    note, line = done.out.splitlines()
+    assert note.startswith("devices.press.server_certificate: is not given")
+    assert (done.code, line) == (0, "ok: 1 device, 0 tags, 0 uplinks")
+    assert (await forebay("check", good, "--json")).document()["ok"]
+    good.write_text(f'{FIRST_STEP}server_certificate = "server.der"\n')  # noqa: ASYNC240 - as above
+    done = await forebay("check", good)
+    assert (done.code, "server.der does not exist (" in done.out) == (2, True)
+
+
 async def test_every_fault_has_a_line(bad: Path) -> None:
     done = await forebay("check", bad)
     assert (done.code, done.err) == (2, "")

@@ -36,6 +36,7 @@ def check(spec: DeviceSpec) -> Iterator[Fault]:
             "start the agent: its log tells the fingerprint of the one that the server shows, and "
             'where it was saved; or write security_policy = "None" to send all in the clear',
             stops=False,
+            awaited=True,
         )
     if settings.security_policy != "None" and settings.key is None and spec.state is not None:
         yield from _own_key_faults(spec.state / "own.key", f"{place}.key")

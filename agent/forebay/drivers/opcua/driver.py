@@ -131,6 +131,7 @@ class OpcUaDriver:
             self._seams,
             self._alarms(),
             self._history(),
+            self._memory.revised,
         )
         groups = {schema: resolve(self._connection, schema) for schema in schemas}
         for batch in await feed.open(schemas, groups):

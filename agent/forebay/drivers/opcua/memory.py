@@ -21,3 +21,4 @@ class Memory:
 
     events: ToldEvents = field(default_factory=ToldEvents)
     heard: dict[int, Heard] = field(default_factory=dict)
+    revised: dict[str, str] = field(default_factory=dict)

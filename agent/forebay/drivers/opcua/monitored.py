@@ -16,6 +16,7 @@ from forebay.clock import stamp
 from forebay.drivers.opcua.chunks import in_chunks
 from forebay.drivers.opcua.faults import FILTER_STATUSES
 from forebay.drivers.opcua.refusals import RefusedTags
+from forebay.drivers.opcua.revisions import Items
 from forebay.drivers.opcua.sampling import FASTEST_PUBLISH_S, OpcUaGroup, sampling
 from forebay.drivers.opcua.values import BatchMaker, refused
 from forebay.errors import DeviceRefused, ProtocolViolation
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from forebay.drivers.opcua.config import OpcUaSettings, OpcUaTag
     from forebay.drivers.opcua.connection import Connection
+    from forebay.drivers.opcua.revisions import Revisions
     from forebay.drivers.opcua.sampling import Sampling
     from forebay.interfaces import DeviceSpec, Seams
     from forebay.model import Batch, Schema
@@ -59,9 +61,15 @@ class Monitor:
     """Asks one server for subscriptions."""
 
     def __init__(
-        self, connection: Connection, spec: DeviceSpec, settings: OpcUaSettings, seams: Seams
+        self,
+        connection: Connection,
+        spec: DeviceSpec,
+        settings: OpcUaSettings,
+        seams: Seams,
+        revisions: Revisions,
     ) -> None:
         """Send nothing yet. `settings` are those of `spec`."""
+        self._revisions = revisions
         self._connection, self._spec, self._settings = connection, spec, settings
         self._clock, self._events = seams.clock, seams.events
 
@@ -78,7 +86,13 @@ class Monitor:
             PublishingEnabled=True,
         )
         answer = await self._connection.create_subscription(request)
-        keepalive_s = answer.RevisedPublishingInterval / 1000 * answer.RevisedMaxKeepAliveCount
+        given_s = answer.RevisedPublishingInterval / 1000
+        keepalive_s = given_s * answer.RevisedMaxKeepAliveCount
+        self._revisions.subscription(
+            schema.group,
+            (publish_s, publish_s * keepalives, publish_s * keepalives * _LIFE_IN_KEEPALIVES),
+            (given_s, keepalive_s, given_s * answer.RevisedLifetimeCount),
+        )
         return Subscription(
             answer.SubscriptionId,
             BatchMaker(schema, self._settings.timestamps, self._connection.structures),
@@ -96,7 +110,8 @@ class Monitor:
         Where the server refuses a filter it is asked again for that item, with less of it. Raises
         DeviceErrors.
         """
-        statuses = await self._create_items(subscription, nodes)
+        items = Items()
+        statuses = await self._create_items(subscription, nodes, items)
         unfiltered: set[int] = set()
         samplings = subscription.samplings
         while again := [c for c, s in statuses.items() if s in FILTER_STATUSES]:
@@ -108,10 +123,11 @@ class Monitor:
             if not again:
                 break
             unfiltered.update(again)
-            retried = await self._create_items(subscription, {c: nodes[c] for c in again})
+            retried = await self._create_items(subscription, {c: nodes[c] for c in again}, items)
             statuses = {c: s for c, s in statuses.items() if c not in again} | retried
         if unfiltered:
             self._tell_unfiltered(subscription, sorted(unfiltered))
+        self._revisions.items(subscription.maker.schema.group, items)
         subscription.refused = {column: nodes[column] for column in statuses}
         return statuses
 
@@ -127,9 +143,12 @@ class Monitor:
         )
 
     async def _create_items(
-        self, subscription: Subscription, nodes: Mapping[int, ua.NodeId]
+        self, subscription: Subscription, nodes: Mapping[int, ua.NodeId], items: Items
     ) -> dict[int, int]:
-        """Ask for a monitored item a node, and give the status of each column refused."""
+        """Ask for a monitored item a node, and give the status of each column refused.
+
+        `items` are told what became of the others.
+        """
 
         async def create(columns: Sequence[int]) -> list[int]:
             request = ua.CreateMonitoredItemsParameters(
@@ -145,6 +164,13 @@ class Monitor:
                     hint="the server breaks OPC UA; look for a newer version of it",
                     status=Quality.BAD_DECODING_ERROR,
                 )
+            for column, answer in zip(columns, answers, strict=True):
+                if not answer.StatusCode.is_bad():
+                    wanted = subscription.samplings[column]
+                    items.note(
+                        (wanted.interval_s, wanted.queue),
+                        (answer.RevisedSamplingInterval / 1000, answer.RevisedQueueSize),
+                    )
             return [answer.StatusCode.value for answer in answers]
 
         size = self._connection.max_items_per_call

@@ -23,6 +23,7 @@ from forebay.drivers.opcua.codec import publish_response
 from forebay.drivers.opcua.eventfields import GROUP
 from forebay.drivers.opcua.faults import status_name, translate
 from forebay.drivers.opcua.monitored import Monitor
+from forebay.drivers.opcua.revisions import Revisions
 from forebay.drivers.opcua.values import refused
 from forebay.errors import DeviceError, DeviceRefused, DeviceUnreachable, ProtocolViolation
 from forebay.model import Quality, Schema
@@ -77,14 +78,17 @@ class Feed:
         seams: Seams,
         alarms: EventFeed | None = None,
         history: HistoryFeed | None = None,
+        revised: dict[str, str] | None = None,
     ) -> None:
         """Prepare; nothing is sent.
 
-        `settings` are those of `spec`. `alarms` are told too, and holes filled from `history`.
+        `settings` are those of `spec`. `alarms` are told too, and holes filled from `history`;
+        `revised` has what was told of it on earlier connections.
         """
         self._connection, self._device = connection, spec.name
         self._alarms, self._history = alarms, history
-        self._monitor = Monitor(connection, spec, settings, seams)
+        revisions = Revisions(spec.name, seams.events, {} if revised is None else revised)
+        self._monitor = Monitor(connection, spec, settings, seams, revisions)
         self._clock = seams.clock
         self._subscriptions: dict[int, Subscription] = {}
         self._depth = settings.publish_requests

@@ -86,8 +86,8 @@ class Echo:
     """Whether the answers of one channel echo the handles of their requests, and each its own.
 
     An answer finds its request by the secure channel's RequestId (Part 6, 6.7.2). The handle is a
-    second proof that a server did not mix up two of them, and not every server gives it: one whose
-    first answer echoes something else is not held to it. 0 is no request's handle, and says nothing.
+    second proof that a server did not mix two of them up. Not every server gives it: one whose
+    first answer echoes something else is not held to it. 0 is no handle of ours: it says nothing.
     """
 
     def __init__(self) -> None:

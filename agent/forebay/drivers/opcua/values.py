@@ -55,10 +55,10 @@ _WIDENS = {
 
 
 def _accepted() -> NDArray[np.bool_]:
-    """Whether a kind fits a type, shape (256, types)."""
+    """Whether a kind fits a type, shape (256, types); nothing fits a type of other protocols."""
     table = np.zeros((256, len(_TYPES)), np.bool_)
     for number, value_type in enumerate(_TYPES):
-        table[list(_WIDENS[value_type]), number] = True
+        table[list(_WIDENS.get(value_type, ())), number] = True
     return table
 
 

@@ -28,7 +28,7 @@ ENDPOINT = "opc.tcp://192.0.2.20:4840"
 def test_a_server_that_nobody_named_is_told_and_is_no_reason_not_to_start() -> None:
     (fault,) = check(device(ENDPOINT, {}, security_policy="Basic256Sha256"))
     assert fault.path == "devices.press.server_certificate"
-    assert not fault.stops
+    assert (fault.stops, fault.awaited) == (False, True)
     assert not list(check(device(ENDPOINT, {})))
     assert not list(check(device(ENDPOINT, {}, security_policy="Basic256Sha256", enabled=False)))
 

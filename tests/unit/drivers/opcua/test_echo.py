@@ -1,4 +1,4 @@
-"""Servers that do not echo the handles of requests are served; those that mix answers up are not."""
+"""Servers that echo no handles of requests are served; those that mix answers up are not."""
 
 from __future__ import annotations
 
