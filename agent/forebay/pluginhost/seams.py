@@ -204,3 +204,7 @@ class Feed(Protocol):
     def split(self, work: Work) -> Sequence[Work]:
         """Give `work` as works of one window each, in order, for the second try."""
         ...
+
+    async def close(self) -> None:
+        """Let go of the journal. Works that are out and not ended come again from the next feed."""
+        ...
