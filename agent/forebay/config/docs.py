@@ -22,6 +22,7 @@ from forebay.config.fields import bounds, default, kind, without_none, written
 from forebay.config.installed import installed
 from forebay.config.jsonschema import json_schema
 from forebay.config.model import Config
+from forebay.pluginhost.settings import PluginSettings
 from forebay.registry import Registry
 from forebay.settings import (
     DeviceSettings,
@@ -69,7 +70,7 @@ without touching a device and prints one line for each: `path: fault (hint)`.
 | `FOREBAY_SOCKET` | the control socket; goes before `control.socket` |
 
 Limits: 1 MiB for each TOML file, 32 MiB for a tag list, 100,000 tags and 16 stages for a device,
-1,000 devices, 16 uplinks.
+1,000 devices, 16 uplinks, 64 plugins.
 """
 
 DEVICES = """\
@@ -78,6 +79,13 @@ Every device has these keys, and those of its protocol, below.
 
 UPLINKS = """\
 One destination of readings. Every uplink has these keys, and those of its kind, below.
+"""
+
+PLUGINS = """\
+One plugin that runs beside the data; the table's name is the source of its results, which are tags
+`NAME/OUTPUT`. What is not set here is as the plugin's own `plugin.toml` has it. A plugin that is
+missing, or that does not fit its table, is told by `forebay check` and is not run: the gateway
+starts without it. See [the guide](../guides/plugins.md).
 """
 
 GROUPS = """\
@@ -101,7 +109,12 @@ its own, above. What an `address` looks like is on the page of each protocol:
 """
 
 TEXTS: Mapping[type[BaseModel], str] = MappingProxyType(
-    {DeviceSettings: DEVICES, GroupSettings: GROUPS, UplinkSettings: UPLINKS}
+    {
+        DeviceSettings: DEVICES,
+        GroupSettings: GROUPS,
+        UplinkSettings: UPLINKS,
+        PluginSettings: PLUGINS,
+    }
 )
 
 
@@ -202,6 +215,7 @@ def page(adapters: Installed) -> str:
     for uplink in adapters.uplinks:
         title = f'kind = "{uplink.kind}"'
         lines += _adapter(title, uplink.settings, UplinkSettings, "uplinks.NAME")
+    lines += _section("plugins.NAME", PluginSettings, 2)
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

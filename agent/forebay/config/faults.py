@@ -54,6 +54,7 @@ _OTHER_TYPES = {
     "dword": "write uint32",
     "boolean": "write bool",
     "bit": "write bool",
+    "bytes": "write string for text; bytes come of files and plugins, not of a tag list",
 }
 """What manuals and PLCs call a type, and what that is here."""
 _DEFAULT_GROUP: Where = ("groups", "default")

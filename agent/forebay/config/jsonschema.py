@@ -14,6 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from forebay.config.fields import default, is_parsed_by, marks, written
 from forebay.config.model import Config
+from forebay.pluginhost.settings import PluginSettings
 from forebay.settings import parse_duration, parse_rate, parse_size
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _with_unit(field: FieldInfo, pattern: str) -> dict[str, Any]:
 
 def json_schema(installed: Installed) -> dict[str, Any]:
     """Give the schema of the main file and of each file in `conf.d`."""
-    models: list[type[BaseModel]] = [Config]
+    models: list[type[BaseModel]] = [Config, PluginSettings]
     for driver in installed.drivers:
         models += [driver.settings, driver.tag]
     models += [stage.settings for stage in installed.stages]
@@ -95,6 +96,7 @@ def json_schema(installed: Installed) -> dict[str, Any]:
     uplinks = {u.kind: ref(u.settings) for u in installed.uplinks}
     _set_named(root["properties"]["devices"], _choice("protocol", devices))
     _set_named(root["properties"]["uplinks"], _choice("kind", uplinks))
+    _set_named(root["properties"]["plugins"], ref(PluginSettings))
     return {
         "$schema": DIALECT,
         "title": "Forebay configuration",

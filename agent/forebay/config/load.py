@@ -15,6 +15,7 @@ from forebay.config.devices import Device, load_device
 from forebay.config.lines import check_lines
 from forebay.config.model import Config
 from forebay.config.named import check_directory, rooted
+from forebay.config.plugins import check_plugins, load_plugin
 from forebay.config.sources import read_sources
 from forebay.config.writes import check_writes
 from forebay.errors import ConfigError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from forebay.config.faults import Where
+    from forebay.config.plugins import LoadedPlugin
     from forebay.errors import Fault
     from forebay.interfaces import UplinkSpec
     from forebay.registry import Registry
@@ -43,15 +45,16 @@ class LoadedUplink(NamedTuple):
 class LoadedConfig:
     """A configuration without a fault; every path in it is absolute.
 
-    `state` is the directory for all that survives a restart beside the journal. `devices` and
-    `uplinks` stand in the order of the file, and those that are not `enabled` are among them.
-    `config` holds the outer tables. `warnings` are faults without `stops`.
+    `state` is the directory for all that survives a restart beside the journal. `devices`,
+    `uplinks` and `plugins` stand in the order of the file, and those that are not `enabled` are
+    among them. `config` holds the outer tables. `warnings` are faults without `stops`.
     """
 
     config: Config
     state: Path
     devices: tuple[Device, ...]
     uplinks: tuple[LoadedUplink, ...]
+    plugins: tuple[LoadedPlugin, ...] = ()
     warnings: tuple[Fault, ...] = ()
 
 
@@ -82,9 +85,14 @@ def load(path: Path, registry: Registry, environ: Mapping[str, str]) -> LoadedCo
         _load_uplink(name, table, base, registry, gateway, faults)
         for name, table in _tables(tables, "uplinks")
     ]
+    plugins = [
+        load_plugin(name, table, base, state, faults) for name, table in _tables(tables, "plugins")
+    ]
     faults += check_lines([device for device in devices if device])
     if config is not None and None not in devices:
         faults += check_writes(config.writes, [device for device in devices if device])
+        known = [plugin for plugin in plugins if plugin]
+        faults += check_plugins(known, [device for device in devices if device], config.writes)
     if config is not None:
         directory = config.journal.directory
         faults += check_directory(base / directory, directory, "journal.directory")
@@ -100,6 +108,7 @@ def load(path: Path, registry: Registry, environ: Mapping[str, str]) -> LoadedCo
         state=state,
         devices=tuple(d for d in devices if d),
         uplinks=tuple(u for u in uplinks if u),
+        plugins=tuple(p for p in plugins if p),
         warnings=tuple(faults),
     )
 

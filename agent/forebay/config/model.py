@@ -18,6 +18,7 @@ from forebay.writing.settings import WritesSettings
 
 MAX_DEVICES = 1_000
 MAX_UPLINKS = 16
+MAX_PLUGINS = 64
 
 _MIB = 1 << 20
 _GIB = 1 << 30
@@ -252,4 +253,8 @@ class Config(Settings):
             max_length=MAX_UPLINKS,
             description="One table a destination; its adapter knows the keys.",
         ),
+    ] = {}  # noqa: RUF012 - as above
+    plugins: Annotated[
+        dict[Name, dict[str, Any]],
+        Field(max_length=MAX_PLUGINS, description="One table a plugin that runs beside the data."),
     ] = {}  # noqa: RUF012 - as above

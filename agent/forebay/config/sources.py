@@ -126,7 +126,8 @@ def unreadable(error: OSError | ValueError, name: str) -> Fault:
     return Fault(name, f"cannot be read: {reason}", "correct the path")
 
 
-def _parse(text: str, name: str) -> dict[str, Any] | Fault:
+def parse(text: str, name: str) -> dict[str, Any] | Fault:
+    """Give the tables of a TOML text, or the fault (at `name`) for which it is none."""
     too_deep = Fault(name, "is nested too deeply", f"use at most {MAX_DEPTH} levels")
     if _TOO_DEEP.search(text):
         return too_deep
@@ -180,7 +181,7 @@ def read_sources(path: Path) -> Sources:
     for file, name in files:
         place = printable(str(path)) if file is path else name
         text = read_text(file, place, MAX_TOML_BYTES, if_large="move devices to files in conf.d")
-        tables = text if isinstance(text, Fault) else _parse(text, name)
+        tables = text if isinstance(text, Fault) else parse(text, name)
         if isinstance(tables, Fault):
             sources.faults.append(tables)
         else:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
     from forebay.config.devices import Device
+    from forebay.config.plugins import LoadedPlugin
     from forebay.writing.settings import WritesSettings
 
 CASES = Path(__file__).resolve().parents[2] / "cases"
@@ -191,6 +192,7 @@ def test_a_right_configuration_is_understood(case: Path, folder: Path) -> None:
     lines = [line for device in loaded.devices for line in _device(device)]
     lines += [f"uplink {up.name}: {up.settings.kind}" for up in loaded.uplinks]
     lines += _writes(loaded.config.writes)
+    lines += [line for plugin in loaded.plugins for line in _plugin(plugin)]
     _golden(case, "".join(f"{line}\n" for line in lines))
 
 
@@ -201,6 +203,19 @@ def _writes(writes: WritesSettings) -> Iterator[str]:
     for rule in writes.allow:
         limits = f"{rule.min} to {rule.max}, of {list(rule.values)}, {tuple(rule.frequency)}"
         yield f"  {[*rule.tags, *rule.methods]}: {limits}"
+
+
+def _plugin(plugin: LoadedPlugin) -> Iterator[str]:
+    """Write what a plugin became."""
+    made = plugin.instance
+    state = "" if plugin.settings.enabled else ", not enabled"
+    yield f"plugin {plugin.name}: {made.version if made else 'nothing'}{state}"
+    if made is not None:
+        yield from (f"  {role}: {', '.join(one.tags)}" for role, one in made.inputs.items())
+        window = made.window.model_dump(exclude_unset=True)
+        yield f"  {window}, {made.start}, {format_duration(made.limits.deadline)}"
+        yield from (f"  {out.name}: {out.kind} {out.type} {out.target}" for out in made.outputs)
+        yield f"  {dict(made.settings)}"
 
 
 def _device(device: Device) -> Iterator[str]:
