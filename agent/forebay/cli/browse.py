@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 MAX_NAME = 128
 """Characters of a tag's name."""
+_MAX_ADDRESS, _MAX_UNIT, _MAX_DESCRIPTION = 4096, 32, 512
+_MAX_TAGS = 100_000
+"""What a tag list holds, of each column and in all."""
 _COLUMNS = ("name", "address", "type", "unit", "description")
 
 Device = Annotated[str, typer.Argument(help="The device.", show_default=False)]
@@ -55,12 +59,17 @@ def browse(
     with call.agent(socket, as_json=as_json) as agent:
         found = list(agent.browse(device, pattern))
         if csv_file is not None:
-            tags = tag_rows(found)
+            tags, left_out = tag_rows(found)
             taglist.write(csv_file, _COLUMNS, tags)
             if as_json:
-                output.document({"tags": len(tags)})
-            elif str(csv_file) != "-":
+                output.document({"tags": len(tags), "left_out": sum(map(len, left_out.values()))})
+                return
+            if str(csv_file) != "-":
                 print(f"wrote {output.count(len(tags))} tags")
+            for why, paths in left_out.items():
+                first = output.clean(paths[0]) or "without a name"
+                line = f"left out {output.count(len(paths))}, {why}; the first: {first}"
+                print(line, file=sys.stderr)
         elif as_json:
             output.document({"found": [output.plain(one) for one in found]})
         else:
@@ -88,21 +97,39 @@ def parts(found: Sequence[BrowseReply]) -> Iterator[RenderableType]:
     )
 
 
-def tag_rows(found: Iterable[BrowseReply]) -> list[tuple[str, ...]]:
-    """Give a row of a tag list for each value; a name is the path, and no name comes twice.
+def tag_rows(
+    found: Iterable[BrowseReply],
+) -> tuple[list[tuple[str, ...]], dict[str, list[str]]]:
+    """Give a row of a tag list for each value, and the paths left out by the reason.
 
-    What is no value, or fits no column, is left out.
+    A name is the path, or the address of what has none; no name comes twice. What is no value, or
+    fits no column, is neither.
     """
     rows: list[tuple[str, ...]] = []
+    left_out: dict[str, list[str]] = {}
     taken: set[str] = set()
     for one in found:
         if one.kind != "value" or not one.type:
             continue
-        name = _fresh(output.clean(one.path).strip(), taken)
+        why = _unfit(one.address) if len(rows) < _MAX_TAGS else "more than a tag list holds"
+        if why:
+            left_out.setdefault(why, []).append(one.path)
+            continue
+        name = _fresh(output.clean(one.path).strip() or output.clean(one.address), taken)
         taken.add(name)
-        description = output.clean(one.description)
-        rows.append((name, one.address, one.type, output.clean(one.unit), description))
-    return rows
+        unit = output.clean(one.unit)[:_MAX_UNIT]
+        description = output.clean(one.description)[:_MAX_DESCRIPTION]
+        rows.append((name, one.address, one.type, unit, description))
+    return rows, left_out
+
+
+def _unfit(address: str) -> str:
+    """Say why a tag list cannot hold `address` as it is; nothing if it can."""
+    if "\n" in address or "\r" in address:
+        return "with a line break in the address"
+    if address != address.strip():
+        return "with a blank at an end of the address"
+    return "with an address that is too long" if len(address) > _MAX_ADDRESS else ""
 
 
 def _fresh(path: str, taken: set[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import threading
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from rich.measure import Measurement
 
 WATCH_S = 1.0
+PIPE_COLUMNS = 10_000
+"""How wide a line may be for a program: what it cuts out of a line must not be folded."""
 FOLDED = 5
 """How narrow a column may become whose words may break."""
 GOOD, ODD, BAD, QUIET = "green", "yellow", "bold red", "dim"
@@ -75,8 +78,13 @@ def answer(reply: Message, parts: Iterable[RenderableType], *, as_json: bool) ->
 
 
 def console() -> Console:
-    """Give the console on standard output: colours on a terminal only, none with NO_COLOR."""
-    return Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
+    """Give the console on standard output: colours on a terminal only, none with NO_COLOR.
+
+    As wide as the terminal, or as COLUMNS says; without either nothing is folded.
+    """
+    told = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    width = None if told else PIPE_COLUMNS
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=False, width=width)
 
 
 def show(parts: Iterable[RenderableType]) -> None:

@@ -24,8 +24,10 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
-    writer.writerows(rows)
+    for row in rows:  # a line that begins with # would be a comment
+        (quoting if row[0].startswith("#") else writer).writerow(row)
     if str(path) == "-":
         sys.stdout.write(text.getvalue())
         return

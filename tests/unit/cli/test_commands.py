@@ -48,7 +48,7 @@ def names(message: Any) -> set[str]:
 @pytest.mark.parametrize("command", ASKING, ids=" ".join)
 async def test_an_answer_is_shown_at_80_columns(path: Path, command: tuple[str, ...]) -> None:
     async with ControlServer(path, ScriptedAgent()):
-        done = await forebay(*command, "--socket", path)
+        done = await forebay(*command, "--socket", path, COLUMNS="80")
     assert (done.code, done.err) == (0, "")
     assert done.out.count("\n") >= 2
     assert max(len(line) for line in done.out.splitlines()) <= 80
