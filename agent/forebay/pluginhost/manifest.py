@@ -203,6 +203,14 @@ class OutputSettings(Settings):
             raise ValueError("min is greater than max; turn them round")
         return self
 
+    def over(self, below: OutputSettings | None) -> OutputSettings:
+        """Give these settings, and those of `below` for what is not set here."""
+        if below is None:
+            return self
+        return OutputSettings.model_validate(
+            below.model_dump(exclude_unset=True) | self.model_dump(exclude_unset=True)
+        )
+
     @property
     def value_type(self) -> ValueType:
         """The type of its values, said or implied."""
@@ -273,8 +281,8 @@ class Manifest(Settings):
     )
     outputs: Annotated[
         Mapping[Name, OutputSettings],
-        Field(min_length=1, max_length=MAX_OUTPUTS, description="What it gives, by name."),
-    ]
+        Field(max_length=MAX_OUTPUTS, description="What it gives, by name."),
+    ] = {}
     limits: Annotated[Limits, Field(description="What one process of it may take.")] = Limits()
     settings: Annotated[
         Mapping[str, Any],

@@ -15,10 +15,12 @@ from pydantic import Field, ValidationError
 
 from forebay.errors import Fault
 from forebay.pluginhost.manifest import (
+    MAX_OUTPUTS,
     MAX_PATTERNS,
     InputSettings,
     Limits,
     Manifest,
+    OutputSettings,
     Pattern,
     PluginName,
     WindowSettings,
@@ -47,6 +49,14 @@ class PluginSettings(Settings):
     inputs: Annotated[
         Mapping[Name, Annotated[tuple[Pattern, ...], Field(max_length=MAX_PATTERNS)]],
         Field(description="Shell patterns on DEVICE/TAG for a role, instead of the plugin's."),
+    ] = {}
+    outputs: Annotated[
+        Mapping[Name, OutputSettings],
+        Field(
+            max_length=MAX_OUTPUTS,
+            description="Outputs beside the plugin's, for one that lets a person name them; for "
+            "one of its own, what is set here goes over what it says.",
+        ),
     ] = {}
     window: Annotated[WindowSettings, Field(description="How much is looked at at once.")] = (
         WindowSettings()
@@ -122,16 +132,22 @@ def combine(
     """
     place = f"plugins.{name}"
     known = len(faults)
-    faults.extend(_unknown(place, settings, manifest))
     try:
+        named = {
+            output: said.over(manifest.outputs.get(output))
+            for output, said in settings.outputs.items()
+        }
         window = settings.window.over(manifest.window)
         limits = settings.limits.over(manifest.limits)
     except ValidationError as error:
         message = error.errors()[0]["msg"]
         faults.append(Fault(place, f"does not fit the plugin's manifest: {message}", "change it"))
         return None
+    all_outputs = {**manifest.outputs, **named}
+    faults.extend(_unknown(place, settings, manifest, all_outputs))
     faults.extend(_windowless(f"{place}.window", window))
-    outputs = tuple(_outputs(place, settings, manifest, faults))
+    faults.extend(_uncounted(f"{place}.outputs", all_outputs))
+    outputs = tuple(_outputs(place, settings, all_outputs, faults))
     if len(faults) > known:
         return None
     model = settings.model or directory / "model"
@@ -153,13 +169,18 @@ def combine(
     )
 
 
-def _unknown(place: str, settings: PluginSettings, manifest: Manifest) -> Iterator[Fault]:
+def _unknown(
+    place: str,
+    settings: PluginSettings,
+    manifest: Manifest,
+    outputs: Mapping[str, OutputSettings],
+) -> Iterator[Fault]:
     """Find roles and outputs that the plugin does not have."""
     for role in settings.inputs:
         if role not in manifest.inputs:
             hint = f"its roles: {', '.join(manifest.inputs)}"
             yield Fault(f"{place}.inputs.{role}", "the plugin has no such role", hint)
-    writes = [name for name, out in manifest.outputs.items() if out.kind is OutputKind.WRITE]
+    writes = [name for name, out in outputs.items() if out.kind is OutputKind.WRITE]
     for output in settings.writes:
         if output not in writes:
             hint = f"its outputs of that kind: {', '.join(writes) or 'none'}"
@@ -174,10 +195,21 @@ def _windowless(place: str, window: WindowSettings) -> Iterator[Fault]:
         yield Fault(place, "has a length or a grace, and no `every`", 'add every = "1 s"')
 
 
+def _uncounted(place: str, outputs: Mapping[str, OutputSettings]) -> Iterator[Fault]:
+    """Find that a plugin gives nothing, or too much."""
+    if not outputs:
+        yield Fault(place, "the plugin gives nothing until an output is named", "add a table here")
+    if len(outputs) > MAX_OUTPUTS:
+        yield Fault(place, f"{len(outputs)} outputs, more than {MAX_OUTPUTS}", "name fewer")
+
+
 def _outputs(
-    place: str, settings: PluginSettings, manifest: Manifest, faults: list[Fault]
+    place: str,
+    settings: PluginSettings,
+    outputs: Mapping[str, OutputSettings],
+    faults: list[Fault],
 ) -> Iterator[Output]:
-    for name, output in manifest.outputs.items():
+    for name, output in outputs.items():
         target = settings.writes.get(name, output.tag) or ""
         if output.kind is OutputKind.WRITE and (not target or _WILD & set(target)):
             faults.append(

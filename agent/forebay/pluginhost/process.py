@@ -1,0 +1,161 @@
+"""One process of a plugin, from its start to the end of all that it started.
+
+Owns the subprocess, the kill of its whole tree, and what is told of how it ended. Must not know the
+protocol, or why it is started or ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from forebay.cancellation import strict
+from forebay.errors import PluginUnavailable
+from forebay.pluginhost import watch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from forebay.clock import Clock
+    from forebay.pluginhost.logs import PluginLog
+
+KILL_S = 10.0
+"""The longest wait for killed processes to be gone: one may be held by a disk that hangs."""
+LOOK_S = 0.02
+MOST_PROCESSES = 8192
+LAST_WORDS_S = 1.0
+_STREAM_BYTES = 1 << 16
+_SIGNALLED = 128  # what a shell, and bubblewrap, add to a signal's number
+
+
+class Exit(NamedTuple):
+    """How a process ended: `kind` in a word for counting, `words` for people."""
+
+    kind: str
+    words: str
+
+
+class Process:
+    """A started process. Made by `start`; `kill` must be called once, however it ended."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, mark: str, log: PluginLog, clock: Clock
+    ) -> None:
+        """Take over `process`; `mark` is a text in its environment that no other process has."""
+        self._process, self._mark, self._log, self._clock = process, mark, log, clock
+        self._drinking: asyncio.Task[None] | None = None
+        if process.stdout is not None:
+            self._drinking = asyncio.create_task(
+                log.drink(process.stdout, str(process.pid)), name=f"plugin-log[{process.pid}]"
+            )
+
+    @classmethod
+    async def start(
+        cls,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        directory: Path,
+        mark: str,
+        log: PluginLog,
+        clock: Clock,
+    ) -> Self:
+        """Start `command` in a session of its own, with this environment and nothing else of ours.
+
+        Raises PluginUnavailable if there is no such program, or no process can be made.
+        """
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=DEVNULL,
+                stdout=PIPE,
+                stderr=STDOUT,
+                env=dict(environment),
+                cwd=directory,
+                start_new_session=True,
+                limit=_STREAM_BYTES,
+            )
+        except OSError as error:
+            raise PluginUnavailable(
+                f"could not be started: {error.strerror or error}",
+                hint="check its command in plugin.toml, and that its directory is there",
+                kind="start",
+            ) from None
+        return cls(process, mark, log, clock)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the outermost process."""
+        return self._process.pid
+
+    async def wait(self) -> Exit:
+        """Wait until the process has ended and what it printed is taken over; say how it ended."""
+        await strict(self._process.wait)
+        if self._drinking is not None:
+            # A child that it left behind may hold the pipe.
+            await asyncio.wait([self._drinking], timeout=LAST_WORDS_S)
+        last = next((line for line in reversed(self._log.tail(3)) if f" {self.pid} " in line), "")
+        _, _, said = last.partition(f" {self.pid} ")
+        return described(self._process.returncode or 0, said)
+
+    def usage(self, most: int) -> watch.Usage:
+        """Give what it and all below it use, of at most `most` processes."""
+        return watch.usage(self.pid, most)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGTERM)
+
+    async def kill(self) -> None:
+        """End it and everything that it started, and return when they are gone."""
+        until_s = self._clock.monotonic_s() + KILL_S
+        left = self._strike()
+        while self._clock.monotonic_s() < until_s and (left or self._process.returncode is None):
+            await self._clock.sleep(LOOK_S)
+            left = self._strike()
+        if self._drinking is not None:
+            self._drinking.cancel()
+            await asyncio.gather(self._drinking, return_exceptions=True)
+
+    def _strike(self) -> bool:
+        """Kill what is there; give whether there was anything beside the process itself."""
+        running = self._process.returncode is None
+        found = watch.tree(self.pid, MOST_PROCESSES) if running else []
+        if running:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+        strays = [pid for pid in watch.marked(self._mark, MOST_PROCESSES) if pid != self.pid]
+        for pid in {*found, *strays}:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        return bool(strays)
+
+
+def described(status: int, said: str) -> Exit:
+    """Say how a process ended that gave `status` and printed `said` last.
+
+    A negative status, or one above 128, is a signal's number.
+    """
+    number = -status if status < 0 else status - _SIGNALLED
+    behind = f": {said[:300]}" if said else ""
+    if number > 0:
+        name = _signal_name(number)
+        if number == signal.SIGKILL:
+            by = "by the kernel for want of memory, or by hand"
+            return Exit("killed", f"was killed ({name}): {by}")
+        return Exit("killed", f"ended by {name}{behind}")
+    if "MemoryError" in said or "bad_alloc" in said or "Cannot allocate memory" in said:
+        return Exit("memory", f"ended with status {status} for want of memory{behind}")
+    return Exit("exit", f"ended with status {status}{behind}")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

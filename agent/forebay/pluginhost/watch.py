@@ -1,0 +1,92 @@
+"""Looks at the processes of one plugin from outside: which there are, and what they use.
+
+Owns reading `/proc`. Where no cgroup holds a plugin, this is what its limit on memory rests on, and
+on processes where the agent is root. Must not know what is done about it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+PROC = Path("/proc")
+_STATUS_BYTES = 4096
+_ENVIRON_BYTES = 65_536
+
+
+class Usage(NamedTuple):
+    """What a tree of processes uses: memory that is its own or shared among it, and how many.
+
+    Programs and libraries that are mapped from files are not counted; threads are.
+    """
+
+    memory_bytes: int
+    tasks: int
+
+
+def tree(root: int, most: int) -> list[int]:
+    """Give process `root` and all below it, at most `most`; those that ended meanwhile are left."""
+    found, at = [root], 0
+    while at < len(found) < most:
+        found.extend(_children(found[at])[: most - len(found)])
+        at += 1
+    return found
+
+
+def usage(root: int, most: int) -> Usage:
+    """Add up what `root` and all below it use; of more than `most` processes, that many."""
+    memory = tasks = 0
+    for process in tree(root, most):
+        one = _of(process)
+        memory += one.memory_bytes
+        tasks += one.tasks
+    return Usage(memory, tasks)
+
+
+def marked(mark: str, most: int) -> list[int]:
+    """Give the processes that have `mark` in their environment, wherever they went; at most `most`.
+
+    A process that left its parent and its session is found by what it inherited.
+    """
+    wanted = os.fsencode(mark)
+    found: list[int] = []
+    for entry in os.scandir(PROC):
+        if len(found) >= most:
+            break
+        if entry.name.isdigit() and wanted in _read(PROC / entry.name / "environ", _ENVIRON_BYTES):
+            found.append(int(entry.name))
+    return found
+
+
+def _children(process: int) -> list[int]:
+    """Give the processes that any thread of `process` started and that still have it as parent."""
+    found: list[int] = []
+    try:
+        threads = list((PROC / str(process) / "task").iterdir())
+    except OSError:
+        return []
+    for thread in threads:
+        text = _read(thread / "children", _ENVIRON_BYTES)
+        found.extend(int(word) for word in text.split())
+    return found
+
+
+def _of(process: int) -> Usage:
+    memory = tasks = 0
+    for line in _read(PROC / str(process) / "status", _STATUS_BYTES).splitlines():
+        key, _, value = line.partition(b":")
+        if key in (b"RssAnon", b"RssShmem"):
+            memory += int(value.split()[0]) << 10
+        elif key == b"Threads":
+            tasks = int(value)
+    return Usage(memory, tasks)
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """Give the file's beginning; nothing if the process is gone or another user's."""
+    try:
+        with path.open("rb") as file:
+            return file.read(limit)
+    except OSError:
+        return b""
