@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,11 +19,13 @@ import numpy as np
 from forebay.statuscodes import NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
 MAX_STRING_BYTES = 65_535
+MAX_BLOB_BYTES = 1 << 20
+"""The longest value of type BYTES that a source may give; a file comes in pieces."""
 
 
 class ValueType(StrEnum):
@@ -40,11 +43,22 @@ class ValueType(StrEnum):
     FLOAT32 = "float32"
     FLOAT64 = "float64"
     STRING = "string"
+    BYTES = "bytes"
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The numpy type of a column; strings are object arrays of `str`."""
-        return np.dtype(object) if self is ValueType.STRING else np.dtype(self.value)
+        """The numpy type of a column; texts are object arrays of `str`, blobs of `bytes`."""
+        return np.dtype(object) if self in _OBJECTS else np.dtype(self.value)
+
+    @property
+    def empty(self) -> str | bytes | int:
+        """What stands in a column where there is no value."""
+        return _OBJECTS.get(self, 0)
+
+
+_OBJECTS: Mapping[ValueType, str | bytes] = MappingProxyType(
+    {ValueType.STRING: "", ValueType.BYTES: b""}
+)
 
 
 class Quality(IntEnum):
@@ -176,7 +190,7 @@ class Sample(NamedTuple):
     tag: Tag
     time_ns: int
     received_ns: int
-    value: bool | int | float | str | None
+    value: bool | int | float | str | bytes | None
     quality: int
 
 
@@ -227,7 +241,7 @@ class Batch:
     `times_ns` (rows,) is the source time, ns since 1970 UTC: the device's own where it gives one,
     else the moment at which the read began. `received_ns` (rows,) is when the gateway held the
     answer. `quality is None` means all Good. Where a quality is bad there is no value, and the
-    column holds zero or the empty string.
+    column holds zero, or an empty text or blob.
 
     `boottime_ns` (rows,) is the CLOCK_BOOTTIME at which `received_ns` was read (`clock.stamp`): it
     tells by which wall clock a row was stamped, if that clock was set since. It is not journaled;
@@ -259,12 +273,16 @@ class Batch:
     def nbytes(self) -> int:
         """Bytes of the columns before encoding.
 
-        A text counts four bytes a character, the most that UTF-8 takes, and four for its length.
+        A text counts four bytes a character, the most that UTF-8 takes, and four for its length;
+        so does a blob's length.
         """
         total = self.times_ns.nbytes * 2
-        for values in self.values:
-            text = values.dtype == object
-            total += 4 * (sum(map(len, values.flat)) + values.size) if text else values.nbytes
+        for lane, values in zip(self.schema.lanes, self.values, strict=True):
+            if values.dtype != object:
+                total += values.nbytes
+            else:
+                each = 1 if lane.type is ValueType.BYTES else 4
+                total += each * sum(map(len, values.flat)) + 4 * values.size
         total += 0 if self.quality is None else self.quality.nbytes
         return total + (0 if self.index is None else self.index.nbytes)
 
@@ -300,13 +318,13 @@ class Batch:
         return Sample(tag, int(self.times_ns[row]), int(self.received_ns[row]), value, quality)
 
 
-def engineering(tag: Tag, raw: Any) -> bool | int | float | str:  # noqa: ANN401 - a numpy scalar or a Python one
+def engineering(tag: Tag, raw: Any) -> bool | int | float | str | bytes:  # noqa: ANN401 - a numpy scalar or a Python one
     """Turn a raw value into what a reader sees.
 
     `raw * scale + offset` as a float if the tag is scaled, else as it is.
     """
-    value: bool | int | float | str = raw.item() if hasattr(raw, "item") else raw
-    if tag.scaled and not isinstance(value, str):
+    value: bool | int | float | str | bytes = raw.item() if hasattr(raw, "item") else raw
+    if tag.scaled and not isinstance(value, (str, bytes)):
         return float(value) * tag.scale + tag.offset
     return value
 

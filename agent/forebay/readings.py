@@ -6,6 +6,7 @@ without an object per sample until somebody asks for one. Must not know who asks
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -56,7 +57,7 @@ class Readings(NamedTuple):
     bad: NDArray[np.bool_]
     parts: tuple[Part, ...]
 
-    def values(self) -> list[bool | int | float | str | None]:
+    def values(self) -> list[bool | int | float | str | bytes | None]:
         """Give one Python object a sample: its value, or None where the quality is bad."""
         out = np.full(len(self.columns), None, object)
         for part in self.parts:
@@ -126,7 +127,7 @@ def _parts(
     raw: NDArray[Any],
 ) -> list[Part]:
     """Split a lane's values, of the samples `at`, by whether they are scaled."""
-    if kind is ValueType.STRING:
+    if kind is ValueType.STRING or kind is ValueType.BYTES:
         return [Part(kind, scaled=False, rows=at, values=raw)]
     scales = schema.scales[columns[at]]
     offsets = np.array([tag.offset for tag in schema.tags], np.float64)[columns[at]]
@@ -188,6 +189,11 @@ def instants(times_ns: NDArray[np.int64]) -> list[str]:
     return [f"{text}Z" for text in texts]
 
 
+def base64_text(blob: bytes) -> str:
+    """Give bytes as text in Base64 (RFC 4648, section 4), padded, without line breaks."""
+    return base64.b64encode(blob).decode("ascii")
+
+
 def json_text(value: object) -> str:
     """Give `value` as JSON on one line, with its letters as they are."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
@@ -196,7 +202,8 @@ def json_text(value: object) -> str:
 def json_values(found: Readings) -> list[str]:
     """Give each sample's value as JSON, `null` where the quality is bad.
 
-    A float that is no number is `null` too, followed by its name as a field `float`: the text
+    A float that is no number is `null` too, followed by its name as a field `float`, and bytes are
+    text in Base64 (RFC 4648, section 4), followed by a field `encoding` that says so: what is given
     stands where an object's value stands.
     """
     out = ["null"] * len(found.columns)
@@ -212,6 +219,8 @@ def _json_part(part: Part) -> list[str]:
     values = part.values.tolist()
     if part.type is ValueType.STRING:
         return [json_text(value) for value in values]
+    if part.type is ValueType.BYTES:
+        return [f'"{base64_text(value)}","encoding":"base64"' for value in values]
     if part.type is ValueType.BOOL and not part.scaled:
         return ["true" if value else "false" for value in values]
     if part.values.dtype.kind != "f":

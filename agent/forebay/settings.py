@@ -181,6 +181,21 @@ Host = Annotated[
     str, Field(min_length=1, max_length=_MAX_HOST_CHARACTERS), AfterValidator(parse_host)
 ]
 """A host name or an IP address."""
+TagType = Literal[
+    ValueType.BOOL,
+    ValueType.INT8,
+    ValueType.UINT8,
+    ValueType.INT16,
+    ValueType.UINT16,
+    ValueType.INT32,
+    ValueType.UINT32,
+    ValueType.INT64,
+    ValueType.UINT64,
+    ValueType.FLOAT32,
+    ValueType.FLOAT64,
+    ValueType.STRING,
+]
+"""What a tag list may name: all but BYTES, which come of files and plugins."""
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 """The name of a device, group or uplink: letters, digits, `_`, `.` and `-`, at most 64."""
 
@@ -214,7 +229,7 @@ class TagSettings(Settings):
             description="Where the value is; each driver has its form.",
         ),
     ]
-    type: Annotated[ValueType, Field(description="Type of the value on the device.")]
+    type: Annotated[TagType, Field(description="Type of the value on the device.")]
     group: Annotated[Name, Field(description="The group that reads it.")] = "default"
     unit: Annotated[
         str, Field(max_length=32, description="Unit of the scaled value, for people.")

@@ -101,6 +101,10 @@ def forward(array: NDArray[Any], kind: ValueType, scratch: Scratch, *, rows_alik
         texts = [str(text).encode() for text in array.flat]
         lengths = np.array([len(t) for t in texts], "<u4").tobytes()
         return Coded(pb.STRINGS, lengths + b"".join(texts))
+    if kind is ValueType.BYTES:
+        blobs = array.ravel().tolist()
+        lengths = np.fromiter(map(len, blobs), "<u4", len(blobs)).tobytes()
+        return Coded(pb.STRINGS, b"".join((lengths, *blobs)))
     width = kind.dtype.itemsize
     plain = np.ascontiguousarray(array, kind.dtype.newbyteorder("<"))
     if kind in _FLOATS:
@@ -116,10 +120,10 @@ def forward(array: NDArray[Any], kind: ValueType, scratch: Scratch, *, rows_alik
 def backward(data: bytes, kind: ValueType, column: pb.Column, shape: tuple[int, ...]) -> Any:  # noqa: ANN401 - an array of the kind's dtype
     """Undo `forward` as `column` says; JournalCorrupt if the bytes do not fill `shape`."""
     count = int(np.prod(shape))
-    if column.transform == pb.STRINGS:
-        return _texts(data, count).reshape(shape)
-    if kind is ValueType.STRING:
-        raise corrupt("a text column has a transform for numbers")
+    if kind is ValueType.STRING or kind is ValueType.BYTES:
+        if column.transform != pb.STRINGS:
+            raise corrupt("a column of texts or blobs has a transform for numbers")
+        return _lengthy(data, count, text=kind is ValueType.STRING).reshape(shape)
     width = kind.dtype.itemsize
     if column.transform == pb.DECIMAL:
         return _undecimal(data, kind, column.decimal, shape)
@@ -289,16 +293,18 @@ def _undecimal(
     return out
 
 
-def _texts(data: bytes, count: int) -> NDArray[np.object_]:
+def _lengthy(data: bytes, count: int, *, text: bool) -> NDArray[np.object_]:
+    """Cut texts or blobs apart by the lengths that stand before them."""
     if len(data) < 4 * count:
-        raise corrupt("a text column is too short")
+        raise corrupt("a column of texts or blobs is too short")
     lengths = np.frombuffer(data, "<u4", count).tolist()
     if sum(lengths) != len(data) - 4 * count:
-        raise corrupt("a text column has another length than its values need")
+        raise corrupt("a column of texts or blobs has another length than its values need")
     out, offset = np.empty(count, object), 4 * count
     try:
         for position, length in enumerate(lengths):
-            out[position] = data[offset : offset + length].decode()
+            part = data[offset : offset + length]
+            out[position] = part.decode() if text else part
             offset += length
     except UnicodeDecodeError:
         raise corrupt("a text is not UTF-8") from None

@@ -37,11 +37,12 @@ DTYPES: dict[int, np.dtype[Any]] = {
 
 
 def values(data: memoryview, column: pb.Column, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Give a lane's values in `shape`: texts as objects, BOOL as bool."""
-    if column.type == pb.STRING:
+    """Give a lane's values in `shape`: `str` and `bytes` as objects, BOOL as bool."""
+    if column.type in (pb.STRING, pb.BYTES):
         if column.transform != pb.STRINGS:
-            raise DecodingError("texts in a transform for numbers")
-        return _texts(data, math.prod(shape)).reshape(shape)
+            raise DecodingError("texts or blobs in a transform for numbers")
+        read = _texts if column.type == pb.STRING else _blobs
+        return read(data, math.prod(shape)).reshape(shape)
     if column.transform == pb.DECIMAL:
         return _decimals(data, column, shape)
     array = numbers(data, column, shape)
@@ -117,19 +118,25 @@ def _summed(words: NDArray[Any], *, dense: bool) -> NDArray[Any]:
     return np.add.accumulate(steps, axis=0, dtype=words.dtype) if dense else steps
 
 
-def _texts(data: memoryview, count: int) -> NDArray[Any]:
+def _blobs(data: memoryview, count: int) -> NDArray[Any]:
     if len(data) < 4 * count:
-        raise DecodingError("a text column that is too short")
+        raise DecodingError("a column of texts or blobs that is too short")
     ends = np.cumsum(np.frombuffer(data, "<u4", count), dtype=np.uint64)
     body = bytes(data[4 * count :])
     if (int(ends[-1]) if count else 0) != len(body):
-        raise DecodingError("a text column of another size than its texts need")
+        raise DecodingError("a column of another size than its texts or blobs need")
     out = np.empty(count, object)
     start = 0
+    for position, end in enumerate(ends.tolist()):
+        out[position] = body[start:end]
+        start = end
+    return out
+
+
+def _texts(data: memoryview, count: int) -> NDArray[Any]:
+    out = _blobs(data, count)
     try:
-        for position, end in enumerate(ends.tolist()):
-            out[position] = body[start:end].decode()
-            start = end
+        out[:] = [blob.decode() for blob in out]
     except UnicodeDecodeError:
         raise DecodingError("a text that is not UTF-8") from None
     return out

@@ -60,7 +60,10 @@ class SchemaView:
 
 
 class Series(NamedTuple):
-    """One column's samples in row order, each of shape (rows,); texts are objects, BOOL is bool."""
+    """One column's samples in row order, each of shape (rows,).
+
+    Texts are `str`, blobs `bytes`, BOOL is bool.
+    """
 
     times_ns: NDArray[np.int64]
     received_ns: NDArray[np.int64]
@@ -113,7 +116,7 @@ def decode_schema(payload: bytes) -> SchemaView:
         raise DecodingError(f"a schema with {len(message.tags)} tags")
     if not 0 < message.id < 1 << 63:
         raise DecodingError("a schema without an id")
-    if any(not pb.BOOL <= tag.type <= pb.STRING for tag in message.tags):
+    if any(not pb.BOOL <= tag.type <= pb.BYTES for tag in message.tags):
         raise DecodingError("a tag of a type that this server does not know")
     return SchemaView(message)
 

@@ -50,7 +50,7 @@ class Value(NamedTuple):
 
     time_ns: int
     received_ns: int
-    value: bool | int | float | str | None
+    value: bool | int | float | str | bytes | None
     quality: int
     clock: Clock
     epoch: int
@@ -161,7 +161,7 @@ class TagHistory:
         for time_ns, received, raw, quality in zip(*(c.tolist() for c in columns), strict=True):
             if quality & BAD:
                 yield Value(time_ns, received, None, quality, *at)
-            elif plain or isinstance(raw, str):
+            elif plain or isinstance(raw, str | bytes):
                 yield Value(time_ns, received, raw, quality, *at)
             else:
                 yield Value(time_ns, received, float(raw) * tag.scale + tag.offset, quality, *at)

@@ -6,6 +6,7 @@ columns that uplinks write from.
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from dataclasses import replace
@@ -40,6 +41,7 @@ SCHEMA = Schema(
         Tag("steps", "h:7", ValueType.INT64),
         Tag('batch "id"', "h:11", ValueType.STRING),
         Tag("level", "h:20", ValueType.FLOAT64, "m"),
+        Tag("frame", "m:0", ValueType.BYTES),
     ),
 )
 SCHEMAS = {SCHEMA.id: SCHEMA}
@@ -76,6 +78,7 @@ def dense(rows: int, seed: int, *, bad: bool = True) -> Batch:
         ValueType.INT64: rng.integers(-(1 << 62), 1 << 62, (rows, 1), np.int64),
         ValueType.FLOAT64: rng.normal(size=(rows, 1)),
         ValueType.STRING: np.array([[f"lot {seed} ü\n{n}"] for n in range(rows)], object),
+        ValueType.BYTES: np.array([[rng.bytes(n % 40)] for n in range(rows)], object),
     }
     values = tuple(drawn[lane.type] for lane in SCHEMA.lanes)
     quality = None
@@ -83,9 +86,7 @@ def dense(rows: int, seed: int, *, bad: bool = True) -> Batch:
         codes = [Quality.GOOD, Quality.UNCERTAIN, Quality.BAD_TIMEOUT, 0x80AB0000]
         quality = rng.choice(np.array(codes, np.uint32), (rows, len(SCHEMA.tags)))
         for lane, array in zip(SCHEMA.lanes, values, strict=True):
-            array[quality[:, lane.columns] >= Quality.BAD] = (
-                "" if lane.type is ValueType.STRING else 0
-            )
+            array[quality[:, lane.columns] >= Quality.BAD] = lane.type.empty
     return Batch(SCHEMA, times, times + 1_500_000, values, quality)
 
 
@@ -149,7 +150,9 @@ def rows_of(record: Record, schema: Schema = SCHEMA) -> list[list[Any]]:
 
 
 def plain(value: Any) -> bool | int | float | str | None:
-    """Give a value as JSON has it: there is no number for what is none."""
+    """Give a value as JSON has it: there is no number for what is none, and bytes are Base64."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -20,7 +20,7 @@ from forebay.columnar import decode_schema
 from forebay.files import SystemDisk
 from forebay.model import Position, Stream
 from forebay.testing.records import make_record
-from support.batches import rows_of, shown
+from support.batches import plain, rows_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -185,10 +185,12 @@ def _parquet(data: bytes) -> Iterator[tuple[Position, dict[str, Any]]]:
 
 
 def _value(row: dict[str, Any]) -> Any:
-    """Give the one value of a row's four cells, the most exact one."""
+    """Give the one value of a row's five cells, the most exact one."""
     for name in ("value_text", "value_int", "value_uint"):
         if row[name] is not None:
             return row[name]
+    if row["value_bytes"] is not None:
+        return plain(row["value_bytes"])
     return row["value"] != 0 if row["type"] == "bool" and row["value"] is not None else row["value"]
 
 

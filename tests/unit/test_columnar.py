@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,6 +44,8 @@ def column(draw: st.DrawFn, kind: ValueType, shape: tuple[int, ...]) -> np.ndarr
     if kind is ValueType.STRING:
         text = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
         return draw(hnp.arrays(object, shape, elements=text, fill=st.just("")))
+    if kind is ValueType.BYTES:
+        return draw(hnp.arrays(object, shape, elements=st.binary(max_size=9), fill=st.just(b"")))
     return draw(
         hnp.arrays(
             kind.dtype,
@@ -221,3 +224,19 @@ def test_samples_are_scaled_and_bad_ones_have_no_value() -> None:
         ("t0", 20, None, 0x80310000),
         ("t1", 20, "b", 0),
     ]
+
+
+def test_blobs_need_their_lengths() -> None:
+    schema = Schema("camera", "bulk", (Tag("frame", "", ValueType.BYTES),))
+    blobs = np.array([[b"\x00\xff"], [b""], [bytes(range(256)) * 4096]], object)
+    times = np.arange(3, dtype=np.int64)
+    batch = Batch(schema, times, times, (blobs,))
+    assert batch.nbytes == 2 * 24 + 2 + (1 << 20) + 12
+    payload = encode_batch([batch])
+    assert decode_batch(payload, schema).values[0].tolist() == blobs.tolist()
+    message = pb.Batch.FromString(payload)
+    message.columns[-1].transform = pb.PLAIN
+    with pytest.raises(JournalCorrupt, match="a transform for numbers"):
+        decode_batch(message.SerializeToString(), schema)
+    with pytest.raises(TypeError):
+        encode_batch([replace(batch, values=(np.zeros((3, 1), object),))])

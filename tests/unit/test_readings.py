@@ -24,7 +24,7 @@ from forebay.readings import (
     readings,
 )
 from forebay.testing.records import make_record
-from support.batches import SCHEMA, batch_record, damaged, dense, schema_record, sparse
+from support.batches import SCHEMA, batch_record, damaged, dense, plain, schema_record, sparse
 
 
 @given(
@@ -44,7 +44,11 @@ def test_flat_is_iter_samples(rows: int, seed: int, keep: list[int] | None) -> N
     assert found.quality.tolist() == [s.quality for s in expected]
     assert found.values() == [s.value for s in expected]
     assert [type(v) for v in found.values()] == [type(s.value) for s in expected]
-    assert [json.loads(text) for text in json_values(found)] == [s.value for s in expected]
+    told = [json.loads(f'{{"value":{text}}}') for text in json_values(found)]
+    assert [one["value"] for one in told] == [plain(s.value) for s in expected]
+    assert [one.get("encoding") for one in told] == [
+        "base64" if isinstance(s.value, bytes) else None for s in expected
+    ]
 
 
 def test_a_float_that_is_no_number_says_its_name() -> None:
@@ -117,6 +121,6 @@ def test_records_without_more_to_say_have_no_note() -> None:
         "from_ns": batch_record(1).time_min_ns,
         "to_ns": batch_record(1).time_max_ns,
         "samples": 5,
-        "left": 21,
+        "left": 24,
         "revision": 2,
     }

@@ -26,9 +26,7 @@ def bad_row(schema: Schema, status: int, at: Stamp) -> Batch:
         np.array([at.wall_ns], np.int64),
         np.array([at.wall_ns], np.int64),
         tuple(
-            np.full((1, len(lane.columns)), "", object)
-            if lane.type.dtype == object
-            else np.zeros((1, len(lane.columns)), lane.type.dtype)
+            np.full((1, len(lane.columns)), lane.type.empty, lane.type.dtype)
             for lane in schema.lanes
         ),
         np.full((1, len(schema.tags)), status, np.uint32),

@@ -189,6 +189,7 @@ class Answers:
             return None
         schema, sample = found
         tag = sample.tag
+        assert not isinstance(sample.value, bytes), "the shadow tells bytes by their length"
         return TagValue(
             device=key.device,
             name=tag.name,

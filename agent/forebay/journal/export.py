@@ -34,7 +34,7 @@ FOREVER_NS = (1 << 63) - 1
 UNREADABLE = "unreadable"
 """The cause of an absence that no gap record tells of: positions that cannot be read."""
 THINNED = "thinned"
-Value = bool | int | float | str
+Value = bool | int | float | str | bytes
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 from forebay.errors import RequestInvalid
 from forebay.journal.export import Absence
 from forebay.model import ValueType, quality_name
-from forebay.readings import instants
+from forebay.readings import base64_text, instants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,7 +154,12 @@ def _absence(item: Absence) -> dict[str, Any]:
 
 
 def _json(value: Value | None) -> str:
-    """Give a value as JSON; what JSON has no number for is no value, with its name beside it."""
+    """Give a value as JSON.
+
+    What JSON has no number for is no value, with its name beside it; bytes are Base64.
+    """
+    if isinstance(value, bytes):
+        return f'"{base64_text(value)}", "encoding": "base64"'
     if isinstance(value, float) and not math.isfinite(value):
         return f'null, "float": "{_not_a_number(value)}"'
     return json.dumps(value, ensure_ascii=False)
@@ -165,6 +170,8 @@ def _not_a_number(value: float) -> str:
 
 
 def _csv(value: Value | None) -> str:
+    if isinstance(value, bytes):
+        return base64_text(value)
     if isinstance(value, float) and not math.isfinite(value):
         return _not_a_number(value)
     return value if isinstance(value, str) else "" if value is None else json.dumps(value)
@@ -197,6 +204,7 @@ class Parquet:
                 ("value_int", pa.int64()),
                 ("value_uint", pa.uint64()),
                 ("value_text", pa.string()),
+                ("value_bytes", pa.binary()),
                 ("quality", word),
                 ("code", pa.uint32()),
                 ("cause", word),
@@ -250,7 +258,7 @@ def _columns(item: Block) -> dict[str, list[Any]]:
     typed = [
         ("value_uint" if tag.type is ValueType.UINT64 else "value_int", value)
         if isinstance(value, int) and not isinstance(value, bool)
-        else ("value_text", value)
+        else ("", value)
         for tag, value in zip(tags, chosen, strict=True)
     ]
     return {
@@ -263,10 +271,11 @@ def _columns(item: Block) -> dict[str, list[Any]]:
         "type": [tag.type.value for tag in tags],
         "time": found.times_ns[found.scans[kept]].tolist(),
         "received": found.received_ns[found.scans[kept]].tolist(),
-        "value": [None if v is None or isinstance(v, str) else float(v) for v in chosen],
+        "value": [float(v) if isinstance(v, (int, float)) else None for v in chosen],
         "value_int": [value if kind == "value_int" else None for kind, value in typed],
         "value_uint": [value if kind == "value_uint" else None for kind, value in typed],
         "value_text": [value if isinstance(value, str) else None for value in chosen],
+        "value_bytes": [value if isinstance(value, bytes) else None for value in chosen],
         "quality": [quality_name(code) for code in codes],
         "code": codes,
     }

@@ -6,11 +6,13 @@ from or go to.
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forebay.model import Quality, Sample, engineering, is_bad
+from forebay.model import Quality, Sample, ValueType, engineering, is_bad
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,10 +22,14 @@ if TYPE_CHECKING:
     from forebay.model import Batch, Schema
 
 
+_DIGEST_CHARACTERS = 12
+
+
 class _Twin:
     """The last sample of each column of one schema.
 
-    A dense batch is kept as it is until somebody reads.
+    A dense batch is kept as it is until somebody reads. Of bytes their length and the begin of
+    their SHA-256 are kept, as text.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -39,8 +45,11 @@ class _Twin:
         for lane in schema.lanes:
             self.place[lane.columns] = np.arange(len(lane.columns))
         self._row: Batch | None = None
+        self._blobs = [n for n, lane in enumerate(schema.lanes) if lane.type is ValueType.BYTES]
 
     def update(self, batch: Batch) -> None:
+        if self._blobs:
+            batch = self._without_blobs(batch)
         if batch.index is None:
             self._row = batch
             return
@@ -51,6 +60,14 @@ class _Twin:
         lanes = self.schema.lane_of[batch.index]
         for number, values in enumerate(batch.values):
             self.values[number][self.place[batch.index[lanes == number]]] = values
+
+    def _without_blobs(self, batch: Batch) -> Batch:
+        values = list(batch.values)
+        for number in self._blobs:
+            blobs = values[number] if batch.index is not None else values[number][-1:]
+            told = [f"{len(b):,} bytes, SHA-256 {_digest(b)}" for b in blobs.flat]
+            values[number] = np.array(told, object).reshape(blobs.shape)
+        return replace(batch, values=tuple(values))
 
     def settle(self) -> None:
         """Spread the kept dense row over the columns."""
@@ -70,6 +87,10 @@ class _Twin:
         return Sample(
             tag, int(self.times_ns[column]), int(self.received_ns[column]), value, quality
         )
+
+
+def _digest(blob: bytes) -> str:
+    return hashlib.sha256(blob).hexdigest()[:_DIGEST_CHARACTERS]
 
 
 class Shadow:

@@ -53,6 +53,8 @@ def to_raw(tag: Tag, value: Value) -> Value:
         return value
     if tag.type is ValueType.STRING:
         return _text(value)
+    if tag.type is ValueType.BYTES:
+        raise Unwritable("bytes cannot be written", "write to a tag of another type")
     if isinstance(value, (bool, str)):
         raise Unwritable(f"{said(value)} is not a number", f"the tag has type {tag.type}")
     if isinstance(value, float) and not isfinite(value):

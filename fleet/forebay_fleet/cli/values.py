@@ -6,6 +6,7 @@ imported when it runs, so that `--help` is instant.
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -127,13 +128,27 @@ def _value(value: Value) -> dict[str, Any]:
     return {
         "time_ns": value.time_ns,
         "received_ns": value.received_ns,
-        "value": value.value,
+        **_json_value(value.value),
         "status": value.quality,
         "quality": quality_name(value.quality),
         "clock": value.clock.value,
         "epoch": output.epoch(value.epoch),
         "seq": value.seq,
     }
+
+
+def _json_value(value: float | str | bytes | None) -> dict[str, Any]:
+    """Give `value` as a field of JSON; bytes as Base64, with a field beside it that says so."""
+    if isinstance(value, bytes):
+        return {"value": base64.b64encode(value).decode(), "encoding": "base64"}
+    return {"value": value}
+
+
+def _shown(value: float | str | bytes | None) -> float | str:
+    """Give `value` as a cell; of bytes their length."""
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
+    return "-" if value is None else value
 
 
 _MARKS = {"mended": "*", "unsynced": "?"}
@@ -148,7 +163,7 @@ def _print_values(values: Sequence[Value], unit: str, missing: Sequence[Loss]) -
     rows = [
         (
             output.time(value.time_ns) + _MARKS.get(value.clock, ""),
-            "-" if value.value is None else value.value,
+            _shown(value.value),
             unit,
             quality_name(value.quality),
             f"{output.duration(value.received_ns - value.time_ns)} later",

@@ -35,6 +35,8 @@ QUALITIES = st.sampled_from([0, 0x4090_0000, 0x8031_0000, 0xFFFF_FFFF])
 def elements(kind: ValueType) -> st.SearchStrategy[Any]:
     if kind is ValueType.STRING:
         return st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+    if kind is ValueType.BYTES:
+        return st.binary(max_size=12)
     if kind is ValueType.BOOL:
         return st.booleans()
     if kind in {ValueType.FLOAT32, ValueType.FLOAT64}:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
+import pytest
 
 from forebay.model import Batch, Quality, Schema, Tag, ValueType
 from forebay.pipeline.shadow import Shadow
@@ -87,3 +90,17 @@ def test_an_empty_batch_changes_nothing() -> None:
     empty = (np.array([], np.int16), np.array([], object))
     shadow.update(Batch(SCHEMA, none, none, empty, None, np.array([], np.uint32)))
     assert shadow.sample(SCHEMA, 2).value == 7
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_of_bytes_only_their_length_and_digest_are_kept(*, sparse: bool) -> None:
+    schema = Schema("camera", "frames", (Tag("frame", "", ValueType.BYTES),))
+    shadow = Shadow([schema])
+    times, blobs = np.array([1, 2], np.int64), [b"old", bytes(12_345)]
+    values = np.array(blobs if sparse else [[b] for b in blobs], object)
+    index = np.zeros(2, np.uint32) if sparse else None
+    shadow.update(Batch(schema, times, times, (values,), None, index))
+    sample = shadow.sample(schema, 0)
+    digest = hashlib.sha256(blobs[1]).hexdigest()[:12]
+    assert (sample.value, sample.time_ns) == (f"12,345 bytes, SHA-256 {digest}", 2)
+    assert values.ravel()[-1] == blobs[1], "the batch itself is as it was"

@@ -58,6 +58,7 @@ def test_the_raw_value_is_the_one_that_reads_so(
         ("float64", 1, float("nan"), "not a finite"),
         ("float64", 1, float("inf"), "not a finite"),
         ("string", 1, "x" * 70_000, "too long"),
+        ("bytes", 1, "AAAA", "cannot be written"),
     ],
 )
 def test_what_a_tag_cannot_hold_is_not_written(

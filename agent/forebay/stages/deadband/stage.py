@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from forebay.sifting import Wave
     from forebay.stages.deadband.config import DeadbandSettings
 
-_EXACT = (ValueType.BOOL, ValueType.STRING)
+_EXACT = (ValueType.BOOL, ValueType.STRING, ValueType.BYTES)
 
 
 class Deadband:

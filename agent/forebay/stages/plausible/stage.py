@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from forebay.sifting import Wave
     from forebay.stages.plausible.config import PlausibleSettings
 
-_NOT_NUMBERS = (ValueType.BOOL, ValueType.STRING)
+_NOT_NUMBERS = (ValueType.BOOL, ValueType.STRING, ValueType.BYTES)
 _NEVER_NS = np.iinfo(np.int64).max
 _SEVERITY = np.uint32(0xC000_0000)
 _CODE = np.uint32(0xFFFF_0000)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 STEP_NS = 10_000_000
 """A smaller change between wall clock and time since boot is no step, as in the pipeline."""
 
-_EXACT = (ValueType.BOOL, ValueType.STRING)
+_EXACT = (ValueType.BOOL, ValueType.STRING, ValueType.BYTES)
 _WIDE = (ValueType.INT64, ValueType.UINT64)
 
 

@@ -34,6 +34,7 @@ SCHEMA = pa.schema(
         pa.field("value_int", pa.int64()),
         pa.field("value_uint", pa.uint64()),
         pa.field("value_text", pa.string()),
+        pa.field("value_bytes", pa.binary()),
         pa.field("quality", pa.string()),
         pa.field("code", pa.uint32()),
         pa.field("historical", pa.bool_(), nullable=False),
@@ -49,7 +50,7 @@ SCHEMA = pa.schema(
 def sample_columns(row: Row, found: Readings) -> pa.RecordBatch:
     """Give the samples of a record."""
     count, tags = len(found.columns), found.schema.tags
-    value, value_int, value_uint, value_text = _values(found)
+    value, value_int, value_uint, value_text, value_bytes = _values(found)
     codes, which = np.unique(found.quality, return_inverse=True)
     names = pa.array([quality_name(code) for code in codes.tolist()], pa.string())
     columns = pa.array(found.columns)
@@ -75,6 +76,7 @@ def sample_columns(row: Row, found: Readings) -> pa.RecordBatch:
             value_int,
             value_uint,
             value_text,
+            value_bytes,
             names.take(pa.array(which)),
             pa.array(found.quality),
             all_of(row.historical, pa.bool_()),
@@ -107,8 +109,8 @@ def note_columns(row: Row) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
 
-def _values(found: Readings) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array]:
-    """Give the four value columns.
+def _values(found: Readings) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array, pa.Array]:
+    """Give the five value columns.
 
     Every number stands in `value`; whole numbers that are not scaled stand exactly in `value_int`
     or, if their type is uint64, in `value_uint` as well.
@@ -117,11 +119,11 @@ def _values(found: Readings) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array]:
     number, number_at = np.zeros(count), np.zeros(count, bool)
     whole, whole_at = np.zeros(count, np.int64), np.zeros(count, bool)
     large, large_at = np.zeros(count, np.uint64), np.zeros(count, bool)
-    text: NDArray[Any] | None = None
+    objects: dict[ValueType, NDArray[Any]] = {}
     for part in found.parts:
-        if part.type is ValueType.STRING:
-            text = np.full(count, None, object) if text is None else text
-            text[part.rows] = part.values
+        if part.values.dtype == object:
+            objects[part.type] = np.full(count, None, object)
+            objects[part.type][part.rows] = part.values
             continue
         number[part.rows], number_at[part.rows] = part.values, True
         if part.scaled or part.values.dtype.kind not in "iu":
@@ -130,11 +132,16 @@ def _values(found: Readings) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array]:
             large[part.rows], large_at[part.rows] = part.values, True
         else:
             whole[part.rows], whole_at[part.rows] = part.values, True
-    if text is not None:
-        text[found.bad] = None
+    for array in objects.values():
+        array[found.bad] = None
     return (
         pa.array(number, mask=~number_at | found.bad, from_pandas=False),
         pa.array(whole, mask=~whole_at | found.bad),
         pa.array(large, mask=~large_at | found.bad),
-        pa.nulls(count, pa.string()) if text is None else pa.array(text, pa.string()),
+        _objects(objects.get(ValueType.STRING), count, pa.string()),
+        _objects(objects.get(ValueType.BYTES), count, pa.binary()),
     )
+
+
+def _objects(found: NDArray[Any] | None, count: int, kind: pa.DataType) -> pa.Array:
+    return pa.nulls(count, kind) if found is None else pa.array(found, kind)

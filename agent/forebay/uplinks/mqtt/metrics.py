@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 INT8, INT16, INT32, INT64 = 1, 2, 3, 4
 UINT8, UINT16, UINT64 = 5, 6, 8
 FLOAT, DOUBLE, BOOLEAN, STRING = 9, 10, 11, 12
+BYTES = 17
 _QUALITY_BAD, _QUALITY_GOOD, _QUALITY_STALE = 0, 192, 500
 _NS_PER_MS = 1_000_000
 
@@ -40,6 +41,7 @@ _DATATYPES: Mapping[ValueType, int] = MappingProxyType(
         ValueType.FLOAT32: FLOAT,
         ValueType.FLOAT64: DOUBLE,
         ValueType.STRING: STRING,
+        ValueType.BYTES: BYTES,
     }
 )
 _FIELDS: Mapping[int, tuple[str, int]] = MappingProxyType(
@@ -55,6 +57,7 @@ _FIELDS: Mapping[int, tuple[str, int]] = MappingProxyType(
         DOUBLE: ("double_value", 0),
         BOOLEAN: ("boolean_value", 0),
         STRING: ("string_value", 0),
+        BYTES: ("bytes_value", 0),
     }
 )
 """By datatype: the field of its values, and the width of two's complement in it (0: none)."""
@@ -62,7 +65,10 @@ _FIELDS: Mapping[int, tuple[str, int]] = MappingProxyType(
 
 @dataclass(slots=True)
 class Metric:
-    """One metric as it was born; `last` is (ms, value, StatusCode) of its newest sample."""
+    """One metric as it was born; `last` is (ms, value, StatusCode) of its newest sample.
+
+    Of bytes no value is kept: a birth must not hold the last picture of every camera.
+    """
 
     name: str
     alias: int
@@ -73,7 +79,7 @@ class Metric:
 
 def datatype(tag: Tag) -> int:
     """Give the datatype of a tag's values as readers see them."""
-    if tag.scaled and tag.type is not ValueType.STRING:
+    if tag.scaled and tag.type not in (ValueType.STRING, ValueType.BYTES):
         return DOUBLE
     return _DATATYPES[tag.type]
 
@@ -84,7 +90,7 @@ class Sample(NamedTuple):
     at_ms: int
     column: int
     code: int
-    value: bool | int | float | str | None
+    value: bool | int | float | str | bytes | None
 
 
 def samples(found: Readings) -> list[Sample]:
@@ -109,7 +115,7 @@ def put(
         if historical:
             message.is_historical = True
         else:
-            metric.last = (at_ms, value, code)
+            metric.last = (at_ms, None if metric.datatype == BYTES else value, code)
         _fill(message, metric.datatype, value, code)
 
 
@@ -125,7 +131,7 @@ def bear(payload: pb.SparkplugPayload, metric: Metric, now_ms: int) -> None:
     _fill(message, metric.datatype, value, code)
 
 
-def _fill(message: pb.SparkplugMetric, kind: int, value: Any, code: int) -> None:  # noqa: ANN401 - bool, int, float or str, as `kind` says
+def _fill(message: pb.SparkplugMetric, kind: int, value: Any, code: int) -> None:  # noqa: ANN401 - bool, int, float, str or bytes, as `kind` says
     """Put value and quality into a metric; only a quality that is not Good is told."""
     if value is None:
         message.is_null = True

@@ -117,7 +117,7 @@ async def test_what_was_acknowledged_beyond_a_backlog_does_not_come_again(
         await asyncio.to_thread(sink.__exit__)
     data = [said for said in sink.messages if said[0].startswith("plant/")]
     assert len(data) == len(stored(data)) == len(set(data))
-    assert len(samples(data)) == 28 * len(data)
+    assert len(samples(data)) == 32 * len(data)
 
 
 async def test_the_status_says_that_nobody_listens(mosquitto_binary: Path, tmp_path: Path) -> None:

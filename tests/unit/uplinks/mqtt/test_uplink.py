@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from forebay.model import Position, Record
 
 T = Stream.TELEMETRY
-SAMPLES = 21  # of a record by `batch_record`
+SAMPLES = 24  # of a record by `batch_record`
 A_RECORD = "plant/{gateway}/{device}/{group}"
 
 
@@ -154,7 +154,10 @@ async def test_topics_and_messages_are_as_promised(broker: Mosquitto, sink: Sink
     begin = "forebay/gateway-1/press/fast/"
     assert topics == [
         begin + name
-        for name in ("running", "pressure", "motor/temp", "energy", "steps", 'batch "id"', "level")
+        for name in (
+            *("running", "pressure", "motor/temp", "energy", "steps", 'batch "id"', "level"),
+            "frame",
+        )
     ]
     said = json.loads(sink.messages[1][1])
     assert said | {"time": "", "received": "", "value": 0} == {
@@ -243,7 +246,7 @@ async def test_a_frozen_broker_bounds_what_is_on_its_way(broker: Mosquitto) -> N
     broker.freeze()
     sending = asyncio.create_task(uplink.send([batch_record(1)], historical=False), name="sending")
     done, _ = await asyncio.wait({sending}, timeout=1.0)
-    assert not done, "five of 21 messages may be on their way"
+    assert not done, "five of 24 messages may be on their way"
     broker.thaw()
     await sending
     await covered(uplink, 1)
