@@ -1,0 +1,1 @@
+"""Features of evenly sampled blocks, as a Forebay plugin."""
