@@ -275,7 +275,7 @@ async def test_write_to_a_plc(tmp_path: Path) -> None:
         if line.startswith(("forebay check", "forebay write")):
             assert f"$ {line}\n{text.splitlines()[0]}\n" in guide
     audit = done["forebay journal show --stream audit"]
-    assert "(control socket: order-4711)" in " ".join(audit.split())
+    assert f"(uid:{os.getuid()}: order-4711)" in " ".join(audit.split())
     assert audit.count("GOOD") == audit.count("REFUSED") == 1
 
 

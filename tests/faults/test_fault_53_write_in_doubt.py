@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.e2e
 async def asked_again(world: World) -> dict[str, Any]:
     """Ask for the same request once more."""
     code, document = await world.ask(*WRITE)
-    assert code == 1
+    assert code == 1, (code, document, world.agent.text()[-3000:])
     return dict(document)
 
 
@@ -36,7 +37,7 @@ async def test_fault_53_the_answer_is_swallowed(tmp_path: Path) -> None:
         await polling(world, plc)
         assert len(plc.writes) == 1
         intent, outcome, *more = await audited(world)
-        assert "intent: write press/Setpoint = 42.5 (control socket: a test)" in intent
+        assert f"intent: write press/Setpoint = 42.5 (uid:{os.getuid()}: a test)" in intent
         assert "shift-7 UNKNOWN" in outcome
         assert more == []
         found = await accounts(world)

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from forebay.interfaces import Value
     from forebay.writing.gate import Result
 
-WHO = "control socket"
-"""What is known of who asked: they may write to the socket file. gRPC does not tell their uid."""
-
 _INT64_MAX = (1 << 63) - 1
 _OUTCOMES: Mapping[Outcome, pb.WriteOutcome] = MappingProxyType(
     {Outcome.GOOD: pb.GOOD, Outcome.REFUSED: pb.REFUSED, Outcome.UNKNOWN: pb.UNKNOWN}
@@ -35,19 +32,19 @@ class Operating:
     def __init__(self, gate: WriteGate) -> None:
         self._gate = gate
 
-    async def write(self, request: pb.WriteRequest) -> pb.WriteReply:
-        """Have a tag written."""
+    async def write(self, request: pb.WriteRequest, who: str) -> pb.WriteReply:
+        """Have a tag written for `who`."""
         device, _, tag = request.tag.partition("/")
         ask = Ask(
-            Action.WRITE, device, tag, (value_of(request.value),), request.id, WHO, request.reason
+            Action.WRITE, device, tag, (value_of(request.value),), request.id, who, request.reason
         )
         return _reply(await self._gate.ask(ask, request.deadline_s))
 
-    async def call(self, request: pb.CallRequest) -> pb.WriteReply:
-        """Have a method called."""
+    async def call(self, request: pb.CallRequest, who: str) -> pb.WriteReply:
+        """Have a method called for `who`."""
         values = tuple(value_of(value) for value in request.arguments)
         ask = Ask(
-            Action.CALL, request.device, request.method, values, request.id, WHO, request.reason
+            Action.CALL, request.device, request.method, values, request.id, who, request.reason
         )
         return _reply(await self._gate.ask(ask, request.deadline_s))
 

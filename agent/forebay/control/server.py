@@ -24,6 +24,7 @@ from forebay._proto import control_pb2 as pb
 from forebay.config.places import MAX_SOCKET_PATH_BYTES
 from forebay.control import browsing, scanning
 from forebay.control.address import Answer, knock, too_long
+from forebay.control.front import Front
 from forebay.control.limits import (
     HINT_KEY,
     LIST_BYTES,
@@ -85,7 +86,7 @@ class ControlServer:
     def __init__(self, path: Path, view: AgentView) -> None:
         self._path = path
         self._view = view
-        self._server: grpc.aio.Server | None = None
+        self._serving = contextlib.AsyncExitStack()
         self._inode = 0
 
     async def __aenter__(self) -> Self:
@@ -100,7 +101,7 @@ class ControlServer:
         try:
             self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             with _private_directory(self._path.parent) as hidden:
-                await self._listen(hidden / "s")
+                await self._listen(hidden)
         except OSError as error:
             raise ControlSocketUnusable(
                 f"cannot make the control socket {self._path}: {error.strerror or error}",
@@ -116,12 +117,14 @@ class ControlServer:
     ) -> None:
         """Take no more requests, let those that run finish within a second, remove the socket."""
         self._withdraw()
-        if self._server is not None:
-            await self._server.stop(_STOP_GRACE_S)
-            self._server = None
+        await self._serving.aclose()
 
     async def _listen(self, hidden: Path) -> None:
-        """Bind where nobody else can reach, set the mode, then move the socket to its place."""
+        """Bind where nobody else can reach, set the mode, then move the socket to its place.
+
+        gRPC listens at a socket of its own there, to which `Front` alone leads.
+        """
+        outer, inner = hidden / "s", hidden / "i"
         server = grpc.aio.server(
             maximum_concurrent_rpcs=_CONCURRENT_REQUESTS,
             options=(
@@ -129,14 +132,16 @@ class ControlServer:
                 ("grpc.max_send_message_length", MAX_REPLY_BYTES),
             ),
         )
-        server.add_generic_rpc_handlers((_handlers(_Service(self._view), self._view),))
-        server.add_insecure_port(f"unix:{hidden}")
-        await server.start()
+        front = Front()
+        server.add_generic_rpc_handlers((_handlers(_Service(self._view), self._view, front),))
+        server.add_insecure_port(f"unix:{inner}")
         async with contextlib.AsyncExitStack() as undo:
-            undo.push_async_callback(server.stop, None)
-            self._publish(hidden)
-            undo.pop_all()
-        self._server = server
+            await undo.enter_async_context(front)
+            undo.push_async_callback(server.stop, _STOP_GRACE_S)
+            await server.start()
+            front.listen(outer, inner)
+            self._publish(outer)
+            self._serving = undo.pop_all()
 
     def _publish(self, hidden: Path) -> None:
         """Move the socket, with its mode set, to where commands look for it."""
@@ -313,8 +318,9 @@ def _choice(request: pb.QuarantineChoice) -> Sequence[str]:
     return tuple(dict.fromkeys(request.ids))
 
 
-def _handlers(service: _Service, view: AgentView) -> grpc.GenericRpcHandler:
+def _handlers(service: _Service, view: AgentView, front: Front) -> grpc.GenericRpcHandler:
     operating = Operating(view.gate)
+    asked_by = partial(_asked_by_handler, front)
     return grpc.method_handlers_generic_handler(
         SERVICE,
         {
@@ -333,8 +339,8 @@ def _handlers(service: _Service, view: AgentView) -> grpc.GenericRpcHandler:
             "ListQuarantine": _handler(pb.QuarantineRequest, service.quarantine),
             "RetryQuarantined": _handler(pb.QuarantineChoice, service.retry_quarantined),
             "DropQuarantined": _handler(pb.QuarantineChoice, service.drop_quarantined),
-            "WriteTag": _handler(pb.WriteRequest, operating.write),
-            "CallMethod": _handler(pb.CallRequest, operating.call),
+            "WriteTag": asked_by(pb.WriteRequest, operating.write),
+            "CallMethod": asked_by(pb.CallRequest, operating.call),
         },
     )
 
@@ -342,11 +348,25 @@ def _handlers(service: _Service, view: AgentView) -> grpc.GenericRpcHandler:
 def _handler(
     request: type[Q], answer: Callable[[Q], Awaitable[Message]]
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    """Serve one method; an error raised on purpose becomes a status with its hint."""
+    """Serve one method to which everybody is alike."""
+    return _handler_of(request, lambda asked, _: answer(asked))
+
+
+def _asked_by_handler(
+    front: Front, request: type[Q], answer: Callable[[Q, str], Awaitable[Message]]
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """Serve one method that is told who asks."""
+    return _handler_of(request, lambda asked, peer: answer(asked, front.who(peer)))
+
+
+def _handler_of(
+    request: type[Q], answer: Callable[[Q, str], Awaitable[Message]]
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """Serve one method, told gRPC's name of the peer; an error meant becomes a status."""
 
     async def serve(asked: Q, context: grpc.aio.ServicerContext[Any, Any]) -> Message:
         try:
-            return await answer(asked)
+            return await answer(asked, context.peer())
         except ForebayError as error:
             return await _abort(context, error)
 

@@ -48,7 +48,8 @@ class Ask:
 
     `item` is the tag or the method; `values` is the one value of a write, as readers see it, or the
     arguments of a call. `id` names this request, which is executed once; the gate makes one if it
-    is empty. `who` is what is known of who asked, `reason` what they said.
+    is empty. `who` is what is known of who asked: `uid:NUMBER` of a user at the control socket,
+    `plugin:NAME` of a plugin. `reason` is what they said.
     """
 
     action: Action
@@ -123,9 +124,12 @@ def decide(
     if not settings.enabled:
         return Denied("writes are off", "set enabled = true in [writes], and allow what is needed")
     call = ask.action is Action.CALL
-    rules = _about(settings, ask.device, ask.item, call=call)
+    named = _about(settings, ask.device, ask.item, call=call)
+    rules = [(number, rule) for number, rule in named if rule.binds(ask.who)]
     if not rules:
         hint = f"add a rule to [writes]; see docs/guides/writes.md, allow {ask.target}"
+        if named:
+            hint = f"rules name {ask.target}, none of them by {ask.who}; add it to `by` of one"
         return Denied(f"no rule allows to {ask.action} {ask.target}", hint)
     decided = Allowed(ask.values) if call else _valued(ask, tags[ask.item], rules)
     if isinstance(decided, Denied):
@@ -159,7 +163,8 @@ def recall(
         ages.append(((now.wall_ns - latest_ns) / 1e9 if known else 0.0, deed))
     for age_s, deed in sorted(ages, key=itemgetter(0), reverse=True):
         device, _, item = deed.target.partition("/")
-        rules = _about(settings, device, item, call=deed.action == Action.CALL)
+        named = _about(settings, device, item, call=deed.action == Action.CALL)
+        rules = [(number, rule) for number, rule in named if rule.binds(deed.who)]
         pace.note(rules, deed.target, now_s - age_s)
 
 

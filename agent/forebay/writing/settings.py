@@ -25,6 +25,7 @@ MAX_RULES = 256
 MAX_PATTERNS = 256
 MAX_PATTERN_CHARACTERS = 512
 MAX_CHOICES = 256
+MAX_CALLERS = 64
 
 _FREQUENCY = re.compile(r"^([1-9]\d{0,2})\s*/\s*(\d+(?:\.\d+)?)?\s*(ms|s|min|h|d)$")
 
@@ -63,6 +64,11 @@ Pattern = Annotated[
     Field(min_length=1, max_length=MAX_PATTERN_CHARACTERS),
     AfterValidator(_check_pattern),
 ]
+Caller = Annotated[
+    str,
+    Field(max_length=128, pattern=r"^(operator|uid:\d{1,10}|plugin:(\*|[A-Za-z0-9_-]{1,64}))$"),
+]
+"""Who may ask: `operator`, anybody at the control socket; `uid:N`, a user there; `plugin:NAME`."""
 Number = Annotated[StrictInt | StrictFloat, Field(allow_inf_nan=False)]
 Choice = StrictBool | StrictInt | StrictFloat | StrictStr
 
@@ -96,6 +102,16 @@ class WriteRule(Settings):
         tuple[Choice, ...],
         Field(max_length=MAX_CHOICES, description="The only values that may be written."),
     ] = ()
+    by: Annotated[
+        tuple[Caller, ...],
+        Field(
+            min_length=1,
+            max_length=MAX_CALLERS,
+            description="Who is allowed so: `operator` (whoever may use the control socket), "
+            "`uid:1000` (that user there), `plugin:NAME`, `plugin:*`. To all others this rule says "
+            "nothing.",
+        ),
+    ] = ("operator",)
     rate: Annotated[
         str,
         Field(max_length=32, description="How often each tag or method at most, such as `1/s`."),
@@ -122,6 +138,16 @@ class WriteRule(Settings):
         target = f"{device}/{item}"
         patterns = self.methods if method else self.tags
         return any(pattern == target or fnmatchcase(target, pattern) for pattern in patterns)
+
+    def binds(self, who: str) -> bool:
+        """Whether this rule is about what `who` asks, as `Ask.who` says it."""
+        kind = who.partition(":")[0]
+        return any(
+            caller == who
+            or (caller == "operator" and kind == "uid")
+            or (caller == "plugin:*" and kind == "plugin")
+            for caller in self.by
+        )
 
 
 class WritesSettings(Settings):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from forebay._proto import control_pb2 as pb
 from forebay.cli.write import parsed
-from forebay.control.operating import WHO, value_message, value_of
+from forebay.control.operating import value_message, value_of
 from forebay.control.server import ControlServer
 from forebay.errors import RequestInvalid
 from forebay.writing.rules import Action, Ask
@@ -34,7 +35,8 @@ async def test_a_write_is_asked_for_as_it_was_typed(path: Path) -> None:
         )  # fmt: skip
     assert (done.code, done.err) == (0, "")
     assert done.out == "GOOD press/Temp/set reads -42.5\nid w1, 3.2 ms\n"
-    wanted = Ask(Action.WRITE, "press", "Temp/set", (-42.5,), "w7", WHO, "shift change")
+    who = f"uid:{os.getuid()}"
+    wanted = Ask(Action.WRITE, "press", "Temp/set", (-42.5,), "w7", who, "shift change")
     assert agent.gate.asked == [(wanted, 2.5)]
 
 

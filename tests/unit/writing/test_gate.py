@@ -95,7 +95,7 @@ class Site:
         self, item: str, value: Value, id_: str = "", deadline_s: float = 0.0
     ) -> tuple[Outcome, str]:
         result = await self.gate.ask(
-            Ask(Action.WRITE, "press", item, (value,), id_, "a test", "why not"), deadline_s
+            Ask(Action.WRITE, "press", item, (value,), id_, "uid:7", "why not"), deadline_s
         )
         return result.outcome, result.detail
 
@@ -146,7 +146,7 @@ async def test_the_intent_is_durable_before_the_device_hears_of_it() -> None:
             "press/Setpoint",
             "42.3",
         )
-        assert (intent.who, intent.reason, intent.outcome) == ("a test", "why not", "")
+        assert (intent.who, intent.reason, intent.outcome) == ("uid:7", "why not", "")
         _, outcome = await run.deeds()
         assert (outcome.step, outcome.outcome, outcome.read_back) == (OUTCOME, "good", "42.3")
         assert outcome.took_ms > 0
@@ -283,7 +283,7 @@ async def test_what_may_only_be_written_is_not_read_back() -> None:
 
 async def test_methods_pass_the_same_gate() -> None:
     async with site() as run:
-        result = await run.gate.ask(Ask(Action.CALL, "press", "Start", (7, "red"), "c1", "a test"))
+        result = await run.gate.ask(Ask(Action.CALL, "press", "Start", (7, "red"), "c1", "uid:7"))
         assert (result.outcome, result.outputs) == (Outcome.GOOD, (7, "red"))
         intent, outcome = await run.deeds()
         assert (intent.action, intent.value) == ("call", '[7, "red"]')
@@ -293,12 +293,12 @@ async def test_methods_pass_the_same_gate() -> None:
 async def test_what_names_nothing_is_invalid() -> None:
     async with site() as run:
         for ask in (
-            Ask(Action.WRITE, "oven", "Setpoint", (1,), "", "a test"),
-            Ask(Action.WRITE, "press", "Nothing", (1,), "", "a test"),
-            Ask(Action.WRITE, "press", "Setpoint", (1,), "x" * 65, "a test"),
-            Ask(Action.WRITE, "press", "Setpoint", (1,), "x\n", "a test"),
-            Ask(Action.WRITE, "press", "Setpoint", (1,), "", "a test", "y" * 300),
-            Ask(Action.CALL, "press", "m", (1,) * 65, "", "a test"),
+            Ask(Action.WRITE, "oven", "Setpoint", (1,), "", "uid:7"),
+            Ask(Action.WRITE, "press", "Nothing", (1,), "", "uid:7"),
+            Ask(Action.WRITE, "press", "Setpoint", (1,), "x" * 65, "uid:7"),
+            Ask(Action.WRITE, "press", "Setpoint", (1,), "x\n", "uid:7"),
+            Ask(Action.WRITE, "press", "Setpoint", (1,), "", "uid:7", "y" * 300),
+            Ask(Action.CALL, "press", "m", (1,) * 65, "", "uid:7"),
         ):
             with pytest.raises(RequestInvalid):
                 await run.gate.ask(ask)
@@ -316,7 +316,7 @@ async def test_a_huge_value_is_refused_and_on_record() -> None:
 
 async def test_an_id_is_made_where_none_is_given() -> None:
     async with site() as run:
-        ask = Ask(Action.WRITE, "press", "Setpoint", (1,), "", "a test")
+        ask = Ask(Action.WRITE, "press", "Setpoint", (1,), "", "uid:7")
         ids = {(await run.gate.ask(ask)).id for _ in range(3)}
         assert len(ids) == len(run.plc.got) == 3
 

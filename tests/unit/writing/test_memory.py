@@ -14,7 +14,7 @@ from forebay.writing.memory import MAX_IDS, READ_BYTES, Memory, remember
 if TYPE_CHECKING:
     from forebay.model import Record
 
-FIRST = Deed("w1", INTENT, "write", "press/a", "1", "a test", "")
+FIRST = Deed("w1", INTENT, "write", "press/a", "1", "uid:7", "")
 
 
 def ended(deed: Deed, outcome: str) -> Deed:

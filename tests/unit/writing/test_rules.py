@@ -44,8 +44,8 @@ def settings(*rules: dict[str, object], enabled: bool = True) -> WritesSettings:
     return WritesSettings.model_validate({"enabled": enabled, "allow": rules})
 
 
-def ask(item: str, *values: Value, action: Action = Action.WRITE) -> Ask:
-    return Ask(action, "press", item, values, "id-1", "a test")
+def ask(item: str, *values: Value, action: Action = Action.WRITE, who: str = "uid:7") -> Ask:
+    return Ask(action, "press", item, values, "id-1", who)
 
 
 def decided(of: WritesSettings, what: Ask, pace: Pace | None = None, now_s: float = 0.0) -> object:
@@ -97,6 +97,43 @@ def test_only_the_listed_values_and_true_is_not_one() -> None:
     assert '"auto", "manual"' in denied.hint
     assert isinstance(decided(settings(rule), ask("Run", True)), Denied)  # noqa: FBT003 - a value
     assert isinstance(decided(settings(rule), ask("Setpoint", 1)), Allowed)
+
+
+@pytest.mark.parametrize(
+    ("by", "allowed"),
+    [
+        (None, {"uid:0", "uid:7"}),
+        (["operator"], {"uid:0", "uid:7"}),
+        (["uid:7"], {"uid:7"}),
+        (["plugin:pump"], {"plugin:pump"}),
+        (["plugin:*"], {"plugin:pump", "plugin:pumps"}),
+        (["uid:0", "plugin:pumps"], {"uid:0", "plugin:pumps"}),
+    ],
+)
+def test_a_rule_is_for_those_whom_it_names_alone(by: list[str] | None, allowed: set[str]) -> None:
+    rule = ALL if by is None else {**ALL, "by": by}
+    for who in ("uid:0", "uid:7", "plugin:pump", "plugin:pumps", "control socket", "operator*", ""):
+        verdict = decided(settings(rule), ask("Setpoint", 1, who=who))
+        assert isinstance(verdict, Allowed) is (who in allowed), who
+        if isinstance(verdict, Denied):
+            assert who in verdict.hint
+
+
+def test_each_caller_is_held_by_the_rules_for_it_and_to_their_rate() -> None:
+    rules = settings(
+        {**ALL, "rate": "1/h"}, {**ALL, "by": ["plugin:pump"], "max": 5, "rate": "1/h"}
+    )
+    pace = Pace()
+    assert isinstance(decided(rules, ask("Setpoint", 9, who="plugin:pump"), pace), Denied)
+    assert isinstance(decided(rules, ask("Setpoint", 4, who="plugin:pump"), pace), Allowed)
+    assert isinstance(decided(rules, ask("Setpoint", 4, who="plugin:pump"), pace), Denied)
+    assert isinstance(decided(rules, ask("Setpoint", 9), pace), Allowed)
+
+
+@pytest.mark.parametrize("by", [[], ["uid:x"], ["root"], ["plugin:"], ["plugin:a b"], ["uid:7 8"]])
+def test_nobody_and_what_is_no_caller_cannot_be_written(by: list[str]) -> None:
+    with pytest.raises(ValidationError):
+        settings({**ALL, "by": by})
 
 
 def test_a_pattern_that_is_the_name_itself_needs_no_escape() -> None:
@@ -224,7 +261,7 @@ def test_the_rate_holds_over_a_restart(
 ) -> None:
     pace, rules = Pace(), settings({**ALL, "rate": "1/d"})
     intents = [
-        (Deed(f"w{n}", INTENT, "write", "press/Setpoint", "1", "a test", ""), NOW_NS - h * HOUR_NS)
+        (Deed(f"w{n}", INTENT, "write", "press/Setpoint", "1", "uid:7", ""), NOW_NS - h * HOUR_NS)
         for n, h in enumerate(hours_ago)
     ]
     recall(pace, rules, intents, Reading(NOW_NS, 1, synced, 0), 50.0)
@@ -237,7 +274,7 @@ def test_the_rate_holds_over_a_restart(
 
 def test_calls_of_earlier_runs_count_for_the_rules_of_methods_alone() -> None:
     pace, rules = Pace(), settings({"methods": ["press/*"], "rate": "1/d"}, {**ALL, "rate": "1/d"})
-    deed = Deed("w1", INTENT, "call", "press/Setpoint", "[]", "a test", "")
+    deed = Deed("w1", INTENT, "call", "press/Setpoint", "[]", "uid:7", "")
     recall(pace, rules, [(deed, NOW_NS)], Reading(NOW_NS, 1, True, 0), 50.0)  # noqa: FBT003 - synced
     assert isinstance(decided(rules, ask("Setpoint", action=Action.CALL), pace, 51.0), Denied)
     assert isinstance(decided(rules, ask("Setpoint", 1), pace, 51.0), Allowed)
