@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -147,31 +147,48 @@ def _message(body: bytes, offset: int, subscription: int) -> Notification:
     return Notification(subscription, sequence, tuple(data), status, count == 0, tuple(events))
 
 
-def history_response(body: bytes) -> tuple[int, bytes | None, Values]:
-    """Give status, continuation point and values of one node's HistoryReadResponse.
+class History(NamedTuple):
+    """What a server gave of one node's history; `point` is None at the end of what there is."""
 
-    Part 4, 5.11.3, with the HistoryData of Part 11, 6.6.2.
-    The point is None at the end of what there is. CodecError if the bytes are no such answer.
+    status: int
+    point: bytes | None
+    values: Values
+
+
+def history_response(body: bytes, nodes: int) -> list[History]:
+    """Give what a HistoryReadResponse has of each of `nodes` nodes, in their order.
+
+    Part 4, 5.11.3, with the HistoryData of Part 11, 6.6.2. CodecError if the bytes are no such
+    answer.
     """
     try:
         offset = _response_header(body, _answer(body, _HISTORY_ANSWER))
         count, offset = length(body, offset)
-        if count != 1:
-            raise CodecError(f"{count} histories for one node")
-        status = _U32.unpack_from(body, offset)[0]
-        size, offset = length(body, offset + 4)
-        point, offset = body[offset : offset + size], offset + size
-        kind, start, end = extension(body, offset)
-        values = 0
-        if kind == _HISTORY:
-            values, start = length(body, start)
-            _check_count(values, MAX_VALUES)
-        found, behind = _data_values(body, start, values, tagged=False)
+        if count != nodes:
+            raise CodecError(f"{count} histories for {nodes} nodes")
+        found: list[History] = []
+        for _ in range(count):
+            one, offset = _history(body, offset)
+            found.append(one)
     except (struct.error, IndexError) as error:
         raise CodecError(f"a HistoryReadResponse ends too early: {error}") from None
+    return found
+
+
+def _history(body: bytes, offset: int) -> tuple[History, int]:
+    """Read one HistoryReadResult; gives where the next begins."""
+    status = _U32.unpack_from(body, offset)[0]
+    size, offset = length(body, offset + 4)
+    point, offset = body[offset : offset + size], offset + size
+    kind, start, end = extension(body, offset)
+    values = 0
+    if kind == _HISTORY:
+        values, start = length(body, start)
+        _check_count(values, MAX_VALUES)
+    found, behind = _data_values(body, start, values, tagged=False)
     if behind > end:
         raise CodecError("a history ends behind its own length")
-    return status, point or None, found
+    return History(status, point or None, found), end
 
 
 def event_fields(body: bytes) -> list[list[tuple[int, Any]]]:

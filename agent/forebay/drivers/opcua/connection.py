@@ -66,6 +66,9 @@ _LIMITS = {
         "max_items_per_call"
     ),
     ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerBrowse: "max_nodes_per_browse",
+    ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerHistoryReadData: (
+        "max_nodes_per_history"
+    ),
 }
 """What the server may state of itself (Part 5, 6.3.11), and the attribute that keeps it."""
 
@@ -81,6 +84,7 @@ class Connection:
         self.max_nodes_per_read = _MOST_AT_ONCE
         self.max_items_per_call = _MOST_AT_ONCE
         self.max_nodes_per_browse = _MOST_AT_ONCE
+        self.max_nodes_per_history = _MOST_AT_ONCE
         self._device, self._settings, self._clock = spec.name, settings, seams.clock
         self._security = Security(spec, settings, seams)
         self._server_clock = ServerClock(spec.name, settings.clock_tolerance, seams.events)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,8 +23,8 @@ from asyncua.ua.status_codes import StatusCodes
 from forebay.clock import stamp
 from forebay.drivers.opcua.binary import UNIX_TICKS
 from forebay.drivers.opcua.codec import history_response
-from forebay.drivers.opcua.faults import status_name, translate
-from forebay.drivers.opcua.values import taken_rows, with_columns
+from forebay.drivers.opcua.faults import TOO_MUCH, translate
+from forebay.drivers.opcua.values import merged, taken_rows, with_columns
 from forebay.errors import DeviceRefused
 from forebay.events import HISTORY_READ
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from forebay.drivers.opcua.codec import Values
+    from forebay.drivers.opcua.codec import History, Values
     from forebay.drivers.opcua.connection import Connection
     from forebay.drivers.opcua.explorer import Explorer
     from forebay.drivers.opcua.values import BatchMaker
@@ -47,12 +48,19 @@ FROM_HISTORY = 0x0400
 Set in the quality of every value that was read from history.
 """
 VALUES_AT_ONCE = 1000
+"""Of one node. Of several, ten times as many in all, shared alike."""
+NODES_AT_ONCE = 50
+"""So many continuation points may the server have to keep for us, too."""
 _CAN_READ_HISTORY = 0x04
 _PATIENCE_S = 10.0
 """How long the first values after an outage are waited for, before holes are read without."""
 _MOST_HOLES = 100_000
 _AHEAD_TICKS = 86_400 * 10_000_000
 """How far ahead of our clock a time may be and still bound a hole: a day."""
+_LOOKED_AT = 1000
+"""Holes among which those are looked for that fit into one request."""
+_SLACK_TICKS = 20_000_000
+"""How much longer than its own span, and a tenth of it, that of a hole's request may be."""
 _MOST_TRIES = 5
 """How often in a row a hole is asked for in vain before it is given up."""
 _TRY_AGAIN_S = 10.0
@@ -84,7 +92,8 @@ class Hole:
     """What is missing of one column: ticks of the server's time, both excluded.
 
     `tries` counts the requests in a row that brought nothing; none is sent before `due_s`, on the
-    monotonic clock.
+    monotonic clock. `point` is where this connection goes on reading it; `alone` that it is not
+    asked for with others any more.
     """
 
     column: int
@@ -92,6 +101,8 @@ class Hole:
     before: int
     tries: int = 0
     due_s: float = 0.0
+    point: bytes | None = None
+    alone: bool = False
 
 
 @dataclass(slots=True)
@@ -106,17 +117,24 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Reached:
     """How far a hole is read once the batch that goes with this is taken over.
 
     `refused` says of one that is done that it was given up, and not read to its end.
     """
 
-    heard: Heard
     hole: Hole
     after: int
     done: bool
     refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far some holes of one schema are read."""
+
+    heard: Heard
+    reached: tuple[Reached, ...]
 
 
 class _Group:
@@ -151,7 +169,7 @@ class HistoryFeed:
         self._device, self._connection, self._explorer = device, connection, explorer
         self._clock, self._events, self._memory = seams.clock, seams.events, memory
         self._groups: dict[int, _Group] = {}
-        self._point: tuple[Hole, bytes] | None = None
+        self._at_once = NODES_AT_ONCE
         self._patient_until_s = 0.0
         self._samples = self._filled = self._refused = 0
 
@@ -170,7 +188,7 @@ class HistoryFeed:
             for column, level in zip(known, levels, strict=True)
             if isinstance(level, int) and level & _CAN_READ_HISTORY
         }
-        heard.holes = [hole for hole in heard.holes if hole.column in kept]
+        heard.holes = [replace(hole, point=None) for hole in heard.holes if hole.column in kept]
         self._groups[schema.id] = _Group(heard, nodes, maker, kept)
         self._patient_until_s = self._clock.monotonic_s() + _PATIENCE_S
 
@@ -198,11 +216,16 @@ class HistoryFeed:
                 known = (values.handles < len(last)) & self._plausible(values.source_ticks)
                 np.maximum.at(last, values.handles[known], values.source_ticks[known])
         if progress is not None:
-            progress.hole.after = progress.after
-            if progress.done:
-                progress.heard.holes.remove(progress.hole)
-                self._filled += not progress.refused
-                self._refused += progress.refused
+            over: set[int] = set()
+            for one in progress.reached:
+                one.hole.after = one.after
+                if one.done:
+                    over.add(id(one.hole))
+                    self._filled += not one.refused
+                    self._refused += one.refused
+            if over:
+                holes = progress.heard.holes
+                holes[:] = [hole for hole in holes if id(hole) not in over]
 
     def _plausible(self, ticks: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each time may bound a hole: a date from 1970 to a day from now.
@@ -214,7 +237,7 @@ class HistoryFeed:
         return (ticks > UNIX_TICKS) & (ticks <= latest)
 
     async def step(self) -> tuple[Batch | None, Progress] | None:
-        """Read one piece of a hole; None if there is nothing to read now.
+        """Read one piece of some holes; None if there is nothing to read now.
 
         The batch is None for a piece in which there was nothing. Raises DeviceErrors.
         """
@@ -223,9 +246,10 @@ class HistoryFeed:
             return None
         now_s = self._clock.monotonic_s()
         for group in self._groups.values():
-            for hole in group.heard.holes:
-                if hole.due_s <= now_s:
-                    return await self._piece(group, hole)
+            due = (hole for hole in group.heard.holes if hole.due_s <= now_s)
+            most = min(self._at_once, self._connection.max_nodes_per_history)
+            if holes := together(list(islice(due, _LOOKED_AT)), most):
+                return await self._piece(group, holes)
         if self._filled or self._refused:
             self._events.emit(
                 HISTORY_READ,
@@ -237,74 +261,116 @@ class HistoryFeed:
             self._filled = self._refused = self._samples = 0
         return None
 
-    async def _piece(self, group: _Group, hole: Hole) -> tuple[Batch | None, Progress]:
-        """Read what follows in a hole, up to VALUES_AT_ONCE values."""
-        held, self._point = self._point, None
-        point = held[1] if held is not None and held[0] is hole else None
+    async def _piece(self, group: _Group, holes: Sequence[Hole]) -> tuple[Batch | None, Progress]:
+        """Read what follows in each of `holes`."""
+        share = min(VALUES_AT_ONCE, max(1, 10 * VALUES_AT_ONCE // len(holes)))
         try:
-            values, point = await self._read(group.nodes[hole.column], hole, point)
+            answers = await self._read(group, holes, share)
         except DeviceRefused as refusal:
-            return None, self._not_read(group, hole, refusal.status)
-        if point is not None:
-            self._point = hole, point
-        ticks = values.source_ticks
-        inside = np.flatnonzero((ticks > hole.after) & (ticks < hole.before))
-        if not len(inside):
-            hole.tries += 1
-            given_up = point is not None and hole.tries >= _MOST_TRIES
-            done = point is None or given_up
-            return None, Progress(group.heard, hole, hole.after, done=done, refused=given_up)
-        hole.tries = 0
-        reached = int(ticks[inside].max())
-        # A full piece may have more behind it though the server gives no point to go on from.
-        done = point is None and len(ticks) < VALUES_AT_ONCE
-        progress = Progress(group.heard, hole, reached, done=done)
-        kept = with_columns(
-            taken_rows(values, inside), np.full(len(inside), hole.column, np.uint32)
-        )
-        marked = replace(kept, statuses=kept.statuses | np.uint32(FROM_HISTORY))
+            later = refusal.status & 0xFFFF_0000 in _TRANSIENT - TOO_MUCH
+            if len(holes) > 1 and not later:  # too much at once, or one of them spoils it
+                self._at_once = 1 if refusal.status not in TOO_MUCH else len(holes) // 2
+                return None, Progress(group.heard, ())
+            reached = tuple(self._not_read(hole, refusal.status) for hole in holes)
+            return None, Progress(group.heard, reached)
+        parts: list[Values] = []
+        steps = [
+            self._reached(hole, answer, share, parts)
+            for hole, answer in zip(holes, answers, strict=True)
+            if len(holes) == 1 or answer.status != StatusCodes.BadNoContinuationPoints
+        ]
+        if len(holes) > 1 and any(a.status == StatusCodes.BadNoContinuationPoints for a in answers):
+            self._at_once = len(holes) // 2  # too many of them at once is no fault of any
+        progress = Progress(group.heard, tuple(step for step in steps if step is not None))
+        if not parts:
+            return None, progress
+        whole = merged(parts)
+        marked = replace(whole, statuses=whole.statuses | np.uint32(FROM_HISTORY))
         batch = group.maker.sparse(marked, stamp(self._clock))
         self._samples += batch.rows
         return batch, progress
 
-    def _not_read(self, group: _Group, hole: Hole, status: int) -> Progress:
+    def _reached(
+        self, hole: Hole, answer: History, share: int, parts: list[Values]
+    ) -> Reached | None:
+        """Take in what came of one hole, up to `share` values, which go to `parts`."""
+        hole.point = answer.point
+        if answer.status & 0x8000_0000:
+            return self._not_read(hole, answer.status)
+        ticks = answer.values.source_ticks
+        inside = np.flatnonzero((ticks > hole.after) & (ticks < hole.before))
+        if not len(inside) and hole.point is None and len(ticks) >= share and not hole.alone:
+            hole.alone = True  # all that fitted lay before it: the span was that of its neighbours
+            return None
+        if not len(inside):
+            hole.tries += 1
+            given_up = hole.point is not None and hole.tries >= _MOST_TRIES
+            done = hole.point is None or given_up
+            return Reached(hole, hole.after, done=done, refused=given_up)
+        hole.tries = 0
+        columns = np.full(len(inside), hole.column, np.uint32)
+        parts.append(with_columns(taken_rows(answer.values, inside), columns))
+        # A full piece may have more behind it though the server gives no point to go on from.
+        done = hole.point is None and len(ticks) < share
+        return Reached(hole, int(ticks[inside].max()), done=done)
+
+    def _not_read(self, hole: Hole, status: int) -> Reached:
         """Leave a refused hole for later if that may help, else give it up."""
         code = status & 0xFFFF_0000
+        hole.point = None
         hole.tries += 1
         if code in _TRANSIENT:
             hole.due_s = self._clock.monotonic_s() + _TRY_AGAIN_S
         given_up = hole.tries >= _MOST_TRIES or not (code == _POINT_LOST or code in _TRANSIENT)
-        return Progress(group.heard, hole, hole.after, done=given_up, refused=given_up)
+        return Reached(hole, hole.after, done=given_up, refused=given_up)
 
-    async def _read(
-        self, node: ua.NodeId, hole: Hole, point: bytes | None
-    ) -> tuple[Values, bytes | None]:
-        """Send one HistoryRead; gives the values and where to go on, None at the end."""
+    async def _read(self, group: _Group, holes: Sequence[Hole], share: int) -> list[History]:
+        """Send one HistoryRead for `holes`, which asks for `share` values of each.
+
+        One request has one span of time: the shortest that has all of them. Raises DeviceErrors.
+        """
         request = ua.HistoryReadRequest()
         request.Parameters = ua.HistoryReadParameters(
             HistoryReadDetails=ua.ReadRawModifiedDetails(
                 IsReadModified=False,
-                StartTime=_moment(hole.after),
-                EndTime=_moment(hole.before) + timedelta(microseconds=1),
-                NumValuesPerNode=ua.UInt32(VALUES_AT_ONCE),
+                StartTime=_moment(min(hole.after for hole in holes)),
+                EndTime=_moment(max(hole.before for hole in holes)) + timedelta(microseconds=1),
+                NumValuesPerNode=ua.UInt32(share),
                 ReturnBounds=False,
             ),
             TimestampsToReturn=ua.TimestampsToReturn.Both,
             ReleaseContinuationPoints=False,
-            NodesToRead=[ua.HistoryReadValueId(NodeId=node, ContinuationPoint=point)],
+            NodesToRead=[
+                ua.HistoryReadValueId(NodeId=group.nodes[hole.column], ContinuationPoint=hole.point)
+                for hole in holes
+            ],
         )
         body = await self._connection.ask(request, "reading history")
         try:
-            status, following, values = history_response(body)
+            return history_response(body, len(holes))
         except ValueError as error:
             raise translate(error, "reading history") from error
-        if status & 0x8000_0000:
-            raise DeviceRefused(
-                f"reading history: {status_name(status)}",
-                hint="see the server's own log",
-                status=status,
-            )
-        return values, following
+
+
+def together(due: Sequence[Hole], most: int) -> list[Hole]:
+    """Give of the holes that may be asked for now those of the next request, `most` at most.
+
+    A request has one span of time, so they must be alike: what is read in vain is bounded. Those
+    that the server keeps a continuation point of go first, and alone among themselves.
+    """
+    pool = [hole for hole in due if hole.point is not None] or due
+    if not pool or pool[0].alone:
+        return list(pool[:1])
+    first = pool[0]
+    slack = (first.before - first.after) // 10 + _SLACK_TICKS
+    alike = (
+        hole
+        for hole in pool
+        if abs(hole.after - first.after) <= slack
+        and abs(hole.before - first.before) <= slack
+        and not hole.alone
+    )
+    return list(islice(alike, most))
 
 
 def _moment(ticks: int) -> datetime:

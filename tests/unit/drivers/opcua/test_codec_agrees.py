@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncua.ua
+import pytest
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import (
     struct_from_binary,
@@ -238,16 +239,21 @@ def test_events_are_read_as_they_were_sent(events: list[list[Any]]) -> None:
 def test_a_history_is_read_as_it_was_sent(values: list[Any], point: bytes, status: int) -> None:
     result = ua.HistoryReadResult(ua.StatusCode(status), point, ua.HistoryData(values))
     body = bytes(struct_to_binary(ua.HistoryReadResponse(Results=[result])))
-    code, following, read = history_response(body)
-    assert (code, following) == (status, point or None)
+    (one,) = history_response(body, 1)
+    assert (one.status, one.point) == (status, point or None)
     sent = struct_from_binary(ua.HistoryReadResponse, Buffer(body)).Results[0].HistoryData
-    agree(read, list(sent.DataValues))
+    agree(one.values, list(sent.DataValues))
+    twice = bytes(struct_to_binary(ua.HistoryReadResponse(Results=[result, result])))
+    for each in history_response(twice, 2):
+        agree(each.values, list(sent.DataValues))
+    with pytest.raises(CodecError, match="2 histories for 1 nodes"):
+        history_response(twice, 1)
 
 
 @examples(300)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_events_and_histories_or_a_codec_error(body: bytes) -> None:
-    for parse in (event_fields, history_response):
+    for parse in (event_fields, lambda body: history_response(body, 1)):
         try:
             parse(body)
         except CodecError:

@@ -9,7 +9,7 @@ import asyncua.ua
 import pytest
 
 from forebay.acquisition.line import SharedLine
-from forebay.drivers.opcua.history import FROM_HISTORY
+from forebay.drivers.opcua.history import FROM_HISTORY, Hole, together
 from forebay.errors import DeviceError
 from forebay.events import HISTORY_READ
 from support.asyncua_server import NAMESPACE, small_server
@@ -102,3 +102,66 @@ async def test_live_values_come_though_the_history_is_empty_and_goes_on_for_ever
                 await node.write_value(3.0)
                 await second.until(lambda _: second.values("x") == [2.0, 3.0])
     assert 0 < len(asked) <= 10
+
+
+@pytest.mark.parametrize("most", [0, 3])
+async def test_many_nodes_are_read_at_once_and_each_comes_whole(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """As many as the server allows, `most`, 0 for any number; each with continuation points."""
+    monkeypatch.setattr("forebay.drivers.opcua.history.VALUES_AT_ONCE", 4)
+    names = [f"N{n}" for n in range(8)]
+    seams = system_seams()
+    line = SharedLine("press", seams.clock)
+    asked: list[int] = []
+    async with small_server(**dict.fromkeys(names, 0.0)) as server:
+        limit = ua.NodeId(
+            ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerHistoryReadData
+        )
+        await server.server.get_node(limit).write_value(most, ua.VariantType.UInt32)
+        nodes: list[Any] = [server.server.get_node(ua.NodeId(n, server.index)) for n in names]
+        for node in nodes:
+            await server.server.historize_node_data_change(node, count=0)
+        manager: Any = server.server.iserver.history_manager
+        read = manager.read_history
+
+        async def counted(params: Any) -> Any:
+            asked.append(len(params.NodesToRead))
+            return await read(params)
+
+        manager.read_history = counted
+        async with Proxy(server.endpoint.removeprefix("opc.tcp://")) as proxy:
+            tags = {name: (f"nsu={NAMESPACE};s={name}", "float64") for name in names}
+            spec = device(f"opc.tcp://{proxy.address}", tags, history=True)
+            periods = {spec.schemas[0]: 0.05}
+            async with connected(spec, seams, line) as driver, Listener(driver, periods) as first:
+                for node in nodes:
+                    await node.write_value(1.0)
+                await first.until(lambda _: all(first.values(n)[-1:] == [1.0] for n in names))
+                proxy.cut()
+                with pytest.raises(DeviceError):
+                    await asyncio.wait_for(first.task, WAIT_S)
+            for value in range(2, 22):
+                for number, node in enumerate(nodes):
+                    await node.write_value(value + 100.0 * number)
+            async with connected(spec, seams, line) as driver, Listener(driver, periods) as second:
+                await second.until(lambda _: all(len(second.values(n)) >= 20 for n in names))
+    for number, name in enumerate(names):
+        filled = [
+            s.value for s in second.samples if s.tag.name == name and s.quality & FROM_HISTORY
+        ]
+        assert filled == [value + 100.0 * number for value in range(2, 21)]
+    assert max(asked) == (most or len(names))
+
+
+def test_holes_of_one_request_are_alike_and_those_begun_go_first() -> None:
+    second = 10_000_000
+    near = [Hole(n, n * second, 100 * second + n) for n in range(5)]
+    far = Hole(9, 50 * second, 100 * second)
+    assert together([*near, far], 4) == near[:4]
+    assert together([far, *near], 4) == [far]
+    near[2].point = near[4].point = b"p"
+    assert together([*near, far], 4) == [near[2], near[4]]
+    near[2].alone = True
+    assert together([*near, far], 4) == [near[2]]
+    assert together([], 4) == []

@@ -13,6 +13,7 @@ import pytest
 from forebay.drivers.opcua.codec import Values
 from forebay.drivers.opcua.history import HistoryFeed
 from forebay.drivers.opcua.values import BatchMaker
+from forebay.errors import DeviceRefused
 from forebay.model import Schema, Tag, ValueType
 from support.seams import system_seams
 
@@ -30,16 +31,28 @@ CODES = ua.StatusCodes
 
 def answer(status: int = 0, point: bytes = b"", ticks: tuple[int, ...] = ()) -> bytes:
     """The bytes of a HistoryReadResponse of one node: doubles at `ticks`."""
+    return whole([one(status, point, ticks)])
+
+
+def whole(results: list[bytes]) -> bytes:
+    """The bytes of a HistoryReadResponse."""
     header = b"\x01\x00\x9b\x02" + bytes(16) + b"\0" + struct.pack("<i", 0) + b"\0\0\0"
+    return header + struct.pack("<i", len(results)) + b"".join(results)
+
+
+def one(status: int = 0, point: bytes = b"", ticks: tuple[int, ...] = ()) -> bytes:
+    """The bytes of a HistoryReadResult."""
     go_on = struct.pack("<i", len(point)) + point if point else struct.pack("<i", -1)
     rows = b"".join(b"\x05\x0b" + struct.pack("<dq", 1.0, tick) for tick in ticks)
     data = struct.pack("<i", len(ticks)) + rows
     history = b"\x01\x00" + struct.pack("<H", 658) + b"\x01" + struct.pack("<i", len(data)) + data
-    return header + struct.pack("<iI", 1, status) + go_on + history
+    return struct.pack("<I", status) + go_on + history
 
 
 class Wire:
     """The network: answers as a script says, and keeps the requests."""
+
+    max_nodes_per_history = 1000
 
     def __init__(self, script: Callable[[int], bytes]) -> None:
         self.asked: list[Any] = []
@@ -57,22 +70,28 @@ class Wire:
         return [5] * len(nodes)
 
 
-def at(ticks: int) -> Values:
-    zero = np.zeros(1, np.int64)
-    kinds, statuses = np.full(1, 11, np.uint8), np.zeros(1, np.uint32)
-    return Values(
-        np.zeros(1, np.uint32), kinds, np.ones(1), statuses, np.full(1, ticks, np.int64), zero
-    )
+def at(ticks: int, columns: int = 1) -> Values:
+    zeros = np.zeros(columns, np.int64)
+    kinds, statuses = np.full(columns, 11, np.uint8), np.zeros(columns, np.uint32)
+    handles, when = np.arange(columns, dtype=np.uint32), np.full(columns, ticks, np.int64)
+    return Values(handles, kinds, np.ones(columns), statuses, when, zeros)
 
 
 class Device:
-    """One tag over several connections, with a clock that a test sets."""
+    """Some tags over several connections, with a clock that a test sets."""
 
-    def __init__(self, script: Callable[[int], bytes] = lambda _: answer()) -> None:
+    def __init__(
+        self, script: Callable[[int], bytes] = lambda _: answer(), columns: int = 1
+    ) -> None:
+        self.columns = columns
         self.wire = Wire(script)
         self.memory: dict[int, Heard] = {}
         self.told: list[dict[str, Any]] = []
-        self.schema = Schema("press", "default", (Tag("t", "ns=1;i=1", ValueType.FLOAT64),))
+        self.schema = Schema(
+            "press",
+            "default",
+            tuple(Tag(f"t{n}", f"ns=1;i={n}", ValueType.FLOAT64) for n in range(columns)),
+        )
         seams = system_seams()
         device = self
 
@@ -96,14 +115,14 @@ class Device:
         wire = cast("Any", self.wire)
         feed = HistoryFeed("press", wire, wire, self._seams, self.memory)
         maker = BatchMaker(self.schema, "source")
-        await feed.open(self.schema, {0: ua.NodeId(1, 1)}, maker)
+        await feed.open(self.schema, {n: ua.NodeId(n, 1) for n in range(self.columns)}, maker)
         return feed
 
     async def after_an_outage(self) -> HistoryFeed:
         """Connect twice, with one value each, a minute apart."""
-        (await self.connect()).taken([(self.schema, at(BEGAN))], None)
+        (await self.connect()).taken([(self.schema, at(BEGAN, self.columns))], None)
         feed = await self.connect()
-        feed.note([(self.schema, at(BEGAN + 60 * SECOND))])
+        feed.note([(self.schema, at(BEGAN + 60 * SECOND, self.columns))])
         return feed
 
     @property
@@ -204,3 +223,38 @@ async def test_what_is_refused_for_good_is_not_told_as_filled() -> None:
     device = Device(lambda _: answer(CODES.BadUserAccessDenied))
     assert await read(await device.after_an_outage()) == (1, 0)
     assert device.told == [{"device": "press", "holes": 0, "refused": 1, "samples": 0}]
+
+
+async def test_a_server_with_few_continuation_points_is_asked_for_fewer_at_once() -> None:
+    """It has two to give: whoever comes third is refused, however often it is asked."""
+    times = tuple(BEGAN + n * SECOND for n in range(1, 21))
+
+    def script(_: int) -> bytes:
+        bodies = []
+        for place, node in enumerate(device.wire.asked[-1].NodesToRead):
+            if node.ContinuationPoint:
+                bodies.append(one(ticks=times[10:]))
+            elif place < 2:
+                bodies.append(one(point=b"p", ticks=times[:10]))
+            else:
+                bodies.append(one(CODES.BadNoContinuationPoints))
+        return whole(bodies)
+
+    device = Device(script, columns=5)
+    _, samples = await read(await device.after_an_outage())
+    assert samples == 5 * len(times)
+    assert device.holes == []
+    assert device.told == [{"device": "press", "holes": 5, "refused": 0, "samples": samples}]
+
+
+async def test_a_request_that_one_node_spoils_is_sent_for_each_alone() -> None:
+    def script(_: int) -> bytes:
+        nodes = device.wire.asked[-1].NodesToRead
+        if any(node.NodeId.Identifier == 2 for node in nodes):
+            raise DeviceRefused("no", hint="none", status=CODES.BadUserAccessDenied)
+        return whole([one(ticks=(BEGAN + SECOND,)) for _ in nodes])
+
+    device = Device(script, columns=3)
+    _, samples = await read(await device.after_an_outage())
+    assert samples == 2
+    assert device.told == [{"device": "press", "holes": 2, "refused": 1, "samples": 2}]
