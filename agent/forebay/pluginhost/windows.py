@@ -1,0 +1,425 @@
+"""Windows over axes: which rows are looked at at once, and when all of them are there.
+
+Owns the rule. Pure, and deterministic in the records alone: the same records in the same order give
+the same windows, however they are handed over. Must not know the journal or plugins.
+
+A window of rows holds `rows` rows of the leading axis, that of the first input, and of every other
+axis what lies in the same time. A window of time holds what lies in it on every axis. It closes
+when each input has passed its end, or when any has passed it by `grace`. What comes later than that
+is in no window any more, and is counted.
+
+A time ahead of the moment at which the gateway had the row passes nothing, so that one device with
+a wrong clock does not close the windows of all others.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from forebay.pluginhost.axis import Axis
+from forebay.pluginhost.rows import blank
+from forebay.pluginhost.seams import Range, Series, Window, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from forebay.pluginhost.manifest import WindowSettings
+    from forebay.pluginhost.rows import Block, Key
+    from forebay.pluginhost.seams import Input
+
+GRACE_S = 1.0
+"""How long windows wait for axes that are behind, where nobody says."""
+AHEAD_MOST_NS = 3_600_000_000_000
+"""A row that is further ahead of its own arrival is in no window of time, and is counted."""
+_NEVER = -(1 << 62)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How windows are cut: by `rows` and `stride`, or else by `every_ns` and `length_ns`."""
+
+    rows: int
+    stride: int
+    every_ns: int
+    length_ns: int
+    grace_ns: int
+
+    @classmethod
+    def of(cls, settings: WindowSettings) -> Rule:
+        """Give the rule that settings mean: one row by itself where they say nothing."""
+        rows = settings.rows or 1
+        every_ns = round((settings.every or 0.0) * 1e9)
+        length_ns = every_ns if settings.length is None else round(settings.length * 1e9)
+        grace_s = GRACE_S if settings.grace is None else settings.grace
+        return cls(rows, settings.stride or rows, every_ns, length_ns, round(grace_s * 1e9))
+
+
+class Through(NamedTuple):
+    """How far windows are done: the next one's number, its first leading row, or its time.
+
+    `turn` counts windows of time in steps of `every_ns` since 1970; None before the first row.
+    """
+
+    number: int = 0
+    row: int = 0
+    turn: int | None = None
+
+
+class Moment(NamedTuple):
+    """What must be known to go on behind some records: `through`, and how far axes had passed."""
+
+    through: Through
+    passed: Mapping[Key, int]
+
+
+class Taken(NamedTuple):
+    """Of each window of a work: what follows it, and when the gateway had the last of its rows."""
+
+    after: tuple[Through, ...]
+    received_ns: tuple[int, ...]
+
+
+class _Closed(NamedTuple):
+    """One window that is complete; `row` is its first leading row, if it counts rows."""
+
+    number: int
+    begin_ns: int
+    end_ns: int
+    row: int
+    after: Through
+
+
+class _Part(NamedTuple):
+    """One record's rows on one axis, and how far they passed."""
+
+    key: Key
+    begin: int
+    end: int
+    reach: int
+
+
+class Windows:
+    """The windows of one plugin. `add` records in order, `take` the windows that are complete."""
+
+    def __init__(
+        self,
+        rule: Rule,
+        inputs: Sequence[Input],
+        members: Callable[[Key], Sequence[int]],
+        begin: Moment | None = None,
+    ) -> None:
+        """Begin with no rows, behind the records that `begin` was reckoned for.
+
+        `members` gives the inputs that an axis holds.
+        """
+        self._rule, self._inputs, self._members = rule, inputs, members
+        self._axes: dict[Key, Axis] = {}
+        self._leader: Key | None = None
+        self._others = np.arange(len(inputs))
+        self._records: deque[tuple[Hashable, tuple[_Part, ...]]] = deque()
+        self._closed: deque[_Closed] = deque()
+        begin = begin or Moment(Through(), {})
+        self._next = begin.through
+        self._passed = np.full(len(inputs), _NEVER, np.int64)
+        self._before: dict[Key, int] = dict(begin.passed)
+        self._top = _NEVER
+        for key, reach in begin.passed.items():
+            self._pass(members(key), reach)
+        turn = self._first_turn = begin.through.turn
+        self._told_ns = _NEVER if turn is None else turn * rule.every_ns
+        self.counts = {"late": 0, "ahead": 0}
+        """Samples that came too late for a window, or that are ahead of their own arrival."""
+
+    @property
+    def ready(self) -> int:
+        """How many windows are complete and not taken."""
+        return len(self._closed)
+
+    @property
+    def nbytes(self) -> int:
+        """What the held rows take, about."""
+        return sum(axis.nbytes for axis in self._axes.values())
+
+    def together(self, key: Key) -> bool | None:
+        """Whether the tags of a group share an axis; None if it has none yet."""
+        if key in self._axes:
+            return True
+        return False if any(known[:3] == key[:3] for known in self._axes) else None
+
+    def add(self, blocks: Iterable[Block], name: Hashable = None, *, again: bool = False) -> None:
+        """Take the rows of the next record, which `name` names.
+
+        `again` says that it was read before a restart: what is late in it was counted then.
+        """
+        taken = list(blocks)
+        if self._rule.every_ns and self._next.turn is None and taken:
+            first = min(int(_sound(block).min()) for block in taken)
+            turn = first // self._rule.every_ns
+            self._next, self._told_ns = self._next._replace(turn=turn), turn * self._rule.every_ns
+            self._first_turn = turn
+        parts: list[_Part] = []
+        for block in taken:
+            axis = self._axis(block.key)
+            begin = axis.end
+            axis.append(self._in_time(block, again=again))
+            reach = int(_sound(block).max())
+            parts.append(_Part(block.key, begin, axis.end, reach))
+            self._pass(axis.inputs, reach)
+        self._records.append((name, tuple(parts)))
+        if parts and self._rule.every_ns:
+            self._close_spans()
+        elif parts:
+            self._close_rows()
+
+    def take(self, most: int) -> Work | None:
+        """Give up to `most` complete windows as one work, whose mark is a Taken; None for none."""
+        closed = [self._closed.popleft() for _ in range(min(most, len(self._closed)))]
+        return self._work(closed) if closed else None
+
+    def forget(self, through: Through) -> list[Hashable]:
+        """Let go of what no window behind `through` needs; give the records that are gone whole.
+
+        In the order in which they were added.
+        """
+        for key, axis in self._axes.items():
+            axis.drop(self._needed(key, axis, through))
+        gone: list[Hashable] = []
+        while self._records:
+            name, parts = self._records[0]
+            if any(self._axes[part.key].first < part.end for part in parts):
+                break
+            self._records.popleft()
+            gone.append(name)
+            for part in parts:
+                self._before[part.key] = max(part.reach, self._before.get(part.key, _NEVER))
+        return gone
+
+    def moment(self, through: Through) -> Moment:
+        """Give what must be known to go on at `through`, behind the records that are forgotten."""
+        row = through.row - self._whole() if self._leader is not None else through.row
+        turn = self._first_turn if through.turn is None else through.turn
+        return Moment(through._replace(row=row, turn=turn), dict(self._before))
+
+    def _whole(self) -> int:
+        """Give the first leading row of the records that are not forgotten."""
+        for _, parts in self._records:
+            for part in parts:
+                if part.key == self._leader:
+                    return part.begin
+        return self._axes[self._leader].end if self._leader is not None else 0
+
+    # --- what comes in ----------------------------------------------------------------------------
+
+    def _axis(self, key: Key) -> Axis:
+        axis = self._axes.get(key)
+        if axis is None:
+            mine = self._members(key)
+            axis = self._axes[key] = Axis(mine, [self._inputs[number].type for number in mine])
+            if 0 in mine:
+                self._leader = key
+                self._others = np.setdiff1d(np.arange(len(self._inputs)), list(mine))
+        return axis
+
+    def _in_time(self, block: Block, *, again: bool) -> Block:
+        """Give what of a block may be in a window to come, and count what comes too late for one.
+
+        Of the axis that leads windows of rows, that is everything.
+        """
+        rule = self._rule
+        if not rule.every_ns and block.key == self._leader:
+            return block
+        late = block.times_ns < self._told_ns
+        ahead = block.times_ns > block.received_ns + AHEAD_MOST_NS
+        if not again:
+            self.counts["late"] += int(np.count_nonzero(late)) * len(block.inputs)
+            self.counts["ahead"] += int(np.count_nonzero(ahead)) * len(block.inputs)
+        if rule.every_ns:
+            assert self._next.turn is not None
+            gone = ahead | (block.times_ns < self._begin_ns(self._next.turn))
+        else:
+            gone = ahead
+        if not gone.any():
+            return block
+        kept = ~gone
+        return block._replace(
+            times_ns=block.times_ns[kept],
+            received_ns=block.received_ns[kept],
+            values=tuple(values[kept] for values in block.values),
+            quality=block.quality[kept],
+        )
+
+    def _pass(self, inputs: Sequence[int], reach: int) -> None:
+        places = list(inputs)
+        self._passed[places] = np.maximum(self._passed[places], reach)
+        self._top = max(self._top, reach)
+
+    # --- what is complete -------------------------------------------------------------------------
+
+    def _close_rows(self) -> None:
+        if self._leader is None:
+            return
+        rule, axis = self._rule, self._axes[self._leader]
+        while axis.end >= self._next.row + rule.rows:
+            number, row, _ = self._next
+            times = axis.times(row, row + rule.rows)
+            begin_ns, end_ns = int(times.min()), int(times.max()) + 1
+            if not self._all_passed(self._passed[self._others], end_ns):
+                break
+            self._next = Through(number + 1, row + rule.stride)
+            self._told_ns = max(self._told_ns, end_ns)
+            self._closed.append(_Closed(number, begin_ns, end_ns, row, self._next))
+
+    def _close_spans(self) -> None:
+        rule = self._rule
+        while True:
+            number, _, turn = self._next
+            assert turn is not None
+            begin_ns, end_ns = self._begin_ns(turn), (turn + 1) * rule.every_ns
+            if not self._all_passed(self._passed, end_ns):
+                break
+            spans = [axis.span(begin_ns, end_ns) for axis in self._axes.values()]
+            if any(low < high for low, high in spans):
+                self._next = Through(number + 1, 0, turn + 1)
+                self._closed.append(_Closed(number, begin_ns, end_ns, 0, self._next))
+            else:
+                self._next = Through(number, 0, max(turn + 1, self._next_turn(begin_ns)))
+            self._told_ns = (self._next.turn or 0) * rule.every_ns
+
+    def _begin_ns(self, turn: int) -> int:
+        return (turn + 1) * self._rule.every_ns - self._rule.length_ns
+
+    def _next_turn(self, begin_ns: int) -> int:
+        """Give the first turn that may hold rows, where that of `begin_ns` holds none."""
+        rows = [
+            axis.times(axis.since(begin_ns), axis.end)
+            for axis in self._axes.values()
+            if axis.since(begin_ns) < axis.end
+        ]
+        if rows:
+            return min(int(times[times >= begin_ns].min()) for times in rows) // self._rule.every_ns
+        closed_ns = max(int(self._passed.min()), self._top - self._rule.grace_ns)
+        return closed_ns // self._rule.every_ns
+
+    def _all_passed(self, passed: NDArray[np.int64], end_ns: int) -> bool:
+        """Whether nothing more is expected before `end_ns`."""
+        return (
+            not len(passed)
+            or int(passed.min()) >= end_ns
+            or self._top >= end_ns + self._rule.grace_ns
+        )
+
+    def _needed(self, key: Key, axis: Axis, through: Through) -> int:
+        """Give the first row of an axis that a window behind `through` may hold."""
+        if self._rule.every_ns:
+            return axis.first if through.turn is None else axis.since(self._begin_ns(through.turn))
+        if key == self._leader:
+            return through.row
+        if self._leader is None:
+            return axis.first
+        leader = self._axes[self._leader]
+        if through.row < leader.end:
+            first = max(through.row, leader.first)
+            return axis.since(int(leader.times(first, first + 1)[0]))
+        if leader.end == leader.first:
+            return axis.first
+        return axis.since(int(leader.times(leader.end - 1, leader.end)[0]) + 1)
+
+    # --- what goes out ----------------------------------------------------------------------------
+
+    def _work(self, closed: Sequence[_Closed]) -> Work:
+        """Lay the rows of some windows side by side; inputs that never came have an empty axis."""
+        axes: list[NDArray[np.int64]] = []
+        series: list[Series] = []
+        ranges: list[list[Range]] = [[] for _ in closed]
+        received = [0] * len(closed)
+        there: set[int] = set()
+        for key, axis in self._axes.items():
+            spans = [self._rows_of(key, axis, one) for one in closed]
+            low, high = min(span[0] for span in spans), max(span[1] for span in spans)
+            low = min(low, high)
+            order = None
+            times, came = axis.times(low, high), axis.received(low, high)
+            if not axis.ascending and (key != self._leader or self._rule.every_ns):
+                order = np.argsort(times, kind="stable")
+                times, came = times[order], came[order]
+                spans = [
+                    (low + int(a), low + int(b))
+                    for a, b in (np.searchsorted(times, (c.begin_ns, c.end_ns)) for c in closed)
+                ]
+            for number, (first, end) in enumerate(spans):
+                count = max(0, end - first)
+                ranges[number].append(Range(first - low if count else 0, count))
+                if count:
+                    received[number] = max(
+                        received[number], int(came[first - low : end - low].max())
+                    )
+            series += self._series(axis, (low, high), len(axes), order)
+            there.update(axis.inputs)
+            axes.append(times)
+        missing = [number for number in range(len(self._inputs)) if number not in there]
+        if missing:
+            for of_window in ranges:
+                of_window.append(Range(0, 0))
+            kinds = [(number, self._inputs[number].type) for number in missing]
+            series += [Series(number, len(axes), blank(kind, 0)) for number, kind in kinds]
+            axes.append(np.empty(0, np.int64))
+        windows = [
+            Window(one.number, one.begin_ns, one.end_ns, tuple(of_window))
+            for one, of_window in zip(closed, ranges, strict=True)
+        ]
+        series.sort(key=lambda one: one.input)
+        mark = Taken(tuple(one.after for one in closed), tuple(received))
+        return Work(axes, series, windows, mark)
+
+    def _rows_of(self, key: Key, axis: Axis, one: _Closed) -> tuple[int, int]:
+        if key == self._leader and not self._rule.every_ns:
+            return one.row, one.row + self._rule.rows
+        return axis.span(one.begin_ns, one.end_ns)
+
+    def _series(
+        self, axis: Axis, rows: tuple[int, int], number: int, order: NDArray[np.intp] | None
+    ) -> Iterator[Series]:
+        for place, of_input in enumerate(axis.inputs):
+            values, quality = axis.values(place, *rows), axis.quality(place, *rows)
+            if order is not None:
+                values = values[order]
+                quality = None if quality is None else quality[order]
+            yield Series(of_input, number, values, quality)
+
+
+def split(work: Work) -> list[Work]:
+    """Give a work as works of one window each, with the rows of just that."""
+    assert isinstance(work.mark, Taken)
+    found = []
+    for window, after, received_ns in zip(
+        work.windows, work.mark.after, work.mark.received_ns, strict=True
+    ):
+        cuts = [slice(first, first + count) for first, count in window.ranges]
+        found.append(
+            Work(
+                [times[cut] for times, cut in zip(work.axes, cuts, strict=True)],
+                [
+                    Series(
+                        one.input,
+                        one.axis,
+                        one.values[cuts[one.axis]],
+                        None if one.quality is None else one.quality[cuts[one.axis]],
+                    )
+                    for one in work.series
+                ],
+                [window._replace(ranges=tuple(Range(0, count) for _, count in window.ranges))],
+                Taken((after,), (received_ns,)),
+            )
+        )
+    return found
+
+
+def _sound(block: Block) -> NDArray[np.int64]:
+    """Give the times of a block, none ahead of its own arrival."""
+    return np.minimum(block.times_ns, block.received_ns)
