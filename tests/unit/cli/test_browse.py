@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -94,7 +94,7 @@ def test_names_are_paths_that_fit_and_come_once() -> None:
     assert all(len(name) <= MAX_NAME and name.isprintable() for name in names)
 
 
-def value(path: str, address: str, **more: str) -> BrowseReply:
+def value(path: str, address: str, **more: Any) -> BrowseReply:
     return BrowseReply(path=path, address=address, kind="value", type="int32", **more)
 
 
