@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 import pytest_asyncio
+from asyncua import ua
 
 from forebay.acquisition.line import SharedLine
 from forebay.drivers.opcua.codec import publish_response
+from forebay.drivers.opcua.connection import Connection
 from forebay.drivers.opcua.history import FROM_HISTORY, VALUES_AT_ONCE
 from forebay.errors import DeviceError, DeviceRefused, WriteInDoubt
 from forebay.events import EVENTS_REFUSED, HISTORY_READ
@@ -296,6 +298,54 @@ async def test_what_an_outage_cost_is_read_from_history(server: NodeOpcua) -> No
     assert history[6].quality == 0x4093_0000 | FROM_HISTORY
     assert {s.quality for n, s in enumerate(history) if n != 6} == {FROM_HISTORY}
     assert seams.events.count(HISTORY_READ, device="press") == 1
+
+
+async def test_holes_of_several_nodes_are_filled_together_and_none_takes_anothers_values(
+    server: NodeOpcua, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server takes two nodes in a request, and says so."""
+    monkeypatch.setattr("forebay.drivers.opcua.history.VALUES_AT_ONCE", 10)
+    asked: list[int] = []
+
+    async def counted(self: Connection, request: Any, doing: str) -> bytes:
+        if isinstance(request, ua.HistoryReadRequest):
+            asked.append(len(request.Parameters.NodesToRead))
+        return await ask(self, request, doing)
+
+    ask = Connection.ask
+    monkeypatch.setattr(Connection, "ask", counted)
+    names, count = ("Logged", "Logged2", "Logged3"), 250
+    began = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=10)
+    texts = [
+        (began + timedelta(milliseconds=10 * n)).isoformat().replace("+00:00", "Z")
+        for n in range(count + 1)
+    ]
+    seams = system_seams()
+    line = SharedLine("press", seams.clock)
+    async with Proxy(server.endpoint.removeprefix("opc.tcp://")) as proxy:
+        spec = device(
+            f"opc.tcp://{proxy.address}",
+            {name: (node(name), "float64") for name in names},
+            history=True,
+        )
+        periods = {spec.schemas[0]: 0.1}
+        for name in names:
+            await server.set(name, 0.5, time=texts[0])
+        async with connected(spec, seams, line) as driver, Listener(driver, periods) as first:
+            await first.until(lambda _: all(first.values(name) for name in names))
+            await outage(proxy, first)
+        for n in range(1, count + 1):
+            for place, name in enumerate(names):
+                await server.set(name, 1000.0 * place + n, time=texts[n])
+        async with connected(spec, seams, line) as driver, Listener(driver, periods) as second:
+            await second.until(lambda _: all(len(second.values(name)) >= count for name in names))
+    for place, name in enumerate(names):
+        filled = [
+            s.value for s in second.samples if s.tag.name == name and s.quality & FROM_HISTORY
+        ]
+        assert filled == [1000.0 * place + n for n in range(1, count)]
+    assert max(asked) == 2
+    assert asked.count(2) > 10
 
 
 async def test_a_hole_that_is_being_filled_when_the_line_breaks_is_finished_after_that(

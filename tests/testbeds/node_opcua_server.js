@@ -45,7 +45,9 @@ async function main() {
     userManager: { isValidUser: (user, password) => user === "operator" && password === "secret" },
     serverInfo: { applicationUri: "urn:forebay:test-server" },
     serverCapabilities: {
-      maxSessions: 50, operationLimits: { maxNodesPerRead: 40, maxNodesPerBrowse: 100, maxMonitoredItemsPerCall: 40 },
+      maxSessions: 50, operationLimits: { maxNodesPerRead: 40, maxNodesPerBrowse: 100, maxMonitoredItemsPerCall: 40,
+        maxNodesPerHistoryReadData: 2,
+      },
     },
   });
   await server.initialize();
@@ -85,7 +87,9 @@ async function main() {
     variables[name].setValueFromSource({ dataType: DataType.Double, value: 50 });
     return variables[name];
   };
-  space.installHistoricalDataNode(analog("Logged"), { maxOnlineValues: 5000 });
+  for (const name of ["Logged", "Logged2", "Logged3"]) {
+    space.installHistoricalDataNode(analog(name), { maxOnlineValues: 5000 });
+  }
   space.installAlarmsAndConditionsService();
   ns.instantiateExclusiveLimitAlarm("ExclusiveLimitAlarmType", {
     componentOf: press, conditionSource: press, browseName: "TempAlarm", conditionName: "TempAlarm",
