@@ -52,6 +52,7 @@ ALLOWED = {
         "Window.__init__",
     ): "what is in flight: bounded by credit and MAX_RECORDS",
     ("agent/forebay/forwarding/forwarder.py", BROAD, "Forwarder._close"): "contains its uplink",
+    ("agent/forebay/pluginhost/host.py", BROAD, "PluginHost._turn"): "contains its plugin",
     ("tests/sim/loop.py", BROAD, "SimLoop.run_in_executor"): "stands in for a thread",
     ("tests/support/seeds.py", BROAD, "_one"): "one failing seed must not stop the others",
     (

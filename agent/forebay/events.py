@@ -286,6 +286,47 @@ CLOCK_STATE = Event(
 CLOCK_STEPPED = Event(
     "clock_stepped", "warning", "Steps of the wall clock while the agent ran.", "clock_steps"
 )
+PLUGIN_STARTED = Event(
+    "plugin_started", "info", "Starts of a plugin that became ready.", "plugin_starts", ("plugin",)
+)
+PLUGIN_FAILED = Event(
+    "plugin_failed",
+    "warning",
+    "Times that a plugin's process did not start, died, was too slow or broke its protocol.",
+    "plugin_failures",
+    ("plugin", "kind"),
+)
+PLUGIN_CIRCUIT_OPENED = Event(
+    "plugin_circuit_opened",
+    "error",
+    "Times that a plugin failed so often that it is left alone for a while.",
+    "plugin_circuit_openings",
+    ("plugin",),
+)
+PLUGIN_PASSED = Event(
+    "plugin_passed",
+    "warning",
+    "Windows that were given up because a plugin failed on them twice.",
+    "plugin_windows_passed",
+    ("plugin",),
+)
+PLUGIN_REFUSED = Event(
+    "plugin_refused",
+    "warning",
+    "Reasons for which results of a plugin were refused, each told once.",
+    "plugin_refusals",
+    ("plugin",),
+)
+PLUGIN_SWAPPED = Event(
+    "plugin_swapped", "info", "Times that another version took over.", "plugin_swaps", ("plugin",)
+)
+PLUGIN_UNCONFINED = Event(
+    "plugin_unconfined",
+    "warning",
+    "Starts of a plugin without bubblewrap, with limits alone.",
+    "plugins_unconfined",
+    ("plugin",),
+)
 STOOD_STILL = Event(
     "stood_still",
     "warning",

@@ -31,13 +31,18 @@ class PluginLog:
         """Keep at most `lines_per_s`, in the file at `path` and the one before it."""
         self._path, self._lines_per_s, self._clock = path, lines_per_s, clock
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
-        self._dropped = 0
+        self._dropped = self._printed = 0
         self._second, self._in_second, self._untold = -1, 0, 0
 
     @property
     def dropped(self) -> int:
         """Lines that were read and not kept, since the agent started."""
         return self._dropped
+
+    @property
+    def printed(self) -> int:
+        """Lines that were put in, since the agent started."""
+        return self._printed
 
     def tail(self, lines: int) -> list[str]:
         """Give the last lines that are in memory, at most `lines`, the oldest first."""
@@ -85,6 +90,7 @@ class PluginLog:
 
     async def _put(self, lines: list[str]) -> None:
         self._lines.extend(lines)
+        self._printed += len(lines)
         await asyncio.to_thread(_append, self._path, lines)
 
     def _time(self) -> str:

@@ -164,6 +164,10 @@ class Feed(Protocol):
     of it. `next` may be waiting while `done` runs. JournalError from any of them ends the host.
     """
 
+    async def run(self) -> None:
+        """Follow the journal. The host runs it as a task from before `inputs` until `close`."""
+        ...
+
     @property
     def changed(self) -> asyncio.Event:
         """Set when `inputs` would give others than it gave last; `inputs` clears it.
