@@ -25,6 +25,7 @@ from forebay.journal.journal import Entry
 from forebay.model import GapCause, RecordKind, Stream
 from forebay.pipeline.anchors import Anchors
 from forebay.pipeline.split import split
+from forebay.pipeline.tail import PROMPT_EVERY_S, Tail
 from forebay.pipeline.way import COMMIT_BYTES, Ready, Way
 
 if TYPE_CHECKING:
@@ -99,6 +100,10 @@ class Pipeline:
         self._schemas: dict[int, tuple[int, bytes]] = {}
         self._ways = {stream: Way(stream, seams.events) for stream in Stream}
         self._submitted: deque[_Submitted] = deque()
+        self._prompt: dict[_Key, float] = {}
+        self._turns: list[asyncio.Future[bool]] = []
+        self.tail = Tail()
+        """What is on its way to the journal, for readers that cannot wait for the disk."""
         self.anchors = Anchors(seams)
         """What is known of the wall clock."""
         self._anchor = self.anchors.first
@@ -230,8 +235,18 @@ class Pipeline:
         waiting.batches.append(batch)
         waiting.nbytes += batch.nbytes
         if waiting.nbytes < BATCH_BYTES:
+            if self.tail.wants(batch.stream, batch.schema) and self._is_due(key):
+                self._close_batch(key)
             return False
         self._close_batch(key)
+        return True
+
+    def _is_due(self, key: _Key) -> bool:
+        """Whether a record may be closed early, for readers of the tail; not too often."""
+        now_s = self._seams.clock.monotonic_s()
+        if now_s - self._prompt.get(key, -1.0) < PROMPT_EVERY_S:
+            return False
+        self._prompt[key] = now_s
         return True
 
     def _staged(self, batch: Batch) -> Batch | None:
@@ -276,6 +291,28 @@ class Pipeline:
                 await self._hand_over(way)
                 if way.owing and not way.ready:  # what is lost is told, though nothing new comes
                     self._submit_next(way)
+            self._end_turn()
+
+    async def settled(self) -> None:
+        """Return when all that was accepted until now is durable, or a Gap accounts for it.
+
+        That is with one of the next commits: nothing is hurried. JournalFailed if the disk fails.
+        """
+        submitted = False
+        while not submitted:
+            turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            self._turns.append(turn)
+            submitted = await turn
+        if self._submitted:
+            await asyncio.shield(self._submitted[-1].done)
+
+    def _end_turn(self) -> None:
+        """Tell who waits in `settled` whether all that waited was handed over."""
+        whole = not any(way.ready or way.owing for way in self._ways.values())
+        turns, self._turns = self._turns, []
+        for turn in turns:
+            if not turn.done():
+                turn.set_result(whole)
 
     async def close(self) -> None:
         """Hand everything over and wait until it is durable, however long the disk takes.
@@ -295,12 +332,15 @@ class Pipeline:
         while self._submitted:
             await self._room(ROOM_WAIT_S)
             self._reap()
+        self._end_turn()
 
     def _close_batch(self, key: _Key) -> None:
         batches = self._open.pop(key).batches
-        source = batches[0].schema.source
-        ready = Ready(self._entry(batches), source, GapCause.RING_OVERFLOW)
-        self._ways[key.stream].put(ready)
+        schema = batches[0].schema
+        entry = self._entry(batches)
+        self._ways[key.stream].put(Ready(entry, schema.source, GapCause.RING_OVERFLOW))
+        if self.tail.wants(key.stream, schema):
+            self.tail.put(batches, entry.payload)
 
     async def _hand_over(self, way: Way) -> None:
         """Submit what is ready; where there is no room for long, keep its account instead.
