@@ -203,6 +203,8 @@ class Connection(asyncio.Protocol):
             end = job.count
         if end <= sent or self._transport is None:
             return
+        if sent - job.low > job.depth >> 1:
+            return  # a write costs more than all else of a request: half a window with each
         if self._line.wanted and not job.steady:
             if job.low == sent and not self._waiter.done():
                 self._waiter.set_result(None)
@@ -235,7 +237,8 @@ class Connection(asyncio.Protocol):
             return
         if self._rest:
             data = self._rest + data
-        at, size = 0, len(data)
+        size = len(data)
+        at = 0 if self._job is None else self._take_in_order(self._job, data)
         while size - at >= SHORTEST_BYTES:
             end = self._take(data, at)
             if end == 0:
@@ -286,6 +289,43 @@ class Connection(asyncio.Protocol):
             self._violate("no Modbus header", rest)
         return self._failure is None
 
+    def _take_in_order(self, job: Job, data: bytes) -> int:
+        """Take the whole frames at the beginning of `data` that are the next good answers in order.
+
+        Gives where the first frame begins that is anything else: `_take` judges that. Of a window
+        of answers this is most, at a third of what `_take` costs for each.
+        """
+        requests, answered, image = job.requests, job.answered, job.image
+        begin = low = job.low
+        sent, number = job.sent, job.first_id + low
+        at, size = 0, len(data)
+        while low < sent and not answered[low]:
+            request = requests[low]
+            body, length = at + 9, request.size
+            end = body + length
+            if end > size or length < 0:
+                break
+            if data[at:body] != (number & 0xFFFF).to_bytes(2, "big") + request.head:
+                break
+            offset = request.offset
+            image[offset : offset + length] = data[body:end]
+            answered[low] = 1
+            low, number, at = low + 1, number + 1, end
+        if low != begin:
+            while low < sent and answered[low]:
+                low += 1
+            job.low = low
+            self._note_heard(job)
+        return at
+
+    def _note_heard(self, job: Job) -> None:
+        """Note that an answer came now, and how long it was waited for."""
+        now_s = self._loop.time()
+        waited_s = now_s - self._heard_s
+        if waited_s > job.slowest_s:  # noqa: PLR1730 - max() takes four times as long
+            job.slowest_s = waited_s
+        self._heard_s = now_s
+
     def _take(self, data: bytes, at: int) -> int:
         """Take the frame at `at`, of which at least SHORTEST_BYTES are there.
 
@@ -311,11 +351,7 @@ class Connection(asyncio.Protocol):
             if not 0 < end <= len(data):
                 return end
         job.answered[index] = 1
-        now_s = self._loop.time()
-        waited_s = now_s - self._heard_s
-        if waited_s > job.slowest_s:  # noqa: PLR1730 - max() takes four times as long
-            job.slowest_s = waited_s
-        self._heard_s = now_s
+        self._note_heard(job)
         if index == low:
             low += 1
             while low < job.sent and job.answered[low]:

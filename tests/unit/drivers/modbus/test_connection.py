@@ -395,3 +395,79 @@ async def test_a_device_that_is_not_there_is_unreachable() -> None:
         async with connected(port, [tag("holding:0")]):
             pass
     assert caught.value.hint
+
+
+class Recorder(asyncio.Transport):
+    """Stands in for the network: keeps what is sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+        self.aborted = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.writes.append(bytes(data))
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def answers_to(sent: bytes) -> list[bytes]:
+    """Answer each request of REQUESTS in `sent`."""
+    found = []
+    for at in range(0, len(sent), 12):
+        number, start = sent[at : at + 2], int.from_bytes(sent[at + 8 : at + 10], "big")
+        found.append(number + REQUESTS[start // 10].head + EXPECTED[2 * start : 2 * start + 20])
+    return found
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5, 16])
+@pytest.mark.parametrize("seed", range(20))
+async def test_answers_in_any_order_and_in_any_pieces_land_at_their_places(
+    depth: int, seed: int
+) -> None:
+    """Half a window goes out with each write, whatever pieces the answers come in."""
+    rng, wire = random.Random(seed), Recorder()
+    client = Client(depth, 60.0, (1,))
+    client.connection.connection_made(wire)
+    for shuffled in (False, True):
+        wire.writes.clear()
+        image = bytearray(len(EXPECTED))
+        asking = asyncio.create_task(client.exchange(REQUESTS, image), name="asking")
+        await asyncio.sleep(0)
+        heard = 0
+        while heard < len(wire.writes):
+            answers = answers_to(b"".join(wire.writes[heard:]))
+            heard = len(wire.writes)
+            if shuffled:
+                rng.shuffle(answers)
+            rest = b"".join(answers)
+            while rest:
+                size = rng.choice((1, 29, 58, rng.randrange(1, 300)))
+                client.connection.data_received(rest[:size])
+                rest = rest[size:]
+        assert await asking == []
+        assert image == EXPECTED
+        assert not wire.aborted
+        assert len(wire.writes) <= 1 + len(REQUESTS) / ((depth + 1) // 2)
+    client.connection.connection_lost(None)
+
+
+@pytest.mark.parametrize("place", range(9))
+async def test_one_wrong_byte_of_a_header_within_a_window_spoils_no_value(place: int) -> None:
+    """The answers before it count, the wrong one and those behind it do not."""
+    wire, client = Recorder(), Client(16, 60.0, (1,))
+    client.connection.connection_made(wire)
+    image = bytearray(len(EXPECTED))
+    asking = asyncio.create_task(client.exchange(REQUESTS, image), name="asking")
+    await asyncio.sleep(0)
+    answers = answers_to(wire.writes[0])
+    spoilt = bytearray(answers[5])
+    spoilt[place] ^= 0x40
+    client.connection.data_received(b"".join((*answers[:5], spoilt, *answers[6:])))
+    with pytest.raises(ProtocolViolation):
+        await asking
+    assert image[:100] == EXPECTED[:100]
+    assert not any(image[100:])
+    assert wire.aborted
+    client.connection.connection_lost(None)

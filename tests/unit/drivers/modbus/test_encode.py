@@ -228,7 +228,10 @@ def test_a_whole_float_is_an_integer() -> None:
     assert encode(tag("holding:0", "uint16"), "ABCD", 500.0) == b"\x01\xf4"
 
 
-@given(st.sampled_from(sorted(ValueType)), st.floats() | st.integers() | st.text() | st.booleans())
+@given(
+    st.sampled_from(sorted(set(ValueType) - {ValueType.BYTES})),
+    st.floats() | st.integers() | st.text() | st.booleans(),
+)
 def test_any_value_is_written_or_refused_in_few_words(kind: ValueType, value: Value) -> None:
     place = {"bool": "holding:0.3", "int8": "holding:0.h", "uint8": "holding:0.l"}
     more = {"length": 6} if kind is ValueType.STRING else {}
