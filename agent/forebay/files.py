@@ -14,7 +14,6 @@ import errno
 import fcntl
 import os
 import shutil
-import stat
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -112,10 +111,6 @@ class Disk(Protocol):
 
     def size(self, path: Path) -> int:
         """Give a file's size in bytes."""
-        ...
-
-    def is_private(self, path: Path) -> bool:
-        """Whether a file's mode lets nobody but its owner read or write it."""
         ...
 
     def rename(self, source: Path, target: Path) -> None:
@@ -254,10 +249,6 @@ class SystemDisk:
     def size(self, path: Path) -> int:
         """See `Disk.size`."""
         return path.stat().st_size
-
-    def is_private(self, path: Path) -> bool:
-        """See `Disk.is_private`."""
-        return not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
 
     def rename(self, source: Path, target: Path) -> None:
         """See `Disk.rename`."""

@@ -287,11 +287,6 @@ class Medium:
         with self.guarded("listdir", path):
             return sorted(name.name for name in self._names if name.parent == path)
 
-    def is_private(self, path: Path) -> bool:
-        """See `Disk.is_private`; no other user is on this disk."""
-        with self.guarded("is_private", path):
-            return True
-
     def total_bytes(self, path: Path) -> int:
         """See `Disk.total_bytes`."""
         with self.guarded("total_bytes", path):

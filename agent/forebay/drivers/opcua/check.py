@@ -52,14 +52,13 @@ def check(spec: DeviceSpec) -> Iterator[Fault]:
 
 def _own_key_faults(path: Path, place: str) -> Iterator[Fault]:
     """Judge the key that an earlier start made: this device alone waits until it is protected."""
-    from forebay.drivers.opcua.identity import UnprotectedKeyError
-    from forebay.files import SystemDisk
+    from forebay.drivers.opcua.identity import UnprotectedKeyError, is_private
 
     try:
-        if SystemDisk().is_private(path):
+        if is_private(path):
             return
     except OSError:
-        return  # it is still to be made, or another user's
+        return  # another user's
     open_to_others = UnprotectedKeyError(path)
     yield Fault(place, str(open_to_others), open_to_others.hint, stops=False)
 

@@ -7,6 +7,7 @@ not know connections. Making a key takes a while: call it on a thread.
 from __future__ import annotations
 
 import contextlib
+import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -59,6 +60,17 @@ class UnprotectedKeyError(Exception):
         )
 
 
+def is_private(path: Path) -> bool:
+    """Whether the mode of the file at `path` lets nobody but its owner read or write it.
+
+    So too if there is none: what lies on no disk of this machine is open to none of its users.
+    """
+    try:
+        return not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    except FileNotFoundError:
+        return True
+
+
 def own_files(folder: Path, host: str, now_ns: int, disk: Disk) -> OwnFiles | None:
     """Give the certificate in `folder` and its key, made if they are not there.
 
@@ -67,7 +79,7 @@ def own_files(folder: Path, host: str, now_ns: int, disk: Disk) -> OwnFiles | No
     """
     certificate, key = folder / "own.pem", folder / "own.key"
     if disk.exists(certificate) and disk.exists(key):
-        if not disk.is_private(key):
+        if not is_private(key):
             raise UnprotectedKeyError(key)
         return OwnFiles(certificate, key, made=False)
     disk.makedirs(folder)
