@@ -21,7 +21,8 @@ from forebay.acquisition.session import Session
 from forebay.acquisition.standstill import Pulse
 from forebay.acquisition.wires import wires
 from forebay.clock import SystemClock
-from forebay.control.answers import Answers
+from forebay.control.answers import Acting, Answers
+from forebay.control.pluginanswers import PluginAnswers
 from forebay.control.server import ControlServer
 from forebay.errors import JournalFailed
 from forebay.events import (
@@ -40,6 +41,7 @@ from forebay.journal.entry import Overflow
 from forebay.journal.journal import Journal, JournalLimits
 from forebay.journal.retention import FILE_SYSTEM_SHARE
 from forebay.journal.scrub import Scrub
+from forebay.management.plugins import Engines, PluginSet, schemas_of
 from forebay.model import Stream
 from forebay.net import SystemNetwork
 from forebay.pipeline.intake import Pipeline
@@ -142,7 +144,8 @@ async def serve(
         config.journal.directory, limits, seams, gateway=config.gateway.id, detached=detached
     ) as journal:
         enabled = [device for device in loaded.devices if device.spec.settings.enabled]
-        shadow = Shadow(schema for device in enabled for schema in device.spec.schemas)
+        schemas = [schema for device in enabled for schema in device.spec.schemas]
+        shadow = Shadow([*schemas, *schemas_of(loaded.plugins)])
         stages = {
             d.spec.name: tuple(spec.build(settings) for spec, settings in d.stages) for d in enabled
         }
@@ -170,7 +173,9 @@ async def serve(
         tags = {device.spec.name: device.spec.tags for device in enabled}
         reached = {s.name: Gated(tags[s.name], s.operations) for s in sessions}
         gate = Gate(config.writes, reached, pipeline, journal, seams)
-        answers = Answers(loaded, seams, journal, pipeline, shadow, sessions, forwarders, gate)
+        plugins = PluginSet(loaded, Engines(journal, pipeline, gate), seams)
+        acting = Acting(gate, PluginAnswers(plugins, seams))
+        answers = Answers(loaded, seams, journal, pipeline, shadow, sessions, forwarders, acting)
         async with control(config.control.socket, answers), asyncio.TaskGroup() as tasks:
             parts = (answers, journal, pipeline, pulse, sessions, forwarders, memory)
             await _serve(tasks, stop, seams, parts)

@@ -33,6 +33,7 @@ from forebay.errors import RequestFailed, RequestInvalid
 from forebay.model import Outcome, Quality
 from forebay.writing.gate import Result
 from forebay.writing.rules import Action
+from support.scripted_plugins import ScriptedPlugins
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -279,6 +280,7 @@ class ScriptedAgent:
     plans: dict[str, PlanReply] = field(default_factory=lambda: {"press": PLANNED})
 
     gate: ScriptedGate = field(default_factory=ScriptedGate)
+    plugins: ScriptedPlugins = field(default_factory=ScriptedPlugins)
 
     def status(self) -> StatusReply:
         return self.status_reply

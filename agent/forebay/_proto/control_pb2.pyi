@@ -629,3 +629,147 @@ class BrowseReply(_message.Message):
     writable: bool
     description: str
     def __init__(self, path: _Optional[str] = ..., address: _Optional[str] = ..., kind: _Optional[str] = ..., type: _Optional[str] = ..., unit: _Optional[str] = ..., writable: _Optional[bool] = ..., description: _Optional[str] = ...) -> None: ...
+
+class PluginsRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class PluginStatus(_message.Message):
+    __slots__ = ("name", "plugin", "version", "state", "sandbox", "windows", "windows_per_s", "lag_s", "restarts", "last_error", "last_hint", "next_try_s", "samples", "samples_refused", "windows_failed", "windows_passed", "windows_skipped", "took_p50_ms", "took_p99_ms", "pid", "sdk", "detail", "facts", "inputs", "outputs", "refused", "directory", "installed", "memory_bytes", "tasks")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PLUGIN_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SANDBOX_FIELD_NUMBER: _ClassVar[int]
+    WINDOWS_FIELD_NUMBER: _ClassVar[int]
+    WINDOWS_PER_S_FIELD_NUMBER: _ClassVar[int]
+    LAG_S_FIELD_NUMBER: _ClassVar[int]
+    RESTARTS_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    LAST_HINT_FIELD_NUMBER: _ClassVar[int]
+    NEXT_TRY_S_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_REFUSED_FIELD_NUMBER: _ClassVar[int]
+    WINDOWS_FAILED_FIELD_NUMBER: _ClassVar[int]
+    WINDOWS_PASSED_FIELD_NUMBER: _ClassVar[int]
+    WINDOWS_SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    TOOK_P50_MS_FIELD_NUMBER: _ClassVar[int]
+    TOOK_P99_MS_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    SDK_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_FIELD_NUMBER: _ClassVar[int]
+    INSTALLED_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    plugin: str
+    version: str
+    state: str
+    sandbox: _containers.RepeatedScalarFieldContainer[str]
+    windows: int
+    windows_per_s: float
+    lag_s: float
+    restarts: int
+    last_error: str
+    last_hint: str
+    next_try_s: float
+    samples: int
+    samples_refused: int
+    windows_failed: int
+    windows_passed: int
+    windows_skipped: int
+    took_p50_ms: float
+    took_p99_ms: float
+    pid: int
+    sdk: str
+    detail: str
+    facts: _containers.RepeatedCompositeFieldContainer[PluginFact]
+    inputs: _containers.RepeatedCompositeFieldContainer[PluginTag]
+    outputs: _containers.RepeatedCompositeFieldContainer[PluginTag]
+    refused: _containers.RepeatedCompositeFieldContainer[PluginRefusal]
+    directory: str
+    installed: str
+    memory_bytes: int
+    tasks: int
+    def __init__(self, name: _Optional[str] = ..., plugin: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., sandbox: _Optional[_Iterable[str]] = ..., windows: _Optional[int] = ..., windows_per_s: _Optional[float] = ..., lag_s: _Optional[float] = ..., restarts: _Optional[int] = ..., last_error: _Optional[str] = ..., last_hint: _Optional[str] = ..., next_try_s: _Optional[float] = ..., samples: _Optional[int] = ..., samples_refused: _Optional[int] = ..., windows_failed: _Optional[int] = ..., windows_passed: _Optional[int] = ..., windows_skipped: _Optional[int] = ..., took_p50_ms: _Optional[float] = ..., took_p99_ms: _Optional[float] = ..., pid: _Optional[int] = ..., sdk: _Optional[str] = ..., detail: _Optional[str] = ..., facts: _Optional[_Iterable[_Union[PluginFact, _Mapping]]] = ..., inputs: _Optional[_Iterable[_Union[PluginTag, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[PluginTag, _Mapping]]] = ..., refused: _Optional[_Iterable[_Union[PluginRefusal, _Mapping]]] = ..., directory: _Optional[str] = ..., installed: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., tasks: _Optional[int] = ...) -> None: ...
+
+class PluginFact(_message.Message):
+    __slots__ = ("name", "text")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    text: str
+    def __init__(self, name: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class PluginTag(_message.Message):
+    __slots__ = ("role", "tag", "type", "unit")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    TAG_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    tag: str
+    type: str
+    unit: str
+    def __init__(self, role: _Optional[str] = ..., tag: _Optional[str] = ..., type: _Optional[str] = ..., unit: _Optional[str] = ...) -> None: ...
+
+class PluginRefusal(_message.Message):
+    __slots__ = ("reason", "samples")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    samples: int
+    def __init__(self, reason: _Optional[str] = ..., samples: _Optional[int] = ...) -> None: ...
+
+class PluginsReply(_message.Message):
+    __slots__ = ("plugins", "state")
+    PLUGINS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    plugins: _containers.RepeatedCompositeFieldContainer[PluginStatus]
+    state: str
+    def __init__(self, plugins: _Optional[_Iterable[_Union[PluginStatus, _Mapping]]] = ..., state: _Optional[str] = ...) -> None: ...
+
+class PluginLogRequest(_message.Message):
+    __slots__ = ("name", "after", "limit")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    after: int
+    limit: int
+    def __init__(self, name: _Optional[str] = ..., after: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class PluginLogLine(_message.Message):
+    __slots__ = ("number", "text")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    text: str
+    def __init__(self, number: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
+
+class PluginLogReply(_message.Message):
+    __slots__ = ("lines",)
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    lines: _containers.RepeatedCompositeFieldContainer[PluginLogLine]
+    def __init__(self, lines: _Optional[_Iterable[_Union[PluginLogLine, _Mapping]]] = ...) -> None: ...
+
+class PluginChoice(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class PluginDone(_message.Message):
+    __slots__ = ("done", "failed")
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    done: _containers.RepeatedScalarFieldContainer[str]
+    failed: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, done: _Optional[_Iterable[str]] = ..., failed: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -119,6 +119,26 @@ class ControlStub:
                 request_serializer=forebay_dot_v1_dot_control__pb2.BrowseRequest.SerializeToString,
                 response_deserializer=forebay_dot_v1_dot_control__pb2.BrowseReply.FromString,
                 _registered_method=True)
+        self.ListPlugins = channel.unary_unary(
+                '/forebay.v1.Control/ListPlugins',
+                request_serializer=forebay_dot_v1_dot_control__pb2.PluginsRequest.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.PluginsReply.FromString,
+                _registered_method=True)
+        self.ReadPluginLog = channel.unary_unary(
+                '/forebay.v1.Control/ReadPluginLog',
+                request_serializer=forebay_dot_v1_dot_control__pb2.PluginLogRequest.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.PluginLogReply.FromString,
+                _registered_method=True)
+        self.RestartPlugin = channel.unary_unary(
+                '/forebay.v1.Control/RestartPlugin',
+                request_serializer=forebay_dot_v1_dot_control__pb2.PluginChoice.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.PluginDone.FromString,
+                _registered_method=True)
+        self.RefreshPlugins = channel.unary_unary(
+                '/forebay.v1.Control/RefreshPlugins',
+                request_serializer=forebay_dot_v1_dot_control__pb2.PluginChoice.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.PluginDone.FromString,
+                _registered_method=True)
 
 
 class ControlServicer:
@@ -227,6 +247,31 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPlugins(self, request, context):
+        """Plugins:
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadPluginLog(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestartPlugin(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RefreshPlugins(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -314,6 +359,26 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.BrowseDevice,
                     request_deserializer=forebay_dot_v1_dot_control__pb2.BrowseRequest.FromString,
                     response_serializer=forebay_dot_v1_dot_control__pb2.BrowseReply.SerializeToString,
+            ),
+            'ListPlugins': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPlugins,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.PluginsRequest.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.PluginsReply.SerializeToString,
+            ),
+            'ReadPluginLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadPluginLog,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.PluginLogRequest.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.PluginLogReply.SerializeToString,
+            ),
+            'RestartPlugin': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestartPlugin,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.PluginChoice.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.PluginDone.SerializeToString,
+            ),
+            'RefreshPlugins': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefreshPlugins,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.PluginChoice.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.PluginDone.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -775,6 +840,114 @@ class Control:
             '/forebay.v1.Control/BrowseDevice',
             forebay_dot_v1_dot_control__pb2.BrowseRequest.SerializeToString,
             forebay_dot_v1_dot_control__pb2.BrowseReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPlugins(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/forebay.v1.Control/ListPlugins',
+            forebay_dot_v1_dot_control__pb2.PluginsRequest.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.PluginsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadPluginLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/forebay.v1.Control/ReadPluginLog',
+            forebay_dot_v1_dot_control__pb2.PluginLogRequest.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.PluginLogReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestartPlugin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/forebay.v1.Control/RestartPlugin',
+            forebay_dot_v1_dot_control__pb2.PluginChoice.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.PluginDone.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefreshPlugins(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/forebay.v1.Control/RefreshPlugins',
+            forebay_dot_v1_dot_control__pb2.PluginChoice.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.PluginDone.FromString,
             options,
             channel_credentials,
             insecure,

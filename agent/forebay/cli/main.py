@@ -32,6 +32,7 @@ COMMANDS = {
     "journal": "forebay.cli.journal",
     "ledger": "forebay.cli.ledger",
     "uplinks": "forebay.cli.uplinks",
+    "plugins": "forebay.cli.plugins",
     "demo": "forebay.cli.simulation",
 }
 """Every command, in the order of the help, and the module that adds it: `add(app, name)`."""

@@ -11,6 +11,7 @@ import typer
 
 from forebay.cli import call, output
 from forebay.cli.check import load
+from forebay.config import places
 from forebay.errors import ConfigError
 
 Config = Annotated[
@@ -29,7 +30,7 @@ def add(app: typer.Typer, name: str) -> None:
     app.command(name)(run)
 
 
-def run(config: Config = Path("/etc/forebay/forebay.toml"), *, as_json: JsonLog = False) -> None:
+def run(config: Config = places.CONFIG, *, as_json: JsonLog = False) -> None:
     """Run the gateway until SIGTERM or Ctrl-C."""
     try:
         loaded = load(config)

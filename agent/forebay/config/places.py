@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 STATE = Path("/var/lib/forebay")
+CONFIG = Path("/etc/forebay/forebay.toml")
 SOCKET = Path("/run/forebay/control.sock")
 MAX_SOCKET_PATH_BYTES = 107
 """Longest path of a Unix socket: `sun_path` has 108 bytes with its final zero (unix(7))."""

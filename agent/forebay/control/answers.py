@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from forebay import __version__
 from forebay.control import problems
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from forebay.acquisition.session import Session
     from forebay.config.load import LoadedConfig
     from forebay.control.planning import PlanReply
+    from forebay.control.pluginanswers import PluginAnswers
     from forebay.control.view import QuarantineDone, QuarantinedRecord, RecordSummary
     from forebay.forwarding.forwarder import Forwarder
     from forebay.interfaces import Driver, Head, Seams
@@ -47,6 +48,13 @@ if TYPE_CHECKING:
 
 RATE_WINDOW_S = 10.0
 SHOW_BYTES = 1 << 20
+
+
+class Acting(NamedTuple):
+    """What people change through the agent: devices, and what plugins run."""
+
+    gate: Gate
+    plugins: PluginAnswers
 
 
 class Answers:
@@ -61,13 +69,15 @@ class Answers:
         shadow: Shadow,
         sessions: Sequence[Session],
         forwarders: Sequence[Forwarder],
-        gate: Gate,
+        acting: Acting,
     ) -> None:
-        """Look at these engines; `gate` is the way to the devices."""
+        """Look at these engines; `acting` is what can be made to do something."""
         self._loaded, self._seams, self._journal = loaded, seams, journal
         self._pipeline, self._shadow = pipeline, shadow
-        self.gate = gate
+        self.gate = acting.gate
         """See `AgentView.gate`."""
+        self.plugins = acting.plugins
+        """See `AgentView.plugins`."""
         self._sessions = {session.name: session for session in sessions}
         self._forwarders = {forwarder.name: forwarder for forwarder in forwarders}
         self._keys = tuple(
@@ -87,6 +97,7 @@ class Answers:
         self._rates.append((self._seams.clock.monotonic_s(), self._pipeline.accepted_samples))
         while len(self._rates) > 2 and self._rates[-1][0] - self._rates[1][0] >= RATE_WINDOW_S:
             self._rates.popleft()
+        self.plugins.observe()
 
     def status(self) -> StatusReply:
         """See `AgentView.status`."""
@@ -122,6 +133,7 @@ class Answers:
                 *problems.of_log(self._seams.events),
                 *problems.of_clock(self._pipeline.anchors, self._seams.clock.monotonic_s()),
                 *problems.of_links(self._sessions, self._forwarders, self._shadow.bad_counts()),
+                *problems.of_plugins(self.plugins.statuses()),
             ),
             notes=tuple(problems.notes(self._forwarders)),
         )

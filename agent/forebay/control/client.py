@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from forebay._proto import control_pb2 as pb
 from forebay.control.devicequestions import DeviceQuestions
 from forebay.control.limits import PAGE_TAGS, QUARANTINE_IDS, READ_TAGS
+from forebay.control.pluginquestions import PluginQuestions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ RETRY_DEADLINE_S = 60.0
 """Longest wait for a destination to say whether it takes one quarantined record."""
 
 
-class AgentClient(DeviceQuestions):
+class AgentClient(DeviceQuestions, PluginQuestions):
     """One connection to the agent; see `Asking` for what it raises."""
 
     def status(self) -> pb.StatusReply:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from forebay.model import ClockState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from forebay.acquisition.session import Session
+    from forebay.control.pluginview import PluginStatus
     from forebay.events import Events
     from forebay.forwarding.forwarder import Forwarder
     from forebay.journal.figures import JournalStats
@@ -149,6 +150,20 @@ def of_links(
             )
         if bad.get(name):
             yield f"device {name}: {bad[name]} tags have no usable value (forebay tags --bad)"
+
+
+def of_plugins(plugins: Iterable[PluginStatus]) -> Iterator[str]:
+    """Tell of plugins that do not do what they should."""
+    for one in plugins:
+        if one.state in ("refused", "waiting"):
+            yield f"plugin {one.name}: {one.last_error} ({one.last_hint})"
+        elif one.state == "no-inputs":
+            yield f"plugin {one.name}: no tag fits its inputs (forebay tags; set its inputs)"
+        elif one.windows_passed:
+            yield (
+                f"plugin {one.name}: {one.windows_passed:,} windows were given up, behind a gap "
+                f"(forebay plugins logs {one.name})"
+            )
 
 
 def notes(forwarders: Mapping[str, Forwarder]) -> Iterator[str]:

@@ -39,6 +39,7 @@ from forebay.control.limits import (
     SHOW_RECORDS,
 )
 from forebay.control.operating import Operating
+from forebay.control.pluginservice import PluginService
 from forebay.control.view import TagKey
 from forebay.control.wire import message, tag_message
 from forebay.errors import (
@@ -319,7 +320,7 @@ def _choice(request: pb.QuarantineChoice) -> Sequence[str]:
 
 
 def _handlers(service: _Service, view: AgentView, front: Front) -> grpc.GenericRpcHandler:
-    operating = Operating(view.gate)
+    operating, plugins = Operating(view.gate), PluginService(view.plugins)
     asked_by = partial(_asked_by_handler, front)
     return grpc.method_handlers_generic_handler(
         SERVICE,
@@ -334,6 +335,10 @@ def _handlers(service: _Service, view: AgentView, front: Front) -> grpc.GenericR
             "ListUplinks": _handler(pb.UplinksRequest, service.uplinks),
             "GetJournalStatus": _handler(pb.JournalStatusRequest, service.journal_status),
             "ListSegments": _handler(pb.SegmentsRequest, service.segments),
+            "ListPlugins": _handler(pb.PluginsRequest, plugins.plugins),
+            "ReadPluginLog": _handler(pb.PluginLogRequest, plugins.log),
+            "RestartPlugin": _handler(pb.PluginChoice, plugins.restart),
+            "RefreshPlugins": _handler(pb.PluginChoice, plugins.refresh),
             "ScanDevice": _stream_handler(pb.ScanRequest, partial(scanning.scan, view)),
             "ShowRecords": _handler(pb.ShowRequest, service.show),
             "ListQuarantine": _handler(pb.QuarantineRequest, service.quarantine),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from forebay.control.planning import PlanReply
+    from forebay.control.pluginview import PluginsView
     from forebay.interfaces import Driver
     from forebay.writing.gate import Result
     from forebay.writing.rules import Ask
@@ -291,7 +292,8 @@ class WriteGate(Protocol):
 class AgentView(Protocol):
     """A running agent. The composition root implements it; the control server asks.
 
-    What is in quarantine can be changed from here, and devices through `gate`; nothing else.
+    What is in quarantine can be changed from here, devices through `gate`, and what `plugins` are
+    run; nothing else.
 
     Every method is called on the agent's event loop, one call per request, by at most a few
     requests at once. What needs the disk is a coroutine. A ForebayError that a method raises
@@ -301,6 +303,11 @@ class AgentView(Protocol):
     @property
     def gate(self) -> WriteGate:
         """Give the way to what a device is made to do."""
+        ...
+
+    @property
+    def plugins(self) -> PluginsView:
+        """Give the way to the plugins."""
         ...
 
     def status(self) -> StatusReply:

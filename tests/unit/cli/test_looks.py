@@ -23,6 +23,7 @@ from forebay.cli import (
     ledger,
     output,
     plan,
+    plugins,
     status,
     tags,
     uplinks,
@@ -153,6 +154,12 @@ def pictures() -> Iterator[tuple[str, Iterable[RenderableType]]]:
     yield "journal-show", journal.record_parts(records)
     older = message(pb.RecordSummary, replace(AGENT.records[1], epoch=6 << 32))
     yield "journal-show-runs", journal.record_parts([older, *records])
+
+    found = [message(pb.PluginStatus, one) for one in AGENT.plugins.found]
+    yield "plugins-ls", plugins.parts(found)
+    yield "plugins-none", plugins.parts([])
+    yield "plugins-show", plugins.one_parts(found[0])
+    yield "plugins-show-refused", plugins.one_parts(found[2])
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from forebay.config.model import JournalSettings
-from forebay.control.answers import Answers
+from forebay.control.answers import Acting, Answers
 from forebay.model import RecordKind, Stream
 from forebay.testing.disk import FaultyDisk
 from support.journal import T, read_all, seams
@@ -39,7 +39,8 @@ def answers(journal: Journal) -> Answers:
     shadow: Any = SimpleNamespace(walk=lambda: ())
     pipeline: Any = SimpleNamespace(pending_samples=lambda _: 0)
     nothing: Any = None
-    return Answers(loaded, seams(), journal, pipeline, shadow, (), (), nothing)
+    acting = Acting(nothing, nothing)
+    return Answers(loaded, seams(), journal, pipeline, shadow, (), (), acting)
 
 
 async def shown(journal: Journal, *asked: int) -> list[tuple[int, int]]:

@@ -1,0 +1,1 @@
+"""What a running agent changes of itself when it is asked to."""

@@ -1,0 +1,201 @@
+"""Takes a plugin's files out of a folder or an archive, without believing it.
+
+Owns what may come in: names, kinds, number and size are held against limits before anything is
+written, and again while it is. Must not know what the files mean.
+
+Links are refused, but for those of a virtual environment in a folder (`venv`), which point to the
+interpreter that made it. Nothing keeps its owner or its special permissions.
+"""
+
+from __future__ import annotations
+
+import stat
+import tarfile
+import zipfile
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from forebay.errors import RequestInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+MAX_ENTRIES = 50_000
+MAX_BYTES = 2 << 30
+MAX_PATH_BYTES = 512
+MAX_DEPTH = 24
+LEFT_OUT = frozenset({".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"})
+"""Folders that are no part of a plugin."""
+VENV = "venv"
+_CHUNK = 1 << 20
+_ZIP_KIND = 16  # zip: the upper half of external_attr is st_mode, where a Unix made it
+
+
+class _Entry(NamedTuple):
+    """One thing that would come in; `open` gives a file's bytes, `link` where a link points."""
+
+    path: PurePosixPath
+    size_bytes: int
+    executable: bool = False
+    open: Callable[[], IO[bytes]] | None = None
+    link: str = ""
+
+
+def take(source: Path, target: Path) -> None:
+    """Copy the plugin in `source`, a folder, a .tar.gz or a .zip, into the empty folder `target`.
+
+    An archive whose files all lie in one folder gives what is in that folder. Raises RequestInvalid
+    for what must not come in, OSError for what cannot be read or written. Blocks.
+    """
+    with _entries(source) as found:
+        entries = [entry for entry in found if not LEFT_OUT & set(entry.path.parts)]
+    # Opened again: what was judged first is what is written then.
+    _judge(entries)
+    strip = 0 if source.is_dir() else _common(entries)
+    with _entries(source) as found:
+        left = MAX_BYTES
+        for entry in found:
+            if not LEFT_OUT & set(entry.path.parts):
+                _judge_one(entry)
+                left = _write(entry, target.joinpath(*entry.path.parts[strip:]), left)
+
+
+def _judge(entries: list[_Entry]) -> None:
+    if len(entries) > MAX_ENTRIES:
+        raise _refused(f"it has more than {MAX_ENTRIES:,} files")
+    if sum(entry.size_bytes for entry in entries) > MAX_BYTES:
+        raise _refused(f"it is larger than {MAX_BYTES >> 30} GiB")
+    for entry in entries:
+        _judge_one(entry)
+
+
+def _judge_one(entry: _Entry) -> None:
+    path = entry.path
+    if path.is_absolute() or ".." in path.parts or "\\" in str(path) or "\0" in str(path):
+        raise _refused(f"{str(path)!r} leads out of it")
+    if len(str(path).encode(errors="replace")) > MAX_PATH_BYTES or len(path.parts) > MAX_DEPTH:
+        raise _refused(f"{str(path)[:60]!r}... is too long a path")
+    if entry.link and path.parts[0] != VENV:
+        raise _refused(f"{str(path)!r} is a link")
+
+
+def _common(entries: Iterable[_Entry]) -> int:
+    """Give how many folders at the top hold everything there is: 0 or 1."""
+    tops = {entry.path.parts[0] for entry in entries}
+    deep = all(len(entry.path.parts) > 1 for entry in entries)
+    return 1 if len(tops) == 1 and deep else 0
+
+
+def _write(entry: _Entry, target: Path, left: int) -> int:
+    """Write one file or link; give how many bytes may still come."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if entry.link:
+        target.symlink_to(entry.link)
+        return left
+    assert entry.open is not None
+    with entry.open() as data, target.open("xb") as out:
+        while chunk := data.read(_CHUNK):
+            left -= len(chunk)
+            if left < 0:
+                raise _refused(f"it is larger than {MAX_BYTES >> 30} GiB")
+            out.write(chunk)
+    target.chmod(0o755 if entry.executable else 0o644)
+    return left
+
+
+@contextmanager
+def _entries(source: Path) -> Iterator[Iterator[_Entry]]:
+    if source.is_dir():
+        yield _of_folder(source)
+        return
+    try:
+        if zipfile.is_zipfile(source):
+            with zipfile.ZipFile(source) as archive:
+                yield _of_zip(archive)
+        else:
+            with tarfile.open(source, "r:*") as tar:
+                yield _of_tar(tar)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        raise _refused(f"it is no folder, .tar.gz or .zip: {error}") from error
+    except RuntimeError as error:  # zipfile: encrypted
+        raise _refused(str(error)) from error
+
+
+def _of_folder(source: Path) -> Iterator[_Entry]:
+    for count, path in enumerate(_walk(source)):
+        if count > MAX_ENTRIES:
+            raise _refused(f"it has more than {MAX_ENTRIES:,} files")
+        status = path.lstat()
+        within = PurePosixPath(path.relative_to(source))
+        if stat.S_ISLNK(status.st_mode):
+            yield _Entry(within, 0, link=str(path.readlink()))
+        elif stat.S_ISREG(status.st_mode):
+            executable = bool(status.st_mode & stat.S_IXUSR)
+            yield _Entry(within, status.st_size, executable, partial(_opened, path))
+        else:
+            raise _refused(f"{str(within)!r} is neither a file nor a folder")
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.name in LEFT_OUT:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from _walk(path)
+        else:
+            yield path
+
+
+def _of_zip(archive: zipfile.ZipFile) -> Iterator[_Entry]:
+    for count, info in enumerate(archive.infolist()):
+        if count > MAX_ENTRIES:
+            raise _refused(f"it has more than {MAX_ENTRIES:,} files")
+        mode = info.external_attr >> _ZIP_KIND
+        path = PurePosixPath(info.filename)
+        if info.is_dir():
+            continue
+        if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+            raise _refused(f"{info.filename!r} is neither a file nor a folder")
+        yield _Entry(
+            path,
+            info.file_size,
+            bool(mode & stat.S_IXUSR),
+            partial(archive.open, info),
+        )
+
+
+def _of_tar(archive: tarfile.TarFile) -> Iterator[_Entry]:
+    for count, info in enumerate(archive):
+        if count > MAX_ENTRIES:
+            raise _refused(f"it has more than {MAX_ENTRIES:,} files")
+        path = PurePosixPath(info.name)
+        if info.isdir():
+            continue
+        if not info.isreg() or info.size < 0:
+            kind = "a link" if info.islnk() or info.issym() else "neither a file nor a folder"
+            raise _refused(f"{info.name!r} is {kind}")
+        yield _Entry(
+            path,
+            info.size,
+            bool(info.mode & stat.S_IXUSR),
+            partial(_file, archive, info),
+        )
+
+
+def _file(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    data = archive.extractfile(info)
+    assert data is not None
+    return data
+
+
+def _refused(reason: str) -> RequestInvalid:
+    return RequestInvalid(
+        f"this is not taken as a plugin: {reason}",
+        hint="give the plugin's folder, or a .tar.gz or .zip of plain files",
+    )
