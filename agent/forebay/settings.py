@@ -13,11 +13,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from forebay.model import Tag, ValueType
+
+if TYPE_CHECKING:
+    import numpy as np
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 TAG_NAME_PATTERN = r"^[^\x00-\x1f\x7f]{1,128}$"
@@ -256,6 +259,11 @@ class TagSettings(Settings):
     def writable(self) -> bool:
         """Whether a rule may allow writes to it."""
         return self.access != "read"
+
+    @property
+    def held(self) -> np.dtype[Any]:
+        """As what the device holds its values: coarser than the type where the wire is."""
+        return self.type.dtype
 
     def to_tag(self) -> Tag:
         """Give the model's Tag."""

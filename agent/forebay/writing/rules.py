@@ -191,7 +191,7 @@ def _valued(ask: Ask, tag: TagSettings, rules: Sequence[tuple[int, WriteRule]]) 
         )
     of = tag.to_tag()
     try:
-        choices = sendable(of, to_raw(of, value))
+        choices = sendable(of, to_raw(of, value), tag.held)
     except Unwritable as error:
         return Denied(str(error), error.hint)
     denied = _outside(rules, value)

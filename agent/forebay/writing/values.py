@@ -9,7 +9,7 @@ import hashlib
 import json
 from decimal import Decimal, DivisionByZero, InvalidOperation, localcontext
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -72,17 +72,25 @@ def to_engineering(tag: Tag, raw: Value) -> Value:
         return float(exact * Decimal(repr(tag.scale)) + Decimal(repr(tag.offset)))
 
 
-def sendable(tag: Tag, raw: Value) -> tuple[Value, ...]:
-    """Give what can be sent for a raw value: what the type has closest, for a float its neighbours.
+def sendable(tag: Tag, raw: Value, held: np.dtype[Any]) -> tuple[Value, ...]:
+    """Give what can be sent for a raw value: what a device that holds it as `held` has closest.
 
-    A float32 is given in the fewest digits that mean it, as readers see it: 0.1 is 0.1.
+    For a float its neighbours there, too. Each in the fewest digits that mean it in the tag's type,
+    as readers see it: in float32 0.1 is 0.1, and the float16 nearest to that is 0.099975586. Raises
+    Unwritable for more than `held` can be.
     """
-    if isinstance(raw, str) or tag.type.dtype.kind != "f":
+    if isinstance(raw, str) or held.kind != "f":
         return (raw,)
-    nearest = tag.type.dtype.type(raw)
     with np.errstate(over="ignore"):
-        beside = [np.nextafter(nearest, nearest.dtype.type(end)) for end in ("-inf", "inf")]
-    return tuple(float(str(one)) for one in (nearest, *beside) if np.isfinite(one))
+        nearest = held.type(raw)
+        beside = [np.nextafter(nearest, held.type(end)) for end in ("-inf", "inf")]
+    if not np.isfinite(nearest):
+        raise Unwritable(
+            f"{said(raw)} is more than {held} can hold, as which it is sent",
+            "write a smaller amount",
+        )
+    seen = tag.type.dtype.type
+    return tuple(float(str(seen(one))) for one in (nearest, *beside) if np.isfinite(one))
 
 
 def noise(tag: Tag, value: float) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from forebay.drivers.modbus.address import ADDRESSES, parse_address
@@ -94,6 +95,11 @@ class ModbusTag(TagSettings):
         if self.encoding is not None:
             return _ENCODED[self.encoding].get(self.type, 1)
         return 1 if self.place.bit is not None else _REGISTERS.get(self.type, 1)
+
+    @property
+    def held(self) -> np.dtype[Any]:
+        """See `TagSettings.held`."""
+        return np.dtype(np.float16) if self.encoding == "float16" else self.type.dtype
 
     def misordered(self, order: Order) -> str | None:
         """Say why the value cannot have `order`, None if it can."""
