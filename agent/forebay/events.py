@@ -61,6 +61,16 @@ LINE_RESTORED = Event(
 TAGS_REFUSED = Event(
     "tags_refused", "warning", "Tags that a device refused to give.", "tags_refused", ("device",)
 )
+FILE_TAKEN = Event(
+    "file_taken", "info", "Files of a folder that were taken whole.", "files_taken", ("device",)
+)
+FILE_REFUSED = Event(
+    "file_refused",
+    "warning",
+    "Files of a folder that are not taken; each is told and counted once.",
+    "files_refused",
+    ("device",),
+)
 TAGS_BAD = Event(
     "tags_bad",
     "warning",
@@ -325,6 +335,20 @@ PLUGIN_UNCONFINED = Event(
     "warning",
     "Starts of a plugin without bubblewrap, with limits alone.",
     "plugins_unconfined",
+    ("plugin",),
+)
+PLUGIN_SKIPPED = Event(
+    "plugin_skipped",
+    "warning",
+    "Times that a plugin passed over records without working on them.",
+    "plugin_skips",
+    ("plugin",),
+)
+PLUGIN_PROGRESS_LOST = Event(
+    "plugin_progress_lost",
+    "error",
+    "Files of a plugin's progress that were damaged.",
+    "plugin_progress_losses",
     ("plugin",),
 )
 STOOD_STILL = Event(

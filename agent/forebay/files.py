@@ -14,7 +14,8 @@ import errno
 import fcntl
 import os
 import shutil
-from typing import TYPE_CHECKING, Protocol
+import stat
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +30,20 @@ _sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctype
 def no_space(error: OSError) -> bool:
     """Whether the disk has no room left, be it for bytes, for files, or within a quota."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+class Seen(NamedTuple):
+    """What is in a directory under a name, by its own inode: a link is not followed.
+
+    `regular`: it is a file; `strange`: it is neither a file nor a directory.
+    """
+
+    name: str
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+    regular: bool
+    strange: bool
 
 
 class DiskFile(Protocol):
@@ -99,6 +114,24 @@ class Disk(Protocol):
 
     def files(self, path: Path) -> list[str]:
         """Give of `listdir` what is a regular file, or leads to one: the rest cannot be read."""
+        ...
+
+    def look(self, path: Path, limit: int) -> tuple[tuple[int, int], list[Seen]]:
+        """Give a directory's own identity (device, inode), and at most `limit` of what is in it.
+
+        What disappears while it is looked at is left out.
+        """
+        ...
+
+    def seen(self, path: Path) -> Seen:
+        """Give what is at `path`, as `look` does."""
+        ...
+
+    def open_regular(self, path: Path) -> DiskFile:
+        """Open for reading what is a file, and neither a link nor anything that one could wait on.
+
+        OSError (ELOOP, EINVAL) for what is not.
+        """
         ...
 
     def makedirs(self, path: Path) -> None:
@@ -233,6 +266,30 @@ class SystemDisk:
         with os.scandir(path) as found:
             return sorted(entry.name for entry in found if entry.is_file())
 
+    def look(self, path: Path, limit: int) -> tuple[tuple[int, int], list[Seen]]:
+        """See `Disk.look`."""
+        found: list[Seen] = []
+        status = path.stat()
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if len(found) == limit:
+                    break
+                with contextlib.suppress(FileNotFoundError):
+                    found.append(_seen(entry.name, entry.stat(follow_symlinks=False)))
+        return (status.st_dev, status.st_ino), found
+
+    def seen(self, path: Path) -> Seen:
+        """See `Disk.seen`."""
+        return _seen(path.name, path.lstat())
+
+    def open_regular(self, path: Path) -> SystemFile:
+        """See `Disk.open_regular`; O_NONBLOCK, so that a pipe without a writer opens, and fails."""
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return SystemFile(path, fd)
+
     def makedirs(self, path: Path) -> None:
         """See `Disk.makedirs`."""
         if path.is_dir():
@@ -310,6 +367,12 @@ class SystemDisk:
             os.close(fd)
             return None
         return SystemFile(path, fd)
+
+
+def _seen(name: str, status: os.stat_result) -> Seen:
+    regular = stat.S_ISREG(status.st_mode)
+    strange = not regular and not stat.S_ISDIR(status.st_mode)
+    return Seen(name, status.st_size, status.st_mtime_ns, status.st_ino, regular, strange)
 
 
 def _there(path: Path) -> Path:

@@ -25,6 +25,7 @@ from support.field_devices import (
     WalkingModbus,
     node_server,
 )
+from support.folder_device import BenchFolder
 from support.modbus import libmodbus_server
 from support.mosquitto import Mosquitto
 from support.node_opcua import NodeOpcua
@@ -124,7 +125,18 @@ class TestMqtt(StreamedContract):
             yield device
 
 
+class TestFolder(StreamedContract):
+    """A directory of this machine."""
+
+    @pytest_asyncio.fixture
+    async def device(self, tmp_path: Path) -> BenchFolder:
+        device = BenchFolder(tmp_path)
+        await device.turn()
+        return device
+
+
 SUITES = {
+    "folder": (TestFolder,),
     "modbus": (TestModbusAgainstLibmodbus, TestModbusAgainstModbusSerial),
     "mqtt": (TestMqtt,),
     "opcua": (TestOpcUaPolled, TestOpcUaStreamed),

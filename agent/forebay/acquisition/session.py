@@ -18,8 +18,15 @@ from forebay.acquisition.status import SessionStatus
 from forebay.acquisition.wires import alone
 from forebay.cancellation import strict
 from forebay.clock import stamp
-from forebay.errors import DeviceError, DeviceUnreachable, JournalError, ProtocolViolation
+from forebay.errors import (
+    DeviceError,
+    DeviceUnreachable,
+    JournalError,
+    JournalFull,
+    ProtocolViolation,
+)
 from forebay.events import FRAME_REFUSED, SESSION_FAILED
+from forebay.interfaces import DurableDriver
 from forebay.model import Quality, Stream
 
 if TYPE_CHECKING:
@@ -39,7 +46,10 @@ if TYPE_CHECKING:
         Seams,
         StreamedDriver,
     )
+    from forebay.model import Batch
 
+ROOM_WAIT_S = 1.0
+"""How long what must become durable waits for room in the journal before it is tried again."""
 CLOSE_S = 5.0
 """How long a driver may take to give up a connection before it is left behind."""
 
@@ -177,12 +187,22 @@ class Session:
             listener.cancel()
             await asyncio.gather(listener, return_exceptions=True)
 
+    async def _commit(self, batch: Batch) -> None:
+        """Wait until `batch` is durable, and before that until there is room for it."""
+        while True:
+            try:
+                return await self._intake.commit(batch)
+            except JournalFull:
+                await self._clock.sleep(ROOM_WAIT_S)
+
     async def _listen(self, driver: StreamedDriver) -> DeviceError:
+        durable = isinstance(driver, DurableDriver) and driver.durable
+        take = self._commit if durable else self._intake.accept
         async for batch in driver.stream(self._streamed):
             self.status.last_data_ns = self._clock.now_ns()
             if batch.stream is Stream.TELEMETRY:
                 self._tags.read(batch)
-            await self._intake.accept(batch)
+            await take(batch)
         return DeviceUnreachable(
             "the device ended its stream",
             hint="see the device's own log",

@@ -243,6 +243,20 @@ class StreamedDriver(Driver, Protocol):
         ...
 
 
+@runtime_checkable
+class DurableDriver(StreamedDriver, Protocol):
+    """A streamed driver whose source is gone, or forgotten, behind what was taken.
+
+    Where `durable` is true the session asks for the next batch only when the last one is on disk,
+    and waits as long as the journal has no room for it. No stage sees its batches.
+    """
+
+    @property
+    def durable(self) -> bool:
+        """Whether that holds."""
+        ...
+
+
 class ListeningDriver(StreamedDriver, Protocol):
     """A streamed driver that may have something to say without a group to stream."""
 

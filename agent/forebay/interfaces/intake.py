@@ -54,8 +54,8 @@ class Intake(Protocol):
     async def commit(self, batch: Batch) -> None:
         """Take over `batch` and return when it is durable.
 
-        For what must not happen before it is on record. Raises JournalFull if there is no room
-        now, taking nothing; JournalFailed if the disk fails.
+        For what must not happen before it is on record. No stage sees it. Raises JournalFull if
+        there is no room now, taking nothing; JournalFailed if the disk fails.
         """
         ...
 

@@ -141,6 +141,8 @@ class Pipeline:
         than COMMIT_BYTES. A cancellation leaves it open whether it becomes durable; what was taken
         is counted as pending until it is.
         """
+        if batch.stream is Stream.TELEMETRY:
+            self._shadow.update(batch)
         if batch.nbytes > COMMIT_BYTES:
             msg = f"a batch of {batch.nbytes} bytes is too large to be committed at once"
             raise ValueError(msg)

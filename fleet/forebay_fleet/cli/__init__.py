@@ -1,4 +1,4 @@
-"""The command `forebay-fleet`: serve, ca, and those of `ledger` and `values`.
+"""The command `forebay-fleet`: serve, ca, and those of `ledger`, `values` and `files`.
 
 Owns the arguments of its commands and all exit codes: 0 ok, 1 failure, 2 usage or invalid input, 74
 the disk failed while serving. Must not know how anything is done. What a command needs is imported
@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from forebay_fleet.cli import common, ledger, values
+from forebay_fleet.cli import common, files, ledger, values
 
 EXIT_DISK = 74
 """EX_IOERR of sysexits.h: a supervisor restarts the server, which then recovers from disk."""
@@ -25,6 +25,7 @@ app.add_typer(ca_app, name="ca")
 
 ledger.add(app)
 values.add(app)
+files.add(app)
 
 
 @app.command()
