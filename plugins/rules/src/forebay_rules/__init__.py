@@ -1,0 +1,1 @@
+"""Expressions and alarms over tags, as a Forebay plugin."""
