@@ -22,8 +22,6 @@ from forebay.errors import RequestInvalid
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-MAX_ENTRIES = 50_000
-MAX_BYTES = 2 << 30
 MAX_PATH_BYTES = 512
 MAX_DEPTH = 24
 LEFT_OUT = frozenset({".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"})
@@ -31,6 +29,16 @@ LEFT_OUT = frozenset({".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".r
 VENV = "venv"
 _CHUNK = 1 << 20
 _ZIP_KIND = 16  # zip: the upper half of external_attr is st_mode, where a Unix made it
+
+
+class Most(NamedTuple):
+    """How many files may come in, and how many bytes all together."""
+
+    entries: int = 50_000
+    size_bytes: int = 2 << 30
+
+
+MOST = Most()
 
 
 class _Entry(NamedTuple):
@@ -43,30 +51,29 @@ class _Entry(NamedTuple):
     link: str = ""
 
 
-def take(source: Path, target: Path) -> None:
+def take(source: Path, target: Path, most: Most = MOST) -> None:
     """Copy the plugin in `source`, a folder, a .tar.gz or a .zip, into the empty folder `target`.
 
     An archive whose files all lie in one folder gives what is in that folder. Raises RequestInvalid
     for what must not come in, OSError for what cannot be read or written. Blocks.
     """
-    with _entries(source) as found:
+    with _entries(source, most) as found:
         entries = [entry for entry in found if not LEFT_OUT & set(entry.path.parts)]
     # Opened again: what was judged first is what is written then.
-    _judge(entries)
+    _judge(entries, most)
     strip = 0 if source.is_dir() else _common(entries)
-    with _entries(source) as found:
-        left = MAX_BYTES
+    with _entries(source, most) as found:
+        left = most.size_bytes
         for entry in found:
             if not LEFT_OUT & set(entry.path.parts):
                 _judge_one(entry)
-                left = _write(entry, target.joinpath(*entry.path.parts[strip:]), left)
+                to = target.joinpath(*entry.path.parts[strip:])
+                left = _write(entry, to, left, most.size_bytes)
 
 
-def _judge(entries: list[_Entry]) -> None:
-    if len(entries) > MAX_ENTRIES:
-        raise _refused(f"it has more than {MAX_ENTRIES:,} files")
-    if sum(entry.size_bytes for entry in entries) > MAX_BYTES:
-        raise _refused(f"it is larger than {MAX_BYTES >> 30} GiB")
+def _judge(entries: list[_Entry], most: Most) -> None:
+    if sum(entry.size_bytes for entry in entries) > most.size_bytes:
+        raise _large(most.size_bytes)
     for entry in entries:
         _judge_one(entry)
 
@@ -88,7 +95,7 @@ def _common(entries: Iterable[_Entry]) -> int:
     return 1 if len(tops) == 1 and deep else 0
 
 
-def _write(entry: _Entry, target: Path, left: int) -> int:
+def _write(entry: _Entry, target: Path, left: int, most: int) -> int:
     """Write one file or link; give how many bytes may still come."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if entry.link:
@@ -99,34 +106,39 @@ def _write(entry: _Entry, target: Path, left: int) -> int:
         while chunk := data.read(_CHUNK):
             left -= len(chunk)
             if left < 0:
-                raise _refused(f"it is larger than {MAX_BYTES >> 30} GiB")
+                raise _large(most)
             out.write(chunk)
     target.chmod(0o755 if entry.executable else 0o644)
     return left
 
 
 @contextmanager
-def _entries(source: Path) -> Iterator[Iterator[_Entry]]:
+def _entries(source: Path, most: Most) -> Iterator[Iterator[_Entry]]:
     if source.is_dir():
-        yield _of_folder(source)
+        yield _counted(_of_folder(source), most)
         return
     try:
         if zipfile.is_zipfile(source):
             with zipfile.ZipFile(source) as archive:
-                yield _of_zip(archive)
+                yield _counted(_of_zip(archive), most)
         else:
             with tarfile.open(source, "r:*") as tar:
-                yield _of_tar(tar)
+                yield _counted(_of_tar(tar), most)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
         raise _refused(f"it is no folder, .tar.gz or .zip: {error}") from error
     except RuntimeError as error:  # zipfile: encrypted
         raise _refused(str(error)) from error
 
 
+def _counted(found: Iterator[_Entry], most: Most) -> Iterator[_Entry]:
+    for count, entry in enumerate(found):
+        if count >= most.entries:
+            raise _refused(f"it has more than {most.entries:,} files")
+        yield entry
+
+
 def _of_folder(source: Path) -> Iterator[_Entry]:
-    for count, path in enumerate(_walk(source)):
-        if count > MAX_ENTRIES:
-            raise _refused(f"it has more than {MAX_ENTRIES:,} files")
+    for path in _walk(source):
         status = path.lstat()
         within = PurePosixPath(path.relative_to(source))
         if stat.S_ISLNK(status.st_mode):
@@ -153,9 +165,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _of_zip(archive: zipfile.ZipFile) -> Iterator[_Entry]:
-    for count, info in enumerate(archive.infolist()):
-        if count > MAX_ENTRIES:
-            raise _refused(f"it has more than {MAX_ENTRIES:,} files")
+    for info in archive.infolist():
         mode = info.external_attr >> _ZIP_KIND
         path = PurePosixPath(info.filename)
         if info.is_dir():
@@ -171,9 +181,7 @@ def _of_zip(archive: zipfile.ZipFile) -> Iterator[_Entry]:
 
 
 def _of_tar(archive: tarfile.TarFile) -> Iterator[_Entry]:
-    for count, info in enumerate(archive):
-        if count > MAX_ENTRIES:
-            raise _refused(f"it has more than {MAX_ENTRIES:,} files")
+    for info in archive:
         path = PurePosixPath(info.name)
         if info.isdir():
             continue
@@ -192,6 +200,10 @@ def _file(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
     data = archive.extractfile(info)
     assert data is not None
     return data
+
+
+def _large(most_bytes: int) -> RequestInvalid:
+    return _refused(f"it is larger than {most_bytes >> 20:,} MiB")
 
 
 def _refused(reason: str) -> RequestInvalid:
