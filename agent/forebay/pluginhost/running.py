@@ -65,7 +65,8 @@ class Running:
         self, instance: Instance, ground: Ground, process: Process, channel: Channel, cell: Cell
     ) -> None:
         """Watch over what was started."""
-        self.instance, self.channel, self.inputs = instance, channel, 0
+        self.instance, self.channel = instance, channel
+        self.inputs: tuple[Input, ...] = ()
         self.facts = Facts("", "", {})
         self.usage = Usage(0, 0)
         self._ground, self._process, self._cell = ground, process, cell
@@ -92,13 +93,13 @@ class Running:
             process = await Process.start(
                 sandbox.arguments(ground.means, cell, limits, instance.command()),
                 sandbox.environment(ground.means, cell, limits, token, os.environ),
-                cell.state_directory,
+                Path("/"),
                 token,
                 ground.log,
                 ground.clock,
             )
             running = cls(instance, ground, process, channel, cell)
-            running.inputs = len(inputs)
+            running.inputs = tuple(inputs)
             running.facts = await running._handshake(setup(instance, inputs, cell.state_directory))
         except BaseException:
             if running is not None:

@@ -209,11 +209,20 @@ def _confined(means: Means, cell: Cell) -> Iterator[str]:
     yield from ("--ro-bind-try", OF_SYS, OF_SYS, "--proc", "/proc", "--dev", "/dev")
     for place in ("/tmp", "/dev/shm", HOME):  # noqa: S108 - inside
         yield from ("--perms", "1777", "--size", str(TMP_BYTES), "--tmpfs", place)
-    for path in (*cell.readable, cell.directory, *([cell.model] if cell.model else [])):
+    shown = (*cell.readable, cell.directory, *([cell.model] if cell.model else []))
+    yield from _parents((*shown, cell.state_directory, Path(SOCKET_DIRECTORY)))
+    for path in shown:
         yield from ("--ro-bind", str(path), str(path))
     yield from ("--ro-bind", str(cell.socket_directory), SOCKET_DIRECTORY)
     yield from ("--bind", str(cell.state_directory), str(cell.state_directory))
-    yield from ("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(cell.state_directory))
+    yield from ("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/")
+
+
+def _parents(paths: Iterable[Path]) -> Iterator[str]:
+    """Have the directories above what is shown made so that the plugin's user may pass them."""
+    above = {parent for path in paths for parent in path.parents if len(parent.parts) > 1}
+    for parent in sorted(above):
+        yield from ("--perms", "0755", "--dir", str(parent))
 
 
 def namespaces(kind: Literal["user-namespace", "own-user"] | None) -> Iterator[str]:

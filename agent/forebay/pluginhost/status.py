@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from forebay.errors import PluginError
     from forebay.pluginhost.running import Running
-    from forebay.pluginhost.seams import Verdict
+    from forebay.pluginhost.seams import Input, Verdict
     from forebay.pluginhost.settings import Instance
 
 LATENCIES = 1024
@@ -46,7 +46,7 @@ class PluginStatus:
     sdk: str
     detail: str
     facts: Mapping[str, str]
-    inputs: int
+    inputs: tuple[Input, ...]
     works: int
     windows: int
     samples: int
@@ -132,7 +132,7 @@ def picture(
         sdk=running.facts.sdk if running else "",
         detail=running.facts.detail if running else "",
         facts=running.facts.facts if running else {},
-        inputs=running.inputs if running else 0,
+        inputs=running.inputs if running else (),
         works=tally.works,
         windows=tally.windows,
         samples=tally.samples,
