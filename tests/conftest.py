@@ -160,6 +160,14 @@ def jsmodbus_dir() -> Path:
     return TESTBEDS
 
 
+@pytest.fixture(scope="session")
+def grpc_js_dir() -> Path:
+    """The folder `node_modules` with @grpc/grpc-js, for plugins that `node_binary` runs."""
+    if not (TESTBEDS / "node_modules/@grpc/grpc-js/package.json").exists():
+        _skip_without("grpc-js")
+    return TESTBEDS / "node_modules"
+
+
 def _output(*command: str) -> str | None:
     """What `command` prints; None if it is not there or fails."""
     try:

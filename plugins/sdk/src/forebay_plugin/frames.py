@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forebay_plugin._proto import plugin_pb2 as pb
-from forebay_plugin.manifest import NS, Manifest, ManifestError
+from forebay_plugin.manifest import NS, Manifest, ManifestError, Role
 from forebay_plugin.plugin import Input
 from forebay_plugin.types import BAD, Type, as_column
 
@@ -33,11 +33,13 @@ class Frame:
         times_ns: (rows) nanoseconds since 1970 UTC.
         columns: DEVICE/TAG -> (rows) values; lists of `str` or `bytes` for texts and bytes.
         quality: DEVICE/TAG -> (rows) OPC UA StatusCodes; who is absent is Good throughout.
+        types: DEVICE/TAG -> type, where the values do not tell it: texts and bytes without rows.
     """
 
     times_ns: Times
     columns: Mapping[str, Any]
     quality: Mapping[str, Any] | None = None
+    types: Mapping[str, Type] | None = None
 
     @classmethod
     def sampled(
@@ -68,27 +70,34 @@ def columns_of(manifest: Manifest, frames: Sequence[Frame]) -> list[Column]:
     """Give what the manifest's patterns find in `frames`, role by role.
 
     Raises:
-        ManifestError: a role finds fewer or more tags than it may have.
-        ValueError: a column's length or type is not that of a frame.
+        ManifestError: a role finds fewer tags than it needs; of too many it takes the first.
+        ValueError: a column's length is not its frame's, or its values are of no type of a tag.
     """
     found: list[Column] = []
     for name, role in manifest.inputs.items():
         mine = [
-            _column(name, tag, index, frame)
-            for index, frame in enumerate(frames)
-            for tag in frame.columns
-            if any(fnmatchcase(tag, pattern) for pattern in role.tags)
+            _column(name, tag, index, frames[index]) for tag, index in _tags(role, frames).items()
         ]
-        mine = [column for column in mine if role.takes(column.source.type)]
-        if not role.least <= len(mine) <= role.most:
-            wanted = f"{role.least} to {role.most}"
-            raise ManifestError(f"inputs.{name}: {len(mine)} tags fit, wanted are {wanted}")
+        mine = [column for column in mine if role.takes(column.source.type)][: role.most]
+        if len(mine) < role.least:
+            raise ManifestError(f"inputs.{name}: {len(mine)} tags fit, {role.least} are needed")
         found.extend(mine)
     return found
 
 
+def _tags(role: Role, frames: Sequence[Frame]) -> dict[str, int]:
+    """Tag -> its frame, in the order of the role's patterns, and under one in that of the data."""
+    return {
+        tag: index
+        for pattern in role.tags
+        for index, frame in enumerate(frames)
+        for tag in frame.columns
+        if fnmatchcase(tag, pattern)
+    }
+
+
 def _column(role: str, tag: str, index: int, frame: Frame) -> Column:
-    kind, values = _typed(frame.columns[tag])
+    kind, values = _typed(frame.columns[tag], (frame.types or {}).get(tag))
     quality = np.asarray((frame.quality or {}).get(tag, np.zeros(len(values))), np.uint32)
     if not len(values) == len(quality) == len(frame.times_ns):
         raise ValueError(f"{tag}: {len(values)} values for {len(frame.times_ns)} rows")
@@ -97,13 +106,17 @@ def _column(role: str, tag: str, index: int, frame: Frame) -> Column:
     return Column(Input(role, tag, kind), index, values, quality)
 
 
-def _typed(values: Any) -> tuple[Type, npt.NDArray[Any]]:  # noqa: ANN401 - any sequence
+def _typed(values: Any, said: Type | None) -> tuple[Type, npt.NDArray[Any]]:  # noqa: ANN401 - any sequence
+    if said is not None:
+        return said, as_column(values, said)
     if len(values) and isinstance(values[0], str | bytes):
         kind = Type.STRING if isinstance(values[0], str) else Type.BYTES
         return kind, as_column(values, kind)
     array = np.asarray(values)
-    kind = Type[array.dtype.name.upper()]
-    return kind, array
+    try:
+        return Type[array.dtype.name.upper()], array
+    except KeyError:
+        raise ValueError(f"values of {array.dtype} are of no type of a tag") from None
 
 
 def spans(manifest: Manifest, frames: Sequence[Frame], columns: Sequence[Column]) -> Iterator[Span]:

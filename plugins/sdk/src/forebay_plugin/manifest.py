@@ -154,7 +154,7 @@ def _read(held: Mapping[str, Any], directory: Path) -> Manifest:
         command=tuple(map(str, plugin["command"])),
         inputs={name: _role(name, table) for name, table in held["inputs"].items()},
         windows=_windows(held.get("window", {})),
-        outputs=[_declared(name, table) for name, table in held["outputs"].items()],
+        outputs=[_declared(name, table) for name, table in held.get("outputs", {}).items()],
         batch=int(plugin.get("batch", 64)),
         deadline_s=duration_s(limits.get("deadline", 5.0)),
         start_timeout_s=duration_s(limits.get("start_timeout", 30.0)),

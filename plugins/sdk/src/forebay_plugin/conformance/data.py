@@ -104,7 +104,7 @@ def frames(
     times = START_NS + np.arange(rows, dtype=np.int64) * PERIOD_NS
     code = BAD_NO_COMMUNICATION if bad else 0
     return [
-        Frame(times, columns, {tag: np.full(rows, code, np.uint32) for tag in columns})
+        Frame(times, columns, {tag: np.full(rows, code, np.uint32) for tag in columns}, types)
         for columns in devices.values()
     ]
 
