@@ -5,8 +5,8 @@ the same windows, however they are handed over. Must not know the journal or plu
 
 A window of rows holds `rows` rows of the leading axis, that of the first input, and of every other
 axis what lies in the same time. A window of time holds what lies in it on every axis. It closes
-when each input has passed its end, or when any has passed it by `grace`. What comes later than that
-is in no window any more, and is counted.
+when each input has passed its end, or when a record begins that far behind it: by `grace`. What
+comes later than that is in no window any more, and is counted.
 
 A time ahead of the moment at which the gateway had the row passes nothing, so that one device with
 a wrong clock does not close the windows of all others.
@@ -37,7 +37,8 @@ GRACE_S = 1.0
 """How long windows wait for axes that are behind, where nobody says."""
 AHEAD_MOST_NS = 3_600_000_000_000
 """A row that is further ahead of its own arrival is in no window of time, and is counted."""
-_NEVER = -(1 << 62)
+NEVER = -(1 << 62)
+"""Before all times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +73,23 @@ class Through(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """What must be known to go on behind some records: `through`, and how far axes had passed."""
+    """What must be known to go on behind some records: `through`, and how far axes had passed.
+
+    `top_ns` is the latest time with which a record began.
+    """
 
     through: Through
     passed: Mapping[Key, int]
+    top_ns: int = NEVER
 
 
 class Taken(NamedTuple):
-    """Of each window of a work: what follows it, and when the gateway had the last of its rows."""
+    """The mark of a work: the windows it is of, and for each of its own what follows it.
 
+    `received_ns` is when the gateway had the last of a window's rows.
+    """
+
+    of: Windows
     after: tuple[Through, ...]
     received_ns: tuple[int, ...]
 
@@ -96,11 +105,12 @@ class _Closed(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """One record's rows on one axis, and how far they passed."""
+    """One record's rows on one axis, where they begin in time, and how far they passed."""
 
     key: Key
     begin: int
     end: int
+    low: int
     reach: int
 
 
@@ -126,13 +136,13 @@ class Windows:
         self._closed: deque[_Closed] = deque()
         begin = begin or Moment(Through(), {})
         self._next = begin.through
-        self._passed = np.full(len(inputs), _NEVER, np.int64)
+        self._passed = np.full(len(inputs), NEVER, np.int64)
         self._before: dict[Key, int] = dict(begin.passed)
-        self._top = _NEVER
+        self._top = self._before_top = begin.top_ns
         for key, reach in begin.passed.items():
             self._pass(members(key), reach)
         turn = self._first_turn = begin.through.turn
-        self._told_ns = _NEVER if turn is None else turn * rule.every_ns
+        self._told_ns = NEVER if turn is None else turn * rule.every_ns
         self.counts = {"late": 0, "ahead": 0}
         """Samples that came too late for a window, or that are ahead of their own arrival."""
 
@@ -140,6 +150,11 @@ class Windows:
     def ready(self) -> int:
         """How many windows are complete and not taken."""
         return len(self._closed)
+
+    @property
+    def records(self) -> int:
+        """How many records are not forgotten."""
+        return len(self._records)
 
     @property
     def nbytes(self) -> int:
@@ -168,9 +183,11 @@ class Windows:
             axis = self._axis(block.key)
             begin = axis.end
             axis.append(self._in_time(block, again=again))
-            reach = int(_sound(block).max())
-            parts.append(_Part(block.key, begin, axis.end, reach))
+            sound = _sound(block)
+            low, reach = int(sound.min()), int(sound.max())
+            parts.append(_Part(block.key, begin, axis.end, low, reach))
             self._pass(axis.inputs, reach)
+            self._top = max(self._top, low)
         self._records.append((name, tuple(parts)))
         if parts and self._rule.every_ns:
             self._close_spans()
@@ -181,6 +198,20 @@ class Windows:
         """Give up to `most` complete windows as one work, whose mark is a Taken; None for none."""
         closed = [self._closed.popleft() for _ in range(min(most, len(self._closed)))]
         return self._work(closed) if closed else None
+
+    def pending(self) -> Iterator[Hashable]:
+        """Give the records that are not forgotten, in order."""
+        return (name for name, _ in self._records)
+
+    @property
+    def through(self) -> Through:
+        """What follows the last window that is complete."""
+        return self._next
+
+    def pass_over(self, number: int) -> None:
+        """Leave out the complete windows up to that of `number`: they are worked on already."""
+        while self._closed and self._closed[0].number <= number:
+            self._closed.popleft()
 
     def forget(self, through: Through) -> list[Hashable]:
         """Let go of what no window behind `through` needs; give the records that are gone whole.
@@ -197,14 +228,15 @@ class Windows:
             self._records.popleft()
             gone.append(name)
             for part in parts:
-                self._before[part.key] = max(part.reach, self._before.get(part.key, _NEVER))
+                self._before[part.key] = max(part.reach, self._before.get(part.key, NEVER))
+                self._before_top = max(self._before_top, part.low)
         return gone
 
     def moment(self, through: Through) -> Moment:
         """Give what must be known to go on at `through`, behind the records that are forgotten."""
         row = through.row - self._whole() if self._leader is not None else through.row
         turn = self._first_turn if through.turn is None else through.turn
-        return Moment(through._replace(row=row, turn=turn), dict(self._before))
+        return Moment(through._replace(row=row, turn=turn), dict(self._before), self._before_top)
 
     def _whole(self) -> int:
         """Give the first leading row of the records that are not forgotten."""
@@ -257,7 +289,6 @@ class Windows:
     def _pass(self, inputs: Sequence[int], reach: int) -> None:
         places = list(inputs)
         self._passed[places] = np.maximum(self._passed[places], reach)
-        self._top = max(self._top, reach)
 
     # --- what is complete -------------------------------------------------------------------------
 
@@ -374,7 +405,7 @@ class Windows:
             for one, of_window in zip(closed, ranges, strict=True)
         ]
         series.sort(key=lambda one: one.input)
-        mark = Taken(tuple(one.after for one in closed), tuple(received))
+        mark = Taken(self, tuple(one.after for one in closed), tuple(received))
         return Work(axes, series, windows, mark)
 
     def _rows_of(self, key: Key, axis: Axis, one: _Closed) -> tuple[int, int]:
@@ -414,7 +445,7 @@ def split(work: Work) -> list[Work]:
                     for one in work.series
                 ],
                 [window._replace(ranges=tuple(Range(0, count) for _, count in window.ranges))],
-                Taken((after,), (received_ns,)),
+                Taken(work.mark.of, (after,), (received_ns,)),
             )
         )
     return found

@@ -1,0 +1,317 @@
+"""What a plugin gave, checked, as batches for the journal and requests for the gate.
+
+Owns the schemas of results and what of them may stand. Pure. Nothing that a plugin says is
+believed, and nothing is refused in silence: the verdict counts it by reason.
+
+Each batch ends with a sample of the hidden tag `_window`: the number of the last window whose
+results are in it or before it. After a kill it says which windows' results stand in the journal.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from forebay.model import (
+    BAD_SEVERITY,
+    MAX_BLOB_BYTES,
+    MAX_STRING_BYTES,
+    Batch,
+    Quality,
+    Schema,
+    Stream,
+    Tag,
+    ValueType,
+)
+from forebay.pluginhost.rows import blank
+from forebay.pluginhost.seams import OutputKind
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from forebay.clock import Stamp
+    from forebay.pluginhost.seams import Output, OutputColumn, Window, Work
+
+RESULTS, EVENTS, BLOBS = "results", "events", "blobs"
+"""Groups of an instance's schemas: derived tags in `telemetry`, texts in `events`, bytes in `bulk`.
+"""
+WINDOW = "_window"
+"""The hidden tag: no output can be called so."""
+BESIDE_NS = 3_600_000_000_000
+"""How far a result's time may be outside of its window."""
+SEVERITY = 500
+"""Of an event that does not say how severe it is (OPC UA Part 5, 6.4.2: 1 to 1000)."""
+
+_EVENT_COLUMNS = (
+    Tag("id", "", ValueType.STRING),
+    Tag("type", "", ValueType.STRING),
+    Tag("source", "", ValueType.STRING),
+    Tag("message", "", ValueType.STRING),
+    Tag("severity", "", ValueType.UINT16),
+    Tag("condition", "", ValueType.STRING),
+    Tag("active", "", ValueType.BOOL),
+    Tag("acked", "", ValueType.BOOL),
+    Tag(WINDOW, "", ValueType.INT64),
+)
+"""Named and typed as the columns of a device's events are."""
+_NO_DATA = 0x809B_0000
+
+
+class Shapes(NamedTuple):
+    """The schemas of one instance's results; None where it has no such output."""
+
+    results: Schema | None
+    events: Schema | None
+    blobs: Schema | None
+
+    def all(self) -> tuple[tuple[Stream, Schema], ...]:
+        """Give each schema with its stream."""
+        streams = Stream.TELEMETRY, Stream.EVENTS, Stream.BULK
+        return tuple(
+            (stream, one) for stream, one in zip(streams, self, strict=True) if one is not None
+        )
+
+
+class Asked(NamedTuple):
+    """A value that a plugin wants written: of `output`, for window `number`, to DEVICE/TAG."""
+
+    output: Output
+    number: int
+    end_ns: int
+    value: bool | int | float | str
+
+
+class Piece(NamedTuple):
+    """Samples of one output and window that may stand."""
+
+    output: int
+    number: int
+    times_ns: NDArray[np.int64]
+    values: NDArray[Any]
+    quality: NDArray[np.uint32]
+
+    @property
+    def nbytes(self) -> int:
+        """What they take, about."""
+        each = 12 * len(self.values)
+        if self.values.dtype == object:
+            return each + sum(map(len, self.values))
+        return each + self.values.nbytes
+
+
+def results_schemas(name: str, outputs: Sequence[Output]) -> Shapes:
+    """Give the schemas of the results of the instance `name`."""
+    marker = Tag(WINDOW, "", ValueType.INT64)
+
+    def of(kind: OutputKind, group: str) -> Schema | None:
+        tags = tuple(Tag(o.name, "", o.type, o.unit) for o in outputs if o.kind is kind)
+        return Schema(name, group, (*tags, marker)) if tags else None
+
+    events = any(output.kind is OutputKind.EVENT for output in outputs)
+    return Shapes(
+        of(OutputKind.TAG, RESULTS),
+        Schema(name, EVENTS, _EVENT_COLUMNS) if events else None,
+        of(OutputKind.BLOB, BLOBS),
+    )
+
+
+def check(
+    column: OutputColumn,
+    window: Window,
+    last_ns: int,
+    outputs: Sequence[Output],
+    refused: Counter[str],
+) -> Piece | None:
+    """Give what of a column may stand, and count the rest in `refused` by its reason.
+
+    `last_ns` is the window's last moment of data. A number that is none (NaN, infinite) stands as
+    Bad, one that is out of the output's range as BadOutOfRange; both are counted.
+    """
+    if column.output >= len(outputs):
+        refused["unknown output"] += max(1, len(column.values))
+        return None
+    output = outputs[column.output]
+    times = column.times_ns
+    if times is None:
+        times = np.full(len(column.values), last_ns, np.int64)
+    kept = (times >= window.begin_ns - BESIDE_NS) & (times < window.end_ns + BESIDE_NS)
+    refused["time outside of its window"] += int(np.count_nonzero(~kept))
+    values = column.values
+    if values.dtype == object:
+        fits = _short(values, output.type)
+        refused["too long"] += int(np.count_nonzero(kept & ~fits))
+        kept &= fits
+    quality = np.zeros(len(values), np.uint32) if column.quality is None else column.quality
+    if not kept.all():
+        times, values, quality = times[kept], values[kept], quality[kept]
+    if not len(values):
+        return None
+    if values.dtype != object:
+        values, quality = _numbers(values, quality, output, refused)
+    return Piece(column.output, window.number, times, values, quality)
+
+
+def _short(values: NDArray[Any], kind: ValueType) -> NDArray[np.bool_]:
+    if kind is ValueType.BYTES:
+        return np.array([len(value) <= MAX_BLOB_BYTES for value in values], np.bool_)
+    return np.array([len(value.encode()) <= MAX_STRING_BYTES for value in values], np.bool_)
+
+
+def _numbers(
+    values: NDArray[Any], quality: NDArray[np.uint32], output: Output, refused: Counter[str]
+) -> tuple[NDArray[Any], NDArray[np.uint32]]:
+    """Mark what is no number or out of range, and take the value from what is bad."""
+    valued = (quality & np.uint32(BAD_SEVERITY)) == 0
+    nowhere = valued & ~np.isfinite(values)
+    beyond = np.zeros(len(values), np.bool_)
+    with np.errstate(invalid="ignore"):
+        if output.least is not None:
+            beyond |= values < output.least
+        if output.most is not None:
+            beyond |= values > output.most
+    beyond &= valued & ~nowhere
+    refused["not finite"] += int(np.count_nonzero(nowhere))
+    refused["out of range"] += int(np.count_nonzero(beyond))
+    bad = ~valued | nowhere | beyond
+    if bad.any():
+        quality = np.where(nowhere, np.uint32(Quality.BAD), quality)
+        quality = np.where(beyond, np.uint32(Quality.BAD_OUT_OF_RANGE), quality).astype(np.uint32)
+        values = np.where(bad, np.zeros(1, values.dtype), values)
+    return values, quality
+
+
+def last_moments(work: Work) -> list[int]:
+    """Give for each window its last moment of data, ns; the end of one without any."""
+    found = []
+    for window in work.windows:
+        times = [
+            int(work.axes[axis][first : first + count].max())
+            for axis, (first, count) in enumerate(window.ranges)
+            if count
+        ]
+        found.append(max(times, default=window.end_ns))
+    return found
+
+
+def sparse(
+    schema: Schema, stream: Stream, pieces: Sequence[tuple[int, Piece]], number: int, now: Stamp
+) -> Batch:
+    """Give pieces, each with its column of `schema`, as one batch that ends with its marker.
+
+    The marker says `number`, at the time of the last sample.
+    """
+    counts = [len(piece.values) for _, piece in pieces]
+    rows = sum(counts) + 1
+    marker = len(schema.tags) - 1
+    index = np.repeat([column for column, _ in pieces] + [marker], [*counts, 1]).astype(np.uint32)
+    times = np.concatenate([piece.times_ns for _, piece in pieces])
+    times = np.append(times, times[-1])
+    lanes = []
+    for lane in schema.lanes:
+        mine = [
+            piece.values.astype(lane.type.dtype, copy=False)
+            for column, piece in pieces
+            if schema.tags[column].type is lane.type
+        ]
+        if lane.type is ValueType.INT64:
+            mine.append(np.array([number], np.int64))
+        lanes.append(np.concatenate(mine) if mine else blank(lane.type, 0))
+    quality = np.concatenate([*(piece.quality for _, piece in pieces), np.zeros(1, np.uint32)])
+    return Batch(
+        schema,
+        times,
+        np.full(rows, now.wall_ns, np.int64),
+        tuple(lanes),
+        quality if quality.any() else None,
+        index,
+        np.full(rows, now.boottime_ns, np.int64),
+        stream,
+    )
+
+
+def events(
+    schema: Schema, pieces: Sequence[Piece], outputs: Sequence[Output], number: int, now: Stamp
+) -> Batch:
+    """Give texts as events, one a row; the last row is marked with `number`.
+
+    An event's id is made of its instance, window, output and place, so the same one has the same.
+    """
+    rows: list[list[Any]] = []
+    times: list[int] = []
+    for piece in pieces:
+        name = outputs[piece.output].name
+        for place, (time_ns, text) in enumerate(
+            zip(piece.times_ns.tolist(), piece.values.tolist(), strict=True)
+        ):
+            id_ = f"{schema.source}-{piece.number}-{name}-{place}"
+            rows.append([id_, name, *_event(schema.source, text), piece.number])
+            times.append(time_ns)
+    rows[-1][-1] = number
+    quality = np.array([[_NO_DATA if c is None else 0 for c in row] for row in rows], np.uint32)
+    lanes = []
+    for lane in schema.lanes:
+        values = np.full((len(rows), len(lane.columns)), "" if lane.type is ValueType.STRING else 0,
+                         lane.type.dtype)  # fmt: skip
+        for row, cells in enumerate(rows):
+            for place, column in enumerate(lane.columns.tolist()):
+                if cells[column] is not None:
+                    values[row, place] = cells[column]
+        lanes.append(values)
+    return Batch(
+        schema,
+        np.array(times, np.int64),
+        np.full(len(rows), now.wall_ns, np.int64),
+        tuple(lanes),
+        quality if quality.any() else None,
+        boottime_ns=np.full(len(rows), now.boottime_ns, np.int64),
+        stream=Stream.EVENTS,
+    )
+
+
+def _event(source: str, text: str) -> tuple[str, str, int, str | None, bool | None, bool | None]:
+    """Give source, message, severity, condition, active and acked of an event's text.
+
+    A text that is a JSON object with a `message` says them; any other is the message itself.
+    """
+    told: Any = None
+    if text.startswith("{"):
+        try:
+            told = json.loads(text)
+        except (ValueError, RecursionError):
+            told = None
+    if not isinstance(told, dict) or not isinstance(told.get("message"), str):
+        return source, text, SEVERITY, None, None, None
+
+    def said(key: str, kind: type) -> Any:  # noqa: ANN401 - a value of `kind`, or None
+        value = told.get(key)
+        return value if type(value) is kind else None
+
+    severity = said("severity", int)
+    return (
+        said("source", str) or source,
+        told["message"],
+        SEVERITY if severity is None else min(1000, max(1, severity)),
+        said("condition", str),
+        said("active", bool),
+        said("acked", bool),
+    )
+
+
+def asked(pieces: Sequence[Piece], outputs: Sequence[Output], ends_ns: dict[int, int],
+          refused: Counter[str]) -> Iterator[Asked]:  # fmt: skip
+    """Give what is to be written: of each window and output the last good sample."""
+    for piece in pieces:
+        valued = np.flatnonzero((piece.quality & np.uint32(BAD_SEVERITY)) == 0)
+        beyond = len(valued) - 1
+        if beyond > 0:
+            refused["more than one write of an output in a window"] += beyond
+        if not len(valued):
+            continue
+        value = piece.values[valued[-1]]
+        value = value.item() if hasattr(value, "item") else value
+        yield Asked(outputs[piece.output], piece.number, ends_ns[piece.number], value)
