@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from forebay_plugin.models.columns import order
 from forebay_plugin.models.errors import (
     ModelAltered,
     ModelError,
@@ -32,5 +33,6 @@ __all__ = [
     "Trust",
     "data_sha256",
     "load",
+    "order",
     "write_model",
 ]

@@ -26,7 +26,7 @@ from forebay_plugin.plugin import PluginError
 from forebay_plugin.types import BAD, UNCERTAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from forebay_plugin.models.folder import Arrays
@@ -112,6 +112,9 @@ class GovernedModel:
         self._drift = drift.from_arrays(
             active.folder.arrays(active.manifest.drift_file), policy.drift_rows
         )
+        self._names: dict[str, Sequence[str]] = {
+            port.name: port.names for port in active.manifest.inputs.values()
+        }
         self._shadow = Shadow(candidate, active.manifest, policy.budget_s) if candidate else None
         self._strikes, self._again_s = 0, 0.0
 
@@ -170,11 +173,22 @@ class GovernedModel:
             self._shadow.compare(given, computed)
         return Answer(computed if whole else self._spread(computed, some), quality, by)
 
+    def rebase(
+        self, name: str, edges: drift.Numbers, shares: drift.Numbers, names: Sequence[str]
+    ) -> None:
+        """Measure the drift of an input against other data than the training's.
+
+        `edges` and `shares` are those of `drift.reference`, of data of the machine itself; `names`
+        are those of its columns.
+        """
+        self._drift[name] = drift.Drift(edges, shares, self._policy.drift_rows)
+        self._names[name] = names
+
     def psi(self) -> dict[str, float]:
         """PSI of each column of the inputs, by its name; NaN while too few rows have come."""
         found = {}
         for name, counter in self._drift.items():
-            names = self.active.manifest.inputs[name].names
+            names = self._names[name]
             for index, value in enumerate(counter.psi()):
                 found[names[index] if names else f"{name}[{index}]"] = float(value)
         return found

@@ -59,7 +59,7 @@ class Draft:
     thresholds: Mapping[str, float] = field(default_factory=dict)
     constants: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     drift: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
-    training: Mapping[str, str | int | float] = field(default_factory=dict)
+    training: Mapping[str, str | int | float | list[str]] = field(default_factory=dict)
     rtol: float = 1e-4
     atol: float = 1e-5
 
@@ -110,7 +110,7 @@ def pack(arrays: Arrays) -> bytes:
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(arrays):
             member = io.BytesIO()
-            np.save(member, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+            np.save(member, np.asarray(arrays[name], order="C"), allow_pickle=False)
             entry = zipfile.ZipInfo(f"{name}.npy", EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, member.getvalue())
