@@ -83,6 +83,15 @@ def work(first: int, windows: int, values: Mapping[int, float]) -> Work:
     )
 
 
+def piece(whole: Work, window: Window) -> Work:
+    """Give one window of a work as a work."""
+    first, rows = window.ranges[0]
+    span = slice(first, first + rows)
+    alone = window._replace(ranges=(Range(0, rows),))
+    series = Series(0, 0, whole.series[0].values[span])
+    return Work([whole.axes[0][span]], [series], [alone], mark=window.number + 1)
+
+
 class SetFeed:
     """Windows of set numbers, which keeps account of how each ended.
 
@@ -148,10 +157,7 @@ class SetFeed:
 
     def split(self, work: Work) -> Sequence[Work]:
         self.open.remove(work)
-        pieces = [
-            Work(work.axes, work.series, [window], mark=window.number + 1)
-            for window in work.windows
-        ]
+        pieces = [piece(work, window) for window in work.windows]
         self.open = [*pieces, *self.open]
         return pieces
 
@@ -200,7 +206,7 @@ class Bench:
             self.task.cancel()
             await asyncio.gather(self.task, return_exceptions=True)
 
-    async def until(self, true: Callable[[], object], timeout_s: float = 10.0) -> None:
+    async def until(self, true: Callable[[], object], timeout_s: float = 60.0) -> None:
         """Wait until `true`; AssertionError with the plugin's log if that takes too long."""
         try:
             async with asyncio.timeout(timeout_s):

@@ -114,26 +114,27 @@ class Process:
     async def kill(self) -> None:
         """End it and everything that it started, and return when they are gone."""
         until_s = self._clock.monotonic_s() + KILL_S
-        left = self._strike()
-        while self._clock.monotonic_s() < until_s and (left or self._process.returncode is None):
+        struck: set[int] = set()
+        while self._clock.monotonic_s() < until_s:
+            struck |= self._strike()
+            if self._process.returncode is not None and not any(map(watch.lives, struck)):
+                break
             await self._clock.sleep(LOOK_S)
-            left = self._strike()
         if self._drinking is not None:
             self._drinking.cancel()
             await asyncio.gather(self._drinking, return_exceptions=True)
 
-    def _strike(self) -> bool:
-        """Kill what is there; give whether there was anything beside the process itself."""
-        running = self._process.returncode is None
-        found = watch.tree(self.pid, MOST_PROCESSES) if running else []
-        if running:
+    def _strike(self) -> set[int]:
+        """Kill what is there; give which processes that were."""
+        found = set(watch.marked(self._mark, MOST_PROCESSES))
+        if self._process.returncode is None:
+            found |= set(watch.tree(self.pid, MOST_PROCESSES))
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
-        strays = [pid for pid in watch.marked(self._mark, MOST_PROCESSES) if pid != self.pid]
-        for pid in {*found, *strays}:
+        for pid in found:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        return bool(strays)
+        return found
 
 
 def described(status: int, said: str) -> Exit:

@@ -44,6 +44,12 @@ def usage(root: int, most: int) -> Usage:
     return Usage(memory, tasks)
 
 
+def lives(process: int) -> bool:
+    """Whether there is such a process, and not only what is left for its parent to look at."""
+    _, _, state = _read(PROC / str(process) / "stat", _STATUS_BYTES).rpartition(b") ")
+    return state[:1] not in (b"", b"Z", b"X")
+
+
 def marked(mark: str, most: int) -> list[int]:
     """Give the processes that have `mark` in their environment, wherever they went; at most `most`.
 
