@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 
 __all__ = ["FILE_BYTES_MAX", "Cursor", "CursorStore", "Witness", "intact"]
 
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+PLUGIN = "plugin."
+"""Begins the names of plugins' cursors: they hold data back, and deliver nothing."""
+
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
 
 
 class Cursor(Places):
@@ -47,6 +50,11 @@ class Cursor(Places):
 
     Its own methods may be called from any thread and never touch the disk.
     """
+
+    @property
+    def delivers(self) -> bool:
+        """Whether what this consumer has passed is somewhere else by then."""
+        return not self.name.startswith(PLUGIN)
 
     def get(self, stream: Stream) -> Position:
         """Give the last position that the consumer is done with; `(stream, 0, 0)` for none."""
@@ -234,7 +242,7 @@ class CursorStore:
         cursor = self._cursors.get(name)
         if cursor is None:
             if not _NAME.match(name):
-                msg = f"{name!r} cannot name a cursor: letters, digits, `_`, `.`, `-`, at most 64"
+                msg = f"{name!r} cannot name a cursor: letters, digits, `_`, `.`, `-`, at most 80"
                 raise ValueError(msg)
             with self.coming:
                 cursor = self._remembered.pop(name, None) or _fresh(name)
@@ -252,7 +260,7 @@ class CursorStore:
         would count as gapped, and no loss would show.
         """
         if cursor is None:
-            known = tuple(self._remembered.values())
+            known = tuple(one for one in self._remembered.values() if one.delivers)
             cursor = max(known, key=lambda one: one.get(stream), default=_fresh(""))
         return cursor.account(stream, self._catalog, self._cache, partial(kept, cursor.name))
 

@@ -15,6 +15,7 @@ import numpy as np
 from forebay.columnar import BatchEncoder, decode_batch, peek_schema_id
 from forebay.errors import JournalCorrupt
 from forebay.journal import cursor_file
+from forebay.journal.cursor import PLUGIN
 from forebay.journal.forecast import Span, Thinning, scaled
 from forebay.journal.record import HEADER_BYTES, record_bytes
 from forebay.journal.thinning import LEVELS_S, thin
@@ -79,10 +80,12 @@ def grown(
 def _delivered(
     journal: OfflineJournal, stream: Stream, consumers: Collection[str] | None
 ) -> tuple[int, int]:
-    """Give the epoch and seq that all consumers have passed; (0, 0) if there is no consumer."""
+    """Give the epoch and seq that all uplinks have passed; (0, 0) if there is none."""
     names = [name for name in journal.names("cursors") if name.endswith(".json")]
     places = []
     for name in names:
+        if name.startswith(PLUGIN):
+            continue
         if consumers is None or name.removesuffix(".json") in consumers:
             path = journal.directory / "cursors" / name
             data = journal.read_bytes(path, cursor_file.FILE_BYTES_MAX) or b""

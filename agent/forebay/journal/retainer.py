@@ -133,7 +133,9 @@ class Retainer:
             synced=summary.synced,
             level_s=max(segment.header.level_s, self._tried.get(segment.path, 0)),
             passed=self._slowest(segment) is None,
-            delivered=any(c.passed(segment.stream) >= segment.last for c in self._cursors.all()),
+            delivered=any(
+                c.delivers and c.passed(segment.stream) >= segment.last for c in self._cursors.all()
+            ),
             begun=not self._cursors.may_thin(segment),
         )
 
@@ -276,10 +278,12 @@ class Retainer:
     def _slowest(self, segment: Segment) -> int | None:
         """Give the last seq of the segment that every consumer has passed; None if that is all.
 
-        It is below the segment's first if some consumer has not come so far, or if there is no
-        consumer yet: the first one to come is told what it missed.
+        It is below the segment's first if some consumer has not come so far, or if there is none
+        yet that delivers: the first one to come is told what it missed.
         """
-        places = [cursor.passed(segment.stream) for cursor in self._cursors.all()]
+        all_ = self._cursors.all()
+        there = any(cursor.delivers for cursor in all_)
+        places = [cursor.passed(segment.stream) for cursor in all_ if there]
         slowest = min(places, default=Position(segment.stream, 0, 0))
         if slowest >= segment.last:
             return None

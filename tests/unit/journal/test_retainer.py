@@ -425,6 +425,39 @@ async def fill_bulk(log: Journal) -> None:
         await calm(log)
 
 
+async def test_what_only_a_plugin_has_seen_is_not_delivered() -> None:
+    stream = Stream.BULK
+    limits = replace(LIMITS, overflow={**LIMITS.overflow, stream: Overflow.BLOCK})
+    async with Journal(DIRECTORY, limits, seams(FaultyDisk())) as log:
+        plugin = log.cursor("plugin.score")
+        with pytest.raises(JournalFull):
+            await fill_bulk(log)
+        records = await read_all(log, stream, 1 << 20)
+        plugin.advance(records[-1].position)
+        log._cursors.save()  # noqa: SLF001
+        log._writer.retain()  # noqa: SLF001 - what a save asks for while a stream is full
+        await calm(log)
+        with pytest.raises(JournalFull):
+            await log.submit([entry(6000, stream=stream, size=2000)])
+        assert [name_of(r) for r in await read_all(log, stream, 1 << 20)] == list(
+            range(len(records))
+        )
+
+
+async def test_what_a_plugin_has_not_seen_goes_with_a_gap_like_what_an_uplink_has_not() -> None:
+    async with Journal(DIRECTORY, LIMITS, seams(FaultyDisk())) as log:
+        plugin, uplink = log.cursor("plugin.score"), Consumer(log, "cloud")
+        for number in range(160):
+            await log.submit([entry(number, size=8000)])
+            await uplink.take_all()
+            log._cursors.save()  # noqa: SLF001
+        await calm(log)
+        kinds = {record.kind for record in await read_all(log)}
+        assert RecordKind.GAP in kinds
+        assert plugin.get(T) == START
+        assert log.ledger(T, uplink.cursor).delivered == uplink.delivered
+
+
 @pytest.mark.parametrize(
     ("how", "kind"), [(Overflow.DROP_NEWEST, StreamFull), (Overflow.BLOCK, JournalFull)]
 )
