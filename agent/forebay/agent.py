@@ -41,7 +41,7 @@ from forebay.journal.entry import Overflow
 from forebay.journal.journal import Journal, JournalLimits
 from forebay.journal.retention import FILE_SYSTEM_SHARE
 from forebay.journal.scrub import Scrub
-from forebay.management.plugins import Engines, PluginSet, schemas_of
+from forebay.management.plugins import Engines, PluginSet, result_schemas
 from forebay.model import Stream
 from forebay.net import SystemNetwork
 from forebay.pipeline.intake import Pipeline
@@ -145,7 +145,8 @@ async def serve(
     ) as journal:
         enabled = [device for device in loaded.devices if device.spec.settings.enabled]
         schemas = [schema for device in enabled for schema in device.spec.schemas]
-        shadow = Shadow([*schemas, *schemas_of(loaded.plugins)])
+        derived = [s for stream, s in result_schemas(loaded.plugins) if stream is Stream.TELEMETRY]
+        shadow = Shadow([*schemas, *derived])
         stages = {
             d.spec.name: tuple(spec.build(settings) for spec, settings in d.stages) for d in enabled
         }
@@ -177,7 +178,7 @@ async def serve(
         acting = Acting(gate, PluginAnswers(plugins, seams))
         answers = Answers(loaded, seams, journal, pipeline, shadow, sessions, forwarders, acting)
         async with control(config.control.socket, answers), asyncio.TaskGroup() as tasks:
-            parts = (answers, journal, pipeline, pulse, sessions, forwarders, memory)
+            parts = (answers, journal, pipeline, pulse, sessions, forwarders, memory, plugins)
             await _serve(tasks, stop, seams, parts)
             _tell_ledger(journal, forwarders, seams)
 
@@ -203,14 +204,21 @@ async def _serve(
     stop: asyncio.Event,
     seams: Seams,
     parts: tuple[
-        Answers, Journal, Pipeline, Pulse, Sequence[Session], Sequence[Forwarder], PlanMemory
+        Answers,
+        Journal,
+        Pipeline,
+        Pulse,
+        Sequence[Session],
+        Sequence[Forwarder],
+        PlanMemory,
+        PluginSet,
     ],
 ) -> None:
     """Start from the journal outwards.
 
     Stop from the devices inwards, so that nothing accepted is left behind.
     """
-    answers, journal, pipeline, pulse, sessions, forwarders, memory = parts
+    answers, journal, pipeline, pulse, sessions, forwarders, memory, plugins = parts
 
     def start(name: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         return tasks.create_task(work, name=name)
@@ -219,6 +227,7 @@ async def _serve(
     flushing = [start("pipeline", pipeline.run()), start("clock", pipeline.watch_clock())]
     flushing += [start("writes", answers.gate.run())]
     observing = start("observer", _observe(answers, seams))
+    working = [start(f"plugin[{name}]", host.run()) for name, host in plugins.hosts.items()]
     polling = [start("pulse", pulse.run()), start("scrub", _scrub(journal, seams))]
     polling += [start("plans", memory.run())]
     polling += [start(f"session[{s.name}]", s.run()) for s in sessions]
@@ -226,12 +235,18 @@ async def _serve(
     polling += [start(f"line[{news.line}]", news.run()) for news in told if news.shared]
     answers.state = "running"
     seams.events.emit(
-        AGENT_STARTED, version=__version__, devices=len(sessions), uplinks=len(forwarders)
+        AGENT_STARTED,
+        version=__version__,
+        devices=len(sessions),
+        uplinks=len(forwarders),
+        plugins=len(working),
     )
     await stop.wait()
     answers.state = "draining"
     await answers.gate.close()
-    await _cancel([*polling, *flushing])
+    await _cancel(polling)
+    await plugins.stop()  # what they had in hand is journaled like everything else
+    await _cancel([*working, *flushing])
     await memory.close()
     await _hand_over(pipeline, journal, seams)
     reachable = [forwarder for forwarder in forwarders if forwarder.status().state == "connected"]

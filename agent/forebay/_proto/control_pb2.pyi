@@ -637,7 +637,7 @@ class PluginsRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class PluginStatus(_message.Message):
-    __slots__ = ("name", "plugin", "version", "state", "sandbox", "windows", "windows_per_s", "lag_s", "restarts", "last_error", "last_hint", "next_try_s", "samples", "samples_refused", "windows_failed", "windows_passed", "windows_skipped", "took_p50_ms", "took_p99_ms", "pid", "sdk", "detail", "facts", "inputs", "outputs", "refused", "directory", "installed", "memory_bytes", "tasks")
+    __slots__ = ("name", "plugin", "version", "state", "sandbox", "windows", "windows_per_s", "lag_s", "restarts", "last_error", "last_hint", "next_try_s", "samples", "samples_refused", "windows_failed", "windows_passed", "records_skipped", "took_p50_ms", "took_p99_ms", "pid", "sdk", "detail", "facts", "inputs", "outputs", "refused", "directory", "installed", "memory_bytes", "tasks")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PLUGIN_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -654,7 +654,7 @@ class PluginStatus(_message.Message):
     SAMPLES_REFUSED_FIELD_NUMBER: _ClassVar[int]
     WINDOWS_FAILED_FIELD_NUMBER: _ClassVar[int]
     WINDOWS_PASSED_FIELD_NUMBER: _ClassVar[int]
-    WINDOWS_SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_SKIPPED_FIELD_NUMBER: _ClassVar[int]
     TOOK_P50_MS_FIELD_NUMBER: _ClassVar[int]
     TOOK_P99_MS_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
@@ -684,7 +684,7 @@ class PluginStatus(_message.Message):
     samples_refused: int
     windows_failed: int
     windows_passed: int
-    windows_skipped: int
+    records_skipped: int
     took_p50_ms: float
     took_p99_ms: float
     pid: int
@@ -698,7 +698,7 @@ class PluginStatus(_message.Message):
     installed: str
     memory_bytes: int
     tasks: int
-    def __init__(self, name: _Optional[str] = ..., plugin: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., sandbox: _Optional[_Iterable[str]] = ..., windows: _Optional[int] = ..., windows_per_s: _Optional[float] = ..., lag_s: _Optional[float] = ..., restarts: _Optional[int] = ..., last_error: _Optional[str] = ..., last_hint: _Optional[str] = ..., next_try_s: _Optional[float] = ..., samples: _Optional[int] = ..., samples_refused: _Optional[int] = ..., windows_failed: _Optional[int] = ..., windows_passed: _Optional[int] = ..., windows_skipped: _Optional[int] = ..., took_p50_ms: _Optional[float] = ..., took_p99_ms: _Optional[float] = ..., pid: _Optional[int] = ..., sdk: _Optional[str] = ..., detail: _Optional[str] = ..., facts: _Optional[_Iterable[_Union[PluginFact, _Mapping]]] = ..., inputs: _Optional[_Iterable[_Union[PluginTag, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[PluginTag, _Mapping]]] = ..., refused: _Optional[_Iterable[_Union[PluginRefusal, _Mapping]]] = ..., directory: _Optional[str] = ..., installed: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., tasks: _Optional[int] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., plugin: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., sandbox: _Optional[_Iterable[str]] = ..., windows: _Optional[int] = ..., windows_per_s: _Optional[float] = ..., lag_s: _Optional[float] = ..., restarts: _Optional[int] = ..., last_error: _Optional[str] = ..., last_hint: _Optional[str] = ..., next_try_s: _Optional[float] = ..., samples: _Optional[int] = ..., samples_refused: _Optional[int] = ..., windows_failed: _Optional[int] = ..., windows_passed: _Optional[int] = ..., records_skipped: _Optional[int] = ..., took_p50_ms: _Optional[float] = ..., took_p99_ms: _Optional[float] = ..., pid: _Optional[int] = ..., sdk: _Optional[str] = ..., detail: _Optional[str] = ..., facts: _Optional[_Iterable[_Union[PluginFact, _Mapping]]] = ..., inputs: _Optional[_Iterable[_Union[PluginTag, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[PluginTag, _Mapping]]] = ..., refused: _Optional[_Iterable[_Union[PluginRefusal, _Mapping]]] = ..., directory: _Optional[str] = ..., installed: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., tasks: _Optional[int] = ...) -> None: ...
 
 class PluginFact(_message.Message):
     __slots__ = ("name", "text")

@@ -166,7 +166,7 @@ def _trouble(one: PluginStatus) -> Iterator[RenderableType]:
     remarks = (
         (one.windows_failed, "windows failed"),
         (one.windows_passed, "windows given up, behind a gap"),
-        (one.windows_skipped, "windows skipped"),
+        (one.records_skipped, "records of the journal skipped"),
         (one.samples_refused, "results refused"),
     )
     if said := ", ".join(f"{output.count(number)} {what}" for number, what in remarks if number):

@@ -30,6 +30,7 @@ from forebay.control.view import (
 from forebay.errors import RequestFailed, RequestInvalid
 from forebay.forwarding.status import backlog
 from forebay.model import Position, Stream, epoch_number
+from forebay.pluginhost.results import WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -80,8 +81,11 @@ class Answers:
         """See `AgentView.plugins`."""
         self._sessions = {session.name: session for session in sessions}
         self._forwarders = {forwarder.name: forwarder for forwarder in forwarders}
+        sources = {device.spec.name for device in loaded.devices}
         self._keys = tuple(
-            TagKey(schema.source, schema.tags[column].name) for schema, column in shadow.walk()
+            TagKey(schema.source, schema.tags[column].name)
+            for schema, column in shadow.walk()
+            if schema.tags[column].name != WINDOW or schema.source in sources
         )
         self._summaries = Summaries(
             (schema for device in loaded.devices for schema in device.spec.schemas), journal.schema

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from forebay.config.plugins import LoadedPlugin
     from forebay.interfaces import Seams
     from forebay.pluginhost.host import PluginHost
-    from forebay.pluginhost.seams import Input
     from forebay.pluginhost.settings import Instance
 
 RATE_WINDOW_S = 10.0
@@ -53,16 +52,12 @@ class Plugins(Protocol):
         """The hosts of those that run."""
         ...
 
-    def inputs(self, name: str) -> Sequence[Input]:
-        """Give the tags that the windows of `name` hold now."""
-        ...
-
     def lag_s(self, name: str) -> float:
         """Give the age of the oldest data that `name` has not worked on; 0 if none waits."""
         ...
 
     def skipped(self, name: str) -> int:
-        """Give how many windows `name` left out because it starts with the newest."""
+        """Give how many records `name` passed over because it begins with the newest."""
         ...
 
     async def refresh(self, name: str) -> None:
@@ -119,7 +114,7 @@ class PluginAnswers:
             samples_refused=sum(found.refused.values()),
             windows_failed=found.windows_failed,
             windows_passed=found.windows_passed,
-            windows_skipped=self._plugins.skipped(found.name),
+            records_skipped=self._plugins.skipped(found.name),
             took_p50_ms=_ms(found.p50_s),
             took_p99_ms=_ms(found.p99_s),
             pid=found.pid,
@@ -130,7 +125,7 @@ class PluginAnswers:
             facts=tuple(PluginFact(*fact) for fact in found.facts.items()),
             inputs=tuple(
                 PluginTag(one.role, one.tag, one.type.value, one.unit)
-                for one in self._plugins.inputs(found.name)[:SHOWN_INPUTS]
+                for one in found.inputs[:SHOWN_INPUTS]
             ),
             outputs=_outputs(instance),
             refused=tuple(PluginRefusal(*one) for one in found.refused.items()),

@@ -51,8 +51,9 @@ class PluginStatus:
     starting, running, waiting (until it is started again, `next_try_s` from now) or stopped.
     `installed` is the installed plugin that it is, empty if it runs from a path. `sandbox` says in
     words what holds the process. `lag_s` is the age of the oldest data that it has not worked on.
-    `windows_failed` are those of which the plugin said that it could not, `windows_passed`
-    those given up, behind a gap. `took_*_ms` are from sending a work until its results are there.
+    `windows_failed` are those of which the plugin said that it could not, `windows_passed` those
+    given up, behind a gap; `records_skipped` were passed over, as it begins with the newest.
+    `took_*_ms` are from sending a work until its results are there.
     """
 
     name: str
@@ -71,7 +72,7 @@ class PluginStatus:
     samples_refused: int = 0
     windows_failed: int = 0
     windows_passed: int = 0
-    windows_skipped: int = 0
+    records_skipped: int = 0
     took_p50_ms: float = 0.0
     took_p99_ms: float = 0.0
     pid: int = 0

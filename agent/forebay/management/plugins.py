@@ -6,16 +6,20 @@ Owns the hosts and the feeds, and the way of a plugin's write to the gate. Must 
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from forebay.config.plugins import judge
-from forebay.errors import PluginUnavailable, RequestInvalid
-from forebay.model import Outcome
+from forebay.errors import ForebayError, PluginUnavailable
+from forebay.model import Outcome, Stream
+from forebay.pluginhost.feed import FeedParts, JournalFeed
+from forebay.pluginhost.host import PluginHost
+from forebay.pluginhost.results import results_schemas
 from forebay.writing.rules import Action, Ask
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from forebay.config.load import LoadedConfig
@@ -25,10 +29,8 @@ if TYPE_CHECKING:
     from forebay.journal.journal import Journal
     from forebay.model import Schema
     from forebay.pipeline.intake import Pipeline
-    from forebay.pluginhost.feed import JournalFeed
-    from forebay.pluginhost.host import PluginHost
-    from forebay.pluginhost.seams import Input
     from forebay.pluginhost.settings import Instance
+    from forebay.pluginhost.views import Write
     from forebay.writing.gate import Gate
 
 STOP_S = 5.0
@@ -44,14 +46,14 @@ class Engines:
     gate: Gate
 
 
-def schemas_of(plugins: Iterable[LoadedPlugin]) -> list[Schema]:
+def result_schemas(plugins: Iterable[LoadedPlugin]) -> list[tuple[Stream, Schema]]:
     """Give the schemas of what plugins will give, so that their tags are known from the start."""
-    plugins = [one for one in plugins if one.instance is not None and one.settings.enabled]
-    if not plugins:
-        return []
-    from forebay.pluginhost.results import results_schemas
-
-    return [schema for plugin in plugins for schema in results_schemas(plugin.instance)]
+    return [
+        known
+        for plugin in plugins
+        if plugin.instance is not None and plugin.settings.enabled
+        for known in results_schemas(plugin.name, plugin.instance.outputs).all()
+    ]
 
 
 class PluginSet:
@@ -62,10 +64,13 @@ class PluginSet:
         self.state = loaded.state
         self.loaded: dict[str, LoadedPlugin] = {one.name: one for one in loaded.plugins}
         self._engines, self._seams = engines, seams
-        self._known = [schema for device in loaded.devices for schema in device.spec.schemas]
+        self._devices = [
+            (Stream.TELEMETRY, schema)
+            for device in loaded.devices
+            if device.spec.settings.enabled
+            for schema in device.spec.schemas
+        ]
         self._feeds: dict[str, JournalFeed] = {}
-        if any(one.instance and one.settings.enabled for one in loaded.plugins):
-            from forebay.pluginhost.host import PluginHost
         self.hosts: Mapping[str, PluginHost] = {
             one.name: PluginHost(one.instance, self._feed, seams, self._directory(one.name))
             for one in loaded.plugins
@@ -76,21 +81,23 @@ class PluginSet:
         return self.state / "plugins" / "instances" / name
 
     def _feed(self, instance: Instance) -> JournalFeed:
-        """Make the feed of a plugin, the newest of that name."""
-        from forebay.pluginhost.feed import FeedParts, JournalFeed
-
+        """Make the feed of a plugin; the newest of that name is the one that is told of."""
         engines = self._engines
         parts = FeedParts(
             journal=engines.journal,
             intake=engines.pipeline,
             tail=engines.pipeline.tail,
-            write=_writer(engines.gate, instance.name),
             seams=self._seams,
-            state=self._directory(instance.name) / "progress.json",
+            file=self._directory(instance.name) / "progress.json",
+            write=_writer(engines.gate, instance.name),
         )
-        schemas = [*self._known, *schemas_of(self.loaded.values())]
-        self._feeds[instance.name] = feed = JournalFeed(instance, parts, schemas)
+        known = [*self._devices, *result_schemas(self.loaded.values())]
+        self._feeds[instance.name] = feed = JournalFeed(instance, parts, known)
         return feed
+
+    async def stop(self) -> None:
+        """Have every plugin end what it has in hand, within STOP_S; the pipeline must still run."""
+        await asyncio.gather(*(host.stop(STOP_S) for host in self.hosts.values()))
 
     async def refresh(self, name: str) -> None:
         """Take up `name` as it is on disk now.
@@ -111,22 +118,16 @@ class PluginSet:
         await host.swap(fresh.instance)
         self.loaded[name] = fresh
 
-    def inputs(self, name: str) -> Sequence[Input]:
-        """Give the tags that the windows of `name` hold now."""
-        return self._feeds[name].resolved
-
     def lag_s(self, name: str) -> float:
         """Give the age of the oldest data that `name` has not worked on; 0 if none waits."""
         return self._feeds[name].lag_s()
 
     def skipped(self, name: str) -> int:
-        """Give how many windows `name` left out because it starts with the newest."""
-        return self._feeds[name].skipped
+        """Give how many records `name` passed over because it begins with the newest."""
+        return self._feeds[name].figures.skipped
 
 
-def _writer(
-    gate: Gate, name: str
-) -> Callable[[str, str, Value, str, str], Awaitable[tuple[str, str]]]:
+def _writer(gate: Gate, name: str) -> Write:
     """Give what a plugin's writes go through: asked for by `plugin:NAME`, decided by the gate."""
 
     async def write(
@@ -135,7 +136,7 @@ def _writer(
         ask = Ask(Action.WRITE, device, tag, (value,), ask_id, f"plugin:{name}", reason)
         try:
             result = await gate.ask(ask)
-        except RequestInvalid as error:
+        except ForebayError as error:
             return Outcome.REFUSED.value, str(error)
         return result.outcome.value, result.detail
 
