@@ -1,0 +1,30 @@
+"""Every first-party plugin passes the conformance run, as its manifest starts it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/plugin.toml"))
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
+def test_it_conforms(plugin: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "forebay_plugin.conformance", str(plugin)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_there_are_some() -> None:
+    assert {"features", "rules"} <= {plugin.name for plugin in PLUGINS}
