@@ -57,6 +57,9 @@ _LEAST_CHANNEL_MS = 10_000
 _DAY_S = 86_400.0
 _MOST_AT_ONCE = 1000
 """What one request asks for where the server states no limit."""
+_MOST_ITEMS_AT_ONCE = 200
+"""Monitored items of one request, whatever the server allows. To write the request for 1,000 and to
+read its answer holds the event loop for 45 ms, and every poll of other devices with it."""
 _NAMESPACES = ObjectIds.Server_NamespaceArray
 _STATE = ObjectIds.Server_ServerStatus_State
 _TIME = ObjectIds.Server_ServerStatus_CurrentTime
@@ -82,7 +85,7 @@ class Connection:
             logging.CRITICAL + 1
         )  # all of it comes as DeviceErrors
         self.max_nodes_per_read = _MOST_AT_ONCE
-        self.max_items_per_call = _MOST_AT_ONCE
+        self.max_items_per_call = _MOST_ITEMS_AT_ONCE
         self.max_nodes_per_browse = _MOST_AT_ONCE
         self.max_nodes_per_history = _MOST_AT_ONCE
         self._device, self._settings, self._clock = spec.name, settings, seams.clock
@@ -289,7 +292,7 @@ class Connection:
         if isinstance(names, list):
             self._namespaces = tuple(str(name) for name in names)
         for number, attribute in _LIMITS.items():
-            setattr(self, attribute, _limit(found.get(number)))
+            setattr(self, attribute, _limit(found.get(number), getattr(self, attribute)))
 
     async def _read_standard(self, ids: Sequence[int]) -> list[Any]:
         """Read nodes of namespace 0; on the way hold the server's clock against ours."""
@@ -347,6 +350,6 @@ def _node(identifier: Identifier, namespace: int = 0) -> ua.NodeId:
     return ua.NodeId(cast("Any", identifier), cast("Any", namespace))
 
 
-def _limit(value: object) -> int:
+def _limit(value: object, most: int) -> int:
     """Turn a stated operation limit, 0 meaning none (Part 5, 6.3.11), into one to use."""
-    return min(value, _MOST_AT_ONCE) if isinstance(value, int) and value > 0 else _MOST_AT_ONCE
+    return min(value, most) if isinstance(value, int) and value > 0 else most

@@ -5,6 +5,7 @@ Owns what a session sees. Must not know bytes or asyncua's client (`connection` 
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -59,7 +60,7 @@ class OpcUaDriver:
     async def connect(self) -> None:
         """See `Driver.connect`."""
         await self._connection.connect()
-        if wanted := structured(self._spec.schemas):
+        if wanted := await asyncio.to_thread(structured, self._spec.schemas):
             self._connection.structures = await layouts(self._connection, self._explorer, wanted)
 
     async def close(self) -> None:
@@ -133,7 +134,10 @@ class OpcUaDriver:
             self._history(),
             self._memory.revised,
         )
-        groups = {schema: resolve(self._connection, schema) for schema in schemas}
+        # In a thread: what ten thousand addresses say is no reason for others to be polled late.
+        groups = {
+            schema: await asyncio.to_thread(resolve, self._connection, schema) for schema in schemas
+        }
         for batch in await feed.open(schemas, groups):
             yield batch
         while True:

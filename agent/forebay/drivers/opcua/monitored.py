@@ -6,6 +6,7 @@ the publish loop.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -95,9 +96,11 @@ class Monitor:
         )
         return Subscription(
             answer.SubscriptionId,
-            BatchMaker(schema, self._settings.timestamps, self._connection.structures),
+            await asyncio.to_thread(
+                BatchMaker, schema, self._settings.timestamps, self._connection.structures
+            ),
             RefusedTags(self._spec.name, self._events),
-            self._samplings(schema, period_s, publish_s),
+            await asyncio.to_thread(self._samplings, schema, period_s, publish_s),
             silence_s=max(_MISSED_KEEPALIVES * keepalive_s, self._settings.timeout),
             heard_s=self._clock.monotonic_s(),
         )
