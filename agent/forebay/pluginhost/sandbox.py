@@ -204,6 +204,7 @@ def _confined(means: Means, cell: Cell) -> Iterator[str]:
             yield from ("--symlink", str(link.readlink()), str(link))
         elif link.exists():
             yield from ("--ro-bind", str(link), str(link))
+    yield from _parents((Path("/etc") / OF_ETC[0], Path(OF_SYS)))
     for name in OF_ETC:
         yield from ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")
     yield from ("--ro-bind-try", OF_SYS, OF_SYS, "--proc", "/proc", "--dev", "/dev")
