@@ -34,6 +34,7 @@ class Guard:
 
     def __init__(self, manifest: ModelManifest) -> None:
         self._ports = {port.name: port for port in manifest.data}
+        self._fixed = any(isinstance(port.shape[0], int) for port in manifest.data if port.shape)
         self._ranges = {port.name: np.array(port.ranges).T for port in manifest.data if port.ranges}
 
     def has_rows(self, name: str) -> bool:
@@ -57,6 +58,8 @@ class Guard:
             if name in self._ranges:
                 least, most = self._ranges[name]
                 outside |= ((values < least) | (values > most)).any(axis=inner)
+        if self._fixed:  # such a model takes all rows, or none
+            computable &= computable.all()
         return Checked(computable, outside & computable)
 
     def _rows(self, inputs: Mapping[str, npt.NDArray[Any]]) -> int:
