@@ -1,7 +1,7 @@
 """Plugins in the whole system: PLC, agent, plugin process, journal, fleet server.
 
-A Modbus server counts; the plugin `echo` says for each row what it saw, and in which version it did
-so. So every row of the device must have exactly one echo, with its time and its value, whatever dies.
+A Modbus server counts; the plugin `echo` says for each row what it saw, and in which version.
+So every row of the device must have exactly one echo, with its time and its value, whatever dies.
 """
 
 from __future__ import annotations

@@ -162,7 +162,10 @@ class Following:
         fresh: list[Fresh] = []
         for record, schema in found:
             number = self._tail.find(record.payload)
-            if number is not None and self._join_at is not None:
+            if number is not None and self._at is not None:
+                # Nobody took from memory for a while: then it must not come from there as well.
+                self._at = max(self._at, number + 1)
+            elif number is not None and self._join_at is not None:
                 self._join_at = max(self._join_at, number + 1)
             if self._is_ahead(record):
                 continue

@@ -69,19 +69,14 @@ async def _hello(instance: Instance, ground: Path) -> str:
         model=None,
         user=user,
     )
-    for path in (cell.socket_directory, cell.state_directory):
-        path.mkdir(mode=0o700)
-        if user is not None:
-            os.chown(path, user, user)
-    if user is not None:
-        ground.chmod(0o711)
+    await asyncio.to_thread(_make, cell)
     log = PluginLog(ground / "log", limits.log_lines_per_s, clock)
     socket = cell.socket_directory / sandbox.SOCKET
     channel = Channel(socket, token, (), limits.deadline, clock)
     process: Process | None = None
     try:
         await channel.open()
-        socket.chmod(0o666)
+        await asyncio.to_thread(socket.chmod, 0o666)  # its directory lets nobody else in
         process = await Process.start(
             sandbox.arguments(found, cell, limits, instance.command()),
             sandbox.environment(found, cell, limits, token, os.environ),
@@ -95,6 +90,15 @@ async def _hello(instance: Instance, ground: Path) -> str:
         if process is not None:
             await process.kill()
         await channel.close()
+
+
+def _make(cell: sandbox.Cell) -> None:
+    """Make the directories of the process, for its own user if it has one."""
+    for path in (cell.socket_directory, cell.state_directory):
+        path.mkdir(mode=0o700)
+        if cell.user is not None:
+            os.chown(path, cell.user, cell.user)
+            path.parent.chmod(0o711)
 
 
 async def _first(channel: Channel, process: Process, log: PluginLog, limit_s: float) -> str:
