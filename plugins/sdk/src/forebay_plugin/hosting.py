@@ -24,7 +24,7 @@ from forebay_plugin._proto import plugin_pb2_grpc
 from forebay_plugin.serving import PROTOCOL, SOCKET, TOKEN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
 MESSAGE_BYTES_MAX = 256 * 1024 * 1024
@@ -195,6 +195,14 @@ class PluginProcess:
         """Ask it to end as the gateway does; give its exit code."""
         self.say(pb.ToPlugin(stop=pb.Stop(reason=reason)))
         return self.ended(timeout_s)
+
+    def until(self, condition: Callable[[], object], timeout_s: float) -> None:
+        """Wait for `condition`. Raises HostError if it does not come, or the process ends."""
+        end = time.monotonic() + timeout_s
+        while not condition():
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise HostError(f"it did not come to what was waited for:\n{self.log}")
+            time.sleep(_TICK_S)
 
     def vanish(self) -> None:
         """End the host's side at once, as if it had been killed."""

@@ -137,8 +137,8 @@ def _from_result(result: Result, index: int, output: Output) -> pb.OutputColumn:
     elif rows != 1:
         raise ValueError(f"{output.name}: {rows} values need times_ns")
     quality = np.asarray(result.quality).astype("<u4")
+    quality = _fitting(quality if quality.ndim else np.full(rows, quality), rows, output)
     if quality.any():
-        quality = _fitting(quality if quality.ndim else np.full(rows, quality), rows, output)
         column.quality = quality.tobytes()
         values = np.where((quality & np.uint32(BAD)) == 0, values, _nothing(output.type))
     if output.type is Type.STRING:
