@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
+from asyncio.subprocess import DEVNULL, STDOUT
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -40,19 +40,33 @@ class Exit(NamedTuple):
     words: str
 
 
+class Pipe(NamedTuple):
+    """What a process prints. A pipe of our own, so that it can be closed with bytes left in it."""
+
+    reader: asyncio.StreamReader
+    transport: asyncio.ReadTransport
+
+
 class Process:
     """A started process. Made by `start`; `kill` must be called once, however it ended."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, mark: str, log: PluginLog, clock: Clock
+        self,
+        process: asyncio.subprocess.Process,
+        mark: str,
+        pipe: Pipe,
+        log: PluginLog,
+        clock: Clock,
     ) -> None:
-        """Take over `process`; `mark` is a text in its environment that no other process has."""
-        self._process, self._mark, self._log, self._clock = process, mark, log, clock
-        self._drinking: asyncio.Task[None] | None = None
-        if process.stdout is not None:
-            self._drinking = asyncio.create_task(
-                log.drink(process.stdout, str(process.pid)), name=f"plugin-log[{process.pid}]"
-            )
+        """Take over `process` and what it prints into `pipe`.
+
+        `mark` is a text in its environment that no other process has.
+        """
+        self._process, self._mark, self._pipe = process, mark, pipe
+        self._log, self._clock = log, clock
+        self._drinking = asyncio.create_task(
+            log.drink(pipe.reader, str(process.pid)), name=f"plugin-log[{process.pid}]"
+        )
 
     @classmethod
     async def start(
@@ -69,23 +83,29 @@ class Process:
         Raises PluginUnavailable if there is no such program, or no process can be made.
         """
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=DEVNULL,
-                stdout=PIPE,
-                stderr=STDOUT,
-                env=dict(environment),
-                cwd=directory,
-                start_new_session=True,
-                limit=_STREAM_BYTES,
-            )
+            pipe, end = await _pipe()
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *command,
+                    stdin=DEVNULL,
+                    stdout=end,
+                    stderr=STDOUT,
+                    env=dict(environment),
+                    cwd=directory,
+                    start_new_session=True,
+                )
+            except BaseException:
+                pipe.transport.close()
+                raise
+            finally:
+                os.close(end)
         except OSError as error:
             raise PluginUnavailable(
                 f"could not be started: {error.strerror or error}",
                 hint="check its command in plugin.toml, and that its directory is there",
                 kind="start",
             ) from None
-        return cls(process, mark, log, clock)
+        return cls(process, mark, pipe, log, clock)
 
     @property
     def pid(self) -> int:
@@ -95,9 +115,8 @@ class Process:
     async def wait(self) -> Exit:
         """Wait until the process has ended and what it printed is taken over; say how it ended."""
         await strict(self._process.wait)
-        if self._drinking is not None:
-            # A child that it left behind may hold the pipe.
-            await asyncio.wait([self._drinking], timeout=LAST_WORDS_S)
+        # A child that it left behind may hold the pipe.
+        await asyncio.wait([self._drinking], timeout=LAST_WORDS_S)
         last = next((line for line in reversed(self._log.tail(3)) if f" {self.pid} " in line), "")
         _, _, said = last.partition(f" {self.pid} ")
         return described(self._process.returncode or 0, said)
@@ -120,9 +139,9 @@ class Process:
             if self._process.returncode is not None and not any(map(watch.lives, struck)):
                 break
             await self._clock.sleep(LOOK_S)
-        if self._drinking is not None:
-            self._drinking.cancel()
-            await asyncio.gather(self._drinking, return_exceptions=True)
+        self._drinking.cancel()
+        await asyncio.gather(self._drinking, return_exceptions=True)
+        self._pipe.transport.close()
 
     def _strike(self) -> set[int]:
         """Kill what is there; give which processes that were."""
@@ -135,6 +154,22 @@ class Process:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         return found
+
+
+async def _pipe() -> tuple[Pipe, int]:
+    """Make a pipe; give our end, and the descriptor that a process is to write to."""
+    loop = asyncio.get_running_loop()
+    ours, theirs = os.pipe()
+    reader = asyncio.StreamReader(_STREAM_BYTES)
+    try:
+        transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader),
+            open(ours, "rb", buffering=0),  # noqa: ASYNC230, PTH123, SIM115 - a pipe
+        )
+    except BaseException:
+        os.close(theirs)
+        raise
+    return Pipe(reader, transport), theirs
 
 
 def described(status: int, said: str) -> Exit:
