@@ -79,8 +79,13 @@ class Running:
         )
 
     @classmethod
-    async def start(cls, instance: Instance, ground: Ground, inputs: Sequence[Input]) -> Running:
-        """Start the plugin and return when it is ready; PluginError, with nothing left, if not."""
+    async def start(
+        cls, instance: Instance, ground: Ground, inputs: Sequence[Input], *, replay: bool = False
+    ) -> Running:
+        """Start the plugin and return when it is ready; PluginError, with nothing left, if not.
+
+        `replay` tells it that its results go nowhere.
+        """
         cell = await asyncio.to_thread(_prepare, instance, ground)
         token = secrets.token_urlsafe(32)
         limits = instance.limits
@@ -100,7 +105,9 @@ class Running:
             )
             running = cls(instance, ground, process, channel, cell)
             running.inputs = tuple(inputs)
-            running.facts = await running._handshake(setup(instance, inputs, cell.state_directory))
+            message = setup(instance, inputs, cell.state_directory)
+            message.replay = replay
+            running.facts = await running._handshake(message)
         except BaseException:
             if running is not None:
                 await asyncio.shield(running.kill())
