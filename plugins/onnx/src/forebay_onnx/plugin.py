@@ -44,6 +44,10 @@ class Onnx(Plugin):
         self._outputs: dict[str, Output] = {one.name: one for one in setup.outputs}
         figures = [name for name in self._outputs if name not in OWN]
         self._takes = takes(figures, manifest, settings)
+        texts = [name for name in figures if not self._outputs[name].type.is_number]
+        if texts:
+            raise PluginError(f"the output {texts[0]} must be of a type of numbers")
+        self._zeros = {name: self._outputs[name].type.dtype.type(0) for name in figures}
         report = settings.get("report", 100)
         if isinstance(report, bool) or not isinstance(report, int) or report < 1:
             raise PluginError("settings.report must be a whole number from 1 on")
@@ -65,9 +69,9 @@ class Onnx(Plugin):
         results: list[list[Result]] = [[] for _ in windows]
         for indices in groups.values():
             stacked = np.stack([matrices[index] for index in indices])
-            answer = self._run(stacked)
-            for at, index in enumerate(indices):
-                results[index] = self._figures(answer, at)
+            figures = self._figures(self._run(stacked), len(indices))
+            for index, told in zip(indices, figures, strict=True):
+                results[index] = list(told)
         for told in filter(None, results):
             self._windows += 1
             if self._windows % self._report == 0:
@@ -83,20 +87,22 @@ class Onnx(Plugin):
             self._states = {name: answer.outputs[self._next[name]] for name in self._states}
         return answer
 
-    def _figures(self, answer: Answer, at: int) -> list[Result]:
-        """The figures of window `at` of a run; all are bad where it could not be computed."""
-        quality = int(np.bitwise_or.reduce(answer.quality) if self._single else answer.quality[at])
-        told = []
-        for name, take in self._takes.items():
-            dtype = self._outputs[name].type.dtype
-            if quality & BAD:
-                told.append(Result(name, dtype.type(0), quality=BAD))
-                continue
-            values = answer.outputs[take.name]
-            told.append(
-                Result(name, take.of(values if self._single else values[at]), quality=quality)
-            )
-        return told
+    def _figures(self, answer: Answer, windows: int) -> list[list[Result]]:
+        """The figures of each window of a run; all are bad where it could not be computed."""
+        whole = np.bitwise_or.reduce(answer.quality, keepdims=True)
+        quality = (whole if self._single else answer.quality).tolist()
+        columns = [
+            (name, take.of(answer.outputs[take.name], windows))
+            for name, take in self._takes.items()
+            if not all(one & BAD for one in quality)
+        ]
+        blank = [Result(name, zero, quality=BAD) for name, zero in self._zeros.items()]
+        return [
+            [Result(name, values[at], quality=quality[at]) for name, values in columns]
+            if not quality[at] & BAD
+            else blank
+            for at in range(windows)
+        ]
 
     def _about(self) -> Iterator[Result]:
         indices = [value for value in self._model.psi().values() if np.isfinite(value)]

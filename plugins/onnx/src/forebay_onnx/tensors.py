@@ -79,17 +79,17 @@ class Take:
     name: str
     index: int | None
 
-    def of(self, values: npt.NDArray[Any]) -> Any:  # noqa: ANN401 - a numpy scalar
-        """Pick from the model's output for one window."""
-        flat = np.ravel(values)
-        if self.index is None and flat.size != 1:
-            raise PluginError(
-                f"{self.name} has {flat.size} figures for a window: say which with `take`"
-            )
+    def of(self, values: npt.NDArray[Any], windows: int) -> list[Any]:
+        """Pick from the model's output for so many windows: one figure for each."""
+        flat = values.reshape(windows, -1)
+        figures = flat.shape[1]
+        if self.index is None and figures != 1:
+            raise PluginError(f"{self.name} has {figures} figures a window: say which with `take`")
         index = self.index or 0
-        if index >= flat.size:
-            raise PluginError(f"{self.name} has {flat.size} figures for a window, no [{index}]")
-        return flat[index]
+        if index >= figures:
+            raise PluginError(f"{self.name} has {figures} figures a window, no [{index}]")
+        found: list[Any] = flat[:, index].tolist()
+        return found
 
 
 def is_single(manifest: ModelManifest) -> bool:
