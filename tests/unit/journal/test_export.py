@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import hashlib
 import io
@@ -283,6 +284,24 @@ async def test_parquet_has_a_column_for_each_type() -> None:
         "unclean_shutdown",
         None,
     )
+
+
+async def test_bytes_come_back_from_every_format() -> None:
+    blob, disk = bytes(range(256)), FaultyDisk()
+    schema = Schema("camera", "frames", (Tag("frame", "", ValueType.BYTES),))
+    values = np.array([[blob], [b""]], object)
+    times = np.array([BEGIN, BEGIN + 1], np.int64)
+    quality = np.array([[0], [Quality.BAD_TIMEOUT]], np.uint32)
+    async with open_journal(disk) as log:
+        await log.submit([batch_entry(Batch(schema, times, times, (values,), quality))])
+    lines = [json.loads(line) for line in written(disk, "jsonl").splitlines()]
+    assert (base64.b64decode(lines[0]["value"]), lines[0]["encoding"]) == (blob, "base64")
+    assert (lines[1]["value"], lines[1].get("encoding")) == (None, None)
+    rows = list(csv.DictReader(io.StringIO(written(disk, "csv").decode(), newline="")))
+    assert base64.b64decode(rows[0]["value"]) == blob
+    table = pq.read_table(io.BytesIO(written(disk, "parquet")))
+    assert table.column("value_bytes").to_pylist() == [blob, None]
+    assert table.column("value").to_pylist() == [None, None]
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])

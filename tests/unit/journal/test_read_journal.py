@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import json
 import math
@@ -37,6 +38,7 @@ FLOATS = Schema(
         Tag("prices", "3", ValueType.FLOAT64),
         Tag("large", "4", ValueType.UINT64),
         Tag("small", "5", ValueType.INT8, "", 2.0, 0.0),
+        Tag("frame", "6", ValueType.BYTES),
     ),
 )
 
@@ -51,6 +53,7 @@ def floats(number: int, rows: int = 40) -> Batch:
         ValueType.FLOAT64: doubles,
         ValueType.UINT64: rng.integers(0, 2**64, (rows, 1), np.uint64),
         ValueType.INT8: rng.integers(-128, 128, (rows, 1), np.int8),
+        ValueType.BYTES: np.array([[rng.bytes(n)] for n in range(rows)], object),
     }
     times = BEGIN + np.arange(rows, dtype=np.int64) * 1_000_003
     return Batch(FLOATS, times, times + 77, tuple(values[lane.type] for lane in FLOATS.lanes))
@@ -75,7 +78,9 @@ def second_reader(disk: FaultyDisk) -> tuple[int, list[dict[str, Any]]]:
 
 
 def said(value: object) -> object:
-    """Give a value as JSON lines can compare: NaN is not itself."""
+    """Give a value as JSON lines can compare: NaN is not itself, bytes are Base64."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     return repr(value) if isinstance(value, float) else value
 
 
