@@ -93,6 +93,18 @@ def test_the_command_of_the_figures(
     assert any(line.startswith("normal: no labels, alarm in 0.0%") for line in printed)
 
 
+def test_what_files_of_others_may_lack(tmp_path: Path) -> None:
+    text = "datetime;Flow;anomaly\n2020-01-01 00:00:02;1.5;0.0\n2020-01-01 00:00:01;;1.0\n"
+    (tmp_path / "run.csv").write_text(text, encoding="utf-8")
+    (one,) = benchmarks.read(tmp_path)
+    assert np.diff(one.times_ns).tolist() == [1_000_000_000]
+    assert np.isnan(one.values[1, 0])
+    assert one.labels is not None
+    assert one.labels.tolist() == [False, True]
+    with pytest.raises(ValueError, match="holds no"):
+        benchmarks.read(tmp_path / "nothing")
+
+
 def test_figures_are_those_of_others() -> None:
     random = np.random.default_rng(6)
     labels = random.random(500) < 0.3

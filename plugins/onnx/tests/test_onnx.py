@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from forebay_onnx import Onnx
 from forebay_plugin import BAD, GOOD, UNCERTAIN, PluginError
-from forebay_plugin.models import Draft, ModelUntrusted, write_model
+from forebay_plugin.models import Draft, ModelUntrusted, Trust, write_model
+from forebay_plugin.models.store import activate, add, propose, rollback
 from forebay_plugin.testing import Frame, Ran, run, run_process
 from support.onnx_models import made
 
@@ -237,6 +238,26 @@ def test_settings_that_are_none(tmp_path: Path, settings: dict[str, Any], says: 
     made(tmp_path)
     with pytest.raises(PluginError, match=says):
         ran(np.ones((1, 3)), tmp_path, settings=settings)
+
+
+def test_a_store_serves_the_active_model_and_tells_of_the_candidate(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    for version, weight in (("old", 1.0), ("new", 2.0)):
+        made(tmp_path / version, version, weight)
+        add(store, tmp_path / version, Trust(allow_unsigned=True))
+    activate(store, "old")
+    propose(store, "new")
+    rows = np.full((100, 3), 1.5)
+    got = ran(rows, store)
+    assert got["value"].values.tolist() == [1.5] * 100
+    assert (got.facts["model"], got.facts["candidate"]) == ("scaled-max old", "scaled-max new")
+    agreement = json.loads(got["state"].values[-1])["agreement"]
+    assert (agreement["rows"], agreement["mean_difference"]) == (100, 1.5)
+    assert (agreement["same_verdict"], agreement["only_candidate_finds"]) == (0, 100)
+    activate(store, "new")
+    assert ran(rows, store)["value"].values.tolist() == [3.0] * 100
+    rollback(store)
+    assert ran(rows, store)["value"].values.tolist() == [1.5] * 100
 
 
 @pytest.mark.parametrize(("shape", "rows"), [([1, 3], 1), ([1, 2, 3], 2)])

@@ -41,8 +41,8 @@ class Run:
         name: of its file, without endings.
         sha256: of its contents, unpacked.
         tags: names of the columns.
-        times_ns: (rows); by the second from 2020 on where the file has none.
-        values: (rows, tags).
+        times_ns: (rows); by the second from 2020 on where the file has none that ascend.
+        values: (rows, tags), NaN where a cell is empty.
         labels: (rows) whether the machine was not as it should be; None where nobody said.
     """
 
@@ -189,7 +189,8 @@ def _read(path: Path, root: Path) -> Run:
     if not tags or not body:
         raise ValueError(f"{path} holds no rows of numbers")
     columns: Mapping[str, Sequence[str]] = dict(zip(head, zip(*body, strict=True), strict=True))
-    values = np.array([columns[name] for name in tags], np.float64).T
+    cells = [[cell or "nan" for cell in columns[name]] for name in tags]
+    values = np.array(cells, np.float64).T
     labels = np.array(columns[LABEL], np.float64) > 0 if LABEL in columns else None
     name = path.name if path == root else str(path.relative_to(root))
     return Run(
@@ -203,8 +204,10 @@ def _read(path: Path, root: Path) -> Run:
 
 
 def _times(texts: Sequence[str] | None, rows: int) -> npt.NDArray[np.int64]:
-    if texts is None:
-        begin = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp())
-        return (begin + np.arange(rows, dtype=np.int64)) * 1_000_000_000
-    seconds = [datetime.fromisoformat(one).replace(tzinfo=UTC).timestamp() for one in texts]
-    return np.array(seconds, np.float64).astype(np.int64) * 1_000_000_000
+    if texts is not None:
+        seconds = [datetime.fromisoformat(one).replace(tzinfo=UTC).timestamp() for one in texts]
+        times = (np.array(seconds) * 1e3).round().astype(np.int64) * 1_000_000
+        if (np.diff(times) > 0).all():
+            return times
+    begin = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp())
+    return (begin + np.arange(rows, dtype=np.int64)) * 1_000_000_000
