@@ -90,10 +90,10 @@ async def read_all(journal: Journal, stream: Stream = T, max_bytes: int = 4096) 
     return records
 
 
-async def journaled(directory: Path) -> list[Record]:
-    """All telemetry of a journal that nobody uses."""
+async def journaled(directory: Path, stream: Stream = T) -> list[Record]:
+    """All of a stream, telemetry by default, in a journal that nobody uses."""
     async with Journal(directory, PLENTY, system_seams()) as journal:
-        return await read_all(journal, T, 8 << 20)
+        return await read_all(journal, stream, 8 << 20)
 
 
 async def names(journal: Journal, stream: Stream = T) -> list[int]:

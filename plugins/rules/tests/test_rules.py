@@ -232,12 +232,26 @@ def test_expressions_are_tags_with_honest_quality() -> None:
     assert not ran.refused
 
 
-def test_an_interlock_is_written_when_it_changes() -> None:
+def test_an_interlock_is_written_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = manifest(stop=(Kind.WRITE, Type.BOOL))
     data = frame(Temp=[70.0, 90, 90, 70, 70, 70], quality={"Temp": [0, 0, BAD, 0, 0, 0]})
-    ran = judged([data], settings={"expressions": {"stop": "temp > 80"}}, manifest=outputs)
+    settings = {"expressions": {"stop": "temp > 80"}}
+    monkeypatch.setattr(Rules, "now_ns", staticmethod(lambda: START_NS + 5 * NS))
+    ran = judged([data], settings=settings, manifest=outputs)
     assert list(ran["stop"].values) == [False, True, False]
     assert [int((time - START_NS) // NS) for time in ran["stop"].times_ns] == [0, 1, 3]
+
+
+def test_an_interlock_that_waited_through_a_pause_is_written_as_it_is_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The gateway writes nothing that follows from old data: asking for it would be forgotten."""
+    outputs = manifest(stop=(Kind.WRITE, Type.BOOL))
+    monkeypatch.setattr(Rules, "now_ns", staticmethod(lambda: START_NS + 20 * NS))
+    data = frame(Temp=[70.0] * 5 + [90.0] * 14)
+    ran = judged([data], settings={"expressions": {"stop": "temp > 80"}}, manifest=outputs)
+    assert list(ran["stop"].values) == [True]
+    assert [int((time - START_NS) // NS) for time in ran["stop"].times_ns] == [12]
 
 
 @pytest.mark.parametrize(

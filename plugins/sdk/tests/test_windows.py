@@ -85,7 +85,7 @@ def test_windows_of_time_end_at_multiples() -> None:
         (3, 6),
     ]
     assert [list(window.series["d/A"].values) for window in found] == [[0, 1], [1, 2], []]
-    assert found[2].last_ns == found[2].begin_ns
+    assert found[2].last_ns == found[2].end_ns
 
 
 def test_tags_of_several_devices_hold_their_last_value() -> None:

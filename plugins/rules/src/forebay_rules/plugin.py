@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,17 +29,23 @@ if TYPE_CHECKING:
 
 SYNC_NS = 60_000_000_000
 """So often what is known goes to the disk although no alarm has changed, by the data's time."""
+FRESH_NS = 8_000_000_000
+"""How old data may be from which a write follows; the host has a limit of its own, of 10 s."""
 _log = logging.getLogger(__name__)
 
 
 class Rules(Plugin):
     """Computes expressions and follows alarms over every row once, in order of time."""
 
+    now_ns = staticmethod(time.time_ns)
+    """The wall clock."""
+
     def setup(self, setup: Setup) -> dict[str, str]:
         """Understand all rules, and remember what was known."""
         self._settings = understand(setup)
         self._outputs = {output.name: output for output in setup.outputs}
         self._events = next((o.name for o in setup.outputs if o.kind is Kind.EVENT), "")
+        self._replay = setup.replay
         self._store = Store(None if setup.replay else setup.state_directory)
         self._known, self._before = self._store.load()
         self._forget(setup.tags("tags"))
@@ -170,8 +177,13 @@ class Rules(Plugin):
         return self._written(output.name, held[sure[-1]], int(rows.times[sure[-1]]))
 
     def _written(self, name: str, value: Any, when: int) -> list[Result]:  # noqa: ANN401 - of the output's type
-        """A write is asked for when the value is another than the one asked for last."""
-        if self._known.given.get(name) == float(value):
+        """A write is asked for when the value is another than the one asked for last.
+
+        And while it is news: the gateway writes nothing that follows from older data. So after a
+        pause the first window that is of now asks for what holds by then.
+        """
+        stale = not self._replay and self.now_ns() - when > FRESH_NS
+        if stale or self._known.given.get(name) == float(value):
             return []
         self._known.given[name] = float(value)
         return [Result(name, value, times_ns=when)]

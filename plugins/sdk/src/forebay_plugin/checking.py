@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 BAD_OUT_OF_RANGE = 0x803C_0000
 """BadOutOfRange (OPC UA Part 4, 7.39.2)."""
-TEXT_BYTES_MAX = 4096
-FUTURE_NS = 60_000_000_000
-"""How far a sample may lie behind its window's end."""
+TEXT_BYTES_MAX, BLOB_BYTES_MAX = 65_535, 1 << 20
+BESIDE_NS = 3_600_000_000_000
+"""How far a sample's time may be outside of its window."""
 
 
 @dataclass(frozen=True)
@@ -106,34 +106,40 @@ def _decoded(
 
 
 def last_ns(window: pb.Window, work: pb.Work) -> int:
-    """The window's last moment of data, or its begin if it has none."""
+    """The window's last moment of data, or its end if it has none."""
     held = [
         int(np.frombuffer(axis.times, "<i8")[part.first : part.first + part.count].max())
         for axis, part in zip(work.axes, window.ranges, strict=True)
         if part.count
     ]
-    return max(held, default=window.begin_ns)
+    return max(held, default=window.end_ns)
 
 
 def _checked(
     samples: Samples, declared: Declared, window: pb.Window, refused: Counter[str]
 ) -> Samples:
-    keep = samples.times_ns < window.end_ns + FUTURE_NS
-    refused["time"] += int((~keep).sum())
-    quality = samples.quality.copy()
-    kind = declared.output.type
-    if kind.is_number:
-        finite = np.isfinite(samples.values.astype(np.float64)) | ~samples.good
-        refused["not finite"] += int((keep & ~finite).sum())
-        keep &= finite
-        outside = _outside(samples.values, declared) & samples.good
-        quality[outside] = BAD_OUT_OF_RANGE
-        refused["out of range"] += int((keep & outside).sum())
-    elif kind is Type.STRING:
-        short = np.array([len(text.encode()) <= TEXT_BYTES_MAX for text in samples.values], bool)
-        refused["text too long"] += int((keep & ~short).sum())
-        keep &= short
-    return Samples(samples.times_ns[keep], samples.values[keep], quality[keep])
+    times = samples.times_ns
+    keep = (times >= window.begin_ns - BESIDE_NS) & (times < window.end_ns + BESIDE_NS)
+    refused["time outside of its window"] += int((~keep).sum())
+    if not declared.output.type.is_number:
+        fits = _short(samples.values, declared.output.type)
+        refused["too long"] += int((keep & ~fits).sum())
+        keep &= fits
+        return Samples(times[keep], samples.values[keep], samples.quality[keep])
+    values, quality, valued = samples.values, samples.quality.copy(), samples.good
+    nowhere = valued & ~np.isfinite(values.astype(np.float64))
+    outside = valued & ~nowhere & _outside(values, declared)
+    refused["not finite"] += int((keep & nowhere).sum())
+    refused["out of range"] += int((keep & outside).sum())
+    quality[nowhere], quality[outside] = BAD, BAD_OUT_OF_RANGE
+    values = np.where(valued & ~nowhere & ~outside, values, values.dtype.type(0))
+    return Samples(times[keep], values[keep], quality[keep])
+
+
+def _short(values: npt.NDArray[Any], kind: Type) -> npt.NDArray[np.bool_]:
+    if kind is Type.BYTES:
+        return np.array([len(blob) <= BLOB_BYTES_MAX for blob in values], bool)
+    return np.array([len(text.encode()) <= TEXT_BYTES_MAX for text in values], bool)
 
 
 def _outside(values: npt.NDArray[Any], declared: Declared) -> npt.NDArray[np.bool_]:

@@ -140,9 +140,9 @@ class Window:
 
     @property
     def last_ns(self) -> int:
-        """The last moment of data, where a sample without a time is put; `begin_ns` if empty."""
+        """The last moment of data, where a sample without a time is put; `end_ns` if empty."""
         times = self.times
-        return int(times.max()) if len(times) else self.begin_ns
+        return int(times.max()) if len(times) else self.end_ns
 
     def times_of(self, role: str | None) -> Times:
         """(rows) the times of the rows of `matrix(role)`: those of the axis, or their union."""
