@@ -245,7 +245,9 @@ class Limits(Settings):
     cpu: Annotated[
         float,
         Field(
-            gt=0.01, le=1024, description="Most cores, where a cgroup is delegated to the agent."
+            gt=0.01,
+            le=1024,
+            description="Most cores, rounded up; and as many threads in its thread pools.",
         ),
     ] = 1.0
     nice: Annotated[

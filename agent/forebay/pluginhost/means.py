@@ -19,7 +19,6 @@ from forebay.pluginhost.sandbox import Means, namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 TRIAL_S = 10.0
 FIRST_USER, LAST_USER = 61_184, 65_519
@@ -28,11 +27,8 @@ FIRST_USER, LAST_USER = 61_184, 65_519
 Way = Literal["user-namespace", "own-user"]
 
 
-async def probe(cgroup: Path | None = None) -> Means:
-    """Give what works here; it runs `true` in each way of bubblewrap until one works: 0.1 s.
-
-    `cgroup` is the directory that plugins' cgroups are made in, if one is delegated.
-    """
+async def probe() -> Means:
+    """Give what works here; it runs `true` in each way of bubblewrap until one works: 0.1 s."""
     root = os.geteuid() == 0
     ways: tuple[Way, ...] = ("own-user", "user-namespace") if root else ("user-namespace",)
     found: Way | None = None
@@ -48,7 +44,7 @@ async def probe(cgroup: Path | None = None) -> Means:
         prlimit=shutil.which("prlimit") is not None,
         choom=shutil.which("choom") is not None,
         setpriv=shutil.which("setpriv") is not None,
-        cgroup=cgroup,
+        taskset=shutil.which("taskset") is not None,
         root=root,
         why=why,
     )

@@ -276,6 +276,7 @@ def _prepare(instance: Instance, ground: Ground) -> Cell:
         readable=sandbox.readable(instance.command(), instance.directory),
         model=instance.model,
         user=user,
+        cores=sandbox.cores(os.sched_getaffinity(0), instance.limits, instance.name),
     )
 
 

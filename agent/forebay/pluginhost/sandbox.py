@@ -11,12 +11,14 @@ what a dynamic linker and a clock need.
 Memory: RLIMIT_AS counts what is reserved and never touched, and an ONNX session with a dozen
 threads reserves a gigabyte where it uses 96 MiB. RLIMIT_DATA counts less of it (400 MiB for the
 same), so one process may have that much more than the limit says; what the processes use together
-is held by a cgroup where there is one, and else watched (`watch`).
+is watched (`watch`).
 """
 
 from __future__ import annotations
 
+import math
 import sys
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -53,7 +55,7 @@ class Means:
     prlimit: bool
     choom: bool
     setpriv: bool
-    cgroup: Path | None = None
+    taskset: bool
     root: bool = False
     why: str = ""
 
@@ -62,7 +64,8 @@ class Means:
 class Cell:
     """Where one process lives: its own paths outside. `user` is a numeric id or None.
 
-    `readable` are directories and files that it may read beside the system's.
+    `readable` are directories and files that it may read beside the system's; `cores` are the
+    processors that it may use, all of them if empty.
     """
 
     directory: Path
@@ -71,6 +74,7 @@ class Cell:
     readable: tuple[Path, ...]
     model: Path | None = None
     user: int | None = None
+    cores: tuple[int, ...] = ()
 
 
 def arguments(means: Means, cell: Cell, limits: Limits, command: Iterable[str]) -> list[str]:
@@ -78,6 +82,8 @@ def arguments(means: Means, cell: Cell, limits: Limits, command: Iterable[str]) 
     outer = ["nice", "-n", str(limits.nice)]
     if means.choom:
         outer += ["choom", "-n", "1000", "--"]
+    if means.taskset and cell.cores:
+        outer += ["taskset", "-c", ",".join(map(str, cell.cores))]
     inner: list[str] = []
     if means.prlimit:
         inner += ["prlimit", *_limits(limits), "--"]
@@ -126,16 +132,30 @@ def in_force(means: Means, limits: Limits) -> tuple[str, ...]:
         words.append("bubblewrap")
     if means.bubblewrap == "own-user":
         words.append("own user")
-    if means.cgroup is not None:
-        words.append("cgroup")
     if means.prlimit:
         words.append("rlimits")
     if limits.nice:
         words.append("nice")
+    if means.taskset:
+        words.append("cores")
     words.append("memory and processes watched")
     if means.root and means.bubblewrap is None:
         words.append("as root")
     return tuple(words)
+
+
+def cores(usable: Iterable[int], limits: Limits, name: str) -> tuple[int, ...]:
+    """Give as many of the `usable` processors as `limits` says, not the first while that can be.
+
+    Plugins of different names begin at different ones.
+    """
+    every = sorted(usable)
+    rest = every[1:] or every
+    count = min(math.ceil(limits.cpu), len(every))
+    if count > len(rest):
+        return tuple(every)
+    start = zlib.crc32(name.encode()) % len(rest)
+    return tuple(sorted((rest[start:] + rest[:start])[:count]))
 
 
 def readable(command: Iterable[str], directory: Path) -> tuple[Path, ...]:

@@ -1,7 +1,7 @@
 """Looks at the processes of one plugin from outside: which there are, and what they use.
 
-Owns reading `/proc`. Where no cgroup holds a plugin, this is what its limit on memory rests on, and
-on processes where the agent is root. Must not know what is done about it.
+Owns reading `/proc`. A plugin's limit on memory rests on it, and that on processes where the agent
+is root and bubblewrap is missing. Must not know what is done about it.
 """
 
 from __future__ import annotations

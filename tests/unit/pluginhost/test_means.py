@@ -25,7 +25,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A PATH on which there is all but bubblewrap."""
     directory = tmp_path / "bin"
     directory.mkdir()
-    for name in ("nice", "choom", "prlimit", "setpriv", "true", "sh"):
+    for name in ("nice", "choom", "prlimit", "setpriv", "taskset", "true", "sh"):
         found = shutil.which(name)
         assert found is not None, name
         (directory / name).symlink_to(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from forebay.pluginhost.manifest import Limits
@@ -11,15 +12,16 @@ from forebay.pluginhost.sandbox import (
     Cell,
     Means,
     arguments,
+    cores,
     environment,
     in_force,
     readable,
 )
 
-ALL = Means("user-namespace", prlimit=True, choom=True, setpriv=True)
-ROOT = Means("own-user", prlimit=True, choom=True, setpriv=True, root=True)
-BARE = Means(None, prlimit=True, choom=False, setpriv=True)
-NONE = Means(None, prlimit=False, choom=False, setpriv=False, root=True)
+ALL = Means("user-namespace", prlimit=True, choom=True, setpriv=True, taskset=True)
+ROOT = Means("own-user", prlimit=True, choom=True, setpriv=True, taskset=True, root=True)
+BARE = Means(None, prlimit=True, choom=False, setpriv=True, taskset=False)
+NONE = Means(None, prlimit=False, choom=False, setpriv=False, taskset=False, root=True)
 LIMITS = Limits(memory=100 << 20, processes=8, nice=5, cpu=2.0)
 
 
@@ -82,6 +84,19 @@ def test_without_bubblewrap_it_dies_with_the_agent(tmp_path: Path) -> None:
     assert command[3:7] == ["setpriv", "--pdeathsig", "KILL", "--no-new-privs"]
     assert "prlimit" in command
     assert arguments(NONE, cell(tmp_path), LIMITS, ["run"]) == ["nice", "-n", "5", "run"]
+
+
+def test_it_keeps_off_the_first_core_and_to_as_many_as_it_may(tmp_path: Path) -> None:
+    one, two = Limits(cpu=0.5), Limits(cpu=2.0)
+    assert cores([0], two, "a") == (0,)
+    assert cores([0, 1], one, "a") == (1,)
+    assert cores([0, 1], two, "a") == (0, 1)
+    assert 0 not in cores(range(8), two, "a")
+    assert len(cores(range(8), two, "a")) == 2
+    assert len({cores(range(8), one, f"plugin-{n}") for n in range(50)}) == 7
+    command = arguments(ALL, replace(cell(tmp_path), cores=(1, 3)), LIMITS, ["run"])
+    assert command[command.index("taskset") :][:3] == ["taskset", "-c", "1,3"]
+    assert "taskset" not in arguments(ALL, cell(tmp_path), LIMITS, ["run"])
 
 
 def test_what_is_in_force_is_told_and_nothing_else() -> None:
