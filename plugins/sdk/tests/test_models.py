@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -95,6 +96,24 @@ def test_a_signature_counts_for_its_key_and_its_bytes_only(tmp_path: Path) -> No
         load(tmp_path, trusted)
     with pytest.raises(ModelUntrusted):  # the key signs for this purpose only
         Trust(keys=(public_key(ours),)).judge(b"", sign(b"x", ours))
+
+
+def test_keys_and_signatures_that_are_none(tmp_path: Path) -> None:
+    made(tmp_path)
+    with pytest.raises(ModelUntrusted, match="no private key"):
+        sign(b"", b"no key")
+    other = ec.generate_private_key(ec.SECP256R1())
+    pem = other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    with pytest.raises(ModelUntrusted, match="not an Ed25519 key"):
+        sign(b"", pem)
+    trusted = Trust(keys=(public_key(private_key()),))
+    for rubbish in (b"", b"\xff\xfe", b"AAAA\n" * 20):
+        (tmp_path / "model.sig").write_bytes(rubbish)
+        with pytest.raises(ModelUntrusted):
+            load(tmp_path, trusted)
+    (tmp_path / "model.sig").write_bytes(b"A" * 5000)
+    with pytest.raises(ModelMalformed, match="over"):
+        load(tmp_path, trusted)
 
 
 def test_a_pin_is_for_one_manifest(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import tomllib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from forebay_plugin.models.errors import ModelMalformed
+from forebay_plugin.models.errors import ModelAltered, ModelMalformed
 from forebay_plugin.models.folder import MANIFEST_FILE, read
 from forebay_plugin.models.manifest import NAME
 
@@ -87,7 +87,11 @@ def add(store: Path, folder: Path, trust: Trust) -> str:
             with (fresh / path.name).open("wb") as file:
                 file.write(path.read_bytes())
                 os.fsync(file.fileno())
+    if read(fresh, trust).sha256 != checked.sha256:
+        raise ModelAltered(f"{folder} changed while it was copied")
+    _sync(fresh)
     fresh.rename(place)
+    _sync(place.parent)
     return version
 
 
@@ -168,8 +172,13 @@ def _save(store: Path, names: _Names) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(store / ROLES_FILE)
-    directory = os.open(store, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(store)
+
+
+def _sync(directory: Path) -> None:
+    """Make the names in a directory durable."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(directory)
+        os.fsync(handle)
     finally:
-        os.close(directory)
+        os.close(handle)
