@@ -41,7 +41,7 @@ from forebay.journal.entry import Overflow
 from forebay.journal.journal import Journal, JournalLimits
 from forebay.journal.retention import FILE_SYSTEM_SHARE
 from forebay.journal.scrub import Scrub
-from forebay.management.plugins import Engines, PluginSet, result_schemas
+from forebay.management.plugins import Engines, PluginSet, plugin_cursors, result_schemas
 from forebay.model import Stream
 from forebay.net import SystemNetwork
 from forebay.pipeline.intake import Pipeline
@@ -171,6 +171,8 @@ async def serve(
         ]
         for name, _, _ in loaded.uplinks:
             journal.cursor(name)  # a disabled uplink keeps its claim on what it has not got
+        for cursor in plugin_cursors(loaded.plugins):
+            journal.cursor(cursor)  # what a plugin has not seen is held back for it
         tags = {device.spec.name: device.spec.tags for device in enabled}
         reached = {s.name: Gated(tags[s.name], s.operations) for s in sessions}
         gate = Gate(config.writes, reached, pipeline, journal, seams)
@@ -298,17 +300,18 @@ async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 
 def _tell_ledger(journal: Journal, forwarders: Sequence[Forwarder], seams: Seams) -> None:
-    """Put the account of telemetry into the log: the last word of this run."""
+    """Put the account of all streams together into the log: the last word of this run."""
     for forwarder in forwarders:
-        account = journal.ledger(Stream.TELEMETRY, journal.cursor(forwarder.name))
+        cursor = journal.cursor(forwarder.name)
+        accounts = [journal.ledger(stream, cursor) for stream in Stream]
         seams.events.emit(
             AGENT_STOPPED,
             uplink=forwarder.name,
-            produced=account.produced,
-            delivered=account.delivered,
-            pending=account.pending,
-            gapped=account.gapped,
-            quarantined=account.quarantined,
+            produced=sum(account.produced for account in accounts),
+            delivered=sum(account.delivered for account in accounts),
+            pending=sum(account.pending for account in accounts),
+            gapped=sum(account.gapped for account in accounts),
+            quarantined=sum(account.quarantined for account in accounts),
         )
     if not forwarders:
         seams.events.emit(AGENT_STOPPED)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from forebay.config.plugins import judge
 from forebay.errors import ForebayError, PluginUnavailable
 from forebay.model import Outcome, Stream
-from forebay.pluginhost.feed import FeedParts, JournalFeed
+from forebay.pluginhost.feed import CURSOR, FeedParts, JournalFeed
 from forebay.pluginhost.host import PluginHost
 from forebay.pluginhost.results import results_schemas
 from forebay.writing.rules import Action, Ask
@@ -53,6 +53,17 @@ def result_schemas(plugins: Iterable[LoadedPlugin]) -> list[tuple[Stream, Schema
         for plugin in plugins
         if plugin.instance is not None and plugin.settings.enabled
         for known in results_schemas(plugin.name, plugin.instance.outputs).all()
+    ]
+
+
+def plugin_cursors(plugins: Iterable[LoadedPlugin]) -> list[str]:
+    """Give the cursors of plugins that want all there is, also what came while they were off."""
+    return [
+        CURSOR + plugin.name
+        for plugin in plugins
+        if plugin.instance is not None
+        and plugin.settings.enabled
+        and plugin.instance.start == "all"
     ]
 
 

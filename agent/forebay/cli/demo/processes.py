@@ -65,6 +65,11 @@ class Worker:
                 )
             time.sleep(POLL_S)
 
+    def tell(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
     def kill(self) -> None:
         """End it as a crash would."""
         if self._process is not None:

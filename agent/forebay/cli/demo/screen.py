@@ -27,6 +27,21 @@ SPARK_WIDTH = 60
 
 
 @dataclass(slots=True)
+class Watch:
+    """The plugin that watches the meter: what it says, and what was done to the meter.
+
+    `injected_s` and `flagged_s` are moments of the demo, None before them.
+    """
+
+    state: str = "starting"
+    score: float | None = None
+    alarm: bool = False
+    windows_per_s: float = 0.0
+    injected_s: float | None = None
+    flagged_s: float | None = None
+
+
+@dataclass(slots=True)
 class Picture:
     """One moment of the demo."""
 
@@ -43,6 +58,7 @@ class Picture:
     accepted: int = 0
     commit_p99_ms: float = 0.0
     backlog: list[int] = field(default_factory=list)
+    watch: Watch | None = None
 
 
 def render(picture: Picture) -> RenderableType:
@@ -56,6 +72,7 @@ def render(picture: Picture) -> RenderableType:
             _path(picture),
             Text(),
             _spark(picture),
+            *(() if picture.watch is None else (Text(), _watch(picture.watch))),
         ),
         title="Forebay demo",
         subtitle="every reading is journaled before it leaves, and counted until it arrived",
@@ -75,11 +92,19 @@ def save_svg(picture: Picture, path: Path) -> None:
 def line(picture: Picture) -> str:
     """Give one moment as one line, for a log instead of a terminal."""
     server = "up" if picture.server_up else "DOWN"
+    watch = "" if picture.watch is None else f"  {_said(picture.watch)}"
     return (
         f"{picture.elapsed_s:5.1f} s  {picture.phase:37s} server {server:4s}  "
         f"produced {picture.produced:8,d}  delivered {picture.delivered:8,d}  "
-        f"pending {picture.pending:7,d}"
+        f"pending {picture.pending:7,d}{watch}"
     )
+
+
+def _said(watch: Watch) -> str:
+    """Give what the plugin says, in a few words."""
+    if watch.score is None:
+        return "plugin learns" if watch.state == "running" else f"plugin {watch.state}"
+    return f"{'ANOMALY' if watch.alarm else 'normal'}, score {watch.score:.2f}"
 
 
 def _head(picture: Picture) -> RenderableType:
@@ -140,3 +165,16 @@ def _spark(picture: Picture) -> RenderableType:
     top = max([*recent, 1])
     bars = "".join(SPARKS[-(-value * (len(SPARKS) - 1) // top)] for value in recent)
     return Text.assemble(("backlog  ", "dim"), (bars.ljust(SPARK_WIDTH), "yellow"))
+
+
+def _watch(watch: Watch) -> RenderableType:
+    style = "bold red" if watch.alarm else "dim" if watch.score is None else "green"
+    said = Text.assemble(
+        ("plugin   ", "dim"), (_said(watch), style), " of the three phase currents",
+        (f", {watch.windows_per_s:.0f} windows/s", "dim"),
+    )  # fmt: skip
+    if watch.injected_s is not None:
+        said.append(f"\n         phase L2 was weakened at {watch.injected_s:.1f} s")
+        if watch.flagged_s is not None:
+            said.append(f", flagged {watch.flagged_s - watch.injected_s:.1f} s later", "bold")
+    return said

@@ -11,17 +11,19 @@ import json
 import math
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forebay.cli.demo.processes import DemoFailed, Worker, clean
-from forebay.cli.demo.screen import Picture, line, render, save_svg
+from forebay.cli.demo.screen import Picture, Watch, line, render, save_svg
 from forebay.cli.demo.verdict import Verdict, judge, last_account
 from forebay.control.client import AgentClient
 from forebay.errors import ControlError
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
 GATEWAY = "demo-line"
 OUTAGE_FROM, OUTAGE_TO = 0.35, 0.65
 """The part of the demo's time in which the server is dead."""
+FAULT_FROM, FAULT_TO = 0.5, 0.8
+"""The part in which one phase of the meter carries less: it begins while the server is dead."""
+PLUGIN, INSTANCE = "forebay_anomaly", "watch"
+RUNTIME = "onnxruntime"
 FRAME_S = 0.25
 SECONDS = 60.0
 
@@ -41,7 +47,8 @@ class Demo:
 
     def __init__(self, directory: Path, seconds: float, show: Callable[[Picture], None]) -> None:
         self._directory, self._show = directory, show
-        self._picture = Picture(seconds=seconds)
+        plugin = _plugin()
+        self._picture = Picture(seconds=seconds, watch=Watch() if plugin else None)
         self._began_s = math.inf  # until all are ready
         self._port = _free_port()
         self._store = directory / "server"
@@ -49,7 +56,8 @@ class Demo:
         self.plant = Worker(
             "plant", [_python(), "-m", "forebay.testing.plant", "--config-dir", str(directory),
                       "--uplink", f"127.0.0.1:{self._port}", "--certificates", str(certificates),
-                      "--gateway", GATEWAY], directory
+                      "--gateway", GATEWAY,
+                      *(["--plugin", str(plugin)] if plugin else [])], directory
         )  # fmt: skip
         self.server = Worker(
             "server", [_fleet(), "serve", "--data", str(self._store),
@@ -62,6 +70,11 @@ class Demo:
         self.agent = Worker(
             "agent", [_forebay(), "run", "--json", "--config", str(config)], directory
         )
+
+    @property
+    def watch(self) -> Watch | None:
+        """What the plugin said, and of what; None if there was none."""
+        return self._picture.watch
 
     def play(self) -> Verdict:
         """Play the demo to its end. DemoFailed if a part does not do its own."""
@@ -111,8 +124,32 @@ class Demo:
         picture = self._picture
         picture.elapsed_s = max(0.0, time.monotonic() - self._began_s)
         picture.server_up = self.server.running
+        if picture.watch is not None:
+            self._weaken(picture.watch)
         self._ask_agent(self._update)
         self._show(picture)
+
+    def _weaken(self, watch: Watch) -> None:
+        """Inject the fault when its time has come, and mend it."""
+        part = self._picture.elapsed_s / self._picture.seconds
+        if watch.injected_s is None and part >= FAULT_FROM:
+            watch.injected_s = self._picture.elapsed_s
+            self.plant.tell(signal.SIGUSR1)
+        if part >= FAULT_TO:
+            self.plant.tell(signal.SIGUSR2)
+
+    def _look(self, agent: AgentClient, watch: Watch) -> None:
+        """Ask what the plugin says."""
+        for status in agent.plugins().plugins:
+            watch.state, watch.windows_per_s = status.state, status.windows_per_s
+        values = {
+            tag.name: tag for tag in agent.read([f"{INSTANCE}/score", f"{INSTANCE}/alarm"]).tags
+        }
+        if values["score"].WhichOneof("value"):
+            watch.score = values["score"].double_value
+        watch.alarm = values["alarm"].bool_value
+        if watch.alarm and watch.injected_s is not None and watch.flagged_s is None:
+            watch.flagged_s = self._picture.elapsed_s
 
     def _update(self, agent: AgentClient) -> None:
         picture = self._picture
@@ -124,6 +161,8 @@ class Demo:
                     picture.values.setdefault(tag.device, tag)
                     if picture.values[tag.device].name == tag.name:
                         picture.values[tag.device] = tag
+        if picture.watch is not None:
+            self._look(agent, picture.watch)
         picture.commit_p99_ms = agent.journal_status().commit_p99_ms
         ledger = agent.ledger().lines
         picture.produced = sum(entry.produced for entry in ledger)
@@ -152,7 +191,7 @@ def main(args: Sequence[str]) -> int:
     options = _parse(args)
     directory = Path(tempfile.mkdtemp(prefix="forebay-demo-"))
     try:
-        verdict = _play(directory, options)
+        verdict, watch = _play(directory, options)
     except DemoFailed as error:
         print(f"the demo failed: {error}\n{error.hint}", file=sys.stderr)
         return 1
@@ -162,12 +201,12 @@ def main(args: Sequence[str]) -> int:
         else:
             shutil.rmtree(directory, ignore_errors=True)
     if not options.json:
-        _conclude(verdict)
+        _conclude(verdict, watch)
     print(verdict.as_json())
     return 0 if verdict.balanced else 1
 
 
-def _play(directory: Path, options: argparse.Namespace) -> Verdict:
+def _play(directory: Path, options: argparse.Namespace) -> tuple[Verdict, Watch | None]:
     with ExitStack() as stack:
         show: Callable[[Picture], None]
         if options.json:
@@ -181,7 +220,8 @@ def _play(directory: Path, options: argparse.Namespace) -> Verdict:
             show = _Lines()
         if options.picture:
             show = _photographed(show, options.picture)
-        return Demo(directory, options.seconds, show).play()
+        demo = Demo(directory, options.seconds, show)
+        return demo.play(), demo.watch
 
 
 def _nothing(picture: Picture) -> None:
@@ -212,7 +252,7 @@ class _Lines:
             print(line(picture), flush=True)
 
 
-def _conclude(verdict: Verdict) -> None:
+def _conclude(verdict: Verdict, watch: Watch | None) -> None:
     words = (
         "balances: everything produced was delivered once"
         if verdict.balanced
@@ -226,6 +266,13 @@ def _conclude(verdict: Verdict) -> None:
         f"  gapped    {verdict.gapped:>12,d}\n"
         f"  duplicates{verdict.duplicates:>12,d}"
     )
+    if watch is not None and watch.flagged_s is not None and watch.injected_s is not None:
+        print(
+            f"A phase of the meter was weakened at {watch.injected_s:.1f} s, with the server away; "
+            f"the plugin flagged it {watch.flagged_s - watch.injected_s:.1f} s later."
+        )
+    elif watch is not None:
+        print("The anomaly that was injected was NOT flagged: see forebay plugins logs watch.")
 
 
 def _parse(args: Sequence[str]) -> argparse.Namespace:
@@ -241,6 +288,15 @@ def _parse(args: Sequence[str]) -> argparse.Namespace:
     if not 5 <= options.seconds <= 86_400:
         parser.error("--seconds must lie between 5 and 86400")
     return options
+
+
+def _plugin() -> Path | None:
+    """Give the directory of the plugin that is shown; None where it, or its runtime, is missing."""
+    found = find_spec(PLUGIN)
+    if found is None or found.origin is None or find_spec(RUNTIME) is None:
+        return None
+    directory = Path(found.origin).parents[2]
+    return directory if (directory / "plugin.toml").is_file() else None
 
 
 def _python() -> str:

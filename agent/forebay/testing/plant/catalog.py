@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from forebay.testing.plant.signals import Choice, Count, Share, Signal, Stroke, Wave
+from forebay.testing.plant.signals import Choice, Count, Load, Share, Signal, Stroke, Wave
 
 NAMESPACE = "urn:forebay:demo:press"
 CONVEYOR_TOPIC = "plant/conveyor"
@@ -34,9 +34,9 @@ class Point:
 def _meter() -> tuple[Point, ...]:
     """An energy meter: two registers a float, as such meters have it, and counters at the end."""
     phases = ("L1", "L2", "L3")
-    floats = [
+    floats: list[tuple[str, str, Signal]] = [
         *((f"voltage {p}", "V", Wave(231.0, 4.0, 47.0)) for p in phases),
-        *((f"current {p}", "A", Wave(42.0, 18.0, 13.0)) for p in phases),
+        *((f"current {p}", "A", Load(42.0, 18.0, 2.0)) for p in phases),
         *((f"active power {p}", "kW", Wave(9.1, 3.9, 13.0)) for p in phases),
         *((f"reactive power {p}", "kvar", Wave(2.2, 1.1, 19.0)) for p in phases),
         *((f"power factor {p}", "", Wave(0.93, 0.05, 29.0)) for p in phases),
@@ -101,5 +101,8 @@ def _conveyor() -> tuple[Point, ...]:
 
 
 METER = _meter()
+WEAK, WEAK_PART = "current L2", 0.6
+"""What falls, and to what part of itself, when a contact of the meter's feeder burns: the fault
+that a person can inject."""
 PRESS = _press()
 CONVEYOR = _conveyor()

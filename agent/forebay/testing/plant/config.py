@@ -80,6 +80,16 @@ key = "{certificates}/{gateway}.key"
 backoff = {{ first = "200 ms", most = "2 s" }}
 """
 
+_PLUGIN = """
+[plugins.watch]
+path = "{plugin}"
+inputs.values = ["meter/current *"]
+window = {{ rows = 10, stride = 1 }}   # one second
+
+[plugins.watch.settings]
+learn = 50                 # five seconds show what is normal here; a real machine takes an hour
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class PlantPorts:
@@ -92,11 +102,15 @@ class PlantPorts:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where the agent sends: the server's `host:port`, its certificates, the gateway's name."""
+    """Where the agent sends: the server's `host:port`, its certificates, the gateway's name.
+
+    `plugin` is the directory of the plugin that watches the meter's currents, if one does.
+    """
 
     uplink: str
     certificates: Path
     gateway: str
+    plugin: Path | None = None
 
 
 def write_demo_config(directory: Path, ports: PlantPorts, destination: Destination) -> Path:
@@ -118,6 +132,8 @@ def write_demo_config(directory: Path, ports: PlantPorts, destination: Destinati
         opcua=ports.opcua,
         mqtt=ports.mqtt,
     )
+    if destination.plugin is not None:
+        text += _PLUGIN.format(plugin=destination.plugin)
     main = directory / MAIN_FILE
     draft = directory / f"{MAIN_FILE}.new"
     draft.write_text(text, encoding="utf-8")

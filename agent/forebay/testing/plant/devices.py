@@ -19,10 +19,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from forebay.testing.plant.catalog import CONVEYOR, CONVEYOR_TOPIC, METER, NAMESPACE, PRESS
+from forebay.testing.plant.catalog import (
+    CONVEYOR,
+    CONVEYOR_TOPIC,
+    METER,
+    NAMESPACE,
+    PRESS,
+    WEAK,
+    WEAK_PART,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from forebay.testing.plant.catalog import Point
 
 _METER_S = 0.1
 _PRESS_S = 0.2
@@ -53,8 +63,11 @@ def free_ports(count: int) -> list[int]:
 
 
 @asynccontextmanager
-async def meter(port: int) -> AsyncIterator[None]:
-    """Serve the energy meter as Modbus unit 1, its holding registers renewed ten times a second."""
+async def meter(port: int, fault: asyncio.Event) -> AsyncIterator[None]:
+    """Serve the energy meter as Modbus unit 1, its holding registers renewed ten times a second.
+
+    While `fault` is set, one phase carries less than the others.
+    """
     from pymodbus.server import ModbusTcpServer
     from pymodbus.simulator import DataType, SimData, SimDevice
 
@@ -66,7 +79,7 @@ async def meter(port: int) -> AsyncIterator[None]:
     async def renew() -> None:
         while True:
             await asyncio.sleep(_METER_S)
-            values = _registers(time.monotonic() - began_s)
+            values = _registers(time.monotonic() - began_s, weak=fault.is_set())
             await server.async_setValues(1, _WRITE_REGISTERS, 0, values)
 
     try:
@@ -76,10 +89,22 @@ async def meter(port: int) -> AsyncIterator[None]:
         await server.shutdown()  # type: ignore[no-untyped-call]
 
 
-def _registers(time_s: float) -> list[int]:
+def _registers(time_s: float, *, weak: bool = False) -> list[int]:
     """Give the meter's whole image, most significant register first."""
-    raw = b"".join(struct.pack(_STRUCTS[p.type], p.signal.at(p.name, time_s)) for p in METER)
+    raw = b"".join(
+        struct.pack(
+            _STRUCTS[point.type],
+            WEAK_PART * value if weak and point.name == WEAK else value,
+        )
+        for point, value in ((point, _number(point, time_s)) for point in METER)
+    )
     return list(struct.unpack(f">{len(raw) // 2}H", raw))
+
+
+def _number(point: Point, time_s: float) -> float:
+    value = point.signal.at(point.name, time_s)
+    assert not isinstance(value, str)
+    return value
 
 
 @asynccontextmanager

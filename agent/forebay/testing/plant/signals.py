@@ -33,6 +33,20 @@ class Wave:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """A quantity that follows what the whole plant draws, with a ripple of its own."""
+
+    mean: float
+    swing: float
+    period_s: float
+
+    def at(self, name: str, time_s: float) -> float:
+        """Give the value; those of one `period_s` run alike but for a tenth."""
+        common = Wave(self.mean, 0.9 * self.swing, self.period_s).at("load", time_s)
+        return common + Wave(0.0, 0.1 * self.swing, self.period_s / 3).at(name, time_s)
+
+
+@dataclass(frozen=True, slots=True)
 class Count:
     """A counter that stood at `start` and gains `per_s` a second."""
 
@@ -82,4 +96,4 @@ class Choice:
         return self.words[int(time_s / self.period_s) % len(self.words)]
 
 
-Signal = Wave | Count | Stroke | Share | Choice
+Signal = Wave | Load | Count | Stroke | Share | Choice

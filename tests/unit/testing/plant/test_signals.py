@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.testing.plant.signals import Choice, Count, Share, Stroke, Wave
+from forebay.testing.plant.signals import Choice, Count, Load, Share, Stroke, Wave
 
 TIMES = st.floats(0, 1e7)
 
@@ -22,6 +22,13 @@ def test_a_wave_stays_within_its_swing_and_has_no_jumps(name: str, time_s: float
 def test_no_two_waves_run_alike() -> None:
     wave = Wave(0.0, 1.0, 30.0)
     assert [wave.at("a", t) for t in range(9)] != [wave.at("b", t) for t in range(9)]
+
+
+@given(TIMES)
+def test_loads_run_alike_but_for_a_ripple(time_s: float) -> None:
+    load = Load(42.0, 18.0, 2.0)
+    assert abs(load.at("L1", time_s) - load.at("L2", time_s)) <= 3.6 + 1e-9
+    assert 24.0 - 1e-9 <= load.at("L1", time_s) <= 60.0 + 1e-9
 
 
 @given(TIMES)
