@@ -1,0 +1,103 @@
+"""A model that nobody vouches for costs its plugin and nothing else; signed, it serves.
+
+The way of docs/guides/models.md: a store, a signature, a restart, another version, and back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+
+from forebay_plugin.models.__main__ import main
+from forebay_plugin.models.trust import public_key
+from support.onnx_models import made
+from support.processes import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+PLUGIN = Path(__file__).resolve().parents[2] / "plugins/onnx"
+DEVICE = """
+[devices.line]
+protocol = "simulated"
+tags = [
+  { name = "a", address = "constant 1", type = "float64" },
+  { name = "b", address = "constant 2", type = "float64" },
+  { name = "c", address = "constant 3", type = "float64" },
+]
+[devices.line.groups.default]
+period = "50 ms"
+"""
+
+
+async def until_status(world: World, what: str, met: Callable[[Any], bool]) -> Any:
+    """Wait until the plugin's status is so; give it."""
+    async with asyncio.timeout(60):
+        while True:
+            _, document = await world.ask("plugins", "ls")
+            for status in (document or {}).get("plugins", []):
+                if met(status):
+                    return status
+            assert world.agent.running, f"{what}: {world.agent.text()[-3000:]}"
+
+
+async def until_value(world: World, value: float) -> None:
+    """Wait until the plugin gives this value."""
+    async with asyncio.timeout(60):
+        while True:
+            _, document = await world.ask("tags", "watch/value")
+            if [tag.get("value") for tag in (document or {}).get("tags", [])] == [value]:
+                return
+            assert world.agent.running, world.agent.text()[-3000:]
+
+
+async def test_a_model_is_signed_served_followed_and_put_back(tmp_path: Path) -> None:
+    key, store = tmp_path / "key.pem", tmp_path / "store"
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    key.write_bytes(pem)
+    trusted = ["--trust", public_key(pem)]
+    for version, weight in (("1", 1.0), ("2", 10.0)):
+        made(tmp_path / version, version, weight)
+    assert main(["add", str(store), "--from", str(tmp_path / "1"), "--allow-unsigned"]) == 0
+    assert main(["activate", str(store), "--version", "1"]) == 0
+    async with World(tmp_path) as world:
+        world.write_config(
+            f"""{DEVICE}
+[plugins.watch]
+path = "{PLUGIN}"
+model = "{store}"
+inputs.values = ["line/*"]
+limits = {{ start_timeout = "60 s", deadline = "20 s" }}
+settings = {{ trusted_keys = ["{public_key(pem)}"] }}
+"""
+        )
+        await world.agent.start()
+        told = await until_status(world, "refused", lambda one: "not signed" in one["last_error"])
+        assert "forebay_plugin.models sign" in told["last_error"]
+        _, devices = await world.ask("devices")
+        assert devices["devices"][0]["state"] == "connected"
+        assert main(["sign", str(store / "versions/1"), "--key", str(key)]) == 0
+        assert (await world.ask("plugins", "restart", "watch"))[0] == 0
+        await until_value(world, 3.0)
+        assert main(["sign", str(tmp_path / "2"), "--key", str(key)]) == 0
+        assert main(["add", str(store), "--from", str(tmp_path / "2"), *trusted]) == 0
+        assert main(["activate", str(store), "--version", "2"]) == 0
+        assert (await world.ask("plugins", "restart", "watch"))[0] == 0
+        await until_value(world, 30.0)
+        assert main(["rollback", str(store)]) == 0
+        assert (await world.ask("plugins", "restart", "watch"))[0] == 0
+        await until_value(world, 3.0)
+        assert await world.agent.stop() == 0
