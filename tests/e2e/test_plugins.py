@@ -7,6 +7,7 @@ So every row of the device must have exactly one echo, with its time and its val
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from forebay.columnar import decode_batch, decode_gap, decode_schema, peek_schem
 from forebay.model import GapCause, RecordKind
 from forebay.testing.modbus_server import ModbusServer
 from support.journal import journaled
-from support.processes import GATEWAY, World, until
+from support.processes import GATEWAY, World, run_forebay, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -276,3 +277,28 @@ async def test_a_restart_by_hand_does_what_it_had_in_hand_again(tmp_path: Path) 
         assert await world.agent.stop() == 0
         await until(lambda: '"agent_stopped"' in world.agent.text(), "it stops in order")
         once(await samples(world.journal))
+
+
+async def test_a_replay_gives_the_same_results_as_live(tmp_path: Path) -> None:
+    folder = plugin(tmp_path, 1)
+    async with World(tmp_path) as world, plc() as server:
+        write_config(world, server.port, f'path = "{folder}"')
+        await world.agent.start()
+        await until_status(world, "it runs", windows=lambda n: n > 60)
+        _, listed_ = await world.ask("journal", "ls")
+        segment = next(s["file"] for s in listed_["segments"] if s["stream"] == "telemetry")
+        assert await world.agent.stop() == 0
+        words = ("plugins", "replay", "watch", "--config", str(world.config), "--from", segment)
+        code, said = await run_forebay(*words, "--json")
+        told = json.loads(said)
+        assert (code, told["same"], told["failed"]) == (0, True, 0), told
+        assert told["equal"] == told["standing"] > 60
+        once(await samples(world.journal))
+
+        (folder / "echo.py").write_text(CODE.format(version=2), encoding="utf-8")
+        code, said = await run_forebay(*words)
+        assert code == 1, said
+        assert "different" in said
+        code, said = await run_forebay(*words[:-1], "nothing.seg")
+        assert code == 2
+        assert "there is no segment" in said
