@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TAGS = 200
-KILLS = int(os.environ.get("CRASH_KILLS", "50"))
+KILLS = int(os.environ.get("CRASH_KILLS", "20"))
 SEED = int(os.environ.get("CRASH_SEED", secrets.randbelow(10**9)))
 MOST_S = 300 + 12 * KILLS
 """A life takes one or two seconds, and several times that on a machine that is busy."""

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(150)]
 
-HANG = "fdatasync,fsync:delay_enter=2500000:when=40+"
+HANG = "fdatasync,fsync:delay_enter=1500000:when=40+"
 """From the fortieth on each flush takes longer than the deadline: the agent has started by then."""
-WRITE = ("write", "press/Setpoint", "42.5", "--deadline", "1")
+WRITE = ("write", "press/Setpoint", "42.5", "--deadline", "0.5")
 
 
 async def test_fault_55_audit_not_writable(tmp_path: Path, strace_binary: Path) -> None:
