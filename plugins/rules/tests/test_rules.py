@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ import pytest
 from forebay_plugin import BAD, Kind, Output, PluginError, Type
 from forebay_plugin.manifest import Declared, Manifest, load
 from forebay_plugin.testing import Frame, Ran, run, run_process
+from forebay_rules import memory
 from forebay_rules.plugin import Rules
 
 if TYPE_CHECKING:
@@ -182,14 +184,46 @@ def test_windows_that_come_again_after_a_crash_give_the_same(tmp_path: Path) -> 
     assert told(later) == [one for one in told(first) if one[0] >= 4]
 
 
-def test_a_state_file_that_is_torn_gives_way_to_the_one_before(tmp_path: Path) -> None:
-    judged([frame(Temp=[90.0, 90, 90])], HOT, state=tmp_path)
-    files = sorted(tmp_path.iterdir(), key=lambda path: path.stat().st_mtime_ns)
-    assert [path.name for path in sorted(files)] == ["known-a", "known-b"]
-    torn = files[-1].read_bytes()
-    files[-1].write_bytes(torn[: len(torn) // 2])
-    ran = judged([frame(3, Temp=[90.0, 90, 90])], HOT, state=tmp_path)
-    assert told(ran) == []
+def test_a_write_that_a_kill_tore_costs_only_itself(tmp_path: Path) -> None:
+    """Sixteen windows are one work: what was known behind the first is whole."""
+    temps = [70.0] * 15 + [90.0, 90, 70, 90, 90]
+    whole = judged([frame(Temp=temps)], HOT, state=tmp_path)
+    log = tmp_path / "known"
+    os.truncate(log, log.stat().st_size - 5)
+    again = judged([frame(16, Temp=temps[16:])], HOT, state=tmp_path)
+    assert told(whole) == [(15, ACTIVE), (17, NORMAL), (18, ACTIVE)]
+    assert told(again) == told(whole)[1:]
+    assert told(judged([frame(20, Temp=[90.0])], HOT, state=tmp_path)) == []
+
+
+def test_the_logs_stay_small_and_an_old_one_counts_until_it_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "LOG_BYTES", 2000)
+    temps = [90.0 if second % 50 > 25 else 70.0 for second in range(400)]
+    judged([frame(Temp=temps)], HOT, state=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["known", "known-older"]
+    assert all(path.stat().st_size < 5000 for path in tmp_path.iterdir())
+    known, history = memory.Store(tmp_path).load()
+    assert known.last_ns == START_NS + 399 * NS + NS // 2
+    assert len(history) > 16
+    again = judged([frame(399, Temp=[70.0, 90])], HOT, state=tmp_path)
+    assert told(again) == [(399, NORMAL), (400, ACTIVE)]
+
+
+def test_the_history_has_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    history = memory.History()
+    for end in range(memory.WINDOWS + 10):
+        history.add((end - 1, end, "x"))
+    assert len(history) == memory.WINDOWS
+    assert history.before(8, 9) is None
+    assert history.before(9, 10) == "x"
+    monkeypatch.setattr(memory, "HISTORY_BYTES", 100)
+    history.add((0, 5000, "y" * 60))
+    history.add((0, 5001, "z" * 60))
+    assert len(history) == 1
+    history.add((0, 4000, "back"))
+    assert (history.before(0, 5001), history.before(0, 4000)) == (None, "back")
 
 
 def test_time_that_goes_back_is_not_blindness(tmp_path: Path) -> None:

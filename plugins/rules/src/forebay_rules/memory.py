@@ -1,8 +1,11 @@
 """What the rules know between windows, kept in the plugin's state directory.
 
-Owns the two files that hold it, written in turn so that one is always whole. What is kept tells a
-window that comes again after a crash from a new one: it is judged again from what was known before
-it, and gives the same.
+Owns the log that holds it: for each work what was known before each of its windows, and behind the
+last. So a window that comes again after a crash is told from a new one: it is judged again from
+what was known before it, and gives the same.
+
+A log is a row of chunks: length (8 bytes, little-endian), CRC-32 (4 bytes), JSON under zlib. One
+that is full becomes the older one of two.
 """
 
 from __future__ import annotations
@@ -11,20 +14,23 @@ import json
 import logging
 import os
 import zlib
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from forebay_rules.alarms import Memory
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from forebay_rules.rows import Last
 
 VERSION = 1
-BYTES_MAX = 64 * 1024 * 1024
-WINDOWS = 64
-"""So many windows back the state before a window is known; the host has fewer out at once."""
+WINDOWS, HISTORY_BYTES = 2048, 8 << 20
+"""So far back it is known what was known before a window: so many windows, or so many bytes."""
+LOG_BYTES = 4 << 20
+"""Of one log; there are two."""
 _HEAD = 12
 _log = logging.getLogger(__name__)
 
@@ -67,57 +73,91 @@ Before = tuple[int, int, str]
 """One window, and what was known before it: begin_ns, end_ns, `Known` as JSON."""
 
 
+class History:
+    """What was known before the last windows, in their order, within the limits above."""
+
+    def __init__(self) -> None:
+        self._held: deque[Before] = deque(maxlen=WINDOWS)
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def add(self, entry: Before) -> None:
+        """Put one behind all others; those that end as late or later came before time went back."""
+        while self._held and self._held[-1][1] >= entry[1]:
+            self._bytes -= len(self._held.pop()[2])
+        if len(self._held) == WINDOWS:
+            self._bytes -= len(self._held.popleft()[2])
+        self._held.append(entry)
+        self._bytes += len(entry[2])
+        while self._bytes > HISTORY_BYTES:
+            self._bytes -= len(self._held.popleft()[2])
+
+    def before(self, begin_ns: int, end_ns: int) -> str | None:
+        """What was known before this window; None if that is not known."""
+        for begin, end, text in reversed(self._held):
+            if end < end_ns:
+                break
+            if (begin, end) == (begin_ns, end_ns):
+                return text
+        return None
+
+
 class Store:
-    """The two files. `None` for a directory keeps nothing, as in a replay."""
+    """The two logs. `None` for a directory keeps nothing, as in a replay."""
 
     def __init__(self, directory: Path | None) -> None:
-        self._paths = [directory / f"known-{turn}" for turn in "ab"] if directory else []
-        self._count = 0
+        self._new = directory / "known" if directory else None
+        self._old = directory / "known-older" if directory else None
 
-    def load(self) -> tuple[Known, list[Before]]:
-        """Give what the newer whole file holds; nothing if there is none."""
-        found = [held for path in self._paths if (held := _read(path)) is not None]
-        if not found:
-            return Known(), []
-        self._count = max(held["count"] for held in found)
-        newest = next(held for held in found if held["count"] == self._count)
-        before = [(begin, end, text) for begin, end, text in newest["before"]]
-        return Known.from_json(newest["known"]), before
+    def load(self) -> tuple[Known, History]:
+        """Give what the logs hold up to the first chunk that is not whole."""
+        known, history = Known(), History()
+        for path in (self._old, self._new):
+            for held in _chunks(path) if path else ():
+                for begin, end, text in held["before"]:
+                    history.add((begin, end, text))
+                known = Known.from_json(held["known"])
+        return known, history
 
-    def save(self, known: Known, before: list[Before], *, now: bool) -> None:
-        """Write over the older file; `now` waits until the disk has it.
+    def append(self, before: Sequence[Before], known: Known, *, now: bool) -> None:
+        """Keep what was known before some windows and behind them.
 
-        Without it the kernel writes in its own time: a killed process loses nothing, a power cut
-        some seconds, in which no alarm changed.
+        `now` waits until the disk has it. Without it the kernel writes in its own time: a killed
+        process loses nothing, a power cut some seconds, in which no alarm changed.
         """
-        if not self._paths:
+        if self._new is None or self._old is None:
             return
-        self._count += 1
-        held = {"v": VERSION, "count": self._count, "known": known.to_json(), "before": before}
+        held = {"v": VERSION, "known": known.to_json(), "before": before}
         packed = zlib.compress(json.dumps(held).encode(), 1)
         head = len(packed).to_bytes(8, "little") + zlib.crc32(packed).to_bytes(4, "little")
-        with os.fdopen(
-            os.open(self._paths[self._count % 2], os.O_RDWR | os.O_CREAT, 0o600), "r+b"
-        ) as file:
+        if self._new.exists() and self._new.stat().st_size > LOG_BYTES:
+            self._new.replace(self._old)
+        with self._new.open("ab") as file:
             file.write(head + packed)
-            file.truncate()
             if now:
                 file.flush()
                 os.fsync(file.fileno())
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _chunks(path: Path) -> Iterator[dict[str, Any]]:
+    """Give the whole chunks of a log, and cut off what is behind them: a write that a kill tore."""
     try:
-        with path.open("rb") as file:
-            data = file.read(BYTES_MAX)
+        data = path.read_bytes()
     except FileNotFoundError:
-        return None
-    packed = data[_HEAD : _HEAD + int.from_bytes(data[:8], "little")]
-    if not packed or zlib.crc32(packed) != int.from_bytes(data[8:_HEAD], "little"):
-        _log.warning("%s is not whole: the older one is used", path.name)
-        return None
-    held: dict[str, Any] = json.loads(zlib.decompress(packed))
-    if held.get("v") != VERSION:
-        _log.warning("%s is of another version: what it held is forgotten", path.name)
-        return None
-    return held
+        return
+    at = 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 8], "little")
+        packed = data[at + _HEAD : at + _HEAD + size]
+        if len(packed) < size or zlib.crc32(packed) != int.from_bytes(
+            data[at + 8 : at + _HEAD], "little"
+        ):
+            _log.warning("%s is not whole: what is behind byte %d is forgotten", path.name, at)
+            os.truncate(path, at)
+            return
+        held: dict[str, Any] = json.loads(zlib.decompress(packed))
+        if held.get("v") == VERSION:
+            yield held
+        at += _HEAD + size

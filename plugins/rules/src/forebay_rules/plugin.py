@@ -15,7 +15,7 @@ import numpy as np
 from forebay_plugin import BAD, UNCERTAIN, Kind, Plugin, Result, Type
 from forebay_rules.alarms import Facts, Memory, State, judge
 from forebay_rules.lasting import lasting
-from forebay_rules.memory import WINDOWS, Known, Store
+from forebay_rules.memory import Known, Store
 from forebay_rules.rows import Rows, Track
 from forebay_rules.settings import PRIORITIES, understand
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from forebay_plugin import Output, Setup, Window
     from forebay_rules.expression import Expression
+    from forebay_rules.memory import Before
     from forebay_rules.rows import Vector
     from forebay_rules.settings import Alarm
 
@@ -31,6 +32,8 @@ SYNC_NS = 60_000_000_000
 """So often what is known goes to the disk although no alarm has changed, by the data's time."""
 FRESH_NS = 8_000_000_000
 """How old data may be from which a write follows; the host has a limit of its own, of 10 s."""
+UNKNOWN_MOST = 64
+"""So many windows that end before the last are let pass after a start; more: time went back."""
 _log = logging.getLogger(__name__)
 
 
@@ -47,16 +50,18 @@ class Rules(Plugin):
         self._events = next((o.name for o in setup.outputs if o.kind is Kind.EVENT), "")
         self._replay = setup.replay
         self._store = Store(None if setup.replay else setup.state_directory)
-        self._known, self._before = self._store.load()
-        self._forget(setup.tags("tags"))
+        self._known, self._history = self._store.load()
+        self._new: list[Before] = []
+        self._used = self._settings.tags()
+        self._forget()
         self._synced_ns = self._known.last_ns
-        self._returning = WINDOWS
+        self._returning = UNKNOWN_MOST
         return {
             "expressions": str(len(self._settings.expressions)),
             "alarms": str(len(self._settings.alarms)),
         }
 
-    def _forget(self, tags: Sequence[str]) -> None:
+    def _forget(self) -> None:
         """Drop what is known of rules and tags that there are no more."""
         known, alarms = self._known, self._settings.alarms
         keys = self._settings.keys() | {
@@ -64,14 +69,15 @@ class Rules(Plugin):
         }
         known.slots = {key: slot for key, slot in known.slots.items() if key in keys}
         known.alarms = {name: memory for name, memory in known.alarms.items() if name in alarms}
-        known.tracks = {tag: last for tag, last in known.tracks.items() if tag in tags}
+        known.tracks = {tag: last for tag, last in known.tracks.items() if tag in self._used}
 
     def process_many(self, windows: Sequence[Window]) -> list[list[Result]]:
         """Judge windows in order; what is known behind the last goes to the state directory."""
         before = self._decided()
         given = [self._judged(window) for window in windows]
         now = before != self._decided() or self._known.last_ns - self._synced_ns > SYNC_NS
-        self._store.save(self._known, self._before, now=now)
+        self._store.append(self._new, self._known, now=now)
+        self._new = []
         if now:
             self._synced_ns = self._known.last_ns
         return given
@@ -84,13 +90,16 @@ class Rules(Plugin):
     def _judged(self, window: Window) -> list[Result]:
         self._place(window)
         known = self._known
-        self._before.append((window.begin_ns, window.end_ns, known.to_json()))
-        del self._before[:-WINDOWS]
+        before = (window.begin_ns, window.end_ns, known.to_json())
+        self._history.add(before)
+        self._new.append(before)
         tracks = {
             series.tag: Track.of(series, known.tracks.get(series.tag))
             for series in window.role("tags")
+            if series.tag in self._used
         }
-        whole = np.unique(window.times)
+        seen = [track.times[track.times >= window.begin_ns] for track in tracks.values()]
+        whole = np.unique(np.concatenate(seen)) if seen else np.empty(0, np.int64)
         fresh = whole[whole > known.last_ns]
         if len(fresh):
             self._pause(int(fresh[0]))
@@ -107,7 +116,7 @@ class Rules(Plugin):
             last = track.last()
             if last is not None:
                 known.tracks[tag] = last
-        known.last_ns = max(known.last_ns, window.last_ns if len(whole) else 0)
+        known.last_ns = max(known.last_ns, int(whole[-1]) if len(whole) else 0)
         known.end_ns = window.end_ns
         return results
 
@@ -117,11 +126,10 @@ class Rules(Plugin):
         if window.end_ns > known.end_ns:
             self._returning = 0
             return
-        for place, (begin, end, text) in enumerate(self._before):
-            if (begin, end) == (window.begin_ns, window.end_ns):
-                self._known = Known.from_json(text)
-                del self._before[place:]
-                return
+        before = self._history.before(window.begin_ns, window.end_ns)
+        if before is not None:
+            self._known = Known.from_json(before)
+            return
         self._returning -= 1
         if self._returning <= 0:
             _log.warning("time went back: delays begin anew, states stay")
@@ -222,11 +230,6 @@ class Rules(Plugin):
         memory, changes = judge(self._known.alarms.get(alarm.name, Memory()), alarm.manner, facts)
         self._known.alarms[alarm.name] = memory
         return changes
-
-    def close(self) -> None:
-        """Keep what is known."""
-        if hasattr(self, "_store"):
-            self._store.save(self._known, self._before, now=True)
 
 
 def _truth(values: Vector) -> Vector:

@@ -99,11 +99,18 @@ class Settings:
 
     def keys(self) -> frozenset[str]:
         """Every key that expressions may keep something under."""
+        return frozenset(key for one in self._all() for key in one.keys)
+
+    def tags(self) -> frozenset[str]:
+        """Every tag that is needed."""
+        return frozenset(tag for one in self._all() for tag in one.tags)
+
+    def _all(self) -> list[Expression]:
         mine = [*self.expressions.values()]
         for alarm in self.alarms.values():
             parts = (alarm.when, alarm.clear, alarm.acknowledge, alarm.suppress)
             mine.extend(one for one in parts if one is not None)
-        return frozenset(key for one in mine for key in one.keys)
+        return mine
 
 
 def understand(setup: Setup) -> Settings:
