@@ -279,6 +279,49 @@ async def test_write_to_a_plc(tmp_path: Path) -> None:
     assert audit.count("GOOD") == audit.count("REFUSED") == 1
 
 
+async def test_a_plugin(tmp_path: Path) -> None:
+    """The guide's plugin on the meter of the first guide."""
+    first, guide = ((GUIDES / f"{name}.md").read_text("utf-8") for name in ("first-plc", "plugins"))
+    manifest, table, rule = blocks(guide, "toml")
+    assert tomllib.loads(rule)["writes"]["allow"][0]["by"] == ["plugin:feeder"]
+    folder = tmp_path / "overload"
+    folder.mkdir()
+    (folder / "plugin.toml").write_text(manifest, "utf-8")
+    (folder / "overload.py").write_text(blocks(guide, "python")[0], "utf-8")
+    async with ModbusServer(watts) as meter, Shell(tmp_path) as shell:
+        (toml,), (csv,) = blocks(first, "toml"), blocks(first, "csv")
+        toml = toml.replace('"192.0.2.20"', f'"127.0.0.1"\nport = {meter.port}')
+        fast = '[devices.meter.groups.default]\nperiod = "100 ms"\n'
+        (tmp_path / "forebay.toml").write_text(toml + fast + table, "utf-8")
+        (tmp_path / "meter.csv").write_text(csv, "utf-8")
+        done: dict[str, str] = {}
+        for line in commands(guide):
+            typed = line.replace("SEGMENT", done.get("segment", ""))
+            if line == "forebay plugins ls":
+                await shell.until(line, lambda text: " running " in text)
+            if line == "forebay read feeder/load":
+                await shell.until(line, lambda text: " Good " in text)
+            if line == "forebay journal ls --stream telemetry":
+                _, said = await shell.type(f"{line} --json")
+                done["segment"] = json.loads(said)["segments"][0]["file"]
+            code, done[line] = await shell.type(typed)
+            refused = line.startswith("forebay plugins remove")
+            assert code == (2 if refused else 0), f"{typed}\n{done[line]}"
+    for shown in shown_by(guide):
+        said = done[shown.line]
+        if "replay" in shown.line:
+            assert "the same results as stand: " in said
+        elif shown.line.startswith(("forebay check", "forebay plugins remove")):
+            assert said == shown.out.rstrip() + "\n"
+        elif "install" in shown.line:
+            assert said.replace(str(tmp_path / "state"), "STATE").split() == shown.out.split()
+    assert re.search(
+        r"^feeder/load +82.3 +% +Good ", done["forebay read feeder/load"], re.MULTILINE
+    )
+    assert "feeder of 15.0 kW" in done["forebay plugins logs feeder"]
+    assert "15 kW" in done["forebay plugins show feeder"]
+
+
 async def test_questions_about_the_data_on_the_box(tmp_path: Path) -> None:
     first, guide = ((GUIDES / f"{name}.md").read_text("utf-8") for name in ("first-plc", "journal"))
     async with ModbusServer(watts) as meter, Shell(tmp_path) as shell:

@@ -103,9 +103,13 @@ def summary(loaded: LoadedConfig) -> str:
         parts = ["nothing is configured to be read"]
     if devices or uplinks:
         parts.append(_counted(len(uplinks), "uplink"))
+    plugins = [plugin for plugin in loaded.plugins if plugin.settings.enabled]
+    if plugins:
+        parts.append(_counted(len(plugins), "plugin"))
     idle = (
         (len(loaded.devices) - len(devices), "device"),
         (len(loaded.uplinks) - len(uplinks), "uplink"),
+        (len(loaded.plugins) - len(plugins), "plugin"),
     )
     disabled = ", ".join(_counted(number, noun) for number, noun in idle if number)
     return f"ok: {', '.join(parts)}" + (f" ({disabled} disabled)" if disabled else "")

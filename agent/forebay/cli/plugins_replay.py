@@ -128,7 +128,7 @@ def _past(instance: Instance, directory: Path, name: str) -> Past:
 
 
 async def _run(instance: Instance, past: Past) -> tuple[list[Replayed], Comparison]:
-    """Run the plugin, with a directory that is gone afterwards; give its results, and how they do."""
+    """Run the plugin in a directory that is gone afterwards; give its results, and how they do."""
     from forebay.clock import SystemClock
     from forebay.pluginhost import means
     from forebay.pluginhost import replay as replays
