@@ -33,6 +33,22 @@ def scaled_max(weight: float = 1.0, columns: int = COLUMNS, output: str = "score
     return content
 
 
+def only_four_rows() -> bytes:
+    """Give a model that says it takes any number of rows, and fails with all but four."""
+    nodes = [
+        helper.make_node("Constant", [], ["four"], value_ints=[4, COLUMNS]),
+        helper.make_node("Reshape", ["x", "four"], ["same"]),
+        helper.make_node("ReduceMax", ["same"], ["score"], axes=[1], keepdims=0),
+    ]
+    rows = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", COLUMNS])
+    score = helper.make_tensor_value_info("score", TensorProto.FLOAT, ["batch"])
+    opset = [helper.make_opsetid("", 17)]
+    graph = helper.make_graph(nodes, "four", [rows], [score])
+    model = helper.make_model(graph, opset_imports=opset, ir_version=8)
+    content: bytes = model.SerializeToString()
+    return content
+
+
 def draft(version: str = "1", weight: float = 1.0, **changes: Any) -> Draft:
     """Give what a training command would hand to `write_model`."""
     rows = np.random.default_rng(1).normal(size=(500, COLUMNS)).astype(np.float32)

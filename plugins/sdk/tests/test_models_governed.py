@@ -21,7 +21,7 @@ from forebay_plugin.models.drift import Drift, reference
 from forebay_plugin.models.governed import STRIKES
 from forebay_plugin.models.shadow import SLOW_RUNS_MAX
 from forebay_plugin.models.store import activate, add, locate, propose, rollback
-from support.onnx_models import made, scaled_max
+from support.onnx_models import made, only_four_rows, scaled_max
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,6 +116,27 @@ def test_a_constant_stands_in_where_no_model_can(tmp_path: Path) -> None:
     answer = model.run({"x": ROWS})
     assert answer.by == "constant"
     assert answer.outputs["score"].tolist() == [0.25, 0.25]
+
+
+def test_a_slow_model_goes_on_where_nothing_can_stand_in(tmp_path: Path) -> None:
+    made(tmp_path)
+    clock = Ticking()
+    model = GovernedModel(load(tmp_path, ANY), Policy(budget_s=0.01), clock=clock)
+    clock.step_s = 0.02
+    for _ in range(STRIKES + 2):
+        assert model.run({"x": ROWS}).quality.tolist() == [GOOD, GOOD]
+    assert model.counts["slow"] == STRIKES + 2
+
+
+def test_a_run_that_fails_gives_no_value(tmp_path: Path) -> None:
+    """A graph whose shapes fit no second row: the runtime refuses it, window for window."""
+    made(tmp_path, onnx=only_four_rows())
+    model = GovernedModel.open(tmp_path, Policy(trust=ANY))
+    assert model.run({"x": np.ones((4, 3), np.float32)}).quality.tolist() == [GOOD] * 4
+    answer = model.run({"x": ROWS})
+    assert (answer.by, answer.quality.tolist()) == ("nothing", [BAD, BAD])
+    assert np.isnan(answer.outputs["score"]).all()
+    assert model.counts["failed"] == 1
 
 
 def test_a_candidate_is_compared_and_reaches_no_output(tmp_path: Path) -> None:

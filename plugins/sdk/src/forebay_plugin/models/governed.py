@@ -42,8 +42,8 @@ class Policy:
     Attributes:
         trust: whom to trust.
         budget_s: for one run; 0: none.
-        fallback: outputs that stand in, by name, where no previous model does; without it such
-            rows have no value.
+        fallback: outputs that stand in, by name, where no previous model does. Without either, a
+            slow model goes on, and is counted; rows of a run that fails have no value.
         retry_s: after which the model is tried again.
         drift_rows: over so many rows, to twice as many, PSI is computed.
     """
@@ -253,8 +253,10 @@ class GovernedModel:
             self._strikes = 0
 
     def _strike(self) -> None:
+        """Leave the model alone for a while after some, if there is what can stand in for it."""
         self._strikes += 1
-        if self._strikes >= STRIKES:
+        stand_in = self.previous is not None or bool(self._policy.fallback)
+        if stand_in and self._strikes >= STRIKES:
             self._strikes, self._again_s = 0, self._clock() + self._policy.retry_s
 
     def _blank(self, rows: int) -> Arrays:
