@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from forebay_plugin import BAD, Kind, Output, PluginError, Type
+from forebay_plugin import BAD, Kind, Output, PluginError, Type, windowlog
 from forebay_plugin.manifest import Declared, Manifest, load
 from forebay_plugin.testing import Frame, Ran, run, run_process
-from forebay_rules import memory
 from forebay_rules.plugin import Rules
 
 if TYPE_CHECKING:
@@ -199,31 +198,16 @@ def test_a_write_that_a_kill_tore_costs_only_itself(tmp_path: Path) -> None:
 def test_the_logs_stay_small_and_an_old_one_counts_until_it_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "LOG_BYTES", 2000)
+    monkeypatch.setattr(windowlog, "LOG_BYTES", 2000)
     temps = [90.0 if second % 50 > 25 else 70.0 for second in range(400)]
     judged([frame(Temp=temps)], HOT, state=tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["known", "known-older"]
     assert all(path.stat().st_size < 5000 for path in tmp_path.iterdir())
-    known, history = memory.Store(tmp_path).load()
-    assert known.last_ns == START_NS + 399 * NS + NS // 2
+    known, history = windowlog.WindowLog(tmp_path).load()
+    assert json.loads(known)["last_ns"] == START_NS + 399 * NS + NS // 2
     assert len(history) > 16
     again = judged([frame(399, Temp=[70.0, 90])], HOT, state=tmp_path)
     assert told(again) == [(399, NORMAL), (400, ACTIVE)]
-
-
-def test_the_history_has_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    history = memory.History()
-    for end in range(memory.WINDOWS + 10):
-        history.add((end - 1, end, "x"))
-    assert len(history) == memory.WINDOWS
-    assert history.before(8, 9) is None
-    assert history.before(9, 10) == "x"
-    monkeypatch.setattr(memory, "HISTORY_BYTES", 100)
-    history.add((0, 5000, "y" * 60))
-    history.add((0, 5001, "z" * 60))
-    assert len(history) == 1
-    history.add((0, 4000, "back"))
-    assert (history.before(0, 5001), history.before(0, 4000)) == (None, "back")
 
 
 def test_time_that_goes_back_is_not_blindness(tmp_path: Path) -> None:

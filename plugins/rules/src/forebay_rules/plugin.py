@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forebay_plugin import BAD, UNCERTAIN, Kind, Plugin, Result, Type
+from forebay_plugin.windowlog import WindowLog
 from forebay_rules.alarms import Facts, Memory, State, judge
 from forebay_rules.lasting import lasting
-from forebay_rules.memory import Known, Store
+from forebay_rules.memory import Known
 from forebay_rules.rows import Rows, Track
 from forebay_rules.settings import PRIORITIES, understand
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from forebay_plugin import Output, Setup, Window
+    from forebay_plugin.windowlog import Before
     from forebay_rules.expression import Expression
-    from forebay_rules.memory import Before
     from forebay_rules.rows import Vector
     from forebay_rules.settings import Alarm
 
@@ -49,8 +50,9 @@ class Rules(Plugin):
         self._outputs = {output.name: output for output in setup.outputs}
         self._events = next((o.name for o in setup.outputs if o.kind is Kind.EVENT), "")
         self._replay = setup.replay
-        self._store = Store(None if setup.replay else setup.state_directory)
-        self._known, self._history = self._store.load()
+        self._log = WindowLog(None if setup.replay else setup.state_directory)
+        known, self._history = self._log.load()
+        self._known = Known.from_json(known)
         self._new: list[Before] = []
         self._used = self._settings.tags()
         self._forget()
@@ -76,7 +78,7 @@ class Rules(Plugin):
         before = self._decided()
         given = [self._judged(window) for window in windows]
         now = before != self._decided() or self._known.last_ns - self._synced_ns > SYNC_NS
-        self._store.append(self._new, self._known, now=now)
+        self._log.append(self._new, self._known.to_json(), now=now)
         self._new = []
         if now:
             self._synced_ns = self._known.last_ns
