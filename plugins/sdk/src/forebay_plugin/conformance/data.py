@@ -30,14 +30,19 @@ ROWS_MAX = 1 << 20
 def tags_of(role: Role) -> list[str]:
     """Names that the role's patterns find: as many as it may have, up to one for each type.
 
+    Tags that patterns name in full are all there, whatever the types.
+
     Raises:
         ManifestError: the patterns name fewer tags than the role needs.
     """
-    most = max(role.least, min(role.most, len(types_of(role))))
+    wild = {pattern for pattern in role.tags if re.search(r"[*?\[]", pattern)}
+    wanted = max(len(types_of(role)), len(set(role.tags) - wild))
+    most = max(role.least, min(role.most, wanted))
     names: list[str] = []
     for pattern in role.tags:
-        wild = re.search(r"[*?\[]", pattern)
-        names.extend(_filled(pattern, letter) for letter in _letters(most if wild else 1))
+        names.extend(
+            _filled(pattern, letter) for letter in _letters(most if pattern in wild else 1)
+        )
     names = list(dict.fromkeys(names))[:most]
     if len(names) < role.least:
         raise ManifestError(
