@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from forebay.config.adapters import validated
 from forebay.config.faults import dotted, shown
 from forebay.config.named import rooted
+from forebay.config.plugincycles import check_cycles
 from forebay.config.sources import parse, read_text
 from forebay.errors import Fault
 from forebay.pluginhost.installed import Installed
@@ -140,6 +141,7 @@ def check_plugins(
         if device.spec.settings.enabled
         for tag in device.spec.tags
     ]
+    yield from check_cycles(running, (KIND,))
     for instance in running:
         others = [
             f"{other.name}/{output.name}"
