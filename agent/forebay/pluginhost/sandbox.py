@@ -120,6 +120,8 @@ def environment(
         "OPENBLAS_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
     }
+    if (cell.directory / "src").is_dir():  # before what is installed: another version may be
+        out["PYTHONPATH"] = str(cell.directory / "src")
     if "TZ" in inherited:
         out["TZ"] = inherited["TZ"]
     return out

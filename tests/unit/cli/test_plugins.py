@@ -234,3 +234,16 @@ async def run(
     return await forebay(
         "plugins", verb, what, "--state", state, "--socket", socket, "--json", *options, **environ
     )
+
+
+async def test_a_plugin_runs_its_own_code_and_not_what_is_installed_beside_the_agent(
+    tmp_path: Path, path: Path, plugin: Callable[..., Path]
+) -> None:
+    state, folder = tmp_path / "state", plugin(command='["{python}", "-m", "forebay_anomaly"]')
+    package = folder / "src/forebay_anomaly"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text("raise SystemExit('this is the one in its own folder')\n")
+    done = await run("install", folder, state, path)
+    assert done.code == 1
+    assert "this is the one in its own folder" in done.err
