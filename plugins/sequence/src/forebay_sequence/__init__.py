@@ -1,0 +1,1 @@
+"""Forebay plugin: whether each unit was made as its recipe says, and what holds the line if not."""
