@@ -49,7 +49,7 @@ def run(config: Config = places.CONFIG, *, as_json: JsonLog = False) -> None:
 
     # Else gRPC writes lines of its own between ours at every failed connection; read at its import.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    # Else each start of a plugin has gRPC stop and start its threads: a fork without exec, it fears.
+    # Else each start of a plugin has gRPC stop its threads, lest a fork came without an exec.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     from forebay import agent
 
