@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     given = _parser().parse_args(arguments)
     try:
         settings = _settings(given.set)
-        manifest = load(given.manifest).with_(settings=settings)
+        manifest = load(given.manifest).with_(settings, _inputs(given.inputs))
         subject = Subject.of(manifest, given.model)
     except (ManifestError, tomllib.TOMLDecodeError) as wrong:
         sys.stderr.write(f"{wrong}\n")
@@ -59,8 +59,20 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="a setting over the manifest's, the value as in TOML",
     )
+    parser.add_argument(
+        "--inputs",
+        action="append",
+        default=[],
+        metavar="ROLE=TAG,TAG",
+        help="tags of a role, instead of the manifest's patterns",
+    )
     parser.add_argument("--model", type=Path, help="directory of a model, if not the plugin's own")
     return parser
+
+
+def _inputs(given: Sequence[str]) -> dict[str, list[str]]:
+    pairs = (one.partition("=") for one in given)
+    return {role: tags.split(",") for role, _, tags in pairs}
 
 
 def _settings(lines: Sequence[str]) -> dict[str, Any]:

@@ -38,11 +38,12 @@ def tags_of(role: Role) -> list[str]:
     wild = {pattern for pattern in role.tags if re.search(r"[*?\[]", pattern)}
     wanted = max(len(types_of(role)), len(set(role.tags) - wild))
     most = max(role.least, min(role.most, wanted))
-    names: list[str] = []
-    for pattern in role.tags:
-        names.extend(
-            _filled(pattern, letter) for letter in _letters(most if pattern in wild else 1)
-        )
+    names = [
+        _filled(pattern, letter)
+        for letter in _letters(most)  # so that the first of all patterns are of one device
+        for pattern in role.tags
+        if pattern in wild or letter == "a"
+    ]
     names = list(dict.fromkeys(names))[:most]
     if len(names) < role.least:
         raise ManifestError(
