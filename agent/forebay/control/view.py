@@ -289,16 +289,8 @@ class WriteGate(Protocol):
         ...
 
 
-class AgentView(Protocol):
-    """A running agent. The composition root implements it; the control server asks.
-
-    What is in quarantine can be changed from here, devices through `gate`, and what `plugins` are
-    run; nothing else.
-
-    Every method is called on the agent's event loop, one call per request, by at most a few
-    requests at once. What needs the disk is a coroutine. A ForebayError that a method raises
-    reaches the person with its hint.
-    """
+class ActingView(Protocol):
+    """What a person changes by a running agent."""
 
     @property
     def gate(self) -> WriteGate:
@@ -309,6 +301,18 @@ class AgentView(Protocol):
     def plugins(self) -> PluginsView:
         """Give the way to the plugins."""
         ...
+
+
+class AgentView(ActingView, Protocol):
+    """A running agent. The composition root implements it; the control server asks.
+
+    What is in quarantine can be changed from here, devices through `gate`, and what `plugins` are
+    run; nothing else.
+
+    Every method is called on the agent's event loop, one call per request, by at most a few
+    requests at once. What needs the disk is a coroutine. A ForebayError that a method raises
+    reaches the person with its hint.
+    """
 
     def status(self) -> StatusReply:
         """Give the gateway at a glance."""
