@@ -19,7 +19,7 @@ from forebay_plugin import frames as framing
 from forebay_plugin.manifest import Declared, Manifest, load
 from forebay_plugin.testing import Frame, run, run_process, setup_message
 from forebay_sequence.plugin import SequencePlugin
-from forebay_sequence.simulated import CHECK, FAULTS, curve
+from forebay_sequence.simulated import curve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -283,42 +283,6 @@ def test_the_interlock_is_asked_for_again_until_the_device_shows_it() -> None:
 # --- however it is cut ----------------------------------------------------------------------------
 
 
-def tightening(fault: str = "") -> Frame:
-    """A unit with one screw: rows of 10 ms."""
-    torque, angle = curve(np.random.default_rng(5), fault)
-    idle = np.zeros(20)
-    step = np.concatenate([idle, np.full(len(torque), 4.0), idle])
-    return Frame(
-        START_NS + np.arange(len(step)) * 10_000_000,
-        {
-            "station/Serial": np.where(np.arange(len(step)) < 5, 0, 500),
-            "station/Step": step,
-            "station/Torque": np.concatenate([idle, torque, idle]),
-            "station/Angle": np.concatenate([idle, angle, idle]),
-        },
-    )
-
-
-def screw(**over: Any) -> dict[str, Any]:
-    joint = {key: value for key, value in CHECK.items() if key != "envelope"} | over
-    step = {"name": "screw", "begin": {**STEP, "is": 4}, "checks": {"joint": joint}}
-    return {"serial": "station/Serial", "steps": [step]}
-
-
-@pytest.mark.parametrize("fault", ["", *FAULTS])
-def test_faults_of_a_tightening_are_found(fault: str) -> None:
-    envelope = {"points": [[0, 1.5], [85, 10.0]], "span": 80, "least": 0.9}
-    frame = tightening(fault)
-    ran = run(
-        SequencePlugin,
-        manifest(),
-        [frame],
-        settings=screw(envelope=envelope),
-        window={"rows": 1},
-    )
-    assert list(ran["result"].values) == (["NOK"] if fault else ["OK"])
-
-
 def asked(
     plugin: SequencePlugin, setup: Setup, frames: list[Frame], bounds: Sequence[tuple[int, int]]
 ) -> list[list[Result]]:
@@ -469,31 +433,6 @@ def test_the_line_stays_held_over_a_restart(tmp_path: Path) -> None:
     plugin, setup = begun(frames, tmp_path, RECIPE)
     asked(plugin, setup, frames, bounds)
     assert SequencePlugin().setup(setup) == {"recipe": "3 steps", "line": "held"}
-
-
-def test_an_envelope_is_taught_and_then_kept() -> None:
-    random = np.random.default_rng(3)
-    parts = [curve(random) for _ in range(12)] + [curve(random, "soft")]
-    gap = np.zeros(5)
-    torque = np.concatenate([np.concatenate([gap, one, gap]) for one, _ in parts])
-    angle = np.concatenate([np.concatenate([gap, one, gap]) for _, one in parts])
-    serial = np.concatenate([np.full(len(one) + 10, 1 + n) for n, (one, _) in enumerate(parts)])
-    step = np.concatenate([np.concatenate([gap, np.full(len(o), 4), gap]) for o, _ in parts])
-    frame = Frame(
-        START_NS + np.arange(len(step) + 1) * 10_000_000,
-        {
-            "station/Serial": np.concatenate([[0], serial]),
-            "station/Step": np.concatenate([[0], step]),
-            "station/Torque": np.concatenate([[0], torque]),
-            "station/Angle": np.concatenate([[0], angle]),
-        },
-    )
-    recipe = screw(
-        envelope={"teach": 10, "span": 80, "least": 0.8}, final_angle=[60, 200], drop=2.0
-    )
-    ran = run(SequencePlugin, manifest(), [frame], settings=recipe, window={"rows": 1})
-    assert list(ran["result"].values) == ["OK"] * 12 + ["NOK"]
-    assert "envelope" in json.loads(ran["record"].values[-1])["reasons"][0]["code"]
 
 
 # --- settings, README -----------------------------------------------------------------------------
