@@ -183,6 +183,18 @@ def test_windows_that_come_again_after_a_crash_give_the_same(tmp_path: Path) -> 
     assert told(later) == [one for one in told(first) if one[0] >= 4]
 
 
+def test_a_replay_gives_what_was_given_and_keeps_nothing(tmp_path: Path) -> None:
+    temps = [70.0, 90, 90, 70, 90, 90, 70, 90, 90, 70]
+    alarm = {**HOT, "on_delay": "1 s"}
+    live = judged([frame(Temp=temps)], alarm, state=tmp_path)
+    kept = (tmp_path / "known").read_bytes()
+    again = judged([frame(5, Temp=temps[5:])], alarm, state=tmp_path, replay=True)
+    assert told(again) == [one for one in told(live) if one[0] >= 5] != []
+    assert (tmp_path / "known").read_bytes() == kept
+    anew = judged([frame(5, Temp=temps[5:])], alarm, replay=True)
+    assert told(anew) == [(8, ACTIVE), (9, NORMAL)]
+
+
 def test_a_write_that_a_kill_tore_costs_only_itself(tmp_path: Path) -> None:
     """Sixteen windows are one work: what was known behind the first is whole."""
     temps = [70.0] * 15 + [90.0, 90, 70, 90, 90]

@@ -50,9 +50,9 @@ class Rules(Plugin):
         self._outputs = {output.name: output for output in setup.outputs}
         self._events = next((o.name for o in setup.outputs if o.kind is Kind.EVENT), "")
         self._replay = setup.replay
+        known, self._history = WindowLog(setup.state_directory).load()
         self._log = WindowLog(None if setup.replay else setup.state_directory)
-        known, self._history = self._log.load()
-        self._known = Known.from_json(known)
+        self._known = Known.from_json("" if setup.replay else known)
         self._new: list[Before] = []
         self._used = self._settings.tags()
         self._forget()
@@ -123,14 +123,20 @@ class Rules(Plugin):
         return results
 
     def _place(self, window: Window) -> None:
-        """Find what was known before `window`, if it comes again or time went back."""
+        """Find what was known before `window`, if it comes again or time went back.
+
+        A replay begins with what was known before its first window, if the state directory that it
+        is given holds that, and else with nothing.
+        """
         known = self._known
-        if window.end_ns > known.end_ns:
+        begins = self._replay and not known.end_ns
+        if window.end_ns > known.end_ns and not begins:
             self._returning = 0
             return
         before = self._history.before(window.begin_ns, window.end_ns)
         if before is not None:
             self._known = Known.from_json(before)
+        if before is not None or begins:
             return
         self._returning -= 1
         if self._returning <= 0:

@@ -69,7 +69,7 @@ class Ran:
         return self.outputs[output]
 
 
-def run(
+def run(  # noqa: PLR0913 - a keyword for each thing that a configuration may say
     plugin: type[Plugin],
     manifest: str | Path | Manifest,
     data: Sequence[Frame],
@@ -79,11 +79,12 @@ def run(
     window: Mapping[str, Any] | None = None,
     state: Path | None = None,
     model: Path | None = None,
+    replay: bool = False,
 ) -> Ran:
     """Run a plugin's class here on all windows of `data`; exceptions of `setup` come out.
 
     `settings`, `inputs` and `window` lie over the manifest as `[plugins.NAME]` does. `state` is
-    kept: run twice with the same directory to see a restart.
+    kept: run twice with the same directory to see a restart. `replay` is told to `setup`.
 
     Raises:
         ManifestError: the manifest is none, or the data do not fit it.
@@ -93,6 +94,7 @@ def run(
     columns = framing.columns_of(chosen, data)
     with tempfile.TemporaryDirectory(prefix="forebay-state-") as folder:
         message = setup_message(chosen, columns, state or Path(folder), model)
+        message.replay = replay
         setup = wire.to_setup(message)
         one = plugin()
         facts = one.setup(setup) or {}
