@@ -176,6 +176,7 @@ class Running:
         """Tell that the line ended, that work is overdue, or that it takes more than it may."""
         clock, channel, limits = self._ground.clock, self.channel, self.instance.limits
         most = limits.processes + 8  # what confines it are processes, too
+        late_s = 0.0
         while not self.lost.done():
             await asyncio.wait([channel.lost], timeout=LOOK_S)
             if channel.lost.done():
@@ -185,7 +186,10 @@ class Running:
                     await asyncio.wait([self._watching[0]], timeout=LAST_S)
                 self._lose(error)
             elif channel.overdue_s < clock.monotonic_s():
-                self._lose(overdue(limits.deadline, "gave no results"))
+                # Looked at twice: after a standstill of ours the results may be there, unread.
+                if late_s == channel.overdue_s:
+                    self._lose(overdue(limits.deadline, "gave no results"))
+                late_s = channel.overdue_s
             else:
                 self.usage = self._process.usage(2 * most)
                 self._judge(self.usage, most)
