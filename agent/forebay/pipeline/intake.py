@@ -171,6 +171,9 @@ class Pipeline:
         except JournalFull as refusal:
             way.refuse(refusal)
             raise
+        for part, entry in zip(parts, entries, strict=True):
+            if self.tail.wants(part.stream, part.schema):
+                self.tail.put([part], entry.payload)
         self.accepted_samples += samples
         self._submitted.append(_Submitted(done, way.stream, samples))
         await asyncio.shield(done)

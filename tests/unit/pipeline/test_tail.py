@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from forebay.errors import JournalFull
 from forebay.model import Batch, RecordKind, Schema, Stream, Tag, ValueType
@@ -87,6 +88,22 @@ async def test_fast_polls_are_joined_between_two_looks() -> None:
         await world.pipeline.accept(row(FAST, number))
         await world.clock.advance(0.008)
     assert [len(item.batches) for item in tail.since(0)] == [1, 3]
+
+
+async def test_what_is_committed_is_there_in_its_place_and_what_found_no_room_is_not() -> None:
+    world = World()
+    tail = world.pipeline.tail
+    tail.subscribe("me", lambda *_: True)
+    await world.pipeline.accept(row(FAST, 0))
+    await world.pipeline.commit(row(FAST, 1))
+    world.full = True
+    with pytest.raises(JournalFull):
+        await world.pipeline.commit(row(FAST, 2))
+    world.full = False
+    await world.pipeline.commit(row(FAST, 3))
+    items = tail.since(0)
+    assert numbers(items) == [0, 1, 3]
+    assert [item.payload for item in items] == world.batches()
 
 
 async def test_nobody_wants_anything_and_nothing_is_kept() -> None:
