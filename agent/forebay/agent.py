@@ -229,7 +229,7 @@ async def _serve(
     flushing = [start("pipeline", pipeline.run()), start("clock", pipeline.watch_clock())]
     flushing += [start("writes", answers.gate.run())]
     observing = start("observer", _observe(answers, seams))
-    working = [start(f"plugin[{name}]", host.run()) for name, host in plugins.hosts.items()]
+    plugins.begin(start)
     polling = [start("pulse", pulse.run()), start("scrub", _scrub(journal, seams))]
     polling += [start("plans", memory.run())]
     polling += [start(f"session[{s.name}]", s.run()) for s in sessions]
@@ -241,14 +241,14 @@ async def _serve(
         version=__version__,
         devices=len(sessions),
         uplinks=len(forwarders),
-        plugins=len(working),
+        plugins=len(plugins.hosts),
     )
     await stop.wait()
     answers.state = "draining"
     await answers.gate.close()
     await _cancel(polling)
     await plugins.stop()  # what they had in hand is journaled like everything else
-    await _cancel([*working, *flushing])
+    await _cancel([*plugins.tasks, *flushing])
     await memory.close()
     await _hand_over(pipeline, journal, seams)
     reachable = [forwarder for forwarder in forwarders if forwarder.status().state == "connected"]

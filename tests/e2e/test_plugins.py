@@ -223,6 +223,22 @@ async def test_another_version_takes_over_and_no_window_is_lost(tmp_path: Path) 
         assert versions == sorted(versions)
 
 
+async def test_what_was_missing_runs_when_it_is_installed(tmp_path: Path) -> None:
+    async with World(tmp_path) as world, plc() as server:
+        write_config(world, server.port, 'plugin = "echo"')
+        await world.agent.start()
+        status = await until_status(world, "it is missing", state="refused")
+        assert "echo is not installed" in status["last_error"]
+        code, document = await world.ask("plugins", "install", str(plugin(tmp_path, 1)))
+        assert (code, document["taken_up"]) == (0, ["watch"])
+        await until_status(world, "it runs", windows=lambda n: n > 20)
+        code, tags = await world.ask("read", "watch/seen")
+        assert code == 0
+        assert tags["tags"][0]["value"] > 0
+        assert await world.agent.stop() == 0
+        once(await samples(world.journal))
+
+
 async def test_a_version_that_does_not_get_ready_changes_nothing(tmp_path: Path) -> None:
     state = tmp_path / "state"
     first = plugin(tmp_path, 1)
@@ -256,8 +272,15 @@ async def test_a_plugin_that_cannot_run_costs_nothing_else(tmp_path: Path) -> No
         assert devices["devices"][0]["name"] == "plc"
         _, found = await world.ask("status")
         assert any(line.startswith("plugin watch: ") for line in found["problems"])
-        assert (await world.ask("plugins", "restart", "watch"))[0] == 2
+        assert (await world.ask("plugins", "restart", "watch"))[0] == 1
+        assert (await world.ask("plugins", "restart", "nobody"))[0] == 2
+        folder.mkdir()
+        (folder / "plugin.toml").write_text(MANIFEST.format(version=1), encoding="utf-8")
+        (folder / "echo.py").write_text(CODE.format(version=1), encoding="utf-8")
+        assert (await world.ask("plugins", "restart", "watch"))[0] == 0
+        await until_status(world, "it runs once it is mended", windows=lambda n: n > 20)
         assert await world.agent.stop() == 0
+        once(await samples(world.journal))
         assert np.all(np.diff([at for at, _ in (await samples(world.journal))["plc/count"]]) > 0)
 
 

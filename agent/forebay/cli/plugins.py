@@ -9,7 +9,6 @@ import typer
 from rich.text import Text
 
 from forebay.cli import call, output, plugins_install, plugins_replay
-from forebay.errors import RequestFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -117,12 +116,12 @@ def restart(name: Name, socket: call.Socket = call.SOCKET, *, as_json: call.Json
 
 
 def done(reply: PluginDone, verb: str, *, as_json: bool) -> None:
-    """Tell what became of a wish; RequestFailed if any part of it failed."""
-    output.answer(reply, [Text(f"{name}: {verb}") for name in reply.done], as_json=as_json)
+    """Tell what became of a wish; ends with 1 if any part of it failed."""
+    told = [Text(f"{name}: {verb}") for name in reply.done]
+    told += [Text(output.clean(reason), output.BAD) for reason in reply.failed]
+    output.answer(reply, told, as_json=as_json)
     if reply.failed:
-        raise RequestFailed(
-            "; ".join(reply.failed), hint="look at what it printed: forebay plugins logs NAME"
-        )
+        raise typer.Exit(call.EXIT_FAILURE)
 
 
 def parts(found: Iterable[PluginStatus]) -> Iterator[RenderableType]:

@@ -142,7 +142,14 @@ class PluginAnswers:
 
     async def restart(self, name: str) -> PluginDone:
         """See `PluginsView.restart`."""
-        self._host(name).restart()
+        loaded = self._plugins.loaded.get(name)
+        if loaded is None or not loaded.settings.enabled or name in self._plugins.hosts:
+            self._host(name).restart()
+            return PluginDone((name,))
+        try:  # it was refused: perhaps it is mended
+            await self._plugins.refresh(name)
+        except PluginError as error:
+            return PluginDone((), (f"{name}: {error}",))
         return PluginDone((name,))
 
     async def refresh(self, plugin: str) -> PluginDone:

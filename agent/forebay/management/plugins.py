@@ -7,6 +7,7 @@ Owns the hosts and the feeds, and the way of a plugin's write to the gate. Must 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from forebay.pluginhost.results import results_schemas
 from forebay.writing.rules import Action, Ask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
     from forebay.config.load import LoadedConfig
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from forebay.pluginhost.views import Write
     from forebay.writing.gate import Gate
 
+Start = Callable[[str, Coroutine[object, object, None]], "asyncio.Task[None]"]
+"""Makes a task of this name."""
 STOP_S = 5.0
 """How long a stopping agent waits for the work that plugins have in hand."""
 
@@ -71,7 +74,7 @@ class PluginSet:
     """Every plugin of the configuration; those that are enabled and sound have a host."""
 
     def __init__(self, loaded: LoadedConfig, engines: Engines, seams: Seams) -> None:
-        """Make the hosts. Nothing runs before the agent runs them."""
+        """Make the hosts. Nothing runs before `begin`."""
         self.state = loaded.state
         self.loaded: dict[str, LoadedPlugin] = {one.name: one for one in loaded.plugins}
         self._engines, self._seams = engines, seams
@@ -82,11 +85,26 @@ class PluginSet:
             for schema in device.spec.schemas
         ]
         self._feeds: dict[str, JournalFeed] = {}
-        self.hosts: Mapping[str, PluginHost] = {
-            one.name: PluginHost(one.instance, self._feed, seams, self._directory(one.name))
-            for one in loaded.plugins
-            if one.instance is not None and one.settings.enabled
-        }
+        self.hosts: dict[str, PluginHost] = {}
+        """Those that run."""
+        self.tasks: list[asyncio.Task[None]] = []
+        """What they run in; the agent ends them."""
+        self._start: Start | None = None
+        for one in loaded.plugins:
+            if one.instance is not None and one.settings.enabled:
+                self._add(one.instance)
+
+    def begin(self, start: Start) -> None:
+        """Run the hosts, and from now on each that comes to be, in tasks that `start` makes."""
+        self._start = start
+        self.tasks += [start(f"plugin[{name}]", host.run()) for name, host in self.hosts.items()]
+
+    def _add(self, instance: Instance) -> None:
+        name = instance.name
+        host = PluginHost(instance, self._feed, self._seams, self._directory(name))
+        self.hosts[name] = host
+        if self._start is not None:
+            self.tasks.append(self._start(f"plugin[{name}]", host.run()))
 
     def _directory(self, name: str) -> Path:
         return self.state / "plugins" / "instances" / name
@@ -114,7 +132,7 @@ class PluginSet:
         """Take up `name` as it is on disk now.
 
         Raises PluginError if it is not sound or does not get ready: the one before goes on. One
-        that was refused at the start has no host, and waits for the agent's next start.
+        that was refused until now is begun with.
         """
         host, before = self.hosts.get(name), self.loaded[name]
         faults: list[Fault] = []
@@ -123,9 +141,9 @@ class PluginSet:
             why = f"{faults[0].path}: {faults[0].message}" if faults else "it is not sound"
             raise PluginUnavailable(why, hint=faults[0].hint if faults else "", kind="start")
         if host is None:
-            raise PluginUnavailable(
-                "it was not sound when the agent started", hint="restart the agent", kind="start"
-            )
+            self.loaded[name] = fresh
+            self._add(fresh.instance)
+            return
         await host.swap(fresh.instance)
         self.loaded[name] = fresh
 
