@@ -17,7 +17,8 @@ from forebay.columnar import decode_batch, decode_schema, peek_schema_id
 from forebay.model import RecordKind, Stream
 from forebay.testing.modbus_server import ModbusServer
 from support.journal import journaled
-from support.processes import World
+from support.processes import World, until
+from support.writable_plc import WritablePlc
 
 if TYPE_CHECKING:
     from forebay.model import Batch, Schema
@@ -200,3 +201,59 @@ async def test_results_are_what_the_readings_say_whatever_dies(tmp_path: Path, n
             end = times.index(when) + 1
             wanted = float(compute([float(one) for _, one in readings[end - rows : end]]))
             assert value == pytest.approx(wanted, abs=1e-9), key
+
+
+INTERLOCK = 5
+"""The coil that stops the feed."""
+GUARDED = """
+[writes]
+enabled = true
+[[writes.allow]]
+tags = ["tank/Stop"]
+by = ["plugin:guard"]
+rate = "100/s"
+
+[devices.tank]
+protocol = "modbus"
+host = "127.0.0.1"
+port = {port}
+tags = [
+    {{ name = "Level", address = "holding:0", type = "uint16" }},
+    {{ name = "Stop", address = "coil:5", type = "bool", access = "read_write" }},
+]
+groups.default.period = "50 ms"
+
+[plugins.guard]
+path = "{path}"
+inputs.tags = ["tank/Level"]
+window = {{ rows = 1 }}
+outputs.stop = {{ kind = "write", type = "bool" }}
+writes.stop = "tank/Stop"
+[plugins.guard.limits]
+deadline = "30 s"
+start_timeout = "60 s"
+[plugins.guard.settings]
+expressions.stop = 'hysteresis(tag("tank/Level"), 40, 60)'
+"""
+
+
+async def test_a_rule_stops_and_frees_a_machine_through_the_gate(tmp_path: Path) -> None:
+    async with World(tmp_path) as world, WritablePlc() as plc:
+        world.write_config(GUARDED.format(port=plc.port, path=ROOT / "plugins/rules"))
+        plc.registers[0] = 50
+        await world.agent.start()
+        await until(lambda: plc.writes, "it says what holds")
+        for level, stopped in ((50, 0), (61, 1), (45, 1), (39, 0), (70, 1)):
+            plc.registers[0] = level
+            await until(lambda: _judged(plc, level), f"{level} was read")  # noqa: B023
+            await until(lambda: plc.coils[INTERLOCK] == stopped, f"{level}: {stopped}")  # noqa: B023
+        assert {address for _, address, _ in plc.writes} == {INTERLOCK}
+        assert [values[0] != 0 for _, _, values in plc.writes] == [False, True, False, True]
+        assert await world.agent.stop() == 0
+
+
+def _judged(plc: WritablePlc, level: int) -> bool:
+    """Whether a poll began behind the change of the level, and ended."""
+    if plc.registers[1] != level:
+        plc.registers[1], plc.registers[2] = level, plc.reads
+    return plc.reads > plc.registers[2] + 2

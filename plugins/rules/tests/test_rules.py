@@ -272,6 +272,23 @@ def test_an_interlock_is_written_when_it_changes(monkeypatch: pytest.MonkeyPatch
     assert [int((time - START_NS) // NS) for time in ran["stop"].times_ns] == [0, 1, 3]
 
 
+def test_an_interlock_is_asked_for_again_where_that_is_wished(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outputs = manifest(stop=(Kind.WRITE, Type.BOOL))
+    monkeypatch.setattr(Rules, "now_ns", staticmethod(lambda: START_NS + 8 * NS))
+    settings = {"expressions": {"stop": "temp > 80"}, "repeat": "3 s"}
+    data = frame(Temp=[70.0, 70, 70, 70, 90, 90, 90, 90])
+    ran = judged([data], settings=settings, manifest=outputs)
+    asked = zip(ran["stop"].times_ns, ran["stop"].values, strict=True)
+    assert [((time - START_NS) // NS, value) for time, value in asked] == [
+        (0, False),
+        (3, False),
+        (4, True),
+        (7, True),
+    ]
+
+
 def test_an_interlock_that_waited_through_a_pause_is_written_as_it_is_now(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -22,7 +22,7 @@ class Known:
         tracks: DEVICE/TAG -> its last sample.
         slots: what `lasting`, `hysteresis` and the delays of alarms keep, by key.
         alarms: name -> what is known of it.
-        given: name of an output of kind write -> the value given last.
+        given: name of an output of kind write -> the value asked for last, and when.
     """
 
     last_ns: int = 0
@@ -30,7 +30,7 @@ class Known:
     tracks: dict[str, Last] = field(default_factory=dict)
     slots: dict[str, Any] = field(default_factory=dict)
     alarms: dict[str, Memory] = field(default_factory=dict)
-    given: dict[str, float] = field(default_factory=dict)
+    given: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """All of it as text."""
@@ -43,4 +43,6 @@ class Known:
         given = json.loads(text or '{"alarms": {}, "tracks": {}}')
         given["alarms"] = {name: Memory.from_json(one) for name, one in given["alarms"].items()}
         given["tracks"] = {tag: (one[0], one[1], one[2]) for tag, one in given["tracks"].items()}
+        told = given.get("given", {})
+        given["given"] = {name: (value, when) for name, (value, when) in told.items()}
         return cls(**given)

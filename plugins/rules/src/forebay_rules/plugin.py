@@ -84,7 +84,7 @@ class Rules(Plugin):
             self._synced_ns = self._known.last_ns
         return given
 
-    def _decided(self) -> tuple[dict[str, State], dict[str, float]]:
+    def _decided(self) -> tuple[dict[str, State], dict[str, tuple[float, int]]]:
         """What people and devices were told: it must not be forgotten by a power cut."""
         known = self._known
         return {name: one.state for name, one in known.alarms.items()}, dict(known.given)
@@ -199,9 +199,12 @@ class Rules(Plugin):
         pause the first window that is of now asks for what holds by then.
         """
         stale = not self._replay and self.now_ns() - when > FRESH_NS
-        if stale or self._known.given.get(name) == float(value):
+        before, asked_ns = self._known.given.get(name, (None, 0))
+        repeat_ns = self._settings.repeat_ns
+        again = repeat_ns and when - asked_ns >= repeat_ns
+        if stale or (before == float(value) and not again):
             return []
-        self._known.given[name] = float(value)
+        self._known.given[name] = (float(value), when)
         return [Result(name, value, times_ns=when)]
 
     def _shown(self, output: Output, alarm: Alarm, when: int) -> list[Result]:

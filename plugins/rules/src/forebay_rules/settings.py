@@ -54,7 +54,16 @@ _KEYS = frozenset(
     ]
 )
 _KEYS = frozenset(
-    ("aliases", "expressions", "alarms", "acknowledge", "suppress", "stale", "good_part")
+    (
+        "aliases",
+        "expressions",
+        "alarms",
+        "acknowledge",
+        "suppress",
+        "stale",
+        "repeat",
+        "good_part",
+    )
 )
 
 
@@ -95,6 +104,7 @@ class Settings:
     expressions: Mapping[str, Expression]
     alarms: Mapping[str, Alarm]
     stale_ns: int
+    repeat_ns: int
     good_part: float
 
     def keys(self) -> frozenset[str]:
@@ -149,6 +159,7 @@ def understand(setup: Setup) -> Settings:
             for name, table in tables.items()
         },
         _duration(given, "stale", place),
+        _duration(given, "repeat", place),
         float(good_part),
     )
 
