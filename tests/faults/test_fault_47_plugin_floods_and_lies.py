@@ -35,7 +35,13 @@ async def test_fault_47_a_plugin_prints_without_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("manner", "kind"),
-    [("huge", "exit"), ("floods", "protocol"), ("invents", "protocol"), ("lies", "protocol")],
+    [
+        ("huge", "exit"),
+        ("unfolds", "protocol"),
+        ("splits", "protocol"),
+        ("floods", "protocol"),
+        ("invents", "protocol"),
+    ],
 )
 async def test_fault_47_too_much_or_fake_ids(tmp_path: Path, manner: str, kind: str) -> None:
     async with polled() as site:

@@ -135,6 +135,9 @@ def misbehave(manner: str, work: pb.Work, worked: int) -> None:
         BREAKS[manner]()
 
 
+SPREADS = {"unfolds": 2 << 20, "splits": 20_000}
+
+
 def spoil(manner: str, results: pb.Results) -> None:
     """Do to the results what the manner is."""
     window = results.windows[0]
@@ -143,6 +146,8 @@ def spoil(manner: str, results: pb.Results) -> None:
     elif manner == "floods":
         for number in range(10_000):
             results.windows.add(number=number).columns.append(column([0.0] * 10))
+    elif manner in SPREADS:
+        window.columns.extend([pb.OutputColumn()] * SPREADS[manner])
     elif manner == "lies":
         results.work_id += 7
     elif manner == "forgets":

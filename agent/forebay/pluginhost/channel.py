@@ -11,17 +11,18 @@ import hmac
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from forebay._proto import plugin_pb2 as pb
-from forebay._proto import plugin_pb2_grpc
 from forebay.cancellation import StrayCancellation, strict
 from forebay.errors import PluginError, PluginMisbehaved, PluginUnavailable
 from forebay.pluginhost.codec import decode_results, encode_work
 from forebay.pluginhost.manifest import PROTOCOL
+from forebay.pluginhost.parsing import SMALL_BYTES, unfolds_to
 from forebay.pluginhost.seams import Results
 
 if TYPE_CHECKING:
@@ -42,7 +43,13 @@ _TOKEN_CHARACTERS = 256
 _FACTS, _FACT_CHARACTERS, _DETAIL_CHARACTERS = 64, 256, 1024
 _WINDOWS_SHOWN = 3
 
+COLUMNS = 10_000
+"""Columns of one message beyond four for each output and window."""
+ITEMS = 100_000
+"""Windows, columns and texts of one message beyond what was asked for."""
+
 Call = grpc.aio.ServicerContext[pb.FromPlugin, pb.ToPlugin]
+Message = pb.FromPlugin | PluginMisbehaved
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +106,7 @@ class Channel:
                 ("grpc.so_reuseport", 0),
             ]
         )
-        plugin_pb2_grpc.add_PluginHostServicer_to_server(_Servicer(self), server)
+        server.add_generic_rpc_handlers((self._handler(),))
         try:
             server.add_insecure_port(f"unix:{self._socket}")
         except RuntimeError as error:
@@ -172,14 +179,42 @@ class Channel:
             if future is not None:
                 future.cancel()
 
-    async def serve(self, call: Call, requests: AsyncIterator[pb.FromPlugin]) -> None:
-        """Take one call: refuse it, or read from it until it ends. Called by the servicer."""
+    def _handler(self) -> grpc.GenericRpcHandler:
+        """Give what serves `PluginHost.Attach`, parsing only what may be parsed."""
+        attach = grpc.stream_stream_rpc_method_handler(
+            self._attach,
+            request_deserializer=self._parsed,
+            response_serializer=pb.ToPlugin.SerializeToString,
+        )
+        service = pb.DESCRIPTOR.services_by_name["PluginHost"].full_name
+        return grpc.method_handlers_generic_handler(service, {"Attach": attach})
+
+    def _parsed(self, data: bytes) -> pb.FromPlugin | PluginMisbehaved:
+        """Give a message, or what is wrong with it: gRPC would swallow an exception."""
+        windows = sum(len(pending.work.windows) for pending in self._pending)
+        most = ITEMS + 4 * windows * (1 + len(self._outputs))
+        if len(data) > SMALL_BYTES and unfolds_to(data, most) > most:
+            return _misbehaved(f"it sent a message of more than {most} parts")
+        try:
+            return pb.FromPlugin.FromString(data)
+        except DecodeError:
+            return _misbehaved("it sent what is no message of plugin.proto")
+
+    async def _attach(self, requests: AsyncIterator[Message], call: Call) -> None:
+        with suppress(StrayCancellation):
+            await self._serve(call, requests)
+
+    async def _serve(self, call: Call, requests: AsyncIterator[Message]) -> None:
+        """Take one call: refuse it, or read from it until it ends."""
+        first: Message | None = None
         try:
             async with asyncio.timeout(HELLO_S):
                 first = await anext(requests, None)
         except TimeoutError:
             await call.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "no PluginHello")
-        hello = first.hello if first is not None and first.HasField("hello") else pb.PluginHello()
+        hello = pb.PluginHello()
+        if isinstance(first, pb.FromPlugin):
+            hello = first.hello  # empty, if it is another message
         await self._admit(call, hello)
         self._call, self._sdk = call, _shown(hello.sdk, _FACT_CHARACTERS)
         self._attached.set_result(None)
@@ -207,8 +242,10 @@ class Channel:
             self._lose(error)
             await call.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
 
-    def _take(self, message: pb.FromPlugin) -> None:
+    def _take(self, message: Message) -> None:
         """Take one message; PluginMisbehaved if it may not come now."""
+        if isinstance(message, PluginMisbehaved):
+            raise message
         kind = message.WhichOneof("message")
         if kind == "results" and self._ready.done():
             self._answer(message.results)
@@ -225,13 +262,16 @@ class Channel:
         if not self._pending or self._pending[0].id != message.work_id:
             raise _misbehaved(f"it sent results of work {message.work_id}, which is not next")
         pending = self._pending[0]
-        windows = decode_results(message, self._outputs)
         asked = [window.number for window in pending.work.windows]
-        given = [window.number for window in windows]
+        given = [window.number for window in message.windows]
         if asked != given:
             raise _misbehaved(
                 f"it sent results of windows {_some(given)}, and was asked for {_some(asked)}"
             )
+        columns = sum(len(window.columns) for window in message.windows)
+        if columns > COLUMNS + 4 * len(asked) * len(self._outputs):
+            raise _misbehaved(f"it sent {columns} columns for {len(asked)} windows")
+        windows = decode_results(message, self._outputs)
         self._pending.popleft()
         now_s = self._clock.monotonic_s()
         if self._pending:
@@ -268,18 +308,6 @@ class Channel:
     def _lose(self, error: PluginError) -> None:
         if not self._lost.done():
             self._lost.set_result(error)
-
-
-class _Servicer(plugin_pb2_grpc.PluginHostServicer):
-    """Hands the call to its channel."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-
-    async def Attach(self, request_iterator: object, context: Call) -> None:  # noqa: N802 - gRPC's
-        requests = cast("AsyncIterator[pb.FromPlugin]", request_iterator)
-        with suppress(StrayCancellation):
-            await self._channel.serve(context, requests)
 
 
 def overdue(deadline_s: float, what: str) -> PluginUnavailable:
