@@ -1,0 +1,1 @@
+"""What defect a picture of a surface shows, and where."""
