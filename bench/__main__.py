@@ -31,6 +31,7 @@ MODULES = {
     "drain": "bench.drain",
     "poll": "bench.poll",
     "write": "bench.write",
+    "plugin": "bench.plugin",
 }
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
