@@ -272,7 +272,10 @@ def _conclude(verdict: Verdict, watch: Watch | None) -> None:
             f"the plugin flagged it {watch.flagged_s - watch.injected_s:.1f} s later."
         )
     elif watch is not None:
-        print("The anomaly that was injected was NOT flagged: see forebay plugins logs watch.")
+        print(
+            "The anomaly was not flagged: "
+            + ("the plugin was still learning." if watch.score is None else "it was NOT seen.")
+        )
 
 
 def _parse(args: Sequence[str]) -> argparse.Namespace:
