@@ -231,6 +231,15 @@ def test_time_that_goes_back_is_not_blindness(tmp_path: Path) -> None:
     assert told(ran) == [(1, ACTIVE), (3, NORMAL)]
 
 
+def test_the_same_moments_again_while_it_runs_are_no_windows_that_come_again() -> None:
+    """The clock is set back by ten seconds: what was decided since is not forgotten."""
+    first, again = frame(0, Temp=[70.0] * 8 + [90.0] * 2), frame(0, Temp=[90.0] * 3 + [70.0] * 2)
+    temps = np.concatenate([one.columns["press/Temp"] for one in (first, again)])
+    both = Frame(np.concatenate([first.times_ns, again.times_ns]), {"press/Temp": temps})
+    ran = judged([both], HOT, window={"rows": 1})
+    assert told(ran) == [(8, ACTIVE), (10, NORMAL), (0, ACTIVE), (3, NORMAL)]
+
+
 def test_overlapping_windows_judge_each_row_once() -> None:
     temps = [70.0, 90, 70, 90, 70, 70, 70]
     apart = judged([frame(Temp=temps)], HOT)

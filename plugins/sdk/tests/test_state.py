@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from forebay_plugin.state import WINDOWS, Keeper, Place
+from forebay_plugin.state import OLD_MOST, Keeper, Place
 from forebay_plugin.window import Columns, Window
+from forebay_plugin.windowlog import WINDOWS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,8 +40,8 @@ def test_a_torn_file_costs_the_last_save_only(tmp_path: Path) -> None:
     keeper = Keeper(tmp_path)
     for number in range(1, 4):
         counted(keeper, number)
-    newest = tmp_path / "known-b"
-    newest.write_bytes(newest.read_bytes()[:-3])
+    log = tmp_path / "known"
+    log.write_bytes(log.read_bytes()[:-3])
     again = Keeper(tmp_path)
     assert (again.found, again.damaged, again.value) == (True, True, {"n": 2})
     for path in tmp_path.iterdir():
@@ -54,9 +55,18 @@ def test_what_is_too_old_is_told_and_time_that_went_back(tmp_path: Path) -> None
     for number in range(2, WINDOWS + 10):
         counted(keeper, number)
     assert keeper.place(window(1)) is Place.OLD
-    places = [keeper.place(Window(0, 0, 1, Columns([], [], []), [])) for _ in range(WINDOWS)]
-    assert places == [Place.OLD] * (WINDOWS - 1) + [Place.BACK]
+    places = [keeper.place(Window(0, 0, 1, Columns([], [], []), [])) for _ in range(OLD_MOST)]
+    assert places == [Place.OLD] * (OLD_MOST - 1) + [Place.BACK]
     assert keeper.place(window(1)) is Place.NEW
+
+
+def test_many_windows_back_are_remembered(tmp_path: Path) -> None:
+    keeper = Keeper(tmp_path)
+    for number in range(1, 1000):
+        counted(keeper, number)
+    again = Keeper(tmp_path)
+    assert counted(again, 17) is Place.AGAIN
+    assert again.value == {"n": 17}
 
 
 def test_without_a_directory_nothing_is_kept() -> None:

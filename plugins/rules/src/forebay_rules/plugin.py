@@ -75,8 +75,12 @@ class Rules(Plugin):
 
     def process_many(self, windows: Sequence[Window]) -> list[list[Result]]:
         """Judge windows in order; what is known behind the last goes to the state directory."""
-        before = self._decided()
-        given = [self._judged(window) for window in windows]
+        before, known = self._decided(), self._known.to_json()
+        try:
+            given = [self._judged(window) for window in windows]
+        except Exception:
+            self._known, self._new = Known.from_json(known), []  # they are tried again alone
+            raise
         now = before != self._decided() or self._known.last_ns - self._synced_ns > SYNC_NS
         self._log.append(self._new, self._known.to_json(), now=now)
         self._new = []
@@ -133,13 +137,15 @@ class Rules(Plugin):
         if window.end_ns > known.end_ns and not begins:
             self._returning = 0
             return
-        before = self._history.before(window.begin_ns, window.end_ns)
+        before = None
+        if self._returning:  # once something new came, nothing comes again: time went back
+            before = self._history.before(window.begin_ns, window.end_ns)
         if before is not None:
             self._known = Known.from_json(before)
         if before is not None or begins:
             return
-        self._returning -= 1
-        if self._returning <= 0:
+        self._returning = max(0, self._returning - 1)
+        if not self._returning:
             _log.warning("time went back: delays begin anew, states stay")
             known.last_ns = window.begin_ns - 1
             known.slots.clear()

@@ -1,30 +1,26 @@
 """State between windows, for a plugin that must give the same again when windows come again.
 
-Owns two files in `Setup.state_directory`, written in turn so that one is always whole, and what was
-known before each of the last windows. After a crash of the gateway, windows come again whose
-results were not on disk: they are worked on again from what was known before them.
+Owns one JSON object and how a window lies to those before it. After a crash of the gateway, windows
+come again whose results were not on disk: they are worked on again from what was known before them.
+`windowlog` keeps it all.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-import os
-import zlib
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forebay_plugin.windowlog import WindowLog
+
 if TYPE_CHECKING:
     from forebay_plugin.plugin import Setup
     from forebay_plugin.window import Window
+    from forebay_plugin.windowlog import Before
 
-VERSION = 1
-BYTES_MAX = 64 * 1024 * 1024
-WINDOWS = 64
-"""So many windows back it is known what was before a window; so many come again at the most."""
-_HEAD = 12
-_log = logging.getLogger(__name__)
+OLD_MOST = 64
+"""So many windows in a row may be older than all that is remembered; more: time has gone back."""
 
 
 class Place(Enum):
@@ -50,12 +46,14 @@ class Keeper:
     """
 
     def __init__(self, directory: Path | None) -> None:
-        self._paths = [directory / f"known-{turn}" for turn in "ab"] if directory else []
-        self.value: dict[str, Any] = {}
-        self.found = self.damaged = False
-        self._count = self._end_ns = self._returned = 0
-        self._before: list[tuple[int, int, str]] = []
-        self._load()
+        self._log = WindowLog(directory)
+        text, self._history = self._log.load()
+        self.found, self.damaged = bool(text), self._log.damaged
+        held: dict[str, Any] = json.loads(text) if text else {"end_ns": 0, "value": {}}
+        self.value: dict[str, Any] = held["value"]
+        self._end_ns: int = held["end_ns"]
+        self._returned = 0
+        self._new: list[Before] = []
 
     @classmethod
     def of(cls, setup: Setup) -> Keeper:
@@ -65,79 +63,33 @@ class Keeper:
     def place(self, window: Window) -> Place:
         """Say how `window` lies, and note what is known before it. Call it first for each."""
         found = self._placed(window)
-        if found is Place.OLD:
-            return found
-        self._before.append((window.begin_ns, window.end_ns, json.dumps(self.value)))
-        del self._before[:-WINDOWS]
-        self._end_ns = window.end_ns if found is Place.BACK else max(self._end_ns, window.end_ns)
+        before = (window.begin_ns, window.end_ns, json.dumps(self.value))
+        if found is not Place.OLD:
+            self._end_ns = window.end_ns
+            self._history.add(before)
+            self._new.append(before)
         return found
 
     def _placed(self, window: Window) -> Place:
         if window.end_ns > self._end_ns:
             self._returned = 0
             return Place.NEW
-        for index, (begin, end, text) in enumerate(self._before):
-            if (begin, end) == (window.begin_ns, window.end_ns):
-                self.value = json.loads(text)
-                del self._before[index:]
-                self._end_ns = self._before[-1][1] if self._before else 0
-                return Place.AGAIN
+        before = self._history.before(window.begin_ns, window.end_ns)
+        if before is not None:
+            self.value = json.loads(before)
+            return Place.AGAIN
         self._returned += 1
-        if self._returned <= WINDOWS:
+        if self._returned <= OLD_MOST:
             return Place.OLD
         self._returned = 0
-        self._before.clear()
         return Place.BACK
 
     def save(self, *, now: bool) -> None:
-        """Write what is known over the older file; `now` waits until the disk has it.
+        """Keep what is known; `now` waits until the disk has it.
 
         Without it the kernel writes in its own time: a killed process loses nothing, a power cut
         some seconds.
         """
-        if not self._paths:
-            return
-        self._count += 1
-        held = {
-            "v": VERSION,
-            "count": self._count,
-            "end_ns": self._end_ns,
-            "value": self.value,
-            "before": self._before,
-        }
-        packed = zlib.compress(json.dumps(held).encode(), 1)
-        head = len(packed).to_bytes(8, "little") + zlib.crc32(packed).to_bytes(4, "little")
-        path = self._paths[self._count % 2]
-        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
-            file.write(head + packed)
-            file.truncate()
-            if now:
-                file.flush()
-                os.fsync(file.fileno())
-
-    def _load(self) -> None:
-        whole = []
-        for path in self._paths:
-            if path.exists():
-                held = _read(path)
-                if held is None:
-                    self.damaged = True
-                    _log.warning("%s is not whole, or of another version", path.name)
-                else:
-                    whole.append(held)
-        if not whole:
-            return
-        newest = max(whole, key=lambda held: held["count"])
-        self.found = True
-        self._count, self._end_ns, self.value = newest["count"], newest["end_ns"], newest["value"]
-        self._before = [(begin, end, text) for begin, end, text in newest["before"]]
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    with path.open("rb") as file:
-        data = file.read(BYTES_MAX)
-    packed = data[_HEAD : _HEAD + int.from_bytes(data[:8], "little")]
-    if not packed or zlib.crc32(packed) != int.from_bytes(data[8:_HEAD], "little"):
-        return None
-    held: dict[str, Any] = json.loads(zlib.decompress(packed))
-    return held if held.get("v") == VERSION else None
+        known = json.dumps({"end_ns": self._end_ns, "value": self.value})
+        self._log.append(self._new, known, now=now)
+        self._new = []

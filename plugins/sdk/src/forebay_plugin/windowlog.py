@@ -71,6 +71,8 @@ class WindowLog:
     def __init__(self, directory: Path | None) -> None:
         self._new = directory / "known" if directory else None
         self._old = directory / "known-older" if directory else None
+        self.damaged = False
+        """Whether `load` found a log that is not whole."""
 
     def load(self) -> tuple[str, History]:
         """Give what was known last, empty if nothing was, and before.
@@ -79,7 +81,7 @@ class WindowLog:
         """
         known, history = "", History()
         for path in (self._old, self._new):
-            for held in _chunks(path) if path else ():
+            for held in self._chunks(path) if path else ():
                 for begin, end, text in held["before"]:
                     history.add((begin, end, text))
                 known = held["known"]
@@ -105,24 +107,24 @@ class WindowLog:
                 file.flush()
                 os.fsync(file.fileno())
 
-
-def _chunks(path: Path) -> Iterator[dict[str, Any]]:
-    """Give the whole chunks of a log, and cut off what is behind them: a write that a kill tore."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return
-    at = 0
-    while at < len(data):
-        size = int.from_bytes(data[at : at + 8], "little")
-        packed = data[at + _HEAD : at + _HEAD + size]
-        if len(packed) < size or zlib.crc32(packed) != int.from_bytes(
-            data[at + 8 : at + _HEAD], "little"
-        ):
-            _log.warning("%s is not whole: what is behind byte %d is forgotten", path.name, at)
-            os.truncate(path, at)
+    def _chunks(self, path: Path) -> Iterator[dict[str, Any]]:
+        """Give the whole chunks of a log, and cut off behind them what a kill tore."""
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
             return
-        held: dict[str, Any] = json.loads(zlib.decompress(packed))
-        if held.get("v") == VERSION:
-            yield held
-        at += _HEAD + size
+        at = 0
+        while at < len(data):
+            size = int.from_bytes(data[at : at + 8], "little")
+            packed = data[at + _HEAD : at + _HEAD + size]
+            if len(packed) < size or zlib.crc32(packed) != int.from_bytes(
+                data[at + 8 : at + _HEAD], "little"
+            ):
+                _log.warning("%s is not whole: what is behind byte %d is forgotten", path.name, at)
+                self.damaged = True
+                os.truncate(path, at)
+                return
+            held: dict[str, Any] = json.loads(zlib.decompress(packed))
+            if held.get("v") == VERSION:
+                yield held
+            at += _HEAD + size
