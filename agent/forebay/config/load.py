@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from forebay.config import places
 from forebay.config.adapters import chosen, validated
 from forebay.config.devices import Device, load_device
+from forebay.config.faults import dotted
 from forebay.config.lines import check_lines
 from forebay.config.model import Config
 from forebay.config.named import check_directory, rooted
 from forebay.config.plugins import check_plugins, load_plugin
 from forebay.config.sources import read_sources
 from forebay.config.writes import check_writes
-from forebay.errors import ConfigError
+from forebay.errors import ConfigError, Fault
+from forebay.journal.cursor import PLUGIN
 from forebay.registry import UPLINKS
 
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
     from forebay.config.faults import Where
     from forebay.config.plugins import LoadedPlugin
-    from forebay.errors import Fault
     from forebay.interfaces import UplinkSpec
     from forebay.registry import Registry
     from forebay.settings import UplinkSettings
@@ -143,6 +144,9 @@ def _load_uplink(
 ) -> LoadedUplink | None:
     """Give the uplink; its files are held against `gateway`, the id, unless that is None."""
     where: Where = ("uplinks", name)
+    if name.startswith(PLUGIN):
+        hint = f"call it anything that does not begin with {PLUGIN}"
+        faults.append(Fault(dotted(where), "has a name that the journal keeps for plugins", hint))
     spec = chosen(table, "kind", where, registry.uplink, registry.names(UPLINKS), faults)
     settings = validated(spec.settings, table, where, faults) if spec else None
     if spec is None or settings is None:
