@@ -116,24 +116,6 @@ class Disk(Protocol):
         """Give of `listdir` what is a regular file, or leads to one: the rest cannot be read."""
         ...
 
-    def look(self, path: Path, limit: int) -> tuple[tuple[int, int], list[Seen]]:
-        """Give a directory's own identity (device, inode), and at most `limit` of what is in it.
-
-        What disappears while it is looked at is left out.
-        """
-        ...
-
-    def seen(self, path: Path) -> Seen:
-        """Give what is at `path`, as `look` does."""
-        ...
-
-    def open_regular(self, path: Path) -> DiskFile:
-        """Open for reading what is a file, and neither a link nor anything that one could wait on.
-
-        OSError (ELOOP, EINVAL) for what is not.
-        """
-        ...
-
     def makedirs(self, path: Path) -> None:
         """Make a directory and its parents (mode 0750) where missing, durable on return."""
         ...
@@ -186,6 +168,28 @@ class Disk(Protocol):
 
     def lock(self, path: Path) -> DiskFile | None:
         """Take an exclusive lock that ends with the process; None if another process has it."""
+        ...
+
+
+class Folders(Protocol):
+    """The disk seam, towards directories in which others write."""
+
+    def look(self, path: Path, limit: int) -> tuple[tuple[int, int], list[Seen]]:
+        """Give a directory's own identity (device, inode), and at most `limit` of what is in it.
+
+        What disappears while it is looked at is left out.
+        """
+        ...
+
+    def seen(self, path: Path) -> Seen:
+        """Give what is at `path`, as `look` does."""
+        ...
+
+    def open_regular(self, path: Path) -> DiskFile:
+        """Open for reading what is a file, and neither a link nor anything that one could wait on.
+
+        OSError (ELOOP, EINVAL) for what is not.
+        """
         ...
 
 
@@ -266,30 +270,6 @@ class SystemDisk:
         with os.scandir(path) as found:
             return sorted(entry.name for entry in found if entry.is_file())
 
-    def look(self, path: Path, limit: int) -> tuple[tuple[int, int], list[Seen]]:
-        """See `Disk.look`."""
-        found: list[Seen] = []
-        status = path.stat()
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if len(found) == limit:
-                    break
-                with contextlib.suppress(FileNotFoundError):
-                    found.append(_seen(entry.name, entry.stat(follow_symlinks=False)))
-        return (status.st_dev, status.st_ino), found
-
-    def seen(self, path: Path) -> Seen:
-        """See `Disk.seen`."""
-        return _seen(path.name, path.lstat())
-
-    def open_regular(self, path: Path) -> SystemFile:
-        """See `Disk.open_regular`; O_NONBLOCK, so that a pipe without a writer opens, and fails."""
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            os.close(fd)
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
-        return SystemFile(path, fd)
-
     def makedirs(self, path: Path) -> None:
         """See `Disk.makedirs`."""
         if path.is_dir():
@@ -366,6 +346,34 @@ class SystemDisk:
         except BlockingIOError:
             os.close(fd)
             return None
+        return SystemFile(path, fd)
+
+
+class SystemFolders:
+    """Those of the machine."""
+
+    def look(self, path: Path, limit: int) -> tuple[tuple[int, int], list[Seen]]:
+        """See `Folders.look`."""
+        found: list[Seen] = []
+        status = path.stat()
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if len(found) == limit:
+                    break
+                with contextlib.suppress(FileNotFoundError):
+                    found.append(_seen(entry.name, entry.stat(follow_symlinks=False)))
+        return (status.st_dev, status.st_ino), found
+
+    def seen(self, path: Path) -> Seen:
+        """See `Folders.seen`."""
+        return _seen(path.name, path.lstat())
+
+    def open_regular(self, path: Path) -> SystemFile:
+        """See `Folders.open_regular`; O_NONBLOCK, or a pipe would wait for its writer."""
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
         return SystemFile(path, fd)
 
 

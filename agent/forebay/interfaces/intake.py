@@ -5,8 +5,10 @@ Owns those contracts. Must not know devices.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+
+from forebay.files import SystemFolders
 
 if TYPE_CHECKING:
     import random
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
     from forebay.clock import Clock
     from forebay.events import Events
-    from forebay.files import Disk
+    from forebay.files import Disk, Folders
     from forebay.model import Batch, Gap
     from forebay.net import Network
     from forebay.settings import StageSettings
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 class Seams:
     """All that ties the program to the world; a test puts its own in place.
 
-    `events` is where what happens is told.
+    `events` is where what happens is told; `folders` are directories in which others write.
     """
 
     clock: Clock
@@ -32,6 +34,7 @@ class Seams:
     network: Network
     rng: random.Random
     events: Events
+    folders: Folders = field(default_factory=SystemFolders)
 
 
 class Intake(Protocol):

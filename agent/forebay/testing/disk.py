@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from forebay.files import Seen
-
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
@@ -358,22 +356,6 @@ class FaultyDisk(Medium):
         with self.guarded("listdir", path):
             known = {*self._names, *self._directories} - {Path("/")}
             return sorted(name.name for name in known if name.parent == path)
-
-    def look(self, path: Path, limit: int) -> tuple[tuple[int, int], list[Seen]]:
-        """See `Disk.look`; nothing here has a time."""
-        return (0, hash(path)), [self.seen(path / name) for name in self.files(path)[:limit]]
-
-    def seen(self, path: Path) -> Seen:
-        """See `Disk.seen`."""
-        with self.guarded("seen", path):
-            if path not in self._names:
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-            inode = self._names[path]
-            return Seen(path.name, inode.live.size, 0, id(inode), regular=True, strange=False)
-
-    def open_regular(self, path: Path) -> FaultyFile:
-        """See `Disk.open_regular`; there is nothing else here."""
-        return self.open(path)
 
     def makedirs(self, path: Path) -> None:
         """See `Disk.makedirs`."""

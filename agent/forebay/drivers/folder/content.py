@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-    from forebay.files import Disk
+    from forebay.files import Folders
 
 _READ_BYTES = 1 << 20
 
@@ -26,10 +26,10 @@ class Changed(OSError):
 class Content:
     """One file, open."""
 
-    def __init__(self, disk: Disk, path: Path, signature: Signature) -> None:
+    def __init__(self, folders: Folders, path: Path, signature: Signature) -> None:
         """Open it. OSError if it cannot be read; Changed if it is another one already."""
-        self._disk, self._path, self._signature = disk, path, signature
-        self._file = disk.open_regular(path)
+        self._folders, self._path, self._signature = folders, path, signature
+        self._file = folders.open_regular(path)
         try:
             self.check()
         except BaseException:
@@ -46,7 +46,7 @@ class Content:
 
     def check(self) -> None:
         """Raise Changed unless the file is as it was found."""
-        seen = self._disk.seen(self._path)
+        seen = self._folders.seen(self._path)
         found = Signature(seen.size_bytes, seen.mtime_ns, seen.inode)
         if found != self._signature or self._file.size() != found.size_bytes:
             raise Changed("it changed while it was read")

@@ -113,7 +113,7 @@ class FolderDriver:
     def _look(self) -> list[Seen]:
         """Give what is there; DeviceUnreachable if the folder is not, or is another. Blocks."""
         try:
-            identity, seen = self._disk.look(self._folder, MAX_NAMES + 1)
+            identity, seen = self._seams.folders.look(self._folder, MAX_NAMES + 1)
         except OSError as error:
             raise DeviceUnreachable(
                 f"{self._folder} cannot be looked into: {error.strerror}",
@@ -180,7 +180,7 @@ class FolderDriver:
         known = self._memory.known(ripe.name)
         if known is not None and known.signature == ripe.signature:
             return known, False
-        with Content(self._disk, self._folder / ripe.name, ripe.signature) as content:
+        with Content(self._seams.folders, self._folder / ripe.name, ripe.signature) as content:
             sha256 = content.sha256()
         if known is not None and known.sha256 == sha256:
             return known._replace(signature=ripe.signature), False  # touched, not written
@@ -222,7 +222,7 @@ class FolderDriver:
             await asyncio.to_thread(self._reach, Place(ripe.name, taken, offset))
 
     def _read(self, ripe: Ripe, offset: int, most: int) -> bytes:
-        with Content(self._disk, self._folder / ripe.name, ripe.signature) as content:
+        with Content(self._seams.folders, self._folder / ripe.name, ripe.signature) as content:
             return content.read(offset, most)
 
     def _reached(self, ripe: Ripe, taken: Taken) -> int:
@@ -242,7 +242,7 @@ class FolderDriver:
             self._memory.keep(ripe.name, taken)
         if self._settings.after == "keep":
             return
-        with Content(self._disk, self._folder / ripe.name, ripe.signature):
+        with Content(self._seams.folders, self._folder / ripe.name, ripe.signature):
             pass  # it is still the one that was taken
         if self._settings.after == "delete":
             self._disk.unlink(self._folder / ripe.name)
