@@ -52,6 +52,13 @@ ALLOWED = {
         "Window.__init__",
     ): "what is in flight: bounded by credit and MAX_RECORDS",
     ("agent/forebay/forwarding/forwarder.py", BROAD, "Forwarder._close"): "contains its uplink",
+    ("agent/forebay/pipeline/tail.py", DEQUE, "Tail.__init__"): "bounded in bytes by put",
+    ("agent/forebay/pluginhost/following.py", DEQUE, "Following.__init__"): "by AHEAD_BYTES",
+    (
+        "agent/forebay/pluginhost/windows.py",
+        DEQUE,
+        "Windows.__init__",
+    ): "names of the records that it holds: bounded in bytes by the feed",
     ("agent/forebay/pluginhost/host.py", BROAD, "PluginHost._turn"): "contains its plugin",
     (
         "plugins/sdk/src/forebay_plugin/serving.py",

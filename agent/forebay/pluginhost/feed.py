@@ -45,6 +45,8 @@ CURSOR = "plugin."
 """Begins the names of plugins' cursors."""
 SAVE_EVERY_S = 5.0
 CONFIRM_EVERY_S = 1.0
+CLOSE_S = 5.0
+"""How long a feed that ends waits for the disk to have its results."""
 BUFFER_BYTES = 256 << 20
 """What rows may take in memory while no window is complete; beyond it they are passed over."""
 
@@ -390,9 +392,13 @@ class JournalFeed:
         """See `seams.Feed.close`. The intake must still run."""
         self._closed = True
         await self._giving.close()
-        if self._followings:
-            await self.save()
-        self._tail.unsubscribe(self)
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self.save()
+        except TimeoutError:
+            pass  # the disk takes nothing: the next start searches for what stands
+        finally:
+            self._tail.unsubscribe(self)
 
     async def save(self) -> None:
         """Make durable how far all is, as soon as the results until now are."""

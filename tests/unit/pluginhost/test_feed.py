@@ -265,3 +265,16 @@ async def test_the_same_windows_from_memory_and_from_disk() -> None:
         there = await first
         late = here.feed(instance(name="late", window={"rows": 5, "stride": 3}))
         assert await work_through(late, 30) == there
+
+
+async def test_a_feed_ends_although_the_disk_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("forebay.pluginhost.feed.CLOSE_S", 0.05)
+    async with world() as here:
+        feed = here.feed(instance())
+        await here.accept([pump(0)])
+        await work_through(feed, 1)
+        stuck: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        monkeypatch.setattr(here.pipeline, "settled", lambda: stuck)
+        async with asyncio.timeout(10):
+            await feed.close()
+        assert here.pipeline.tail.since(0) == [], "nobody wants anything any more"
