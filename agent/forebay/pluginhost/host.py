@@ -30,7 +30,7 @@ from forebay.pluginhost import means, sandbox
 from forebay.pluginhost.circuit import Budget, Circuit
 from forebay.pluginhost.logs import PluginLog
 from forebay.pluginhost.owed import Ledger
-from forebay.pluginhost.running import Ground, Running, Standby
+from forebay.pluginhost.running import Ground, Running, Standby, sweep
 from forebay.pluginhost.session import Session, Why
 from forebay.pluginhost.status import PluginStatus, State, Tally, picture
 
@@ -92,6 +92,7 @@ class PluginHost:
         Leaves no process behind. Raises JournalError when the journal cannot go on.
         """
         await asyncio.to_thread(_make, self._directory / "logs")
+        await asyncio.to_thread(sweep, self._directory / "state")
         self._means = await means.probe()
         self._warn_if_open(self._means)
         try:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from forebay.pluginhost.settings import Instance
 
 LOOK_S = 0.2
+RUN = "run"
+SOCKET_PATH_BYTES = 107
+"""The longest path of a Unix socket (unix(7), sun_path)."""
 LAST_S = 2.0
 STOP_S = 5.0
 """The longest wait for a plugin to end that was asked to."""
@@ -261,8 +264,7 @@ def _prepare(instance: Instance, ground: Ground) -> Cell:
     user = user_of(instance.name) if own else None
     try:
         ground.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Short, because the path of a Unix socket has at most 107 characters.
-        sockets = Path(tempfile.mkdtemp(prefix="forebay-", dir=os.environ.get("RUNTIME_DIRECTORY")))
+        sockets = _place_for_socket(ground.state_directory)
         if user is not None:
             os.chown(sockets, user, user)
             for path in (ground.state_directory, *ground.state_directory.rglob("*")):
@@ -282,6 +284,21 @@ def _prepare(instance: Instance, ground: Ground) -> Cell:
         user=user,
         cores=sandbox.cores(os.sched_getaffinity(0), instance.limits, instance.name),
     )
+
+
+def sweep(state_directory: Path) -> None:
+    """Remove what processes of this instance left that died with the agent. None may run now."""
+    shutil.rmtree(state_directory.parent / RUN, ignore_errors=True)
+
+
+def _place_for_socket(state_directory: Path) -> Path:
+    """Make a directory of one process, beside its state; elsewhere if that is too long a path."""
+    run = state_directory.parent / RUN
+    longest = run / "12345678" / sandbox.SOCKET
+    if len(os.fsencode(longest)) > SOCKET_PATH_BYTES:
+        return Path(tempfile.mkdtemp(prefix="forebay-", dir=os.environ.get("RUNTIME_DIRECTORY")))
+    run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="", dir=run))
 
 
 def _not_ready(limit_s: float) -> PluginUnavailable:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,9 +19,20 @@ from support.odd_plugin import POISON
 from support.plugins import Bench, odd, sums
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose path leaves room for a socket's."""
+    with tempfile.TemporaryDirectory(prefix="host-") as directory:
+        yield Path(directory)
+
+
+def listed(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir()]
 
 
 def repair(directory: Path) -> None:
@@ -56,6 +69,18 @@ async def test_says_what_runs_and_what_holds_it(tmp_path: Path) -> None:
         assert printed == 1
         assert last[0].endswith("manner good")
     assert not watch.lives(status.pid)
+
+
+async def test_sockets_of_an_agent_that_was_killed_are_swept(short_path: Path) -> None:
+    run = short_path / "plugins/odd/run"
+    (run / "old").mkdir(parents=True)
+    (run / "old/plugin.sock").touch()
+    bench = Bench(short_path, odd(short_path / "odd", "good"), total=8)
+    async with bench.running():
+        await bench.until(lambda: bench.cursor == [8])
+        (place,) = listed(run)
+        assert place != "old"
+    assert listed(run) == []
 
 
 async def test_a_window_that_kills_it_twice_is_given_up_and_no_other(tmp_path: Path) -> None:
