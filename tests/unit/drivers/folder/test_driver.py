@@ -230,7 +230,7 @@ async def test_a_folder_that_is_not_there_or_is_exchanged_is_unreachable(tmp_pat
     driver, _, _ = make(tmp_path)
     await driver.connect()
     stream = driver.stream({})
-    task = asyncio.create_task(anext(stream), name="next")  # type: ignore[arg-type]
+    task = asyncio.ensure_future(anext(stream))
     (tmp_path / "in").rename(tmp_path / "once")
     (tmp_path / "away").rename(tmp_path / "in")
     with pytest.raises(DeviceUnreachable, match=r"another folder|cannot be looked into"):
