@@ -35,7 +35,7 @@ def plugin(tmp_path: Path, node_binary: Path, grpc_js_dir: Path) -> Path:
 
 def test_it_passes_the_conformance_run(plugin: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "forebay_plugin.conformance", str(plugin)],
+        [sys.executable, "-m", "forebay_plugin.conformance", str(plugin), "--patience", "10"],
         capture_output=True,
         text=True,
         timeout=110,

@@ -27,7 +27,7 @@ def what_it_needs(plugin: Path, folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
 def test_it_conforms(plugin: Path, tmp_path: Path) -> None:
-    words = [str(plugin), *what_it_needs(plugin, tmp_path)]
+    words = [str(plugin), "--patience", "10", *what_it_needs(plugin, tmp_path)]
     ran = subprocess.run(
         [sys.executable, "-m", "forebay_plugin.conformance", *words],
         capture_output=True,

@@ -46,7 +46,7 @@ def test_its_tests_pass(plugin: Path) -> None:
 
 
 def test_it_conforms(plugin: Path) -> None:
-    kit = (sys.executable, "-m", "forebay_plugin.conformance", plugin)
+    kit = (sys.executable, "-m", "forebay_plugin.conformance", plugin, "--patience", "10")
     ran = run(*kit, PYTHONPATH=str(plugin / "src"))
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "FAILED" not in ran.stdout

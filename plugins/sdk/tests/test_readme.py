@@ -50,7 +50,7 @@ def test_the_tests_of_the_tutorial_pass(plugin: Path) -> None:
 def test_the_plugin_of_the_tutorial_conforms(plugin: Path) -> None:
     command = next(line for line in blocks("console") if "conformance" in line)
     words = command.removeprefix("$ python -m ").split()
-    ran = run(plugin, *words)
+    ran = run(plugin, *words, "--patience", "10")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "FAILED" not in ran.stdout
     assert "level 0.1.0: 14 of 14" in ran.stdout

@@ -40,11 +40,12 @@ class Subject:
     model: Path | None
     types: dict[str, Type]
     rows: int
+    end_s: float = END_S
 
     @classmethod
-    def of(cls, manifest: Manifest, model: Path | None = None) -> Subject:
+    def of(cls, manifest: Manifest, model: Path | None = None, end_s: float = END_S) -> Subject:
         """Choose tags and types. Raises ManifestError if the patterns name too few tags."""
-        return cls(manifest, model, data.assigned(manifest, 0), data.window_rows(manifest))
+        return cls(manifest, model, data.assigned(manifest, 0), data.window_rows(manifest), end_s)
 
     def process(self, *, expected: str | None = None) -> PluginProcess:
         """A process that is started by `with`."""
@@ -238,7 +239,7 @@ def ends_when_it_is_told(subject: Subject) -> str:
         process.say(pb.ToPlugin(work=_work(1, frames, columns, [(0, subject.rows)])))
         process.say(pb.ToPlugin(stop=pb.Stop(reason="conformance")))
         process.hear("results", subject.manifest.deadline_s)
-        code = process.ended(END_S)
+        code = process.ended(subject.end_s)
         assert code == 0, f"ended with {code}:\n{process.log}"
     return ""
 
@@ -248,7 +249,7 @@ def ends_on_sigterm(subject: Subject) -> str:
     with subject.process() as process:
         subject.attached(process, subject.columns(subject.frames()))
         process.process.send_signal(signal.SIGTERM)
-        code = process.ended(END_S)
+        code = process.ended(subject.end_s)
     return f"exit code {code}"
 
 
@@ -257,7 +258,7 @@ def ends_with_its_host(subject: Subject) -> str:
     with subject.process() as process:
         subject.attached(process, subject.columns(subject.frames()))
         process.vanish()
-        code = process.ended(END_S)
+        code = process.ended(subject.end_s)
     return f"exit code {code}"
 
 

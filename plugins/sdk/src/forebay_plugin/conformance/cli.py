@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forebay_plugin.conformance.checks import CHECKS, Subject
+from forebay_plugin.conformance.checks import CHECKS, END_S, Subject
 from forebay_plugin.hosting import HostError
 from forebay_plugin.manifest import ManifestError, load
 
@@ -25,7 +26,12 @@ def main(arguments: Sequence[str]) -> int:
     try:
         settings = _settings(given.set)
         manifest = load(given.manifest).with_(settings, _inputs(given.inputs))
-        subject = Subject.of(manifest, given.model)
+        manifest = replace(
+            manifest,
+            deadline_s=manifest.deadline_s * given.patience,
+            start_timeout_s=manifest.start_timeout_s * given.patience,
+        )
+        subject = Subject.of(manifest, given.model, END_S * given.patience)
     except (ManifestError, tomllib.TOMLDecodeError) as wrong:
         sys.stderr.write(f"{wrong}\n")
         return 2
@@ -65,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="ROLE=TAG,TAG",
         help="tags of a role, instead of the manifest's patterns",
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=1.0,
+        metavar="N",
+        help="wait N times as long as the manifest says, on a machine that is busy",
     )
     parser.add_argument("--model", type=Path, help="directory of a model, if not the plugin's own")
     return parser
