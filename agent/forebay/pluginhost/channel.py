@@ -38,6 +38,10 @@ MESSAGE_BYTES = 32 << 20
 """Of one message to us; what is longer ends the call."""
 WORK_BYTES = 256 << 20
 HELLO_S = 10.0
+CONNECTIONS, CALLS = 8, 4
+"""At once, of a plugin that needs one of each."""
+MOST_REFUSED = 16
+"""Calls in vain before it is ended for them."""
 CLOSE_S = 2.0
 _TOKEN_CHARACTERS = 256
 _FACTS, _FACT_CHARACTERS, _DETAIL_CHARACTERS = 64, 256, 1024
@@ -94,7 +98,7 @@ class Channel:
         self._lost: asyncio.Future[PluginError] = loop.create_future()
         self._pending: deque[_Pending] = deque(maxlen=64)
         self._writing = asyncio.Lock()
-        self._works = self._pings = 0
+        self._works = self._pings = self._calls = 0
         self._pong: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
@@ -104,7 +108,11 @@ class Channel:
                 ("grpc.max_receive_message_length", MESSAGE_BYTES),
                 ("grpc.max_send_message_length", WORK_BYTES),
                 ("grpc.so_reuseport", 0),
-            ]
+                # Each connection is a descriptor of ours, each call a message held.
+                ("grpc.max_allowed_incoming_connections", CONNECTIONS),
+                ("grpc.max_concurrent_streams", CALLS),
+            ],
+            maximum_concurrent_rpcs=CALLS,
         )
         server.add_generic_rpc_handlers((self._handler(),))
         try:
@@ -229,6 +237,9 @@ class Channel:
 
     async def _admit(self, call: Call, hello: pb.PluginHello) -> None:
         """Abort the call unless it comes from the process that was started, and is its first."""
+        self._calls += 1
+        if self._calls > MOST_REFUSED:
+            self._lose(_misbehaved(f"it called {self._calls} times"))
         given = hello.token[:_TOKEN_CHARACTERS].encode()
         if not hmac.compare_digest(given, self._token.encode()):
             await call.abort(grpc.StatusCode.PERMISSION_DENIED, "wrong token")

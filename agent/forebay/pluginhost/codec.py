@@ -61,7 +61,7 @@ def decode_results(message: pb.Results, outputs: Sequence[Output]) -> tuple[Wind
         WindowResults(
             window.number,
             tuple(_column(column, outputs) for column in window.columns),
-            window.failure[:MAX_FAILURE_CHARACTERS],
+            _shown(window.failure[:MAX_FAILURE_CHARACTERS]),
         )
         for window in message.windows
     )
@@ -121,6 +121,11 @@ def _array(data: bytes, kind: np.dtype[Any], what: str) -> NDArray[Any]:
 
 def _little(values: NDArray[Any], kind: np.dtype[Any]) -> bytes:
     return values.astype(kind.newbyteorder("<"), copy=False).tobytes()
+
+
+def _shown(text: str) -> str:
+    """Give a text without control characters, which could rule the terminal of who reads it."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _wrong(what: str) -> PluginMisbehaved:

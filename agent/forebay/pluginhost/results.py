@@ -287,14 +287,17 @@ def _event(source: str, text: str) -> tuple[str, str, int, str | None, bool | No
     if not isinstance(told, dict) or not isinstance(told.get("message"), str):
         return source, text, SEVERITY, None, None, None
 
+    # JSON may escape half a surrogate pair, which no UTF-8 holds and no record could.
     def said(key: str, kind: type) -> Any:  # noqa: ANN401 - a value of `kind`, or None
         value = told.get(key)
-        return value if type(value) is kind else None
+        if type(value) is not kind:
+            return None
+        return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
     severity = said("severity", int)
     return (
         said("source", str) or source,
-        told["message"],
+        said("message", str),
         SEVERITY if severity is None else min(1000, max(1, severity)),
         said("condition", str),
         said("active", bool),

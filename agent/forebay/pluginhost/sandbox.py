@@ -17,6 +17,7 @@ is watched (`watch`).
 from __future__ import annotations
 
 import math
+import os
 import sys
 import zlib
 from dataclasses import dataclass
@@ -164,7 +165,8 @@ def readable(command: Iterable[str], directory: Path) -> tuple[Path, ...]:
     """Give what a command needs to read beside the system: its program and its interpreter.
 
     For this agent's interpreter that is all it imports from; for another, its prefix; for a virtual
-    environment in the plugin, the interpreter that it was made of.
+    environment in the plugin, the interpreter that it was made of. The plugin's own files name
+    these: a folder is shown only if it is an interpreter's, and of other places the program alone.
     """
     program = Path(next(iter(command)))
     if not program.is_absolute():
@@ -175,8 +177,7 @@ def readable(command: Iterable[str], directory: Path) -> tuple[Path, ...]:
         found += [path for entry in sys.path if (path := Path(entry)).is_absolute()]
     home = _made_of(directory / "venv" / "pyvenv.cfg")
     places = [program, program.resolve(), *([home / "python"] if home else [])]
-    for place in places:
-        found.append(place.parent.parent if place.parent.name == "bin" else place.parent)
+    found += [path for place in places for path in _needed(place)]
     shown = (path for path in found if path.exists() and not _too_much(path))
     return tuple(path for path in dict.fromkeys(shown) if not _below(path, directory))
 
@@ -192,6 +193,17 @@ def _made_of(config: Path) -> Path | None:
         if key.strip() == "home":
             return Path(value.strip())
     return None
+
+
+def _needed(program: Path) -> tuple[Path, ...]:
+    """Give the prefix if `program` is an interpreter in one, else itself if it can be run."""
+    place = Path(os.path.normpath(program))
+    prefix = place.parent.parent
+    if place.parent.name == "bin" and any(prefix.glob("lib/python3*/os.py")):
+        return (prefix,)
+    if place.parent.name == "bin" and (prefix / "pyvenv.cfg").is_file():
+        return (prefix,)
+    return (place,) if place.is_file() and os.access(place, os.X_OK) else ()
 
 
 def _too_much(path: Path) -> bool:

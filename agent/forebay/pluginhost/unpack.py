@@ -9,9 +9,11 @@ interpreter that made it. Nothing keeps its owner or its special permissions.
 
 from __future__ import annotations
 
+import lzma
 import stat
 import tarfile
 import zipfile
+import zlib
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -28,6 +30,15 @@ LEFT_OUT = frozenset({".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".r
 """Folders that are no part of a plugin."""
 VENV = "venv"
 _CHUNK = 1 << 20
+_NO_ARCHIVE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+)
+"""What the libraries raise for an archive that is none, or is broken."""
 _ZIP_KIND = 16  # zip: the upper half of external_attr is st_mode, where a Unix made it
 
 
@@ -80,6 +91,8 @@ def _judge(entries: list[_Entry], most: Most) -> None:
 
 def _judge_one(entry: _Entry) -> None:
     path = entry.path
+    if not path.parts or not str(path).isprintable():
+        raise _refused(f"{str(path)[:60]!r} is no name of a file")
     if path.is_absolute() or ".." in path.parts or "\\" in str(path) or "\0" in str(path):
         raise _refused(f"{str(path)!r} leads out of it")
     if len(str(path).encode(errors="replace")) > MAX_PATH_BYTES or len(path.parts) > MAX_DEPTH:
@@ -124,7 +137,7 @@ def _entries(source: Path, most: Most) -> Iterator[Iterator[_Entry]]:
         else:
             with tarfile.open(source, "r:*") as tar:
                 yield _counted(_of_tar(tar), most)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except _NO_ARCHIVE as error:
         raise _refused(f"it is no folder, .tar.gz or .zip: {error}") from error
     except RuntimeError as error:  # zipfile: encrypted
         raise _refused(str(error)) from error
@@ -168,7 +181,7 @@ def _of_zip(archive: zipfile.ZipFile) -> Iterator[_Entry]:
     for info in archive.infolist():
         mode = info.external_attr >> _ZIP_KIND
         path = PurePosixPath(info.filename)
-        if info.is_dir():
+        if info.filename.endswith("/"):  # is_dir() fails on an empty name
             continue
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
             raise _refused(f"{info.filename!r} is neither a file nor a folder")

@@ -66,6 +66,11 @@ def results(*columns: pb.OutputColumn, failure: str = "") -> pb.Results:
     return pb.Results(work_id=1, windows=[window])
 
 
+def test_a_failure_cannot_rule_a_terminal() -> None:
+    (window,) = decode_results(results(failure="\x1b[2Jno\nmodel\u202e"), ())
+    assert window.failure == " [2Jno model "
+
+
 def test_results_are_read_in_the_types_of_the_outputs() -> None:
     times = np.array([5, 6], "<i8").tobytes()
     (window,) = decode_results(

@@ -179,6 +179,14 @@ async def test_an_event_has_the_columns_of_a_devices_events() -> None:
     assert [row["message"] for row in rows[2:]] == texts[2:]
 
 
+async def test_an_event_of_half_a_surrogate_pair_stands_and_stops_nothing() -> None:
+    texts = ['{"message": "\\ud800!", "source": "\\udfff", "condition": "\\ud800"}', "plain"]
+    at = [int(pump(5).times_ns[0]) + n for n in range(2)]
+    _, found = await outcome(column(ALARM, *texts, at=at))
+    told = [value for name, _, value in found if name in ("message", "source", "condition")]
+    assert told == ["?", "?!", "?", "score", "plain", None]
+
+
 class Gate:
     """Takes every request."""
 

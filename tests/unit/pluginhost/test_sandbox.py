@@ -130,6 +130,8 @@ def test_a_virtual_environment_of_the_plugin_sees_what_it_was_made_of(tmp_path: 
     base = tmp_path / "base"
     (base / "bin").mkdir(parents=True)
     (base / "bin/python").touch()
+    (base / "lib/python3.12").mkdir(parents=True)
+    (base / "lib/python3.12/os.py").touch()
     plugin = tmp_path / "plugin"
     (plugin / "venv/bin").mkdir(parents=True)
     (plugin / "venv/bin/python").symlink_to(base / "bin/python")
@@ -137,3 +139,19 @@ def test_a_virtual_environment_of_the_plugin_sees_what_it_was_made_of(tmp_path: 
     assert readable([str(plugin / "venv/bin/python")], plugin) == (base,)
     assert readable(["node"], plugin) == ()
     assert readable(["/etc/evil"], tmp_path / "other") == ()
+
+
+def test_what_a_plugin_says_of_its_interpreter_shows_no_other_folder(tmp_path: Path) -> None:
+    secret, plugin = tmp_path / "state", tmp_path / "plugin"
+    (secret / "bin").mkdir(parents=True)
+    (secret / "bin/python").touch(mode=0o600)
+    (secret / "tool").touch(mode=0o755)
+    (plugin / "venv/bin").mkdir(parents=True)
+    (plugin / "venv/bin/python").symlink_to("/usr/bin/python3")
+    for home in (secret, secret / "bin", secret / "x/.."):
+        (plugin / "venv/pyvenv.cfg").write_text(f"home = {home}\n", encoding="utf-8")
+        found = readable([str(plugin / "venv/bin/python")], plugin)
+        assert not any(path.is_relative_to(tmp_path) for path in found)
+        found = readable([f"{secret}/bin/python"], plugin)
+        assert not any(path.is_relative_to(tmp_path) for path in found)
+    assert readable([f"{secret}/tool"], tmp_path / "other") == (secret / "tool",)

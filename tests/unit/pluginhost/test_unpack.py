@@ -175,3 +175,23 @@ def test_a_torn_archive_is_refused(tmp_path: Path, target: Path) -> None:
     source.write_bytes(source.read_bytes()[:100_000])
     with pytest.raises(RequestInvalid, match="no folder"):
         unpack.take(source, target)
+
+
+@pytest.mark.parametrize("name", ["", ".", "a/\x1b[2J", "new\nline"])
+def test_what_is_no_name_of_a_file_is_refused(tmp_path: Path, target: Path, name: str) -> None:
+    for archive in (
+        tar(tmp_path / "p.tar.gz", ("plugin.toml", MANIFEST), (name, b"x")),
+        zipped(tmp_path / "p.zip", ("plugin.toml", MANIFEST), (name, b"x")),
+    ):
+        with pytest.raises(RequestInvalid, match="no name of a file"):
+            unpack.take(archive, target)
+        assert list(target.iterdir()) == []
+
+
+def test_a_broken_archive_is_refused(tmp_path: Path, target: Path) -> None:
+    path = zipped(tmp_path / "p.zip", ("plugin.toml", bytes(range(256)) * 400))
+    data = bytearray(path.read_bytes())
+    data[60:64] = b"\xff" * 4
+    path.write_bytes(data)
+    with pytest.raises(RequestInvalid):
+        unpack.take(path, target)
