@@ -27,10 +27,11 @@ from forebay.events import (
     PLUGIN_UNCONFINED,
 )
 from forebay.pluginhost import means, sandbox
+from forebay.pluginhost.cells import sweep
 from forebay.pluginhost.circuit import Budget, Circuit
 from forebay.pluginhost.logs import PluginLog
 from forebay.pluginhost.owed import Ledger
-from forebay.pluginhost.running import Ground, Running, Standby, sweep
+from forebay.pluginhost.running import Ground, Running, Standby
 from forebay.pluginhost.session import Session, Why
 from forebay.pluginhost.status import PluginStatus, State, Tally, picture
 

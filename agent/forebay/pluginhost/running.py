@@ -11,7 +11,6 @@ import json
 import os
 import secrets
 import shutil
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,8 @@ from forebay._proto import batch_pb2
 from forebay._proto import plugin_pb2 as pb
 from forebay.errors import PluginError, PluginUnavailable
 from forebay.pluginhost import sandbox
+from forebay.pluginhost.cells import prepare
 from forebay.pluginhost.channel import MESSAGE_BYTES, Channel, Facts, overdue
-from forebay.pluginhost.means import user_of
 from forebay.pluginhost.process import Process
 from forebay.pluginhost.seams import OutputKind
 from forebay.pluginhost.watch import Usage
@@ -37,9 +36,6 @@ if TYPE_CHECKING:
     from forebay.pluginhost.settings import Instance
 
 LOOK_S = 0.2
-RUN = "run"
-SOCKET_PATH_BYTES = 107
-"""The longest path of a Unix socket (unix(7), sun_path)."""
 LAST_S = 2.0
 STOP_S = 5.0
 """The longest wait for a plugin to end that was asked to."""
@@ -89,7 +85,7 @@ class Running:
 
         `replay` tells it that its results go nowhere.
         """
-        cell = await asyncio.to_thread(_prepare, instance, ground)
+        cell = await asyncio.to_thread(prepare, instance, ground.means, ground.state_directory)
         token = secrets.token_urlsafe(32)
         limits = instance.limits
         socket = cell.socket_directory / sandbox.SOCKET
@@ -256,49 +252,6 @@ def setup(instance: Instance, inputs: Sequence[Input], state: Path) -> pb.Setup:
 
 def _type(name: str) -> batch_pb2.ValueType:
     return cast("batch_pb2.ValueType", batch_pb2.ValueType.Value(name))
-
-
-def _prepare(instance: Instance, ground: Ground) -> Cell:
-    """Make the directories of a process; PluginUnavailable if that cannot be."""
-    own = ground.means.bubblewrap == "own-user"
-    user = user_of(instance.name) if own else None
-    try:
-        ground.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sockets = _place_for_socket(ground.state_directory)
-        if user is not None:
-            os.chown(sockets, user, user)
-            for path in (ground.state_directory, *ground.state_directory.rglob("*")):
-                os.chown(path, user, user, follow_symlinks=False)
-    except OSError as error:
-        raise PluginUnavailable(
-            f"its directories cannot be made: {error.filename}: {error.strerror}",
-            hint="let the agent's user write there",
-            kind="start",
-        ) from None
-    return sandbox.Cell(
-        directory=instance.directory,
-        socket_directory=sockets,
-        state_directory=ground.state_directory,
-        readable=sandbox.readable(instance.command(), instance.directory),
-        model=instance.model,
-        user=user,
-        cores=sandbox.cores(os.sched_getaffinity(0), instance.limits, instance.name),
-    )
-
-
-def sweep(state_directory: Path) -> None:
-    """Remove what processes of this instance left that died with the agent. None may run now."""
-    shutil.rmtree(state_directory.parent / RUN, ignore_errors=True)
-
-
-def _place_for_socket(state_directory: Path) -> Path:
-    """Make a directory of one process, beside its state; elsewhere if that is too long a path."""
-    run = state_directory.parent / RUN
-    longest = run / "12345678" / sandbox.SOCKET
-    if len(os.fsencode(longest)) > SOCKET_PATH_BYTES:
-        return Path(tempfile.mkdtemp(prefix="forebay-", dir=os.environ.get("RUNTIME_DIRECTORY")))
-    run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix="", dir=run))
 
 
 def _not_ready(limit_s: float) -> PluginUnavailable:

@@ -1,0 +1,67 @@
+"""The directories of one process of a plugin: its state, and where its socket is.
+
+Owns making and sweeping them. Must not know the process.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from forebay.errors import PluginUnavailable
+from forebay.pluginhost.means import user_of
+from forebay.pluginhost.sandbox import SOCKET, Cell, cores, readable
+
+if TYPE_CHECKING:
+    from forebay.pluginhost.sandbox import Means
+    from forebay.pluginhost.settings import Instance
+
+RUN = "run"
+SOCKET_PATH_BYTES = 107
+"""The longest path of a Unix socket (unix(7), sun_path)."""
+
+
+def prepare(instance: Instance, means: Means, state_directory: Path) -> Cell:
+    """Make the directories of a process; PluginUnavailable if that cannot be."""
+    own = means.bubblewrap == "own-user"
+    user = user_of(instance.name) if own else None
+    try:
+        state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sockets = _place_for_socket(state_directory)
+        if user is not None:
+            os.chown(sockets, user, user)
+            for path in (state_directory, *state_directory.rglob("*")):
+                os.chown(path, user, user, follow_symlinks=False)
+    except OSError as error:
+        raise PluginUnavailable(
+            f"its directories cannot be made: {error.filename}: {error.strerror}",
+            hint="let the agent's user write there",
+            kind="start",
+        ) from None
+    return Cell(
+        directory=instance.directory,
+        socket_directory=sockets,
+        state_directory=state_directory,
+        readable=readable(instance.command(), instance.directory),
+        model=instance.model,
+        user=user,
+        cores=cores(os.sched_getaffinity(0), instance.limits, instance.name),
+    )
+
+
+def sweep(state_directory: Path) -> None:
+    """Remove what processes of this instance left that died with the agent. None may run now."""
+    shutil.rmtree(state_directory.parent / RUN, ignore_errors=True)
+
+
+def _place_for_socket(state_directory: Path) -> Path:
+    """Make a directory of one process, beside its state; elsewhere if that is too long a path."""
+    run = state_directory.parent / RUN
+    longest = run / "12345678" / SOCKET
+    if len(os.fsencode(longest)) > SOCKET_PATH_BYTES:
+        return Path(tempfile.mkdtemp(prefix="forebay-", dir=os.environ.get("RUNTIME_DIRECTORY")))
+    run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="", dir=run))
