@@ -1,0 +1,1 @@
+"""Forebay plugin: when will it be empty, and a transport called in time."""
