@@ -250,6 +250,7 @@ class JournalFeed:
     async def _take_place(self) -> None:
         """Read how far the plugin was, and what of its results stands behind that."""
         await self._journal.opened()
+        await self._parts.intake.settled()  # what the feed before this one gave can be found
         streams = self._selection.streams
         saved = await self._load()
         if saved is None:

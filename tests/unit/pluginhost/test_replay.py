@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -47,13 +48,21 @@ async def lived(disk: FaultyDisk, of: Instance, windows: int, rows: int) -> None
     """Have an instance work live on as many windows."""
     async with world(disk) as here:
         feed = here.feed(of)
-        for n in range(rows):
-            await here.accept([pump(n), oven(n)])
-        done = 0
-        while done < windows:
-            work = await feed.next()
-            await feed.done(work, answer(work, partial(columns, work)))
-            done += len(work.windows)
+
+        async def work_on() -> None:
+            done = 0
+            while done < windows:
+                work = await feed.next()
+                await feed.done(work, answer(work, partial(columns, work)))
+                done += len(work.windows)
+
+        working = asyncio.create_task(work_on(), name="working")
+        async with asyncio.timeout(20):
+            while not any(f.joined for f in feed._followings.values()):  # noqa: SLF001, ASYNC110
+                await asyncio.sleep(0.005)
+            for n in range(rows):
+                await here.accept([pump(n), oven(n)])
+            await working
         await feed.close()
 
 
