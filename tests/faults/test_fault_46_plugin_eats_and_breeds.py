@@ -36,6 +36,32 @@ async def test_fault_46_plugin_out_of_memory(tmp_path: Path) -> None:
     assert bench.feed.sums.keys() | bench.feed.gone.keys() == set(range(TOTAL))
 
 
+@pytest.mark.parametrize(("manner", "kind"), [("hoards", "memory"), ("fills", "disk")])
+async def test_fault_46_plugin_takes_what_no_process_holds(
+    tmp_path: Path, manner: str, kind: str
+) -> None:
+    """Memory without a process, and the journal's disk."""
+    async with polled() as site:
+        limits = {"memory": MEMORY_BYTES, "file_size": 8 << 20, "files": 1024}
+        bench = Bench(tmp_path, odd(tmp_path / "odd", manner, limits), site.seams, total=TOTAL)
+        async with bench.running() as host:
+            await bench.until(lambda: host.status().failures.get(kind))
+            (tmp_path / "odd" / "manner").write_text("good", encoding="utf-8")
+            state = tmp_path / "plugins/odd/state"
+            if manner == "fills":
+                await bench.until(lambda: "it keeps" in host.status().last_error)
+                kept = len(list(state.iterdir()))
+                host.restart()
+                seen = host.status().failures[kind]
+                await bench.until(lambda: host.status().failures[kind] > seen)
+                assert len(list(state.iterdir())) == kept, "it is not even started"
+                for path in state.iterdir():
+                    path.unlink()
+                host.restart()
+            await bench.until(lambda: bench.cursor == [TOTAL])
+    assert bench.feed.sums.keys() | bench.feed.gone.keys() == set(range(TOTAL))
+
+
 async def test_fault_46_plugin_fork_bomb(tmp_path: Path, bubblewrap: None) -> None:
     async with polled() as site:
         limits = {"processes": PROCESSES, "deadline": 3.0}

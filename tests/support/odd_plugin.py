@@ -64,6 +64,21 @@ def eat() -> None:
         held.append(bytearray(os.urandom(64)) * (1 << 18))
 
 
+def hoard() -> None:
+    """Fill memory that belongs to no process: files without a name or a place."""
+    held = []
+    while True:
+        held.append(os.memfd_create("x"))
+        os.write(held[-1], bytes(1 << 22))
+
+
+def fill() -> None:
+    """Fill the disk with files that are small, one by one."""
+    state = Path(os.environ["FOREBAY_PLUGIN_STATE"])
+    for number in range(1 << 20):
+        (state / str(number)).write_bytes(bytes(1 << 16))
+
+
 def breed() -> None:
     """Become as many processes as can be had; those that were refused stay."""
     while True:
@@ -160,7 +175,7 @@ def spoil(manner: str, results: pb.Results) -> None:
         window.columns[0].values = b"123"
 
 
-BREAKS = {"eats": eat, "breeds": breed, "chatters": chatter}
+BREAKS = {"eats": eat, "hoards": hoard, "fills": fill, "breeds": breed, "chatters": chatter}
 
 
 class Odd:
@@ -198,6 +213,7 @@ class Odd:
             async for message in call:
                 kind = message.WhichOneof("message")
                 if kind == "setup":
+                    os.environ["FOREBAY_PLUGIN_STATE"] = message.setup.state_directory
                     if self.manner == "lazy":
                         await asyncio.sleep(3600)
                     facts = explore() if self.manner == "explores" else {"manner": self.manner}

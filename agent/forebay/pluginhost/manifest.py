@@ -240,7 +240,12 @@ class Limits(Settings):
     ] = 64
     files: Annotated[int, Field(ge=16, le=65_536, description="Most files open at once.")] = 256
     file_size: Annotated[
-        Bytes, Field(ge=4096, le=1 << 40, description="Largest file that it may write.")
+        Bytes,
+        Field(
+            ge=4096,
+            le=1 << 40,
+            description="Largest file that it may write; all that it keeps may be four times that.",
+        ),
     ] = 256 << 20
     cpu: Annotated[
         float,

@@ -7,6 +7,7 @@ is worked on, or what comes after.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import secrets
@@ -19,11 +20,12 @@ from typing import TYPE_CHECKING, cast
 from forebay._proto import batch_pb2
 from forebay._proto import plugin_pb2 as pb
 from forebay.errors import PluginError, PluginUnavailable
-from forebay.pluginhost import sandbox
+from forebay.pluginhost import sandbox, watch
 from forebay.pluginhost.cells import prepare
 from forebay.pluginhost.channel import MESSAGE_BYTES, Channel, Facts, overdue
 from forebay.pluginhost.process import Process
 from forebay.pluginhost.seams import OutputKind
+from forebay.pluginhost.stored import too_full
 from forebay.pluginhost.watch import Usage
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from forebay.pluginhost.settings import Instance
 
 LOOK_S = 0.2
+STORED_LOOKS = 5
+"""The disk is looked at once in so many looks."""
 LAST_S = 2.0
 STOP_S = 5.0
 """The longest wait for a plugin to end that was asked to."""
@@ -75,6 +79,7 @@ class Running:
         self._watching = (
             asyncio.create_task(self._see_exit(), name=f"plugin-exit[{name}]"),
             asyncio.create_task(self._see_limits(), name=f"plugin-limits[{name}]"),
+            asyncio.create_task(self._see_stored(), name=f"plugin-stored[{name}]"),
         )
 
     @classmethod
@@ -88,6 +93,9 @@ class Running:
         cell = await asyncio.to_thread(prepare, instance, ground.means, ground.state_directory)
         token = secrets.token_urlsafe(32)
         limits = instance.limits
+        if full := await asyncio.to_thread(too_full, cell.state_directory, limits):
+            await asyncio.to_thread(shutil.rmtree, cell.socket_directory, ignore_errors=True)
+            raise full
         socket = cell.socket_directory / sandbox.SOCKET
         channel = Channel(socket, token, instance.outputs, limits.deadline, ground.clock)
         running: Running | None = None
@@ -192,6 +200,20 @@ class Running:
             else:
                 self.usage = self._process.usage(2 * most)
                 self._judge(self.usage, most)
+
+    async def _see_stored(self) -> None:
+        """Tell that it keeps more on the disk, or in files without a name, than it may."""
+        limits, most = self.instance.limits, 2 * self.instance.limits.processes
+        for look in itertools.count():
+            if self.lost.done():
+                return
+            if look % STORED_LOOKS == 0:
+                full = await asyncio.to_thread(too_full, self._cell.state_directory, limits)
+                if full is not None:
+                    self._lose(full)
+            held = await asyncio.to_thread(watch.nameless, self.pid, most)
+            self._judge(Usage(held, 0), most)
+            await asyncio.wait([self.lost], timeout=LOOK_S)
 
     def _judge(self, usage: Usage, most: int) -> None:
         limits = self.instance.limits

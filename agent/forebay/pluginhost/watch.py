@@ -7,12 +7,15 @@ is root and bubblewrap is missing. Must not know what is done about it.
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 PROC = Path("/proc")
 _STATUS_BYTES = 4096
 _ENVIRON_BYTES = 65_536
+_BLOCK_SHIFT = 9  # st_blocks counts 512 bytes (stat(2))
 
 
 class Usage(NamedTuple):
@@ -23,6 +26,13 @@ class Usage(NamedTuple):
 
     memory_bytes: int
     tasks: int
+
+
+class Stored(NamedTuple):
+    """What lies on a disk: bytes that are taken there, and how many files and directories."""
+
+    size_bytes: int
+    files: int
 
 
 def tree(root: int, most: int) -> list[int]:
@@ -42,6 +52,43 @@ def usage(root: int, most: int) -> Usage:
         memory += one.memory_bytes
         tasks += one.tasks
     return Usage(memory, tasks)
+
+
+def stored(directory: Path, most_files: int) -> Stored:
+    """Give what lies in `directory`, no more than `most_files` + 1 of it; links are not followed.
+
+    Blocks on the disk. What cannot be read is left out.
+    """
+    size = files = 0
+    left = [directory]
+    while left and files <= most_files:
+        with suppress(OSError), os.scandir(left.pop()) as entries:
+            for entry in entries:
+                files += 1
+                if files > most_files:
+                    break
+                with suppress(OSError):
+                    size += entry.stat(follow_symlinks=False).st_blocks << _BLOCK_SHIFT
+                    if entry.is_dir(follow_symlinks=False):
+                        left.append(Path(entry.path))
+    return Stored(size, files)
+
+
+def nameless(root: int, most: int) -> int:
+    """Give the bytes of files without a name that `root` and all below it hold open.
+
+    They are in no directory, and no process's memory: memfd_create(2), or unlinked while open.
+    """
+    sizes: dict[tuple[int, int], int] = {}
+    for process in tree(root, most):
+        with suppress(OSError), os.scandir(PROC / str(process) / "fd") as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    status = os.stat(entry.path)  # noqa: PTH116 - what the link stands for
+                    if stat.S_ISREG(status.st_mode) and not status.st_nlink:
+                        place = status.st_dev, status.st_ino
+                        sizes[place] = status.st_blocks << _BLOCK_SHIFT
+    return sum(sizes.values())
 
 
 def lives(process: int) -> bool:
