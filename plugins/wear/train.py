@@ -1,6 +1,6 @@
 """Train the model of the wear plugin. The same data give the same files.
 
-    python plugins/wear/train.py --data CMAPSS [--out plugins/wear] [--engines N]
+    python plugins/wear/train.py --data CMAPSS [--out plugins/wear] [--engines N] [--trees N]
 
 CMAPSS is a folder with train* in C-MAPSS' form: engines that ran to their end. Gradient boosted
 trees on features of the last cycles; the band comes from residuals of engines that the model which
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, checker, helper
 from sklearn.ensemble import HistGradientBoostingRegressor
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from forebay_plugin.models import Draft, data_sha256, write_model
 from forebay_wear import cmapss
@@ -67,21 +67,21 @@ def telling(engines: list[Engine]) -> list[int]:
     return [at for at in np.flatnonzero(moves).tolist() if len(np.unique(whole[:, at])) > 6]
 
 
-def fit(x: Any, y: Numbers) -> HistGradientBoostingRegressor:  # noqa: ANN401 - numpy array
+def fit(x: Any, y: Numbers, trees: int) -> HistGradientBoostingRegressor:  # noqa: ANN401 - numpy array
     """Train one model."""
     model = HistGradientBoostingRegressor(
-        max_iter=TREES, learning_rate=0.05, max_leaf_nodes=15, random_state=SEED
+        max_iter=trees, learning_rate=0.05, max_leaf_nodes=15, random_state=SEED
     )
     with threadpool_limits(1):  # more threads only wait for each other on a machine that is busy
         return model.fit(x, y)
 
 
-def unseen(rows: Rows) -> Numbers:
+def unseen(rows: Rows, trees: int) -> Numbers:
     """Answer for each row by a model that saw nothing of its engine."""
     said = np.empty(len(rows.y))
     for fold in range(FOLDS):
         mine = rows.who % FOLDS == fold
-        said[mine] = fit(rows.x[~mine], rows.y[~mine]).predict(rows.x[mine])
+        said[mine] = fit(rows.x[~mine], rows.y[~mine], trees).predict(rows.x[mine])
     return np.clip(said, 0.0, MOST)
 
 
@@ -159,17 +159,17 @@ def graph(model: HistGradientBoostingRegressor) -> bytes:
     return content
 
 
-def train(data: Path, out: Path, most: int | None) -> str:
+def train(data: Path, out: Path, most: int | None, trees: int) -> str:
     """Write `model`; give the hash of its manifest."""
     sources = cmapss.files(data, "train")
     engines = [engine for path in sources for engine in cmapss.read(path)][:most]
     columns = telling(engines)
     rows = Rows(engines, columns)
-    said = unseen(rows)
+    said = unseen(rows, trees)
     low, high = bands(said, rows)
     rmse = float(np.sqrt(np.mean((said - rows.y)[~rows.short] ** 2)))
     print(f"{len(engines)} engines, {len(rows.y)} moments; RMSE of unseen engines {rmse:.2f}")
-    model = fit(rows.x, rows.y)
+    model = fit(rows.x, rows.y, trees)
     least, greatest = rows.x.min(axis=0), rows.x.max(axis=0)
     margin = (greatest - least) * 0.1
     ranges = np.stack([least - margin, greatest + margin], axis=1).astype(float)
@@ -208,9 +208,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the model of the wear plugin.")
     parser.add_argument("--data", type=Path, required=True, help="folder of C-MAPSS' files")
     parser.add_argument("--engines", type=int, help="only so many, for a quick look")
+    parser.add_argument("--trees", type=int, default=TREES)
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent)
     given = parser.parse_args()
-    pin = train(given.data, given.out, given.engines)
+    pin = train(given.data, given.out, given.engines, given.trees)
     path = given.out / "plugin.toml"
     text = path.read_text(encoding="utf-8")
     text, found = re.subn(r"(?m)^pinned_models = .*$", f'pinned_models = ["{pin}"]', text)

@@ -44,7 +44,7 @@ def test_training_gives_the_same_each_time(tmp_path: Path, monkeypatch: pytest.M
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         shutil.copy(PLUGIN / "plugin.toml", tmp_path / name)
-        out = ["--out", tmp_path / name, "--engines", 5]
+        out = ["--out", tmp_path / name, "--engines", 5, "--trees", 20]
         command(monkeypatch, "train.py", "--data", data_set("cmapss"), *out)
         content = (tmp_path / name / "model/model.toml").read_bytes()
         hashes.append(hashlib.sha256(content).hexdigest())
