@@ -269,7 +269,7 @@ PIECES = st.lists(PIECE, min_size=2, max_size=8)
 CUTS = st.lists(st.integers(0, 1600), max_size=20)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(deadline=None)
 @given(PIECES, CUTS, st.data())
 def test_however_it_is_cut_and_restarted_it_tells_the_same(
     tmp_path_factory: pytest.TempPathFactory,

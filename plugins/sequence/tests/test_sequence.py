@@ -375,7 +375,7 @@ CUTS = st.lists(st.integers(0, 400), max_size=25)
 TIMED = {**RECIPE, "most": "30 s", "silence": "4 s"}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(deadline=None)
 @given(st.lists(ROW, min_size=3, max_size=40), CUTS)
 def test_the_same_data_however_cut_give_the_same(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Any], cuts: list[int]
@@ -388,7 +388,7 @@ def test_the_same_data_however_cut_give_the_same(
     assert told(asked(plugin, setup, frames, bounds_of(frames, cuts))) == whole
 
 
-@settings(max_examples=20, deadline=None)
+@settings(deadline=None)
 @given(st.lists(ROW, min_size=8, max_size=40), CUTS, st.data())
 def test_no_unit_is_ok_because_of_a_restart(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Any], cuts: list[int], data: st.DataObject
