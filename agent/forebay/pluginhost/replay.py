@@ -70,7 +70,8 @@ class Comparison:
 
     `equal` places hold the same, bit for bit; `different` do not; `only_given` and `only_standing`
     hold results of one side only. Only places are compared that lie between the first and the last
-    that was given.
+    that was given, and not behind the last that stands in a stream: the gateway may be running, and
+    what it gives next is not there yet.
     """
 
     windows: int = 0
@@ -269,7 +270,13 @@ def _held(
     times = [place.time_ns for place in given]
     begin, end = min(times, default=0), max(times, default=-1)
     compared = {place: v for place, v in standing.items() if begin <= place.time_ns <= end}
+    last: dict[Stream, int] = {}
+    for place in standing:
+        last[place.stream] = max(place.time_ns, last.get(place.stream, place.time_ns))
+    until_ns = min(last.values(), default=end)
     for place in sorted(given.keys() | compared.keys(), key=lambda p: (p.time_ns, p)):
+        if place.time_ns > last.get(place.stream, until_ns):
+            continue
         was, now = compared.get(place, ()), given.get(place, ())
         if _bits(was) == _bits(now):
             told.equal += 1
