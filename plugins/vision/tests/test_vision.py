@@ -146,6 +146,15 @@ def test_what_touches_is_one_component() -> None:
     assert (labels[~mask] == -1).all()
 
 
+def test_a_map_without_anything_proposes_nothing() -> None:
+    found = boxes.propose(np.zeros((40, 40), np.float32), 0, 6)
+    assert found.boxes.shape == (0, boxes.EDGES)
+    assert not boxes.best(found.boxes, np.zeros(0, np.float32), 0.1)
+    one = np.zeros((40, 40), np.float32)
+    one[10:20, 10:20] = 0.9
+    assert boxes.propose(one, 0, 6).features.shape[1] == boxes.FEATURES + 6
+
+
 def test_of_boxes_that_overlap_the_surest_stays() -> None:
     some = np.array(
         [[0, 0, 10, 10], [1, 1, 10, 10], [20, 20, 30, 30], [22, 22, 25, 25]], np.float32

@@ -29,6 +29,8 @@ PAIRED = 8
 NEAR = 4
 """Cells between two that may be one defect."""
 MIN_CELLS = 3
+FEATURES = 36
+"""Of a proposal, beside one for each kind."""
 EDGES = 4
 """Left, top, right, bottom."""
 Corners = tuple[int, int, int, int]
@@ -60,7 +62,7 @@ def propose(heat: Map, kind: int, kinds: int) -> Proposals:
     kept = sorted(found.items(), key=lambda one: (-one[1][1], -one[1][0]))[:MAX_PROPOSALS]
     boxes = np.array([box for box, _ in kept], np.float32).reshape(-1, EDGES)
     told = [_features(heat, box, cells, times, kind, kinds) for box, (cells, times) in kept]
-    return Proposals(boxes, np.array(told, np.float32).reshape(len(kept), -1))
+    return Proposals(boxes, np.array(told, np.float32).reshape(len(kept), FEATURES + kinds))
 
 
 def _parts(mask: NDArray[np.bool_]) -> list[tuple[Corners, int]]:
