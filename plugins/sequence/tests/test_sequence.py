@@ -280,9 +280,6 @@ def test_the_interlock_is_asked_for_again_until_the_device_shows_it() -> None:
     assert seconds == [5, 7]
 
 
-# --- however it is cut ----------------------------------------------------------------------------
-
-
 def asked(
     plugin: SequencePlugin, setup: Setup, frames: list[Frame], bounds: Sequence[tuple[int, int]]
 ) -> list[list[Result]]:
@@ -336,6 +333,16 @@ ROW = st.tuples(
     st.sampled_from(["", "", "", "", "", "", "", "Step", "Force", "Serial"]),
 )
 
+WELL = [(0, 0, 7.0, "G-1", 0, 0, 1, "")] + [
+    (500, step, 7.0, "G-1", count, 0, 1, "")
+    for step, count in zip(GOOD, [0, 0, 0, 0, 0, 0, 0, 2, 4, 4], strict=True)
+]
+ROWS = st.lists(
+    st.one_of(st.just(WELL), st.just(WELL), st.lists(ROW, min_size=1, max_size=6)),
+    min_size=1,
+    max_size=6,
+).map(lambda parts: [*(row for part in parts for row in part), *WELL[:2]])
+
 
 def made(rows: list[Any]) -> list[Frame]:
     """Two devices, at times of their own, with gaps and bad data as the rows say."""
@@ -375,8 +382,15 @@ CUTS = st.lists(st.integers(0, 400), max_size=25)
 TIMED = {**RECIPE, "most": "30 s", "silence": "4 s"}
 
 
+def test_what_the_property_tests_are_made_of_is_well(tmp_path: Path) -> None:
+    frames = made([*WELL, *WELL])
+    plugin, setup = begun(frames, tmp_path, TIMED)
+    found = told(asked(plugin, setup, frames, bounds_of(frames, [7, 20])))
+    assert [json.loads(one[2])["result"] for one in found if one[0] == "record"] == ["OK", "OK"]
+
+
 @settings(deadline=None)
-@given(st.lists(ROW, min_size=3, max_size=40), CUTS)
+@given(ROWS, CUTS)
 def test_the_same_data_however_cut_give_the_same(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Any], cuts: list[int]
 ) -> None:
@@ -389,7 +403,7 @@ def test_the_same_data_however_cut_give_the_same(
 
 
 @settings(deadline=None)
-@given(st.lists(ROW, min_size=8, max_size=40), CUTS, st.data())
+@given(ROWS, CUTS, st.data())
 def test_no_unit_is_ok_because_of_a_restart(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Any], cuts: list[int], data: st.DataObject
 ) -> None:
@@ -433,9 +447,6 @@ def test_the_line_stays_held_over_a_restart(tmp_path: Path) -> None:
     plugin, setup = begun(frames, tmp_path, RECIPE)
     asked(plugin, setup, frames, bounds)
     assert SequencePlugin().setup(setup) == {"recipe": "3 steps", "line": "held"}
-
-
-# --- settings, README -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
