@@ -19,6 +19,7 @@ from forebay.pluginhost.results import (
     check,
     events,
     last_moments,
+    nbytes_of,
     results_schemas,
     sparse,
 )
@@ -26,7 +27,7 @@ from forebay.pluginhost.seams import OutputKind, Verdict
 from forebay.pluginhost.windows import Taken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from forebay.interfaces import Seams
     from forebay.model import Batch
@@ -79,7 +80,7 @@ class Giving:
         pieces = self._checked(work, results, refused)
         pieces = self._within(pieces, refused)
         self._ask(work, pieces, refused)
-        await self._pace(pieces)
+        await self._pace(results)
         new = [
             piece
             for piece in pieces
@@ -131,13 +132,17 @@ class Giving:
                 kept.append(piece)
         return kept
 
-    async def _pace(self, pieces: Iterable[Piece]) -> None:
-        """Wait until the quota has room for `pieces`."""
-        held = list(pieces)
-        for quota, amount in (
-            (self._samples, sum(len(piece.values) for piece in held)),
-            (self._bytes, sum(piece.nbytes for piece in held)),
+    async def _pace(self, results: Results) -> None:
+        """Wait until the quota has room for all that was given.
+
+        What was refused counts, too: checking it cost as much, and other tasks wait meanwhile.
+        """
+        held = [column.values for window in results.windows for column in window.columns]
+        for quota, given in (
+            (self._samples, sum(map(len, held))),
+            (self._bytes, sum(map(nbytes_of, held))),
         ):
+            amount = min(given, quota.most)
             wait_s = quota.wait_s(amount, self._clock.monotonic_s())
             if wait_s > 0:
                 await self._clock.sleep(wait_s)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from forebay.cancellation import strict
 from forebay.errors import PluginUnavailable
 from forebay.pluginhost import watch
+from forebay.pluginhost.syscalls import FILTER, refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,21 +85,25 @@ class Process:
         """
         try:
             pipe, end = await _pipe()
+            held = _filter() if FILTER in command else None
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *command,
+                    *(str(held) if word == FILTER else word for word in command),
                     stdin=DEVNULL,
                     stdout=end,
                     stderr=STDOUT,
                     env=dict(environment),
                     cwd=directory,
                     start_new_session=True,
+                    pass_fds=() if held is None else (held,),
                 )
             except BaseException:
                 pipe.transport.close()
                 raise
             finally:
                 os.close(end)
+                if held is not None:
+                    os.close(held)
         except OSError as error:
             raise PluginUnavailable(
                 f"could not be started: {error.strerror or error}",
@@ -154,6 +159,14 @@ class Process:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         return found
+
+
+def _filter() -> int:
+    """Give a descriptor that the filter can be read from."""
+    out = os.memfd_create("filter")
+    os.write(out, refused())
+    os.lseek(out, 0, os.SEEK_SET)
+    return out
 
 
 async def _pipe() -> tuple[Pipe, int]:

@@ -98,10 +98,13 @@ class Piece(NamedTuple):
     @property
     def nbytes(self) -> int:
         """What they take, about."""
-        each = 12 * len(self.values)
-        if self.values.dtype == object:
-            return each + sum(map(len, self.values))
-        return each + self.values.nbytes
+        return nbytes_of(self.values)
+
+
+def nbytes_of(values: NDArray[Any]) -> int:
+    """Give what samples of these values take with times and qualities, about."""
+    each = 12 * len(values)
+    return each + (sum(map(len, values)) if values.dtype == object else values.nbytes)
 
 
 def results_schemas(name: str, outputs: Sequence[Output]) -> Shapes:

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from forebay.pluginhost.syscalls import FILTER, refused
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -231,6 +233,8 @@ def _confined(means: Means, cell: Cell) -> Iterator[str]:
     """Give the arguments of bubblewrap."""
     yield from namespaces(means.bubblewrap)
     yield from ("--die-with-parent", "--new-session", "--hostname", "plugin")
+    if refused():
+        yield from ("--seccomp", FILTER)
     for system in SYSTEM:
         yield from ("--ro-bind-try", system, system)
     for link in map(Path, LINKED):

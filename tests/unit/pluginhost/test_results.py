@@ -136,6 +136,21 @@ async def test_a_flood_is_refused_beyond_a_full_quota_and_the_rest_waits() -> No
     assert len(found) == 1
 
 
+async def test_what_is_refused_takes_from_the_quota_too() -> None:
+    limits = {"samples_per_s": 1000.0}
+    many = column(COUNT, *range(10_000), at=[0] * 10_000, kind=np.int64)
+    async with world() as here:
+        feed = here.feed(instance(outputs=OUTPUTS, limits=limits))
+        await here.accept([pump(5)])
+        verdict = await verdict_of(feed, lambda _: [many])
+        assert verdict.refused == {"time outside of its window": 10_000}
+        began_s = time.monotonic()
+        await here.accept([pump(6)])
+        few = column(COUNT, *range(1000), at=[0] * 1000, kind=np.int64)
+        await verdict_of(feed, lambda _: [few])
+        assert time.monotonic() - began_s > 0.5, "the bucket fills at 1000 a second"
+
+
 async def test_a_window_that_failed_leaves_a_gap() -> None:
     async with world() as here:
         feed = here.feed(instance())
