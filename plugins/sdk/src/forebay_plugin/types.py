@@ -48,9 +48,12 @@ class Type(IntEnum):
     @property
     def dtype(self) -> np.dtype[Any]:
         """Little-endian dtype of the values; `object` for texts and bytes."""
-        if not self.is_number:
-            return np.dtype(object)
-        return np.dtype(self.word).newbyteorder("<")
+        return _DTYPES[self]
+
+
+_DTYPES = {
+    of: np.dtype(of.word).newbyteorder("<") if of.is_number else np.dtype(object) for of in Type
+}
 
 
 class Kind(IntEnum):

@@ -80,11 +80,14 @@ class Columns:
     def __init__(self, axes: Sequence[Times], series: Sequence[Series], on: Sequence[int]) -> None:
         self.axes, self.series, self.on = axes, series, on
         self._matrices: dict[str, npt.NDArray[np.float64]] = {}
+        self._axes: dict[str | None, int | None] = {}
 
     def axis_of(self, role: str | None) -> int | None:
         """The one axis of a role (None: of everything); None if there are several, or none."""
-        found = {axis for axis, one in zip(self.on, self.series, strict=True) if _of(one, role)}
-        return found.pop() if len(found) == 1 else None
+        if role not in self._axes:
+            found = {axis for axis, one in zip(self.on, self.series, strict=True) if _of(one, role)}
+            self._axes[role] = found.pop() if len(found) == 1 else None
+        return self._axes[role]
 
     def matrix(self, role: str) -> npt.NDArray[np.float64]:
         """(rows of the axis, tags) float64 of a role that has one axis; made once."""

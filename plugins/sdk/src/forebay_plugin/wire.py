@@ -6,6 +6,7 @@ Owns byte layouts. What comes in is checked before it is used, what goes out aga
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from forebay_plugin.plugin import Value
 
 FAILURE_CHARS_MAX = 2000
+_F8, _F4 = struct.Struct("<d").pack, struct.Struct("<f").pack
+_F4_MOST = 3e38
 
 
 class ProtocolError(Exception):
@@ -103,15 +106,30 @@ def from_results(results: Results, window: Window, outputs: Sequence[Output]) ->
     Raises:
         ValueError: an unknown output, a value that its type cannot hold, lengths that differ.
     """
-    message = pb.WindowResults(number=window.number)
-    numbered = {output.name: (index, output) for index, output in enumerate(outputs)}
+    columns = []
     for result in _listed(results):
-        if result.output not in numbered:
-            known = ", ".join(numbered) or "none"
+        for index, output in enumerate(outputs):
+            if output.name == result.output:
+                columns.append(_of_number(result, index, output) or _of(result, index, output))
+                break
+        else:
+            known = ", ".join(output.name for output in outputs) or "none"
             raise ValueError(f"there is no output {result.output!r} in the manifest (has: {known})")
-        index, output = numbered[result.output]
-        message.columns.append(_from_result(result, index, output))
-    return message
+    return pb.WindowResults(number=window.number, columns=columns)
+
+
+def _of_number(result: Result, index: int, output: Output) -> pb.OutputColumn | None:
+    """Encode what most windows give, one good number without a time; None for anything else."""
+    value = result.value
+    if type(value) is not float or type(result.quality) is not int or result.quality:
+        return None
+    if result.times_ns is not None or result.values is not None:
+        return None
+    if output.type is Type.FLOAT64:
+        return pb.OutputColumn(output=index, values=_F8(value))
+    if output.type is Type.FLOAT32 and abs(value) < _F4_MOST:
+        return pb.OutputColumn(output=index, values=_F4(value))
+    return None
 
 
 def _listed(results: Results) -> list[Result]:
@@ -122,7 +140,7 @@ def _listed(results: Results) -> list[Result]:
     return list(results)
 
 
-def _from_result(result: Result, index: int, output: Output) -> pb.OutputColumn:
+def _of(result: Result, index: int, output: Output) -> pb.OutputColumn:
     if (result.value is None) == (result.values is None):
         raise ValueError(f"{output.name}: give either value or values")
     try:
