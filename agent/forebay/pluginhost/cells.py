@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forebay.errors import PluginUnavailable
+from forebay.pluginhost import watch
 from forebay.pluginhost.means import user_of
 from forebay.pluginhost.sandbox import SOCKET, Cell, cores, readable
 
@@ -54,7 +57,12 @@ def prepare(instance: Instance, means: Means, state_directory: Path) -> Cell:
 
 def sweep(state_directory: Path) -> None:
     """Remove what processes of this instance left that died with the agent. None may run now."""
-    shutil.rmtree(state_directory.parent / RUN, ignore_errors=True)
+    run = state_directory.parent / RUN
+    # Where bubblewrap is missing, who left its parent outlives an agent that is killed.
+    for process in watch.marked(f"FOREBAY_PLUGIN_SOCKET={run}/", watch.MOST_PROCESSES):
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(process, signal.SIGKILL)
+    shutil.rmtree(run, ignore_errors=True)
 
 
 def _place_for_socket(state_directory: Path) -> Path:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 KILL_S = 10.0
 """The longest wait for killed processes to be gone: one may be held by a disk that hangs."""
 LOOK_S = 0.02
-MOST_PROCESSES = 8192
 LAST_WORDS_S = 1.0
 _STREAM_BYTES = 1 << 16
 _SIGNALLED = 128  # what a shell, and bubblewrap, add to a signal's number
@@ -150,9 +149,9 @@ class Process:
 
     def _strike(self) -> set[int]:
         """Kill what is there; give which processes that were."""
-        found = set(watch.marked(self._mark, MOST_PROCESSES))
+        found = set(watch.marked(self._mark, watch.MOST_PROCESSES))
         if self._process.returncode is None:
-            found |= set(watch.tree(self.pid, MOST_PROCESSES))
+            found |= set(watch.tree(self.pid, watch.MOST_PROCESSES))
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
         for pid in found:

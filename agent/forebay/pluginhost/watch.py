@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 PROC = Path("/proc")
+MOST_PROCESSES = 8192
+"""No more of them are looked for."""
 _STATUS_BYTES = 4096
 _ENVIRON_BYTES = 65_536
 _BLOCK_SHIFT = 9  # st_blocks counts 512 bytes (stat(2))

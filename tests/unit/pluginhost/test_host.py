@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,9 +76,13 @@ async def test_sockets_of_an_agent_that_was_killed_are_swept(short_path: Path) -
     run = short_path / "plugins/odd/run"
     (run / "old").mkdir(parents=True)
     (run / "old/plugin.sock").touch()
+    old = await asyncio.create_subprocess_exec(
+        "sleep", "600", env={"FOREBAY_PLUGIN_SOCKET": f"{run}/old/plugin.sock"}
+    )
     bench = Bench(short_path, odd(short_path / "odd", "good"), total=8)
     async with bench.running():
         await bench.until(lambda: bench.cursor == [8])
+        assert await asyncio.wait_for(old.wait(), 30) == -signal.SIGKILL, "and who outlived it"
         (place,) = listed(run)
         assert place != "old"
     assert listed(run) == []
