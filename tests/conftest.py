@@ -28,6 +28,7 @@ ABSENT_DATA = "data set is absent"  # as support.datasets says it: data that we 
 set_hypothesis_home_dir(CACHE / "hypothesis")
 hypothesis.settings.register_profile(
     "default",
+    max_examples=40,  # `make fuzz` runs as many as are asked for
     deadline=None,
     print_blob=True,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],

@@ -38,6 +38,8 @@ CODES = [0, 0, 0, 0, int(Quality.UNCERTAIN), int(Quality.BAD_TIMEOUT), 0x80AB_04
 def values_of(kind: ValueType) -> st.SearchStrategy[Any]:
     if kind is ValueType.STRING:
         return st.sampled_from(["", "a", "\U0001f600" * 3])
+    if kind is ValueType.BYTES:
+        return st.sampled_from([b"", b"\0", b"\xff" * 9])
     if kind is ValueType.BOOL:
         return st.booleans()
     if kind in (ValueType.FLOAT32, ValueType.FLOAT64):

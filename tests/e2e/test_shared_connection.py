@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 UNITS = range(1, 9)
 SILENT = 4
 PERIOD_S = 0.5
-ROWS = 30
+ROWS = 20
 
 
 def errors(rows: Sequence[Batch]) -> list[float]:
