@@ -42,8 +42,11 @@ class Ledger:
 
     @property
     def wants(self) -> bool:
-        """Whether another work may be taken from the feed: not while one is tried again."""
-        return len(self._owed) < self._in_flight and not any(owed.tried for owed in self._owed)
+        """Whether another work may be taken from the feed: not while one is tried again.
+
+        One more than may be out: what is read meanwhile can go as soon as an answer comes.
+        """
+        return len(self._owed) <= self._in_flight and not any(owed.tried for owed in self._owed)
 
     @property
     def head(self) -> Owed | None:
@@ -56,11 +59,13 @@ class Ledger:
 
     def sendable(self) -> Iterator[Owed]:
         """Give what may go out now, in order: what is tried again goes alone."""
+        out = 0
         for before, owed in enumerate(self._owed):
-            if before >= self._in_flight or (owed.tried and before):
+            if out >= self._in_flight or (owed.tried and before):
                 return
             if owed.answer is None:
                 yield owed
+            out += owed.answer is None or not owed.answer.done()
             if owed.tried:
                 return
 

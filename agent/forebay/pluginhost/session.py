@@ -114,6 +114,7 @@ class Session:
         self._take()
         if head is not None and head.answer is not None and head.answer.done():
             results = head.answer.result()
+            await self._send()  # the plugin goes on while its results are journaled
             verdict = await self._feed.done(head.work, results)
             self._ledger.end()
             self._done(head.work, results, verdict)

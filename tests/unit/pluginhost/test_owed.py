@@ -28,12 +28,18 @@ def send(ledger: Ledger) -> list[list[int]]:
 
 
 async def test_no_more_than_in_flight_are_out() -> None:
+    """One more is at hand, and goes when the first is answered, whatever becomes of the answer."""
     ledger = Ledger(2)
-    for number in (0, 2):
+    for number in (0, 2, 4):
         assert ledger.wants
         ledger.add(work(number, 2, {}))
     assert not ledger.wants
     assert send(ledger) == [[0, 1], [2, 3]]
+    assert send(ledger) == []
+    assert ledger.head is not None
+    assert ledger.head.answer is not None
+    ledger.head.answer.cancel()
+    assert send(ledger) == [[4, 5]]
     assert send(ledger) == []
     ledger.end()
     assert ledger.wants
