@@ -27,6 +27,18 @@ SOCKET_PATH_BYTES = 107
 """The longest path of a Unix socket (unix(7), sun_path)."""
 
 
+def _give(directory: Path, user: int) -> None:
+    """Make `user` the owner of all in `directory`.
+
+    By descriptors of directories: an older version of the plugin may still run, and put a link to
+    somebody else's directory in the place of its own meanwhile.
+    """
+    os.chown(directory, user, user, follow_symlinks=False)
+    for _, directories, files, place in os.fwalk(directory):
+        for name in (*directories, *files):
+            os.chown(name, user, user, dir_fd=place, follow_symlinks=False)
+
+
 def prepare(instance: Instance, means: Means, state_directory: Path) -> Cell:
     """Make the directories of a process; PluginUnavailable if that cannot be."""
     own = means.bubblewrap == "own-user"
@@ -36,8 +48,7 @@ def prepare(instance: Instance, means: Means, state_directory: Path) -> Cell:
         sockets = _place_for_socket(state_directory)
         if user is not None:
             os.chown(sockets, user, user)
-            for path in (state_directory, *state_directory.rglob("*")):
-                os.chown(path, user, user, follow_symlinks=False)
+            _give(state_directory, user)
     except OSError as error:
         raise PluginUnavailable(
             f"its directories cannot be made: {error.filename}: {error.strerror}",
