@@ -8,20 +8,15 @@ from __future__ import annotations
 import asyncio
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 
-from forebay.columnar import decode_batch, decode_schema, peek_schema_id
-from forebay.model import RecordKind, Stream
 from forebay.testing.modbus_server import ModbusServer
-from support.journal import journaled
+from support.good_samples import good_samples
 from support.processes import World, until
 from support.writable_plc import WritablePlc
-
-if TYPE_CHECKING:
-    from forebay.model import Batch, Schema
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -110,39 +105,6 @@ async def until_windows(world: World, least: int) -> None:
             await asyncio.sleep(0.05)
 
 
-async def journal_of(world: World) -> dict[str, list[tuple[int, Any]]]:
-    """Every good sample by SOURCE/TAG, in order of the journal; of events, each column."""
-    found: dict[str, list[tuple[int, Any]]] = {}
-    for stream in (Stream.TELEMETRY, Stream.EVENTS):
-        schemas: dict[int, Schema] = {}
-        for record in await journaled(world.journal, stream):
-            if record.kind is RecordKind.SCHEMA:
-                schema = decode_schema(record.payload)
-                schemas[schema.id] = schema
-            elif record.kind is RecordKind.BATCH:
-                schema = schemas[peek_schema_id(record.payload)]
-                _add(decode_batch(record.payload, schema), found)
-    return found
-
-
-def _add(batch: Batch, found: dict[str, list[tuple[int, Any]]]) -> None:
-    schema = batch.schema
-    if batch.index is not None:
-        lanes = [iter(values) for values in batch.values]
-        for row, column in enumerate(batch.index):
-            value = next(lanes[schema.lane_of[column]])
-            if batch.quality is None or not batch.quality[row] >> 31:
-                key = f"{schema.source}/{schema.tags[column].name}"
-                found.setdefault(key, []).append((int(batch.times_ns[row]), value))
-        return
-    for lane, values in zip(schema.lanes, batch.values, strict=True):
-        for place, column in enumerate(lane.columns):
-            key = f"{schema.source}/{schema.tags[column].name}"
-            good = batch.quality is None or batch.quality[:, column] >> 31 == 0
-            for row in np.flatnonzero(np.broadcast_to(good, batch.rows)).tolist():
-                found.setdefault(key, []).append((int(batch.times_ns[row]), values[row][place]))
-
-
 def transitions(readings: list[tuple[int, Any]]) -> list[tuple[int, bool]]:
     """When the alarm must have become active and normal, by the readings alone."""
     active, found = False, []
@@ -166,7 +128,7 @@ async def test_results_are_what_the_readings_say_whatever_dies(tmp_path: Path, n
             if life == 0:
                 await world.agent.kill()
         assert await world.agent.stop() == 0
-        found = await journal_of(world)
+        found = await good_samples(world.journal)
     readings = sorted(found["plc/Level"])
     level = dict(readings)
 
