@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import random
 import signal
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ from forebay.journal.entry import Overflow
 from forebay.journal.journal import Journal, JournalLimits
 from forebay.journal.retention import FILE_SYSTEM_SHARE
 from forebay.journal.scrub import Scrub
+from forebay.management.liveness import Liveness, Manager, Signs
 from forebay.management.plugins import Engines, PluginSet, plugin_cursors, result_schemas
 from forebay.model import Stream
 from forebay.net import SystemNetwork
@@ -96,7 +98,8 @@ async def _run(loaded: LoadedConfig) -> int:
     gc.collect()
     gc.freeze()
     try:
-        await serve(loaded, seams, stop, detached=OFTEN if failures.too_many() else "")
+        detached = OFTEN if failures.too_many() else ""
+        await serve(loaded, seams, stop, detached=detached, manager=Manager(os.environ))
     except* JournalFailed as group:
         found = leaves(group)
     if not found:
@@ -129,12 +132,13 @@ async def serve(
     control: Callable[[Path, Answers], AbstractAsyncContextManager[object]] = ControlServer,
     *,
     detached: str = "",
+    manager: Manager | None = None,
 ) -> None:
     """Run the agent until `stop` is set, then stop it in order.
 
-    `control` is what answers local commands; a simulation has none. With a reason in `detached` it
-    begins without a journal (see `Journal.detached`). Raises JournalFailed, in a group, if the disk
-    fails.
+    `control` is what answers local commands; a simulation has none, and no `manager`. With a reason
+    in `detached` it begins without a journal (see `Journal.detached`). Raises JournalFailed, in a
+    group, if the disk fails.
     """
     config = loaded.config
     limits = journal_limits(config.journal, seams.disk)
@@ -181,6 +185,9 @@ async def serve(
         answers = Answers(loaded, seams, journal, pipeline, shadow, sessions, forwarders, acting)
         async with control(config.control.socket, answers), asyncio.TaskGroup() as tasks:
             parts = (answers, journal, pipeline, pulse, sessions, forwarders, memory, plugins)
+            if manager is not None:
+                liveness = Liveness(manager, signs_of(journal, pipeline, sessions), seams)
+                tasks.create_task(liveness.run(_words(journal, sessions), stop), name="liveness")
             await _serve(tasks, stop, seams, parts)
             _tell_ledger(journal, forwarders, seams)
 
@@ -254,6 +261,32 @@ async def _serve(
     reachable = [forwarder for forwarder in forwarders if forwarder.status().state == "connected"]
     await asyncio.gather(*(forwarder.drain(DRAIN_S) for forwarder in reachable))
     await _cancel([*sending, observing])
+
+
+def signs_of(
+    journal: Journal, pipeline: Pipeline, sessions: Sequence[Session]
+) -> Callable[[], Signs]:
+    """Give what looks at the signs of progress of these parts."""
+    groups = [group for s in sessions for group in s.spec.settings.groups.values()]
+    shortest_s = min((group.period for group in groups if group.mode == "poll"), default=None)
+
+    def look() -> Signs:
+        figures = journal.stats()
+        return Signs(
+            polls=sum(session.status.polls for session in sessions),
+            commits=figures.commits,
+            waiting=bool(figures.queued_bytes or pipeline.pending_samples()),
+            trouble=figures.trouble,
+            period_s=shortest_s,
+        )
+
+    return look
+
+
+def _words(journal: Journal, sessions: Sequence[Session]) -> str:
+    """Say in a line what runs, for `systemctl status`."""
+    without = f", without a journal: {journal.detached}" if journal.detached else ""
+    return f"{len(sessions)} devices{without}"
 
 
 async def _forward(journal: Journal, forwarder: Forwarder) -> None:

@@ -357,6 +357,12 @@ STOOD_STILL = Event(
     "Times in which nothing ran: the process stopped, the machine suspended, the loop blocked.",
     "stand_stills",
 )
+AGENT_STALLED = Event(
+    "agent_stalled",
+    "error",
+    "Times in which no poll or no commit made progress, so that the watchdog was not fed.",
+    "agent_stalls",
+)
 AGENT_STARTED = Event("agent_started", "info", "Starts of the agent.", "agent_starts")
 AGENT_STOPPING = Event("agent_stopping", "info", "Orderly stops begun.", "agent_stops_begun")
 AGENT_STOPPED = Event("agent_stopped", "info", "Orderly stops of the agent.", "agent_stops")
