@@ -19,6 +19,10 @@
     ├── UplinkError
     │   ├── UplinkUnavailable  retry after `wait_s`
     │   └── UplinkMisbehaved   the peer broke the ack protocol: drop the session, say Hello again
+    ├── FleetError
+    │   ├── IdentityUnusable   what makes this box itself is damaged, or not ours to read
+    │   ├── FleetUnavailable   the fleet server cannot be reached now: retry after `wait_s`
+    │   └── FleetRefused       it said no, and why in `code`: a person must look
     ├── PluginError
     │   ├── PluginUnavailable  it did not start, died or was too slow: end it, start it anew
     │   └── PluginMisbehaved   it broke its protocol: the same
@@ -59,7 +63,8 @@ class Fault:
     tag list. Without `stops`, time alone brought it about (an expired certificate): `forebay check`
     refuses it, but a gateway that starts goes on reading its devices. What is `awaited` is no fault
     yet: only a running gateway finds what is missing (a server's certificate), and `forebay check`
-    tells it beside its ok.
+    tells it beside its ok. `tag` names the one tag of a device that it is about: without that tag
+    there is no such fault.
     """
 
     path: str
@@ -67,6 +72,7 @@ class Fault:
     hint: str
     stops: bool = True
     awaited: bool = False
+    tag: str = ""
 
     def __str__(self) -> str:
         """Give the one line that `forebay check` prints."""
@@ -178,6 +184,35 @@ class UplinkUnavailable(UplinkError):
 
 class UplinkMisbehaved(UplinkError):
     """The destination acknowledged what was never sent, went backwards, or broke the chain."""
+
+
+class FleetError(ForebayError):
+    """Something between this box and its fleet server, beside the data."""
+
+
+class IdentityUnusable(FleetError):
+    """The identity in the state directory is damaged, or this user may not read or change it."""
+
+
+class FleetUnavailable(FleetError):
+    """The fleet server cannot be reached, or cannot answer now.
+
+    `wait_s`, if it gave one, is the least time to wait.
+    """
+
+    def __init__(self, message: str, *, hint: str, wait_s: float | None = None) -> None:
+        """Keep `wait_s` in seconds, or None if the server asked for nothing."""
+        super().__init__(message, hint=hint)
+        self.wait_s = wait_s
+
+
+class FleetRefused(FleetError):
+    """The fleet server said no. `code` says in a word why: see docs/reference/fleet-protocol.md."""
+
+    def __init__(self, message: str, *, hint: str, code: str) -> None:
+        """Keep `code` (`token`, `locked`, `revoked`, `clone`, `replaced`, `budget` ...)."""
+        super().__init__(message, hint=hint)
+        self.code = code
 
 
 class PluginError(ForebayError):
