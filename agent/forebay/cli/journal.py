@@ -203,12 +203,13 @@ def segment_parts(found: Iterable[SegmentStatus], now_ns: int) -> Iterator[Rende
             output.size(segment.bytes),
             "sealed" if segment.sealed else "open",
             output.age(segment.time_max_ns, now_ns) if segment.last_seq else "-",
+            segment.file,
         )
         for segment in found
     ]
     if rows:
         yield output.table(
-            ("STREAM", ">EPOCH", ">SEQ", ">SAMPLES", ">SIZE", "STATE", "NEWEST"), rows
+            ("STREAM", ">EPOCH", ">SEQ", ">SAMPLES", ">SIZE", "STATE", "NEWEST", "=FILE"), rows
         )
     else:
         yield Text("there is no segment")
