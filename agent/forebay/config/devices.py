@@ -6,7 +6,7 @@ name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forebay.columnar import encode_schema
@@ -61,10 +61,12 @@ def load_device(
     places: tuple[Path, Path],
     registry: Registry,
     faults: list[Fault],
+    aside: list[Fault] | None = None,
 ) -> Device | None:
     """Give the device of `[devices.NAME]`; None, and the reasons in `faults`, if it cannot be had.
 
-    `places` are the directory at which relative paths begin, and that of the state.
+    `places` are the directory at which relative paths begin, and that of the state. With `aside`,
+    tags that cannot be had are left out, and the reasons go there.
     """
     base, state = places
     where: Where = ("devices", name)
@@ -75,21 +77,50 @@ def load_device(
     settings = validated(driver.settings, table, where, faults)
     if settings is not None:
         settings = rooted(settings, base, where, faults if settings.enabled else [], ("tags",))
-    tag_list = _tag_list(table.get("tags"), where, base, driver)
-    faults.extend(tag_list.faults)
+    tag_list = _tag_list(table.get("tags"), where, base, driver, patient=aside is not None)
+    of_rows = aside is not None and tag_list.begun and tag_list.tags
+    (aside if aside is not None and of_rows else faults).extend(tag_list.faults)
     stages = _stages(table.get("stages"), where, registry, faults)
     if settings is None:
         return None
     groups = _groups(settings, tag_list, where, driver, faults)
-    faults.extend(_unwritable(tag_list, driver))
+    ungrouped = list(_ungrouped(groups, tag_list, where))
+    if aside is None:
+        faults.extend([*_once(ungrouped), *_unwritable(tag_list, driver)])
+    else:
+        _leave_out([*ungrouped, *_unwritable(tag_list, driver)], tag_list, aside)
     schemas = _schemas(name, tag_list)
     faults.extend(_oversize(schemas, dotted((*where, "tags"))))
     if len(faults) > known:
         return None
     settings = settings.model_copy(update={"groups": groups})
     spec = DeviceSpec(name, settings, schemas, tag_list.tags, state / settings.protocol)
-    faults.extend(driver.check(spec))
+    found = list(driver.check(spec))
+    if aside is not None and (bad := [fault for fault in found if fault.tag and fault.stops]):
+        _leave_out(bad, tag_list, aside)
+        spec = replace(spec, schemas=_schemas(name, tag_list), tags=tag_list.tags)
+        found = list(driver.check(spec))
+    if aside is not None and not tag_list.tags and table.get("tags"):
+        found.append(
+            Fault(dotted((*where, "tags")), "has no tag that can be had", "see the others")
+        )
+    faults.extend(found)
     return Device(spec, driver, stages)
+
+
+def _leave_out(bad: Sequence[Fault], tag_list: TagList, aside: list[Fault]) -> None:
+    """Do without the tags that `bad` names."""
+    aside.extend(bad)
+    for fault in bad:
+        tag_list.leave_out(fault.tag)
+
+
+def _once(faults: Sequence[Fault]) -> list[Fault]:
+    """Give of all that say the same of several tags only the first."""
+    first: dict[str, Fault] = {}
+    for fault in faults:
+        first.setdefault(fault.message, fault)
+    return list(first.values())
 
 
 def _oversize(schemas: Sequence[Schema], place: str) -> Iterator[Fault]:
@@ -110,17 +141,20 @@ def _unwritable(tag_list: TagList, driver: DriverSpec) -> Iterator[Fault]:
     for tag in tag_list.tags.values():
         if tag.writable and not driver.writes:
             place = tag_list.place(tag.name, "access")
-            yield Fault(place, f"{driver.protocol} cannot write", "leave it out")
+            message = f"{driver.protocol} cannot write"
+            yield Fault(place, message, "leave it out", tag=tag.name)
 
 
-def _tag_list(written: object, where: Where, base: Path, driver: DriverSpec) -> TagList:
+def _tag_list(
+    written: object, where: Where, base: Path, driver: DriverSpec, *, patient: bool
+) -> TagList:
     """Read the tags even where the device's own keys are wrong, so that all faults come at once."""
     place = dotted((*where, "tags"))
     if isinstance(written, str):
         if not written.strip():
             return TagList("", faults=[Fault(place, "is empty", "name a CSV file")])
         name = printable(written)
-        tags = read_csv(base / written, name, driver.tag)
+        tags = read_csv(base / written, name, driver.tag, patient=patient)
         # What is wrong with the file as a whole belongs to the key that names it.
         tags.faults[:] = [
             Fault(place, f"{name} {fault.message}", fault.hint) if fault.path == name else fault
@@ -128,7 +162,7 @@ def _tag_list(written: object, where: Where, base: Path, driver: DriverSpec) -> 
         ]
         return tags
     if isinstance(written, list):
-        return read_tables(written, place, driver.tag)
+        return read_tables(written, place, driver.tag, patient=patient)
     return TagList(".")
 
 
@@ -172,19 +206,24 @@ def _groups(
             message = f"{settings.protocol} cannot {mode}"
             faults.append(Fault(place, message, f'write mode = "{usual}", or leave it out'))
         groups[name] = group.model_copy(update={"mode": mode})
-    undeclared: set[str] = set()
+    if DEFAULT_GROUP not in groups and any(
+        tag.group == DEFAULT_GROUP for tag in tag_list.tags.values()
+    ):
+        groups[DEFAULT_GROUP] = group_type.model_validate({"mode": usual})
+    return groups
+
+
+def _ungrouped(
+    groups: Mapping[str, GroupSettings], tag_list: TagList, where: Where
+) -> Iterator[Fault]:
+    """Find tags of a group that there is not."""
     for tag in tag_list.tags.values():
-        if tag.group in groups or tag.group in undeclared:
+        if tag.group in groups:
             continue
-        if tag.group == DEFAULT_GROUP:
-            groups[DEFAULT_GROUP] = group_type.model_validate({"mode": usual})
-            continue
-        undeclared.add(tag.group)
         table = dotted((*where, "groups", tag.group))
         hint = f"add the table [{table}], or write another group; {meant(tag.group, tuple(groups))}"
         place = tag_list.place(tag.name, "group")
-        faults.append(Fault(place, f"there is no group {shown(tag.group)}", hint))
-    return groups
+        yield Fault(place, f"there is no group {shown(tag.group)}", hint, tag=tag.name)
 
 
 def _schemas(name: str, tag_list: TagList) -> tuple[Schema, ...]:

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from forebay.config.devices import Device
 
 
-def check_lines(devices: Sequence[Device]) -> Iterator[Fault]:
-    """Find settings of a line in which a device differs from the first one on it."""
+def check_lines(devices: Sequence[Device]) -> Iterator[tuple[str, Fault]]:
+    """Find settings of a line in which a device differs from the first one on it.
+
+    Gives the device's name with each.
+    """
     first: dict[tuple[str, str], Device] = {}
     for device in devices:
         settings = device.spec.settings
@@ -26,8 +29,9 @@ def check_lines(devices: Sequence[Device]) -> Iterator[Fault]:
             continue
         other = first.setdefault((settings.protocol, key), device).spec
         for setting in device.driver.differ(other.settings, settings):
-            yield Fault(
+            fault = Fault(
                 f"devices.{device.spec.name}.{setting}",
                 f"is not that of {other.name}, and both are on {key}",
                 "what shares a line has one connection; give both the same",
             )
+            yield device.spec.name, fault

@@ -10,6 +10,7 @@ user of the machine. What is not enabled may name files that are still to come.
 
 from __future__ import annotations
 
+import hashlib
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -22,7 +23,7 @@ from forebay.errors import Fault
 from forebay.settings import IsDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from forebay.config.faults import Where
 
@@ -60,6 +61,22 @@ def rooted(
             else:
                 faults.extend(_check(base / path, printable(str(path)), name, place))
     return settings.model_copy(update=changed) if changed else settings
+
+
+def digests(settings: BaseModel) -> Iterator[tuple[Path, str]]:
+    """Give the SHA-256, in hex, of each file that `settings` name, whose paths are absolute.
+
+    What is too large to be a certificate or a password, or cannot be read, is left out.
+    """
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            yield from digests(value)
+        elif not any(isinstance(mark, IsDirectory) for mark in field.metadata):
+            for path in _paths(value):
+                data = read_bytes(path, name, MAX_NAMED_BYTES)
+                if isinstance(data, bytes):
+                    yield path, hashlib.sha256(data).hexdigest()
 
 
 def check_directory(path: Path, written: Path, place: str) -> list[Fault]:

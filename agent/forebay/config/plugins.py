@@ -124,16 +124,17 @@ def read_manifest(directory: Path, place: str, faults: list[Fault]) -> Manifest 
     return manifest
 
 
+def named_twice(plugin: LoadedPlugin) -> Fault:
+    """Say that a device has the name of `plugin`, too."""
+    message = f"a device is called {plugin.name!r} as well"
+    hint = "give one of them another name: results are tags NAME/OUTPUT"
+    return Fault(dotted((KIND, plugin.name)), message, hint)
+
+
 def check_plugins(
     plugins: Sequence[LoadedPlugin], devices: Sequence[Device], writes: WritesSettings
 ) -> Iterator[Fault]:
     """Find what does not fit between enabled plugins, the devices, and the rules of `[writes]`."""
-    taken = {device.spec.name for device in devices}
-    for plugin in plugins:
-        if plugin.name in taken:
-            message = f"a device is called {plugin.name!r} as well"
-            hint = "give one of them another name: results are tags NAME/OUTPUT"
-            yield Fault(dotted((KIND, plugin.name)), message, hint)
     running = [one.instance for one in plugins if one.instance and one.settings.enabled]
     tags = [
         f"{device.spec.name}/{tag}"

@@ -40,12 +40,16 @@ MAX_FAULTS = 200
 class TagList:
     """A tag list as far as it could be understood.
 
-    `separator` stands between row and column in the paths of faults.
+    `separator` stands between row and column in the paths of faults. Once it has `begun`, each
+    fault is of one row, and the other rows are sound. A `patient` reader goes on however many
+    these are.
     """
 
     separator: str
     tags: dict[str, TagSettings] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    begun: bool = False
+    patient: bool = False
     _rows: dict[str, str] = field(default_factory=dict)
 
     def take(self, values: object, row: str, tag_class: type[TagSettings]) -> None:
@@ -68,6 +72,10 @@ class TagList:
         """Give the path of one column of the tag `name`."""
         return self._path(self._rows[name], (column,))
 
+    def leave_out(self, name: str) -> None:
+        """Do without the tag `name`."""
+        self.tags.pop(name, None)
+
     def _path(self, row: str, where: Where) -> str:
         return f"{row}{self.separator}{dotted(where)}" if where else row
 
@@ -76,7 +84,7 @@ class TagList:
         if len(self.tags) >= MAX_TAGS:
             hint = "split the device into several"
             self.faults.append(Fault(place, f"more than {MAX_TAGS:,} tags in one list", hint))
-        elif len(self.faults) >= MAX_FAULTS:
+        elif len(self.faults) >= MAX_FAULTS and not self.patient:
             hint = "correct those first; one cause often makes them all"
             self.faults.append(
                 Fault(place, f"the rest is not checked after {MAX_FAULTS} faults", hint)
@@ -86,10 +94,12 @@ class TagList:
         return True
 
 
-def read_csv(path: Path, name: str, tag_class: type[TagSettings]) -> TagList:
+def read_csv(
+    path: Path, name: str, tag_class: type[TagSettings], *, patient: bool = False
+) -> TagList:
     """Read a tag list file; what is wrong with it is in `TagList.faults`.
 
-    `name` is how faults call the file: `press.csv:7 address`.
+    `name` is how faults call the file: `press.csv:7 address`. `patient` as in `TagList`.
     """
     text = read_text(
         path,
@@ -100,18 +110,21 @@ def read_csv(path: Path, name: str, tag_class: type[TagSettings]) -> TagList:
     )
     if isinstance(text, Fault):
         return TagList(" ", faults=[text])
-    return parse_csv(text, name, tag_class)
+    return parse_csv(text, name, tag_class, patient=patient)
 
 
-def parse_csv(text: str, name: str, tag_class: type[TagSettings]) -> TagList:
+def parse_csv(
+    text: str, name: str, tag_class: type[TagSettings], *, patient: bool = False
+) -> TagList:
     """Parse the text of a tag list file; see `read_csv`."""
-    out = TagList(" ")
+    out = TagList(" ", patient=patient)
     lines = _counted(text)
     place, header = next(lines, (1, ""))
     cells_of = partial(_cells, delimiter=_delimiter(header))
     columns = _columns(cells_of(header, f"{name}:{place}", out), f"{name}:{place}", tag_class, out)
     if out.faults:
         return out
+    out.begun = True
     for number, line in lines:
         here = f"{name}:{number}"
         if out.is_full(here):
@@ -198,9 +211,11 @@ def _read_row(
     out.take(values, place, tag_class)
 
 
-def read_tables(rows: Sequence[Any], place: str, tag_class: type[TagSettings]) -> TagList:
+def read_tables(
+    rows: Sequence[Any], place: str, tag_class: type[TagSettings], *, patient: bool = False
+) -> TagList:
     """Validate tag tables of the main file, in the list at `place` (`devices.press.tags`)."""
-    out = TagList(".")
+    out = TagList(".", begun=bool(rows), patient=patient)
     if not rows:
         out.faults.append(_no_tags(place, "name a CSV file, or add one table a tag"))
     for number, values in enumerate(rows):

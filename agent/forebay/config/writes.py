@@ -21,9 +21,20 @@ if TYPE_CHECKING:
 
 def check_writes(writes: WritesSettings, devices: Sequence[Device]) -> Iterator[Fault]:
     """Find rules that name nothing, or that do not suit what they name."""
-    limited: dict[tuple[str, str], tuple[int, bool]] = {}
+    yield from check_names(writes, devices)
+    yield from check_limits(writes, devices)
+
+
+def check_names(writes: WritesSettings, devices: Sequence[Device]) -> Iterator[Fault]:
+    """Find patterns of rules that name nothing that there is: they allow nothing."""
     for number, rule in enumerate(writes.allow):
         yield from _check_names(rule, number, devices)
+
+
+def check_limits(writes: WritesSettings, devices: Sequence[Device]) -> Iterator[Fault]:
+    """Find rules that do not suit the tags that they name, or that leave a number unlimited."""
+    limited: dict[tuple[str, str], tuple[int, bool]] = {}
+    for number, rule in enumerate(writes.allow):
         for device in devices:
             for tag in _named(rule, device):
                 yield from _check_limits(rule, number, device.spec.name, tag)

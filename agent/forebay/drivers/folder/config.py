@@ -138,4 +138,5 @@ def check(spec: DeviceSpec) -> Iterator[Fault]:
     for name, tag in spec.tags.items():
         if tag.type in (ValueType.BOOL, ValueType.STRING) and (tag.scale, tag.offset) != (1, 0):
             hint = "leave out scale and offset"
-            yield Fault(f"{place}.tags", f"{name!r} of type {tag.type} cannot be scaled", hint)
+            message = f"{name!r} of type {tag.type} cannot be scaled"
+            yield Fault(f"{place}.tags", message, hint, tag=name)

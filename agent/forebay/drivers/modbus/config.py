@@ -154,16 +154,19 @@ def check(spec: DeviceSpec) -> Iterator[Fault]:
                 f"{where}.tags",
                 f"{name!r} takes {tag.count} registers, and one request may read {most}",
                 "raise max_registers or choose a shorter type or length",
+                tag=name,
             )
         if tag.order is None and (why := tag.misordered(settings.order)):
             yield Fault(
                 f"{where}.tags",
                 f"{name!r} is of 48 bits, and {why}",
                 "give the tag an order of its own: ABCD, CDAB, BADC or DCBA",
+                tag=name,
             )
         if settings.place(tag).start < 0:
             yield Fault(
                 f"{where}.tags",
                 f"{name!r} is at {tag.address}, and address_base = 1 counts from 1",
                 f"write {tag.place.area}:1 for the first, or address_base = 0",
+                tag=name,
             )
