@@ -39,15 +39,14 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_its_tests_pass(plugin: Path) -> None:
-    options = ("-q", "-p", "no:cacheprovider", "--import-mode=importlib", f"--rootdir={plugin}")
-    ran = run(sys.executable, "-m", "pytest", *options, plugin, PYTHONPATH=str(plugin / "src"))
+    ran = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", plugin)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "5 passed" in ran.stdout
 
 
 def test_it_conforms(plugin: Path) -> None:
     kit = (sys.executable, "-m", "forebay_plugin.conformance", plugin, "--patience", "10")
-    ran = run(*kit, PYTHONPATH=str(plugin / "src"))
+    ran = run(*kit)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "FAILED" not in ran.stdout
 

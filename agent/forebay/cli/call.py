@@ -81,7 +81,7 @@ def reporting(*, as_json: bool) -> Iterator[None]:
 
 def fail(error: ForebayError, *, as_json: bool) -> None:
     """Say what is wrong and what to do next."""
-    message, hint = output.clean(str(error)), output.clean(error.hint)
+    message, hint = output.clean(str(error)), output.lines(error.hint)
     print(f"forebay: {message}\n  next: {hint}", file=sys.stderr)
     if as_json:
         output.document({"error": {"message": str(error), "hint": error.hint}})

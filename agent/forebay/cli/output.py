@@ -162,8 +162,13 @@ def fault(where: str, message: str, hint: str) -> Text:
     """Give what is wrong with one thing, and below it the next step."""
     said = Text.assemble((f"{where}: ", BAD), clean(message))
     if hint:
-        said.append(f"\n  next: {clean(hint)}")
+        said.append(f"\n  next: {lines(hint)}")
     return said
+
+
+def lines(text: str) -> str:
+    """Give `text` cleaned line by line, those behind the first indented below a `next:`."""
+    return "\n        ".join(map(clean, text.split("\n")))
 
 
 def clean(text: str) -> str:

@@ -10,7 +10,8 @@ import pytest
 from rich.text import Text
 
 from forebay._proto import control_pb2 as pb
-from forebay.cli import output
+from forebay.cli import call, output
+from forebay.errors import RequestInvalid
 
 SECOND = 1_000_000_000
 
@@ -111,6 +112,17 @@ def test_a_device_cannot_paint_the_terminal(capsys: pytest.CaptureFixture[str]) 
     assert "\x1b" not in out
     assert "\x07" not in out
     assert out.count("[red]") == 3
+
+
+def test_a_hint_of_several_lines_keeps_them(capsys: pytest.CaptureFixture[str]) -> None:
+    error = RequestInvalid("it does not start", hint="mend it; it printed:\nKey\x1b[31mError")
+    call.fail(error, as_json=False)
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "forebay: it does not start",
+        "  next: mend it; it printed:",
+        "        Key\N{REPLACEMENT CHARACTER}[31mError",
+    ]
 
 
 def test_colours_are_for_terminals(

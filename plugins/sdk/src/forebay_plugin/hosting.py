@@ -112,12 +112,17 @@ class PluginProcess:
             self._process = subprocess.Popen(  # noqa: S603 - the plugin under test
                 self._command,
                 cwd=self._directory,
-                env=clean | {SOCKET: str(socket), TOKEN: self._token},
+                env=clean | self._path() | {SOCKET: str(socket), TOKEN: self._token},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
         return self
+
+    def _path(self) -> dict[str, str]:
+        """Its own `src` goes before what is installed, as with the gateway."""
+        source = self._directory / "src"
+        return {"PYTHONPATH": str(source)} if source.is_dir() else {}
 
     def __exit__(
         self,
