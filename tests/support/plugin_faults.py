@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from forebay.events import DEVICE_LOST
+from forebay.model import Quality
 from support.modbus import tag
 from support.modbus_process import modbus_process
 from support.sessions import Site, began_s, statuses
@@ -33,5 +34,7 @@ async def polled() -> AsyncIterator[Site]:
     rows = site.intake.rows("press")
     lasted_s = began_s(rows[-1]) - began_s(rows[0])
     assert len(rows) >= KEPT * lasted_s / PERIOD_S, "polls kept their period"
-    assert {status for row in rows for status in statuses(row)} == {0}
+    # Slower than asked for is honest where the whole machine is busy, and so is no reading.
+    found = {status for row in rows for status in statuses(row)}
+    assert found <= {0, Quality.GOOD_OVERLOAD}, found
     assert site.events.count(DEVICE_LOST) == 0

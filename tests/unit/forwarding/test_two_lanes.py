@@ -171,7 +171,7 @@ async def test_a_short_outage_makes_no_new_island(server: UplinkServer) -> None:
             await until(lambda n=n: (2, n) in stored(server))  # type: ignore[misc]
             await server.stop()
             await server.start()
-        assert forwarder.status().held == "backfill waits for 00:00"
+        await until(lambda: forwarder.status().held == "backfill waits for 00:00")
     assert len(server.store.runs((3, 2 * E))) <= 1
     assert stored(server) == [(2, n) for n in range(2, 32)]
 

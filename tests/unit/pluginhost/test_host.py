@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import tempfile
 from pathlib import Path
@@ -97,17 +98,18 @@ async def test_a_window_that_kills_it_twice_is_given_up_and_no_other(tmp_path: P
         del expected[5]
         assert bench.feed.sums == expected
         assert list(bench.feed.gone) == [5]
-        assert "SIGABRT" in bench.feed.gone[5]
+        assert re.search("SIGABRT|its line ended", bench.feed.gone[5])
         # A third time where the first death took the answer before it along: that window was asked
         # for again, too.
+        # "exit" where the line had ended a second before the process, on a busy machine.
         failures = host.status().failures
-        killed = failures["killed"]
-        assert killed in {2, 3}
-        assert failures.keys() == {"killed"}
+        assert failures.keys() <= {"killed", "exit"}
+        assert sum(failures.values()) in {2, 3}
         assert host.status().windows_passed == 1
         assert host.status().circuit == "closed"
     assert bench.seams.events.count(PLUGIN_PASSED) == 1
-    assert bench.seams.events.count(PLUGIN_FAILED, kind="killed") == killed
+    told = {kind: bench.seams.events.count(PLUGIN_FAILED, kind=kind) for kind in failures}
+    assert told == failures
 
 
 @pytest.mark.parametrize(

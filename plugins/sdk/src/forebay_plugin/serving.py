@@ -12,7 +12,8 @@ import sys
 from functools import partial
 from importlib import metadata
 from queue import Queue
-from threading import Timer
+from socket import socketpair
+from threading import Lock, Thread, Timer
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import grpc
@@ -24,7 +25,6 @@ from forebay_plugin.plugin import Plugin, PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from types import FrameType
 
     from forebay_plugin.plugin import Results, Setup
     from forebay_plugin.window import Window
@@ -47,10 +47,6 @@ class _Call(Protocol):
 
     def __iter__(self) -> Iterator[pb.ToPlugin]: ...
     def cancel(self) -> bool: ...
-
-
-class _Ended(BaseException):
-    """SIGTERM came while nothing was worked on."""
 
 
 def serve(plugin: type[Plugin]) -> NoReturn:
@@ -88,21 +84,21 @@ class _Session:
         self._plugin, self._token = plugin, token
         self._answers: Queue[pb.FromPlugin | None] = Queue(ANSWERS_MAX)
         self._setup: Setup | None = None
-        self._busy, self._stopping = False, False
+        self._turn, self._stopping = Lock(), False
+        """Held while a message is worked on."""
 
     def run(self, channel: grpc.Channel) -> int:
         """Follow the protocol to its end; give the exit code."""
-        signal.signal(signal.SIGTERM, self._on_term)
         sdk = f"forebay-plugin {metadata.version('forebay-plugin')}"
         hello = pb.PluginHello(protocol=PROTOCOL, token=self._token, sdk=sdk)
         self._answers.put(pb.FromPlugin(hello=hello))
         call = plugin_pb2_grpc.PluginHostStub(channel).Attach(self._outgoing())
+        _on_sigterm(lambda: self._leave(call))
         try:
             return self._follow(call)
-        except _Ended:
-            log.info("ended by SIGTERM")
-            return 0
         except grpc.RpcError as gone:
+            if self._stopping:
+                return 0
             log.error("the host ended the stream: %s", _told(gone))  # noqa: TRY400 - its traceback says nothing
             return FAILED
         except wire.ProtocolError as broken:
@@ -117,24 +113,28 @@ class _Session:
 
     def _follow(self, call: _Call) -> int:
         for message in call:
-            kind = message.WhichOneof("message")
-            self._busy = True
-            if kind == "work":
-                self._answers.put(pb.FromPlugin(results=self._work(message.work)))
-            elif kind == "ping":
-                self._answers.put(pb.FromPlugin(pong=pb.Pong(id=message.ping.id)))
-            elif kind == "setup":
-                ready = self._set_up(message.setup)
-                if ready is None:
-                    return FAILED
-                self._answers.put(pb.FromPlugin(ready=ready))
-            elif kind == "stop":
-                log.info("ended by the host: %s", message.stop.reason or "no reason given")
-                return 0
-            self._busy = False
-            if self._stopping:
-                raise _Ended
+            with self._turn:
+                code = None if self._stopping else self._take(message)
+            if code is not None:
+                return code
         return 0
+
+    def _take(self, message: pb.ToPlugin) -> int | None:
+        """Do what the host says; give the exit code if that is the end."""
+        kind = message.WhichOneof("message")
+        if kind == "work":
+            self._answers.put(pb.FromPlugin(results=self._work(message.work)))
+        elif kind == "ping":
+            self._answers.put(pb.FromPlugin(pong=pb.Pong(id=message.ping.id)))
+        elif kind == "setup":
+            ready = self._set_up(message.setup)
+            if ready is None:
+                return FAILED
+            self._answers.put(pb.FromPlugin(ready=ready))
+        elif kind == "stop":
+            log.info("ended by the host: %s", message.stop.reason or "no reason given")
+            return 0
+        return None
 
     def _set_up(self, message: pb.Setup) -> pb.Ready | None:
         setup = wire.to_setup(message)
@@ -162,11 +162,33 @@ class _Session:
         while (message := self._answers.get()) is not None:
             yield message
 
-    def _on_term(self, _number: int, _frame: FrameType | None) -> None:
-        """End now if nothing is worked on, else behind the work: its results are not wasted."""
-        self._stopping = True
-        if not self._busy:
-            raise _Ended
+    def _leave(self, call: _Call) -> None:
+        """Take up nothing more; what is worked on goes out first: its results are not wasted."""
+        with self._turn:
+            self._stopping = True
+        log.info("ended by SIGTERM")
+        self._answers.put(None)
+        _cancel_later(call)
+
+
+def _on_sigterm(then: Callable[[], None]) -> None:
+    """Have a thread of its own do `then` when SIGTERM comes.
+
+    Nothing is done in the handler: it runs within whatever the main thread is at, and what it
+    raised there could leave a lock of gRPC taken for ever.
+    """
+    told, tells = socketpair()
+    tells.setblocking(False)  # noqa: FBT003 - its only form
+
+    def wait() -> None:
+        while told.recv(1) != bytes([signal.SIGTERM]):
+            pass
+        then()
+        told.close()
+
+    Thread(target=wait, name="sigterm", daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.set_wakeup_fd(tells.detach(), warn_on_full_buffer=False)
 
 
 def worked(plugin: Plugin, windows: Sequence[Window], setup: Setup) -> list[pb.WindowResults]:
@@ -205,9 +227,7 @@ def _answer(window: Window, setup: Setup, give: Callable[[], Results]) -> pb.Win
 
 def _drain(call: _Call) -> None:
     """Let what was answered go out: wait for the host to end the stream, for a while."""
-    late = Timer(DRAIN_S, call.cancel)
-    late.daemon = True
-    late.start()
+    late = _cancel_later(call)
     try:
         for _ in call:
             pass
@@ -215,6 +235,13 @@ def _drain(call: _Call) -> None:
         pass  # ended, one way or the other; why was told
     finally:
         late.cancel()
+
+
+def _cancel_later(call: _Call) -> Timer:
+    late = Timer(DRAIN_S, call.cancel)
+    late.daemon = True
+    late.start()
+    return late
 
 
 def _line(error: BaseException) -> str:
