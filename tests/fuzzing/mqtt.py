@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import aiomqtt
 
+from forebay import cancellation
 from forebay.drivers.mqtt import SPEC
 from forebay.interfaces import DeviceSpec
 from forebay.model import Schema, is_bad
@@ -111,7 +112,9 @@ async def _publish(client: aiomqtt.Client, judge: MqttJudge) -> None:
     while True:
         judge.published += 1
         tag = judge.published % TAGS
-        await client.publish(f"hall/t{tag}", str(int(encoded(tag, judge.published))), qos=1)
+        value = str(int(encoded(tag, judge.published)))
+        # The client's wait loses a cancellation that meets the answer: it would publish for ever.
+        await cancellation.strict(client.publish, f"hall/t{tag}", value, qos=1)
         await asyncio.sleep(_PEN_S)
 
 
