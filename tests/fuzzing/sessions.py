@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from forebay.acquisition.session import Session
 from forebay.acquisition.standstill import Pulse
 from forebay.acquisition.wires import wires
+from forebay.cancellation import end
 from forebay.config.devices import Device
 
 if TYPE_CHECKING:
@@ -37,6 +38,4 @@ async def serving(
                 task.result()
                 raise AssertionError(f"{task.get_name()} ended")
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from forebay.cancellation import StrayCancellation, strict
+from forebay.cancellation import StrayCancellation, end, strict
 
 
 class LibraryCancelled(asyncio.CancelledError):
@@ -53,3 +53,30 @@ async def test_a_result_and_an_error_pass_through() -> None:
     assert await strict(asyncio.sleep, 0, 7) == 7
     with pytest.raises(ZeroDivisionError):
         await strict(broken)
+
+
+async def test_a_task_that_loses_a_cancellation_is_ended_all_the_same() -> None:
+    lost = 0
+
+    async def deaf() -> None:
+        nonlocal lost
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if lost == 2:
+                    raise
+                lost += 1
+
+    tasks = [asyncio.create_task(deaf()), asyncio.create_task(asyncio.sleep(3600))]
+    await asyncio.sleep(0)
+    await asyncio.wait_for(end(tasks), 30)
+    assert lost == 2
+    assert all(task.cancelled() for task in tasks)
+
+
+async def test_a_task_that_ended_before_is_left_as_it_is() -> None:
+    task = asyncio.create_task(broken())
+    await asyncio.wait([task])
+    await end([task])
+    assert isinstance(task.exception(), ZeroDivisionError)
