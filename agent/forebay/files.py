@@ -96,7 +96,26 @@ class DiskFile(Protocol):
         ...
 
 
-class Disk(Protocol):
+class Trees(Protocol):
+    """What is asked of directories and links, beside files."""
+
+    def rmdir(self, path: Path) -> None:
+        """Remove an empty directory; durable after `sync_dir` of the parent."""
+        ...
+
+    def point(self, path: Path, target: str) -> None:
+        """Make `path` a symbolic link to `target`, in the place of one that is there; atomic.
+
+        Durable on return.
+        """
+        ...
+
+    def pointed(self, path: Path) -> str | None:
+        """Give where the symbolic link `path` leads; None if it is none, or not there."""
+        ...
+
+
+class Disk(Trees, Protocol):
     """A file system."""
 
     def open(
@@ -250,7 +269,29 @@ class SystemFile:
         os.close(self._fd)
 
 
-class SystemDisk:
+class SystemTrees:
+    """Directories and links of the machine."""
+
+    def rmdir(self, path: Path) -> None:
+        """See `Trees.rmdir`."""
+        path.rmdir()
+
+    def point(self, path: Path, target: str) -> None:
+        """See `Trees.point`: a link of another name, renamed over this one."""
+        temporary = path.with_name(path.name + ".new")
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target)
+        temporary.replace(path)
+        _sync_dir(path.parent)
+
+    def pointed(self, path: Path) -> str | None:
+        """See `Trees.pointed`."""
+        with contextlib.suppress(OSError):
+            return str(path.readlink())
+        return None
+
+
+class SystemDisk(SystemTrees):
     """The machine's file system."""
 
     def open(
@@ -297,11 +338,7 @@ class SystemDisk:
 
     def sync_dir(self, path: Path) -> None:
         """See `Disk.sync_dir`."""
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        _sync_dir(path)
 
     def write_atomic(self, path: Path, data: bytes) -> None:
         """See `Disk.write_atomic`: temporary file, flush, rename, flush of the directory."""
@@ -381,6 +418,14 @@ def _seen(name: str, status: os.stat_result) -> Seen:
     regular = stat.S_ISREG(status.st_mode)
     strange = not regular and not stat.S_ISDIR(status.st_mode)
     return Seen(name, status.st_size, status.st_mtime_ns, status.st_ino, regular, strange)
+
+
+def _sync_dir(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _there(path: Path) -> Path:
