@@ -1,9 +1,10 @@
 """Tell the cancellation of a task from one that a library made of something else.
 
-Owns that question, and the end of a task whose libraries lose cancellations. Must not know who asks. A task that ends by a cancellation that nobody asked
-for is missed by nobody: a task group takes it for an orderly end. grpc.aio tells a reader of a
-closed call so, and asyncua (by wait_for2, where a result meets a cancellation) raises a subclass,
-which `asyncio.timeout` of Python 3.11 and 3.12 does not take for its own.
+Owns that question, and the end of a task whose libraries lose cancellations. Must not know who
+asks. A task that ends by a cancellation that nobody asked for is missed by nobody: a task group
+takes it for an orderly end. grpc.aio tells a reader of a closed call so, and asyncua (by wait_for2,
+where a result meets a cancellation) raises a subclass, which `asyncio.timeout` of Python 3.11 and
+3.12 does not take for its own.
 """
 
 from __future__ import annotations
