@@ -14,13 +14,10 @@ import gc
 import os
 import random
 import signal
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING
 
 from forebay import __version__
-from forebay.acquisition.memory import PlanMemory
-from forebay.acquisition.session import Session
-from forebay.acquisition.standstill import Pulse
-from forebay.acquisition.wires import wires
 from forebay.clock import SystemClock
 from forebay.control.answers import Acting, Answers
 from forebay.control.pluginanswers import PluginAnswers
@@ -36,30 +33,32 @@ from forebay.events import (
 )
 from forebay.failures import Failures
 from forebay.files import SystemDisk
-from forebay.forwarding.forwarder import Forwarder
 from forebay.interfaces import Seams
 from forebay.journal.entry import Overflow
 from forebay.journal.journal import Journal, JournalLimits
 from forebay.journal.retention import FILE_SYSTEM_SHARE
 from forebay.journal.scrub import Scrub
 from forebay.management.liveness import Liveness, Manager, Signs
-from forebay.management.plugins import Engines, PluginSet, plugin_cursors, result_schemas
+from forebay.management.runtime import Runtime
+from forebay.management.tasks import cancel
 from forebay.model import Stream
 from forebay.net import SystemNetwork
-from forebay.pipeline.intake import Pipeline
-from forebay.pipeline.shadow import Shadow
-from forebay.writing.gate import Device as Gated
-from forebay.writing.gate import Gate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from forebay.acquisition.session import Session
     from forebay.config.load import LoadedConfig
-    from forebay.config.model import JournalSettings
+    from forebay.config.model import JournalSettings, LogSettings
     from forebay.files import Disk
+    from forebay.forwarding.forwarder import Forwarder
+    from forebay.management.views import Boot
+    from forebay.pipeline.intake import Pipeline
 
+Beside = Callable[[Runtime], Coroutine[object, object, None]]
+"""Gives what runs as long as the devices do, and may change them."""
 DRAIN_S = 10.0
 """How long a stopping agent goes on forwarding to destinations that it is connected to."""
 UNKNOWN_BYTES = 10 << 30
@@ -75,39 +74,58 @@ def system_seams() -> Seams:
     return Seams(SystemClock(), SystemDisk(), SystemNetwork(), random.SystemRandom(), Events())
 
 
-def run(loaded: LoadedConfig) -> int:
-    """Run the agent until SIGTERM, SIGINT or SIGHUP; give the exit code.
+def run(boot: Boot, relog: Callable[[LogSettings], None]) -> int:
+    """Run what `boot` gives until SIGTERM, SIGINT or SIGHUP; give the exit code.
 
-    Raises ForebayError for what forbids a start.
+    `relog` makes the log what its settings say. Raises ForebayError for what forbids a start.
     """
     import uvloop
 
-    return uvloop.run(_run(loaded))
+    return uvloop.run(_run(boot, relog))
 
 
-async def _run(loaded: LoadedConfig) -> int:
+async def _run(boot: Boot, relog: Callable[[LogSettings], None]) -> int:
     seams = system_seams()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, _asked_to_stop, number, stop, seams)
+    manager = Manager(os.environ)
+    code, again = 0, True
+    while again and not stop.is_set():
+        loaded = boot.load()
+        relog(loaded.config.log)
+        # What ten thousand tags are configured by stays for good, and to look through it for
+        # garbage again and again would make polls late by a tenth of a second.
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+        code, again = await _one_life(loaded, seams, stop, manager, relog)
+    return code
+
+
+async def _one_life(
+    loaded: LoadedConfig,
+    seams: Seams,
+    stop: asyncio.Event,
+    manager: Manager,
+    relog: Callable[[LogSettings], None],
+) -> tuple[int, bool]:
+    """Serve one configuration; give the exit code, and whether to load and begin again."""
     failures = Failures(loaded.config.control.socket, seams)
     found: list[JournalFailed] = []
-    # What ten thousand tags are configured by stays for good, and to look through it for garbage
-    # again and again would make polls late by a tenth of a second.
-    gc.collect()
-    gc.freeze()
+    again = False
     try:
         detached = OFTEN if failures.too_many() else ""
-        await serve(loaded, seams, stop, detached=detached, manager=Manager(os.environ))
+        again = await serve(loaded, seams, stop, detached=detached, manager=manager, relog=relog)
     except* JournalFailed as group:
         found = leaves(group)
     if not found:
-        return 0
+        return 0, again
     if not seams.events.count(JOURNAL_FAILED):  # a failure while opening; later ones were told
         seams.events.emit(JOURNAL_FAILED, error=str(found[0]), hint=found[0].hint)
     failures.note()
-    return EXIT_IO_ERROR
+    return EXIT_IO_ERROR, False
 
 
 def _asked_to_stop(number: signal.Signals, stop: asyncio.Event, seams: Seams) -> None:
@@ -133,63 +151,39 @@ async def serve(
     *,
     detached: str = "",
     manager: Manager | None = None,
-) -> None:
-    """Run the agent until `stop` is set, then stop it in order.
+    relog: Callable[[LogSettings], None] | None = None,
+    beside: Beside | None = None,
+) -> bool:
+    """Run the agent until `stop` is set or `Runtime.again` is called, then stop it in order.
 
-    `control` is what answers local commands; a simulation has none, and no `manager`. With a reason
-    in `detached` it begins without a journal (see `Journal.detached`). Raises JournalFailed, in a
-    group, if the disk fails.
+    Gives whether it was the latter. `control` is what answers local commands; a simulation has
+    none, and no `manager`. With a reason in `detached` it begins without a journal (see
+    `Journal.detached`). Raises JournalFailed, in a group, if the disk fails.
     """
     config = loaded.config
     limits = journal_limits(config.journal, seams.disk)
-    for fault in loaded.warnings:
+    for fault in (*loaded.warnings, *loaded.quarantined):
         seams.events.emit(CONFIG_WARNED, path=fault.path, error=fault.message, hint=fault.hint)
     async with Journal(
         config.journal.directory, limits, seams, gateway=config.gateway.id, detached=detached
     ) as journal:
-        enabled = [device for device in loaded.devices if device.spec.settings.enabled]
-        schemas = [schema for device in enabled for schema in device.spec.schemas]
-        derived = [s for stream, s in result_schemas(loaded.plugins) if stream is Stream.TELEMETRY]
-        shadow = Shadow([*schemas, *derived])
-        stages = {
-            d.spec.name: tuple(spec.build(settings) for spec, settings in d.stages) for d in enabled
-        }
-        pipeline = Pipeline(
-            journal, shadow, stages, seams, commit_interval_s=config.journal.commit_interval
-        )
-        pulse = Pulse(seams)
-        sessions = [
-            Session(d.spec, d.driver.build, w.line, pipeline, seams, pulse, place=w)
-            for d, w in zip(enabled, wires(enabled, seams), strict=True)
-        ]
-        memory = PlanMemory(loaded.state / "plans", (d.spec for d in enabled), seams)
-        await memory.load()
-        for session in sessions:
-            session.remember(memory.of(session.name))
-        forwarders = [
-            Forwarder(
-                name, spec.build(name, settings, seams), settings, journal, config.gateway.id, seams
-            )
-            for name, spec, settings in loaded.uplinks
-            if settings.enabled
-        ]
-        for name, _, _ in loaded.uplinks:
-            journal.cursor(name)  # a disabled uplink keeps its claim on what it has not got
-        for cursor in plugin_cursors(loaded.plugins):
-            journal.cursor(cursor)  # what a plugin has not seen is held back for it
-        tags = {device.spec.name: device.spec.tags for device in enabled}
-        reached = {s.name: Gated(tags[s.name], s.operations) for s in sessions}
-        gate = Gate(config.writes, reached, pipeline, journal, seams)
-        plugins = PluginSet(loaded, Engines(journal, pipeline, gate), seams)
-        acting = Acting(gate, PluginAnswers(plugins, seams))
-        answers = Answers(loaded, seams, journal, pipeline, shadow, sessions, forwarders, acting)
+        runtime = Runtime(loaded, journal, seams)
+        await runtime.prepare()
+        acting = Acting(runtime.gate, PluginAnswers(runtime.plugins, seams))
+        engines = (seams, journal, runtime.pipeline, runtime.shadow)
+        answers = Answers(loaded, *engines, *_running(runtime), acting)
+        runtime.told = lambda: answers.follow(runtime.loaded, *_running(runtime))
+        runtime.relog = relog or runtime.relog
         async with control(config.control.socket, answers), asyncio.TaskGroup() as tasks:
-            parts = (answers, journal, pipeline, pulse, sessions, forwarders, memory, plugins)
-            if manager is not None:
-                liveness = Liveness(manager, signs_of(journal, pipeline, sessions), seams)
-                tasks.create_task(liveness.run(_words(journal, sessions), stop), name="liveness")
-            await _serve(tasks, stop, seams, parts)
-            _tell_ledger(journal, forwarders, seams)
+            await _serve(tasks, stop, seams, (answers, runtime, manager, beside))
+            _tell_ledger(journal, tuple(runtime.uplinks.forwarders), seams)
+        return runtime.asked_again.is_set() and not stop.is_set()
+
+
+def _running(runtime: Runtime) -> tuple[Sequence[Session], Sequence[Forwarder]]:
+    """Give the sessions and forwarders as they are now."""
+    sessions, forwarders = runtime.devices.sessions, runtime.uplinks.forwarders
+    return tuple(sessions.values()), tuple(forwarders.values())
 
 
 def journal_limits(settings: JournalSettings, disk: Disk) -> JournalLimits:
@@ -212,87 +206,74 @@ async def _serve(
     tasks: asyncio.TaskGroup,
     stop: asyncio.Event,
     seams: Seams,
-    parts: tuple[
-        Answers,
-        Journal,
-        Pipeline,
-        Pulse,
-        Sequence[Session],
-        Sequence[Forwarder],
-        PlanMemory,
-        PluginSet,
-    ],
+    parts: tuple[Answers, Runtime, Manager | None, Beside | None],
 ) -> None:
     """Start from the journal outwards.
 
     Stop from the devices inwards, so that nothing accepted is left behind.
     """
-    answers, journal, pipeline, pulse, sessions, forwarders, memory, plugins = parts
+    answers, runtime, manager, beside = parts
+    journal = runtime.journal
 
     def start(name: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         return tasks.create_task(work, name=name)
 
-    sending = [start(f"forwarder[{f.name}]", _forward(journal, f)) for f in forwarders]
-    flushing = [start("pipeline", pipeline.run()), start("clock", pipeline.watch_clock())]
-    flushing += [start("writes", answers.gate.run())]
-    observing = start("observer", _observe(answers, seams))
-    plugins.begin(start)
-    polling = [start("pulse", pulse.run()), start("scrub", _scrub(journal, seams))]
-    polling += [start("plans", memory.run())]
-    polling += [start(f"session[{s.name}]", s.run()) for s in sessions]
-    told = {session.news: None for session in sessions}
-    polling += [start(f"line[{news.line}]", news.run()) for news in told if news.shared]
+    others = [start("observer", _observe(answers, seams)), start("scrub", _scrub(journal, seams))]
+    if manager is not None:
+        liveness = Liveness(manager, signs_of(runtime), seams)
+        others.append(start("liveness", liveness.run(_words(runtime), stop)))
+    feeding = runtime.begin(start)
     answers.state = "running"
     seams.events.emit(
         AGENT_STARTED,
         version=__version__,
-        devices=len(sessions),
-        uplinks=len(forwarders),
-        plugins=len(plugins.hosts),
+        devices=len(runtime.devices.sessions),
+        uplinks=len(runtime.uplinks.forwarders),
+        plugins=len(runtime.plugins.hosts),
     )
-    await stop.wait()
+    managing = [start("beside", beside(runtime))] if beside is not None else []
+    await _either(stop, runtime.asked_again)
     answers.state = "draining"
-    await answers.gate.close()
-    await _cancel(polling)
-    await plugins.stop()  # what they had in hand is journaled like everything else
-    await _cancel([*plugins.tasks, *flushing])
-    await memory.close()
-    await _hand_over(pipeline, journal, seams)
-    reachable = [forwarder for forwarder in forwarders if forwarder.status().state == "connected"]
-    await asyncio.gather(*(forwarder.drain(DRAIN_S) for forwarder in reachable))
-    await _cancel([*sending, observing])
+    await cancel(managing)
+    await runtime.stop_inputs()
+    await cancel(feeding)
+    await runtime.devices.close()
+    await _hand_over(runtime.pipeline, journal, seams)
+    await runtime.stop_outputs(DRAIN_S)
+    await cancel(others)
 
 
-def signs_of(
-    journal: Journal, pipeline: Pipeline, sessions: Sequence[Session]
-) -> Callable[[], Signs]:
-    """Give what looks at the signs of progress of these parts."""
-    groups = [group for s in sessions for group in s.spec.settings.groups.values()]
-    shortest_s = min((group.period for group in groups if group.mode == "poll"), default=None)
+async def _either(*events: asyncio.Event) -> None:
+    """Wait until one of `events` is set."""
+    waits = [asyncio.create_task(one.wait(), name="agent.wait") for one in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waits:
+            task.cancel()
+
+
+def signs_of(runtime: Runtime) -> Callable[[], Signs]:
+    """Give what looks at the signs of progress of what runs."""
 
     def look() -> Signs:
-        figures = journal.stats()
+        figures = runtime.journal.stats()
         return Signs(
-            polls=sum(session.status.polls for session in sessions),
+            polls=sum(one.status.polls for one in runtime.devices.sessions.values()),
             commits=figures.commits,
-            waiting=bool(figures.queued_bytes or pipeline.pending_samples()),
+            waiting=bool(figures.queued_bytes or runtime.pipeline.pending_samples()),
             trouble=figures.trouble,
-            period_s=shortest_s,
+            period_s=runtime.devices.shortest_s(),
         )
 
     return look
 
 
-def _words(journal: Journal, sessions: Sequence[Session]) -> str:
+def _words(runtime: Runtime) -> str:
     """Say in a line what runs, for `systemctl status`."""
-    without = f", without a journal: {journal.detached}" if journal.detached else ""
-    return f"{len(sessions)} devices{without}"
-
-
-async def _forward(journal: Journal, forwarder: Forwarder) -> None:
-    """Forward as soon as there is a journal: nothing can be said of it before."""
-    await journal.opened()
-    await forwarder.run()
+    detached = runtime.journal.detached
+    without = f", without a journal: {detached}" if detached else ""
+    return f"{len(runtime.devices.sessions)} devices{without}"
 
 
 async def _scrub(journal: Journal, seams: Seams) -> None:
@@ -325,26 +306,19 @@ async def _observe(answers: Answers, seams: Seams) -> None:
         answers.observe()
 
 
-async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)
-
-
-def _tell_ledger(journal: Journal, forwarders: Sequence[Forwarder], seams: Seams) -> None:
+def _tell_ledger(journal: Journal, uplinks: Sequence[str], seams: Seams) -> None:
     """Put the account of all streams together into the log: the last word of this run."""
-    for forwarder in forwarders:
-        cursor = journal.cursor(forwarder.name)
+    for name in uplinks:
+        cursor = journal.cursor(name)
         accounts = [journal.ledger(stream, cursor) for stream in Stream]
         seams.events.emit(
             AGENT_STOPPED,
-            uplink=forwarder.name,
+            uplink=name,
             produced=sum(account.produced for account in accounts),
             delivered=sum(account.delivered for account in accounts),
             pending=sum(account.pending for account in accounts),
             gapped=sum(account.gapped for account in accounts),
             quarantined=sum(account.quarantined for account in accounts),
         )
-    if not forwarders:
+    if not uplinks:
         seams.events.emit(AGENT_STOPPED)

@@ -286,6 +286,9 @@ UPLINK_FAILED = Event(
 CONFIG_WARNED = Event(
     "config_warned", "warning", "Faults that did not forbid a start.", "config_warnings"
 )
+CONFIG_CHANGED = Event(
+    "config_changed", "info", "Changes of the configuration under way.", "config_changes"
+)
 CLOCK_STATE = Event(
     "clock_state",
     "info",

@@ -10,7 +10,7 @@ import gc
 
 import pytest
 
-from forebay.control.usage import rss_bytes
+from forebay.usage import rss_bytes
 from forebay.events import FRAME_REFUSED
 from forebay.model import is_bad
 from forebay.settings import BackoffSettings

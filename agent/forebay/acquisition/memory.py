@@ -167,7 +167,7 @@ class PlanMemory:
 
     def __init__(self, directory: Path, specs: Iterable[DeviceSpec], seams: Seams) -> None:
         """Keep them in `directory`, which is made when there is something to keep."""
-        self._clock = seams.clock
+        self._directory, self._seams, self._clock = directory, seams, seams.clock
         self._of = {
             spec.name: Recollection(directory / f"{spec.name}.json", spec, seams) for spec in specs
         }
@@ -176,6 +176,21 @@ class PlanMemory:
         """Read all files, beside the event loop. To be called once, before anything is recalled."""
         for one in self._of.values():
             await asyncio.to_thread(one.load)
+
+    async def come(self, spec: DeviceSpec) -> Recollection:
+        """Begin to keep what `spec`'s device teaches; give what it taught before."""
+        path = self._directory / f"{spec.name}.json"
+        one = self._of[spec.name] = Recollection(path, spec, self._seams)
+        await asyncio.to_thread(one.load)
+        return one
+
+    async def leave(self, device: str) -> None:
+        """Write what a device taught, and think of it no more; for how long as `close`."""
+        one = self._of.pop(device, None)
+        if one is not None and one.changed:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await one.save()
 
     def of(self, device: str) -> Recollection:
         """Give the memory of one device. KeyError for one that is not configured."""
@@ -194,7 +209,7 @@ class PlanMemory:
                 await self._save()
 
     async def _save(self) -> None:
-        for one in self._of.values():
+        for one in tuple(self._of.values()):
             if one.changed:
                 await one.save()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from forebay.acquisition.planned import PlannedGroup
-from forebay.acquisition.rows import bad_row, mark, slowed, torn
+from forebay.acquisition.rows import bad_row, good_samples, mark, slowed, torn
 from forebay.acquisition.schedule import Pace, first_s, next_due_s
 from forebay.cancellation import strict
 from forebay.clock import stamp
@@ -210,6 +210,7 @@ class Poller:
             return self._broken(group, self._link.contained(fault), began_ns, connection)
         if self._is_of_now(group, connection):
             self._status.last_data_ns = self._clock.now_ns()
+            self._status.good(good_samples(scan.batch), self._clock.monotonic_s())
             self._link.prove()
         if settled:
             planned = group.planned.plan is not None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forebay.model import Batch, Quality
+from forebay.model import BAD_SEVERITY, Batch, Quality
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +65,13 @@ def torn(batch: Batch) -> Batch:
     if batch.index is not None:
         return batch
     return _in_place_of_good(batch, Quality.UNCERTAIN)
+
+
+def good_samples(batch: Batch) -> int:
+    """Count the samples of `batch` whose quality is not Bad."""
+    if batch.quality is None:
+        return batch.samples
+    return batch.samples - int(np.count_nonzero(batch.quality & np.uint32(BAD_SEVERITY)))
 
 
 def _in_place_of_good(batch: Batch, status: Quality) -> Batch:

@@ -13,7 +13,7 @@ from forebay.acquisition.link import Link
 from forebay.acquisition.news import TagNews
 from forebay.acquisition.operations import Operations
 from forebay.acquisition.poller import Poller
-from forebay.acquisition.rows import bad_row
+from forebay.acquisition.rows import bad_row, good_samples
 from forebay.acquisition.status import SessionStatus
 from forebay.acquisition.wires import alone
 from forebay.cancellation import strict
@@ -202,6 +202,7 @@ class Session:
             self.status.last_data_ns = self._clock.now_ns()
             if batch.stream is Stream.TELEMETRY:
                 self._tags.read(batch)
+                self.status.good(good_samples(batch), self._clock.monotonic_s())
             await take(batch)
         return DeviceUnreachable(
             "the device ended its stream",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,10 @@ from forebay.cli import call, output
 from forebay.cli.check import load
 from forebay.config import places
 from forebay.errors import ConfigError
+
+if TYPE_CHECKING:
+    from forebay.config.load import LoadedConfig
+    from forebay.config.model import LogSettings
 
 Config = Annotated[
     Path,
@@ -44,8 +48,10 @@ def run(config: Config = places.CONFIG, *, as_json: JsonLog = False) -> None:
 
     from forebay.cli import logs
 
-    log = loaded.config.log
-    logs.set_up(log.level, as_json=as_json or log.format == "json")
+    def relog(log: LogSettings) -> None:
+        logs.set_up(log.level, as_json=as_json or log.format == "json")
+
+    relog(loaded.config.log)
 
     # Else gRPC writes lines of its own between ours at every failed connection; read at its import.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -54,4 +60,15 @@ def run(config: Config = places.CONFIG, *, as_json: JsonLog = False) -> None:
     from forebay import agent
 
     with call.reporting(as_json=as_json):
-        raise typer.Exit(agent.run(loaded))
+        raise typer.Exit(agent.run(_File(config, loaded), relog))
+
+
+class _File:
+    """The file that a person wrote. Implements `management.views.Boot`."""
+
+    def __init__(self, path: Path, loaded: LoadedConfig) -> None:
+        self._path, self._loaded = path, [loaded]
+
+    def load(self) -> LoadedConfig:
+        """See `Boot.load`: first what is loaded already, then what the file says by then."""
+        return self._loaded.pop() if self._loaded else load(self._path)

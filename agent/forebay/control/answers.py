@@ -15,7 +15,6 @@ from forebay.control import problems
 from forebay.control.planning import explain
 from forebay.control.setaside import SetAside
 from forebay.control.summaries import Summaries
-from forebay.control.usage import rss_bytes, written_bytes
 from forebay.control.view import (
     DeviceStatus,
     JournalStatusReply,
@@ -31,6 +30,7 @@ from forebay.errors import RequestFailed, RequestInvalid
 from forebay.forwarding.status import backlog
 from forebay.model import Position, Stream, epoch_number
 from forebay.pluginhost.results import WINDOW
+from forebay.usage import rss_bytes, written_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -73,28 +73,39 @@ class Answers:
         acting: Acting,
     ) -> None:
         """Look at these engines; `acting` is what can be made to do something."""
-        self._loaded, self._seams, self._journal = loaded, seams, journal
+        self._seams, self._journal = seams, journal
         self._pipeline, self._shadow = pipeline, shadow
         self.gate = acting.gate
         """See `AgentView.gate`."""
         self.plugins = acting.plugins
         """See `AgentView.plugins`."""
+        self.follow(loaded, sessions, forwarders)
+        self._began_s = seams.clock.monotonic_s()
+        self._written_before = written_bytes()
+        self._rates: deque[tuple[float, int]] = deque([(self._began_s, 0)], maxlen=64)
+        self.state = "starting"
+
+    def follow(
+        self,
+        loaded: LoadedConfig,
+        sessions: Iterable[Session],
+        forwarders: Iterable[Forwarder],
+    ) -> None:
+        """Look at another configuration from now on, and at what runs of it."""
+        self._loaded = loaded
         self._sessions = {session.name: session for session in sessions}
         self._forwarders = {forwarder.name: forwarder for forwarder in forwarders}
         sources = {device.spec.name for device in loaded.devices}
         self._keys = tuple(
             TagKey(schema.source, schema.tags[column].name)
-            for schema, column in shadow.walk()
+            for schema, column in self._shadow.walk()
             if schema.tags[column].name != WINDOW or schema.source in sources
         )
         self._summaries = Summaries(
-            (schema for device in loaded.devices for schema in device.spec.schemas), journal.schema
+            (schema for device in loaded.devices for schema in device.spec.schemas),
+            self._journal.schema,
         )
-        self._set_aside = SetAside(journal.quarantine, self._forwarders)
-        self._began_s = seams.clock.monotonic_s()
-        self._written_before = written_bytes()
-        self._rates: deque[tuple[float, int]] = deque([(self._began_s, 0)], maxlen=64)
-        self.state = "starting"
+        self._set_aside = SetAside(self._journal.quarantine, self._forwarders)
 
     def observe(self) -> None:
         """Note how much was produced so far. Called about once a second by the agent."""

@@ -92,6 +92,16 @@ class Forwarder:
         """The uplink's name, which is its cursor's too."""
         return self._name
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a session with the destination."""
+        return self._state == "connected"
+
+    @property
+    def acked(self) -> int:
+        """How many records were acknowledged since this was made."""
+        return self._tally.records_acked
+
     async def run(self) -> NoReturn:
         """Forward until cancelled.
 

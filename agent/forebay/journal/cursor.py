@@ -250,6 +250,23 @@ class CursorStore:
                 self._cursors = self._cursors | {name: cursor}
         return cursor
 
+    def leave(self, name: str) -> None:
+        """Save the cursor of a consumer, and do without it until it is asked for again.
+
+        Blocks. OSError if the disk refuses; one without room costs what has moved since the last
+        save.
+        """
+        try:
+            self.save()
+        except OSError as error:
+            if not no_space(error):
+                raise
+        with self.coming:
+            cursor = self._cursors.get(name)
+            if cursor is not None:
+                self._remembered[name] = cursor
+                self._cursors = {k: one for k, one in self._cursors.items() if k != name}
+
     def account(
         self, stream: Stream, cursor: Cursor | None, kept: Callable[[str, Position], int]
     ) -> Account:

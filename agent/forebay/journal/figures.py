@@ -42,7 +42,8 @@ class JournalStats:
     is less. `stream_bytes` is what each stream takes on disk, `max_bytes` its part of the budget;
     telemetry and bulk share theirs. `trouble` says why nothing can be written now, empty if
     all is well. `thinned_samples` were taken out of what is on disk; `dropped_samples` went with
-    their segments before every consumer had them.
+    their segments before every consumer had them. `last_commit_s` is when the latest commit was
+    durable (monotonic), None for never.
     """
 
     commits: int
@@ -56,6 +57,7 @@ class JournalStats:
     trouble: str = ""
     thinned_samples: int = 0
     dropped_samples: int = 0
+    last_commit_s: float | None = None
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:

@@ -16,7 +16,6 @@ from forebay.clock import AgeClock
 from forebay.columnar import decode_schema
 from forebay.errors import JournalError, JournalFailed, JournalFull, QuarantineError
 from forebay.events import JOURNAL_ATTACHED, JOURNAL_DETACHED, JOURNAL_OPENED
-from forebay.files import no_space
 from forebay.journal import owner, retention
 from forebay.journal.ballast import Ballast, ballast_bytes
 from forebay.journal.catalog import Catalog, IndexCache
@@ -27,6 +26,7 @@ from forebay.journal.ledger import Account
 from forebay.journal.quarantine import Quarantine, dropped_entries
 from forebay.journal.reader import Reader
 from forebay.journal.recovery import Recovered, Recovery
+from forebay.journal.refusals import unopened, unreadable, without_room
 from forebay.journal.saving import SAVE_EVERY_S, Saving
 from forebay.journal.segment import HEADER_BYTES
 from forebay.journal.tip import TipFile
@@ -134,7 +134,7 @@ class Journal:
         try:
             recovered = await self._recover()
         except JournalFailed as failure:
-            if not _without_room(failure):
+            if not without_room(failure):
                 raise
             self.detached = str(failure)
         else:
@@ -165,7 +165,7 @@ class Journal:
             self._catalog.clear()
             self._cache.clear()
             if isinstance(error, OSError):
-                raise _unopened(self.directory, error) from error
+                raise unopened(self.directory, error) from error
             raise
 
     async def _begin(self, recovered: Recovered) -> None:
@@ -186,7 +186,7 @@ class Journal:
                 await self._loop.run_in_executor(self._threads, self._sweep, recovered.obsolete)
             except OSError as error:
                 self._writer.fail(error)
-                raise _unopened(self.directory, error) from error
+                raise unopened(self.directory, error) from error
         segments = sum(len(self._catalog.segments(stream)) for stream in Stream)
         self._seams.events.emit(JOURNAL_OPENED, directory=str(self.directory), segments=segments)
 
@@ -267,7 +267,7 @@ class Journal:
                 )
             except OSError as error:
                 self._writer.fail(error)
-                raise _unreadable(error) from error
+                raise unreadable(error) from error
             if found.damage:
                 future: asyncio.Future[None] = self._loop.create_future()
                 self._writer.submit(Job(future, damage=tuple(found.damage)), bounded=False)
@@ -296,7 +296,7 @@ class Journal:
             )
         except OSError as error:
             self._writer.fail(error)
-            raise _unreadable(error) from error
+            raise unreadable(error) from error
 
     def heads(self) -> tuple[Head, ...]:
         """Give one head for each stream and epoch present, oldest first within a stream."""
@@ -330,6 +330,13 @@ class Journal:
             self._asked = True
             self._loop.call_soon(self._writer.retain)
         return cursor
+
+    async def leave(self, name: str) -> None:
+        """Let a consumer go: nothing is held back for it, nor told it, until it comes again.
+
+        Its cursor is saved, and stays as it is. JournalFailed if the disk refuses.
+        """
+        await self._save(partial(self._cursors.leave, name))
 
     def ledger(self, stream: Stream, cursor: Cursor | None = None) -> Account:
         """Give where the stream's samples are, for the consumer behind `cursor`, or without any."""
@@ -374,6 +381,7 @@ class Journal:
             ),
             dropped_samples=self._writer.dropped_samples,
             trouble=self.detached or self._writer.trouble,
+            last_commit_s=self._writer.last_commit_s,
         )
 
     def _open(self) -> Recovered:
@@ -478,22 +486,3 @@ class Journal:
             await self._loop.run_in_executor(self._threads, save)
         except OSError as error:
             self._writer.fail(error)
-
-
-def _unopened(directory: Path, error: OSError) -> JournalFailed:
-    return JournalFailed(
-        f"the journal in {directory} cannot be opened: {error}",
-        hint="check the directory's owner, mode and free space",
-    )
-
-
-def _without_room(failure: JournalFailed) -> bool:
-    """Whether the journal could not be opened because the disk is full."""
-    return isinstance(failure.__cause__, OSError) and no_space(failure.__cause__)
-
-
-def _unreadable(error: OSError) -> JournalFailed:
-    return JournalFailed(
-        f"the journal cannot be read: {error}",
-        hint="look at the disk (dmesg) and at the number of open files",
-    )

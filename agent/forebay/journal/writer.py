@@ -130,6 +130,8 @@ class Writer:
         self.queued_bytes = 0
         """Bytes taken over and not yet durable."""
         self.commits = 0
+        self.last_commit_s: float | None = None
+        """When the latest of them was durable (monotonic), None for never."""
         """Commits since the start."""
         self.trouble = ""
         """Why nothing can be written now, for a person; empty if all is well."""
@@ -335,6 +337,7 @@ class Writer:
         if done:
             self.latencies_s.append(self._clock.monotonic_s() - self._began_s)
             self.commits += 1
+            self.last_commit_s = self._clock.monotonic_s()
         with self._wake:
             self.queued_bytes -= sum(job.nbytes for job in done)
         self._told.durable(done)

@@ -7,12 +7,12 @@ Owns the hosts and the feeds, and the way of a plugin's write to the gate. Must 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from forebay.config.plugins import judge
 from forebay.errors import ForebayError, PluginUnavailable
+from forebay.management.tasks import cancel
 from forebay.model import Outcome, Stream
 from forebay.pluginhost.feed import CURSOR, FeedParts, JournalFeed
 from forebay.pluginhost.host import PluginHost
@@ -20,7 +20,7 @@ from forebay.pluginhost.results import results_schemas
 from forebay.writing.rules import Action, Ask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from forebay.config.load import LoadedConfig
@@ -28,14 +28,13 @@ if TYPE_CHECKING:
     from forebay.errors import Fault
     from forebay.interfaces import Seams, Value
     from forebay.journal.journal import Journal
+    from forebay.management.tasks import Start
     from forebay.model import Schema
     from forebay.pipeline.intake import Pipeline
     from forebay.pluginhost.settings import Instance
     from forebay.pluginhost.views import Write
     from forebay.writing.gate import Gate
 
-Start = Callable[[str, Coroutine[object, object, None]], "asyncio.Task[None]"]
-"""Makes a task of this name."""
 STOP_S = 5.0
 """How long a stopping agent waits for the work that plugins have in hand."""
 
@@ -70,6 +69,16 @@ def plugin_cursors(plugins: Iterable[LoadedPlugin]) -> list[str]:
     ]
 
 
+def device_schemas(loaded: LoadedConfig) -> list[tuple[Stream, Schema]]:
+    """Give the schemas of what enabled devices will give."""
+    return [
+        (Stream.TELEMETRY, schema)
+        for device in loaded.devices
+        if device.spec.settings.enabled
+        for schema in device.spec.schemas
+    ]
+
+
 class PluginSet:
     """Every plugin of the configuration; those that are enabled and sound have a host."""
 
@@ -78,33 +87,69 @@ class PluginSet:
         self.state = loaded.state
         self.loaded: dict[str, LoadedPlugin] = {one.name: one for one in loaded.plugins}
         self._engines, self._seams = engines, seams
-        self._devices = [
-            (Stream.TELEMETRY, schema)
-            for device in loaded.devices
-            if device.spec.settings.enabled
-            for schema in device.spec.schemas
-        ]
+        self._devices = device_schemas(loaded)
         self._feeds: dict[str, JournalFeed] = {}
         self.hosts: dict[str, PluginHost] = {}
         """Those that run."""
-        self.tasks: list[asyncio.Task[None]] = []
-        """What they run in; the agent ends them."""
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        """What they run in, by name; the agent ends them."""
         self._start: Start | None = None
+        self._claims: tuple[str, ...] = ()
+        self._claim(loaded.plugins)
         for one in loaded.plugins:
             if one.instance is not None and one.settings.enabled:
                 self._add(one.instance)
 
+    def _claim(self, plugins: Iterable[LoadedPlugin]) -> None:
+        """Hold back what the plugins that want all there is have not seen."""
+        self._claims = tuple(plugin_cursors(plugins))
+        for cursor in self._claims:
+            self._engines.journal.cursor(cursor)
+
     def begin(self, start: Start) -> None:
         """Run the hosts, and from now on each that comes to be, in tasks that `start` makes."""
         self._start = start
-        self.tasks += [start(f"plugin[{name}]", host.run()) for name, host in self.hosts.items()]
+        for name, host in self.hosts.items():
+            self.tasks[name] = start(f"plugin[{name}]", host.run())
+
+    async def end(self, names: Collection[str]) -> None:
+        """Have these end what they have in hand, within STOP_S, and forget them."""
+        going = [name for name in names if name in self.hosts]
+        await asyncio.gather(*(self.hosts[name].stop(STOP_S) for name in going))
+        await cancel(self.tasks.pop(name) for name in going if name in self.tasks)
+        for name in going:
+            del self.hosts[name]
+            self._feeds.pop(name, None)
+
+    async def follow(
+        self, loaded: LoadedConfig, names: Collection[str], gone: Collection[str]
+    ) -> None:
+        """Have the plugins of `loaded`; those in `names` are others now, and have ended.
+
+        Devices `gone` have other tags, or none. Who looks at these goes on with what there is.
+        """
+        before, claims = self.loaded, self._claims
+        self._devices = device_schemas(loaded)
+        self.loaded = {
+            one.name: one if one.name in names else before.get(one.name, one)
+            for one in loaded.plugins
+        }
+        self._claim(self.loaded.values())
+        for cursor in set(claims) - set(self._claims):
+            await self._engines.journal.leave(cursor)
+        known = [*self._devices, *result_schemas(self.loaded.values())]
+        for feed in self._feeds.values():
+            feed.know({*gone, *names}, known)
+        for one in self.loaded.values():
+            if one.name in names and one.instance is not None and one.settings.enabled:
+                self._add(one.instance)
 
     def _add(self, instance: Instance) -> None:
         name = instance.name
         host = PluginHost(instance, self._feed, self._seams, self._directory(name))
         self.hosts[name] = host
         if self._start is not None:
-            self.tasks.append(self._start(f"plugin[{name}]", host.run()))
+            self.tasks[name] = self._start(f"plugin[{name}]", host.run())
 
     def _directory(self, name: str) -> Path:
         return self.state / "plugins" / "instances" / name
@@ -146,6 +191,14 @@ class PluginSet:
             return
         await host.swap(fresh.instance)
         self.loaded[name] = fresh
+
+    def restarts(self) -> int:
+        """Count how often a plugin that runs now has died or had to be ended."""
+        return sum(sum(host.status().failures.values()) for host in self.hosts.values())
+
+    def memory_bytes(self) -> int:
+        """Give what the plugins' processes take, as far as it is known."""
+        return sum(host.status().memory_bytes for host in self.hosts.values())
 
     def lag_s(self, name: str) -> float:
         """Give the age of the oldest data that `name` has not worked on; 0 if none waits."""

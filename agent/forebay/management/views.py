@@ -32,12 +32,12 @@ class DeviceVitals:
 
 @dataclass(frozen=True, slots=True)
 class JournalVitals:
-    """The journal of this run: `records` that became durable, and when the last of them did.
+    """The journal of this run: how often something became durable, and when it last did.
 
     `last_commit_s` is monotonic, None for never. `trouble` says why nothing can be written now.
     """
 
-    records: int
+    commits: int
     last_commit_s: float | None
     trouble: str
 

@@ -29,7 +29,7 @@ from forebay.pipeline.tail import PROMPT_EVERY_S, Tail
 from forebay.pipeline.way import COMMIT_BYTES, Ready, Way
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from forebay.interfaces import Seams, Stage
     from forebay.model import Anchor, Batch, Gap, Schema
@@ -98,6 +98,7 @@ class Pipeline:
         self._encoder = BatchEncoder()
         self._open: dict[_Key, _Open] = {}
         self._schemas: dict[int, tuple[int, bytes]] = {}
+        self._of: dict[int, str] = {}
         self._ways = {stream: Way(stream, seams.events) for stream in Stream}
         self._submitted: deque[_Submitted] = deque()
         self._prompt: dict[_Key, float] = {}
@@ -115,6 +116,21 @@ class Pipeline:
     def lost_samples(self) -> int:
         """Those of them that became a Gap because the journal had no room for long."""
         return sum(way.lost_samples for way in self._ways.values())
+
+    def follow(
+        self, stages: Mapping[str, tuple[Stage, ...]], commit_interval_s: float, gone: Iterable[str]
+    ) -> None:
+        """Go on with these stages and this interval; forget the schemas of devices that are `gone`.
+
+        A device whose stages are not the same object begins with them at its next batch.
+        """
+        self._stages, self._interval_s = stages, commit_interval_s
+        away = set(gone)
+        forgotten = {id_ for id_, known in self._of.items() if known in away}
+        for id_ in forgotten:
+            del self._of[id_]
+            self._schemas.pop(id_, None)
+        self._prompt = {k: at for k, at in self._prompt.items() if k.schema not in forgotten}
 
     async def accept(self, batch: Batch) -> None:
         """See `forebay.interfaces.Intake.accept`."""
@@ -405,6 +421,7 @@ class Pipeline:
         encoded = self._schemas.get(schema.id)
         if encoded is None:
             encoded = self._schemas[schema.id] = (schema.id, encode_schema(schema))
+            self._of[schema.id] = schema.source
         return encoded
 
     def _reap(self) -> None:

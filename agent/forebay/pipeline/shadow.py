@@ -15,7 +15,7 @@ import numpy as np
 from forebay.model import Quality, Sample, ValueType, engineering, is_bad
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -88,6 +88,20 @@ class _Twin:
             tag, int(self.times_ns[column]), int(self.received_ns[column]), value, quality
         )
 
+    def inherit(self, before: _Twin) -> None:
+        """Take over the last samples of the tags that are the same in both schemas."""
+        before.settle()
+        known = {tag.name: column for column, tag in enumerate(before.schema.tags)}
+        for column, tag in enumerate(self.schema.tags):
+            was = known.get(tag.name)
+            if was is None or before.schema.tags[was] != tag:
+                continue
+            self.times_ns[column] = before.times_ns[was]
+            self.received_ns[column] = before.received_ns[was]
+            self.quality[column] = before.quality[was]
+            value = before.values[before.schema.lane_of[was]][before.place[was]]
+            self.values[self.schema.lane_of[column]][self.place[column]] = value
+
 
 def _digest(blob: bytes) -> str:
     return hashlib.sha256(blob).hexdigest()[:_DIGEST_CHARACTERS]
@@ -102,6 +116,28 @@ class Shadow:
         Until it is read its quality is BadWaitingForInitialData.
         """
         self._twins = {schema.id: _Twin(schema) for schema in schemas}
+        self._columns = {
+            (twin.schema.source, tag.name): (twin, column)
+            for twin in self._twins.values()
+            for column, tag in enumerate(twin.schema.tags)
+        }
+
+    def follow(self, known: Mapping[str, Iterable[Schema]]) -> None:
+        """Know of each source in `known` the tags of its schemas, and no others, from now on.
+
+        A tag that stays as it was keeps its last sample, in whichever group it is now.
+        """
+        before: dict[str, list[_Twin]] = {}
+        for id_, twin in tuple(self._twins.items()):
+            if twin.schema.source in known:
+                before.setdefault(twin.schema.source, []).append(self._twins.pop(id_))
+        for source, schemas in known.items():
+            olds = before.get(source, [])
+            for schema in schemas:
+                same = next((old for old in olds if old.schema.id == schema.id), None)
+                twin = self._twins[schema.id] = same or _Twin(schema)
+                for old in olds if same is None else ():
+                    twin.inherit(old)
         self._columns = {
             (twin.schema.source, tag.name): (twin, column)
             for twin in self._twins.values()

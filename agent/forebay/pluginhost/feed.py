@@ -24,7 +24,7 @@ from forebay.pluginhost.rows import Selection, key_of
 from forebay.pluginhost.windows import Moment, Rule, Taken, Through, Windows, split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     from forebay.interfaces import Seams
@@ -148,6 +148,15 @@ class JournalFeed:
         self._saved: Progress | None = None
         self._cursor: CursorView | None = None
         self._closed = False
+
+    def know(self, gone: Collection[str], schemas: Iterable[tuple[Stream, Schema]]) -> None:
+        """Choose inputs among `schemas` from now on, and what else came of sources not `gone`."""
+        kept = {key: one for key, one in self._schemas.items() if key[1] not in gone}
+        self._schemas = kept | {(stream, one.source, one.group): one for stream, one in schemas}
+        if self._select().inputs != self._selection.inputs:
+            self.changed.set()
+            if self._more is not None:
+                self._more.set()
 
     # --- what it gives ----------------------------------------------------------------------------
 

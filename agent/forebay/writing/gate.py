@@ -25,7 +25,7 @@ from forebay.writing.rules import Action, Ask, Denied, Pace, decide, recall
 from forebay.writing.values import said, same, to_engineering
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Collection, Coroutine, Mapping
 
     from forebay.interfaces import DeviceAnswer, Intake, Operated, Seams, Value
     from forebay.settings import TagSettings
@@ -85,11 +85,45 @@ class Gate:
         """Let nothing out before `run` has read what was let out in earlier runs."""
         self._settings, self._devices, self._intake = settings, devices, intake
         self._trail, self._seams, self._clock = trail, seams, seams.clock
-        self._pace, self._memory = Pace(), Memory()
+        self._pace, self._memory, self._remembered = Pace(), Memory(), False
         self._ready, self._closing = asyncio.Event(), asyncio.Event()
+        self._ruled = asyncio.Event()
+        self._away: frozenset[str] = frozenset()
         self._running: dict[str, tuple[Ask, asyncio.Task[Result]]] = {}
         self._refusals: list[float] = []
         self._unsaid = 0
+
+    async def keep(self) -> None:
+        """Do `run` now, and again whenever `follow` brought other rules, until cancelled.
+
+        New rules count what was let out before they came.
+        """
+        while True:
+            self._ruled.clear()
+            await self.run()
+            await self._ruled.wait()
+            await self._ended_all(frozenset(self._devices))
+
+    async def hold(self, devices: Collection[str]) -> None:
+        """Refuse what is asked of `devices` until `follow`.
+
+        Returns when what is on its way to them has ended, or after CLOSE_S.
+        """
+        self._away = frozenset(devices)
+        await self._ended_all(self._away)
+
+    async def _ended_all(self, devices: frozenset[str]) -> None:
+        tasks = [task for ask, task in self._running.values() if ask.device in devices]
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSE_S)
+
+    def follow(self, settings: WritesSettings, devices: Mapping[str, Device]) -> None:
+        """Go by these rules, and reach these devices, from now on."""
+        changed = settings != self._settings
+        self._settings, self._devices, self._away = settings, devices, frozenset()
+        if changed:
+            self._ready.clear()
+            self._ruled.set()
 
     async def run(self) -> None:
         """Read what earlier runs let out, and say of what they left open that nobody knows.
@@ -99,10 +133,12 @@ class Gate:
         if not self._settings.enabled:
             return
         await self._trail.opened()
-        intents = await remember(self._trail, self._memory)
-        now_s = self._clock.monotonic_s()
-        recall(self._pace, self._settings, intents, self._clock.read(), now_s)
-        for deed in self._memory.open():
+        first, self._remembered = not self._remembered, True
+        intents = await remember(self._trail, self._memory if first else Memory())
+        pace, now_s = Pace(), self._clock.monotonic_s()
+        recall(pace, self._settings, intents, self._clock.read(), now_s)
+        self._pace = pace
+        for deed in self._memory.open() if first else ():
             outcome = deed._replace(
                 step=OUTCOME,
                 outcome=Outcome.UNKNOWN.value,
@@ -134,9 +170,11 @@ class Gate:
             ask = replace(ask, id=f"{self._seams.rng.getrandbits(64):016x}")
         self._check(ask, deadline_s)
         due_s = began_s + (min(deadline_s, MAX_DEADLINE_S) or self._settings.deadline)
-        if self._settings.enabled and not await self._opened(due_s):
-            detail = "the audit of earlier runs cannot be read yet"
-            return await self._refused(ask, Denied(detail, "see `forebay journal status`"))
+        while self._settings.enabled and not self._ready.is_set():
+            if not await self._opened(due_s):
+                detail = "the audit of earlier runs cannot be read yet"
+                return await self._refused(ask, Denied(detail, "see `forebay journal status`"))
+            self._check(ask, deadline_s)  # others may have come and gone meanwhile
         before = self._before(ask)
         if before is not None:
             return await before
@@ -144,7 +182,8 @@ class Gate:
         if isinstance(decided, Denied):
             return await self._refused(ask, decided)
         task = asyncio.create_task(
-            self._execute(ask, decided, began_s, due_s), name=f"write[{ask.id}]"
+            self._execute(ask, self._devices[ask.device], decided, began_s, due_s),
+            name=f"write[{ask.id}]",
         )
         self._running[ask.id] = ask, task
         task.add_done_callback(partial(self._forget, ask.id))
@@ -182,13 +221,11 @@ class Gate:
 
     async def _opened(self, due_s: float) -> bool:
         """Wait until earlier runs are known, but not beyond `due_s`."""
-        if not self._ready.is_set():
-            left_s = max(0.0, due_s - self._clock.monotonic_s())
-            try:
-                async with asyncio.timeout(left_s):
-                    await self._ready.wait()
-            except TimeoutError:
-                return False
+        try:
+            async with asyncio.timeout(max(0.0, due_s - self._clock.monotonic_s())):
+                await self._ready.wait()
+        except TimeoutError:
+            return False
         return True
 
     def _before(self, ask: Ask) -> Coroutine[object, object, Result] | None:
@@ -213,12 +250,16 @@ class Gate:
     def _decide(self, ask: Ask) -> Allowed | Denied:
         if self._closing.is_set():
             return Denied("the agent is stopping", "ask again once it runs")
+        if ask.device in self._away:
+            return Denied(f"{ask.device} is being configured anew", "ask again in a moment")
         if len(self._running) >= MAX_AT_ONCE:
             return Denied(f"{MAX_AT_ONCE} others are on their way", "wait for their answers")
         now_s = self._clock.monotonic_s()
         return decide(ask, self._settings, self._devices[ask.device].tags, self._pace, now_s)
 
-    async def _execute(self, ask: Ask, allowed: Allowed, began_s: float, due_s: float) -> Result:
+    async def _execute(
+        self, ask: Ask, device: Device, allowed: Allowed, began_s: float, due_s: float
+    ) -> Result:
         """Intent, device, outcome. Nothing goes out unless the intent is durable."""
         intent = _deed(ask, INTENT)
         if not await self._on_record(intent, due_s):
@@ -228,7 +269,6 @@ class Gate:
             )
             return await self._refused(ask, denied, intended=True)
         self._memory.note(intent)
-        device = self._devices[ask.device]
         if ask.action is Action.CALL:
             answer = await device.operated.call(ask.item, allowed.values, due_s)
         else:

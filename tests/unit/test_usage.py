@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from forebay.control.usage import rss_bytes, written_bytes
+from forebay.usage import rss_bytes, written_bytes
 
 ON_DISK = Path(__file__).resolve().parents[3]
 
