@@ -38,8 +38,8 @@ class Pair:
     key: Path
 
 
-def init(directory: Path, common_name: str) -> Pair:
-    """Make a CA in `directory`: `ca.crt` and `ca.key`.
+def init(directory: Path, common_name: str, file: str = CA_NAME) -> Pair:
+    """Make a CA in `directory`: `ca.crt` and `ca.key`, or of another name than `ca`.
 
     Raises:
         CertificateError: there is one already, or the directory cannot be written.
@@ -49,10 +49,10 @@ def init(directory: Path, common_name: str) -> Pair:
     builder = (
         _builder(name, name, key.public_key(), CA_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(usage(signs_certificates=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
-    return _save(directory, CA_NAME, key, builder.sign(key, hashes.SHA256()))
+    return _save(directory, file, key, builder.sign(key, hashes.SHA256()))
 
 
 def issue_server(ca: Path, out: Path, hosts: Sequence[str], days: int) -> Pair:
@@ -85,14 +85,14 @@ def _issue(
     ca: Path, out: Path, names: tuple[str, str], alternatives: list[x509.GeneralName], days: int
 ) -> Pair:
     """Sign; `names` are the file's and the common name. Only a server has alternative names."""
-    authority, signer = _load(ca)
+    authority, signer = load_authority(ca)
     key = ec.generate_private_key(ec.SECP256R1())
-    usage = ExtendedKeyUsageOID.SERVER_AUTH if alternatives else ExtendedKeyUsageOID.CLIENT_AUTH
+    purpose = ExtendedKeyUsageOID.SERVER_AUTH if alternatives else ExtendedKeyUsageOID.CLIENT_AUTH
     builder = (
         _builder(_name(names[1]), authority.subject, key.public_key(), days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        .add_extension(usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
         )
@@ -117,7 +117,8 @@ def _builder(
     )
 
 
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+def usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    """Give what a key may do (RFC 5280, section 4.2.1.3): sign certificates, or handshakes."""
     return x509.KeyUsage(
         digital_signature=not signs_certificates,
         key_cert_sign=signs_certificates,
@@ -148,7 +149,8 @@ def _alternative(host: str) -> x509.GeneralName:
         ) from None
 
 
-def _load(directory: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def load_authority(directory: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    """Read `ca.crt` and `ca.key`. CertificateError if they are not there, or no such files."""
     try:
         certificate = x509.load_pem_x509_certificate((directory / "ca.crt").read_bytes())
         key = serialization.load_pem_private_key((directory / "ca.key").read_bytes(), None)

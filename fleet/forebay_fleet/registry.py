@@ -106,12 +106,18 @@ class Registry:
         except apsw.Error as error:
             raise StoreFailed(f"the registry failed: {error}", hint="check the disk") from error
 
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Read. Raises StoreFailed."""
+    @contextmanager
+    def reading(self) -> Iterator[apsw.Connection]:
+        """Give the connection to read with. Raises StoreFailed."""
         try:
-            return list(self._db.execute(sql, tuple(values)))
+            yield self._db
         except apsw.Error as error:
             raise StoreFailed(f"the registry failed: {error}", hint="check the disk") from error
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Read. Raises StoreFailed."""
+        with self.reading() as db:
+            return list(db.execute(sql, tuple(values)))
 
     def changed(self) -> bool:
         """Whether another process committed anything since the last time this was asked."""

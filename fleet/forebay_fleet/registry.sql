@@ -29,6 +29,8 @@ CREATE TABLE gateways (
     renewed_ns INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX floors ON gateways (name, floor) WHERE floor > 0;
+
 -- Who may not come, whether it was enrolled or has a certificate made by hand.
 CREATE TABLE denied (
     name TEXT PRIMARY KEY,

@@ -12,18 +12,24 @@ import signal
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
 import structlog
 
 from forebay_fleet._proto import uplink_pb2, uplink_pb2_grpc
 from forebay_fleet.committer import Committer
-from forebay_fleet.errors import CertificateError, StoreFailed, UsageError
+from forebay_fleet.errors import StoreFailed, UsageError
+from forebay_fleet.identity.answering import refuse
+from forebay_fleet.identity.door import Door
+from forebay_fleet.identity.opening import FleetSettings, Running, open_fleet
+from forebay_fleet.identity.refused import Refused
 from forebay_fleet.ingest import Ingest, SessionEnded
 from forebay_fleet.limits import Limits
+from forebay_fleet.registry import RegistryThread
 from forebay_fleet.session import Desk, Session
 from forebay_fleet.store.writer import StoreWriter
+from forebay_fleet.tls import Credentials, server_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,34 +42,27 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
-    """PEM files: the server's certificate and key, and the CA whose gateways are let in."""
-
-    certificate: Path
-    key: Path
-    client_ca: Path
-
-
-@dataclass(frozen=True, slots=True)
 class ServerSettings:
     """What `serve` needs.
 
-    `credentials` None means plaintext, which only a loopback address may have.
+    `credentials` None means plaintext, which only a loopback address may have. `fleet` None means
+    that no box can enroll here, and renew.
     """
 
     data: Path
     listen: str
     credentials: Credentials | None
     limits: Limits = field(default_factory=Limits)
+    fleet: FleetSettings | None = None
 
 
 class UplinkService(uplink_pb2_grpc.UplinkServicer):
     """Adapts gRPC to `Session`."""
 
-    def __init__(self, desk: Desk, *, authenticated: bool) -> None:
-        """`authenticated` says that clients have certificates."""
+    def __init__(self, desk: Desk, door: Door | None) -> None:
+        """Let clients in by `door`, by their certificates; None: they have none."""
         self._desk = desk
-        self._authenticated = authenticated
+        self._door = door
 
     async def Session(  # noqa: N802 - the name of the rpc
         self,
@@ -71,11 +70,16 @@ class UplinkService(uplink_pb2_grpc.UplinkServicer):
         context: grpc.aio.ServicerContext[uplink_pb2.FromGateway, uplink_pb2.FromServer],
     ) -> None:
         """See uplink.proto."""
-        certified = _common_name(context.auth_context()) if self._authenticated else None
         try:
-            await Session(self._desk, context, certified).run()
+            if self._door is None:
+                await Session(self._desk, context, None).run()
+                return
+            async with self._door.visit(context) as visit:
+                await visit.during(Session(self._desk, context, visit.who.name).run())
         except SessionEnded as ended:
             await context.abort(grpc.StatusCode[ended.status], str(ended))
+        except Refused as refused:
+            await refuse(context, refused)
 
 
 async def serve(settings: ServerSettings, ready: Callable[[int], None]) -> None:
@@ -98,7 +102,14 @@ async def serve(settings: ServerSettings, ready: Callable[[int], None]) -> None:
         await stack.enter_async_context(committer)
         ingest = Ingest(store, limits, time.time_ns)
         desk = Desk(ingest, committer, limits, stopping)
-        server, port = _build(settings, desk)
+        registry = await stack.enter_async_context(RegistryThread(settings.data))
+        door = Door(registry)
+        server, port = _build(settings, desk, door)
+        if settings.fleet is not None and settings.credentials is not None:
+            running = Running(server, port, registry, door)
+            await open_fleet(stack, settings.fleet, settings.credentials, running)
+        watching = asyncio.create_task(door.watch(), name="door.watch")
+        stack.callback(watching.cancel)
         await server.start()
         stack.push_async_callback(server.stop, STOP_GRACE_S)
         stack.callback(stopping.set)
@@ -106,13 +117,15 @@ async def serve(settings: ServerSettings, ready: Callable[[int], None]) -> None:
             "server_started", port=port, incarnation=store.incarnation, data=str(settings.data)
         )
         ready(port)
-        await _first_of(stopping, committer.failed)
+        await _first_of(watching, stopping, committer.failed)
+        if watching.done():
+            watching.result()  # the registry failed
     if committer.failure is not None:
         raise StoreFailed(str(committer.failure), hint=committer.failure.hint)
     _log.info("server_stopped")
 
 
-def _build(settings: ServerSettings, desk: Desk) -> tuple[grpc.aio.Server, int]:
+def _build(settings: ServerSettings, desk: Desk, door: Door) -> tuple[grpc.aio.Server, int]:
     limits = settings.limits
     keepalive_ms = int(limits.keepalive_s * 1000)
     server = grpc.aio.server(
@@ -128,27 +141,19 @@ def _build(settings: ServerSettings, desk: Desk) -> tuple[grpc.aio.Server, int]:
             ("grpc.so_reuseport", 0),
         ],
     )
-    service = UplinkService(desk, authenticated=settings.credentials is not None)
+    service = UplinkService(desk, door if settings.credentials is not None else None)
     uplink_pb2_grpc.add_UplinkServicer_to_server(service, server)
     try:
         if settings.credentials is None:
             port = server.add_insecure_port(settings.listen)
         else:
-            port = server.add_secure_port(settings.listen, _credentials(settings.credentials))
+            credentials = server_credentials(settings.credentials, mutual=True)
+            port = server.add_secure_port(settings.listen, credentials)
     except RuntimeError:
         raise UsageError(
             f"cannot listen on {settings.listen}", hint="is the port in use, the certificate sound?"
         ) from None
     return server, port
-
-
-def _credentials(files: Credentials) -> grpc.ServerCredentials:
-    try:
-        key, certificate = files.key.read_bytes(), files.certificate.read_bytes()
-        client_ca = files.client_ca.read_bytes()
-    except OSError as error:
-        raise CertificateError(str(error), hint="make them with: forebay-fleet ca issue") from error
-    return grpc.ssl_server_credentials([(key, certificate)], client_ca, require_client_auth=True)
 
 
 def _check_plaintext(settings: ServerSettings) -> None:
@@ -166,17 +171,11 @@ def _check_plaintext(settings: ServerSettings) -> None:
         )
 
 
-def _common_name(auth: Any) -> str:  # noqa: ANN401 - a mapping of names to lists of bytes
-    """Give the client certificate's common name; empty, which no gateway has, unless it is one."""
-    names = auth.get("x509_common_name") or []
-    return bytes(names[0]).decode("utf-8", "replace") if len(names) == 1 else ""
-
-
-async def _first_of(*events: asyncio.Event) -> None:
-    """Wait until one of the events is set."""
+async def _first_of(task: asyncio.Task[None], *events: asyncio.Event) -> None:
+    """Wait until one of the events is set, or the task has ended."""
     waits = [asyncio.create_task(event.wait(), name="server.wait") for event in events]
     try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((task, *waits), return_when=asyncio.FIRST_COMPLETED)
     finally:
         for wait in waits:
             wait.cancel()

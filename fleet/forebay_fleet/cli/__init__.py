@@ -1,4 +1,4 @@
-"""The command `forebay-fleet`: serve, ca, and those of `ledger`, `values` and `files`.
+"""The command `forebay-fleet`: serve, ca, and those of its other modules.
 
 Owns the arguments of its commands and all exit codes: 0 ok, 1 failure, 2 usage or invalid input, 74
 the disk failed while serving. Must not know how anything is done. What a command needs is imported
@@ -14,30 +14,45 @@ from typing import Annotated, Any
 
 import typer
 
-from forebay_fleet.cli import common, files, ledger, values
+from forebay_fleet.cli import authorities, common, files, identity, ledger, values
 
 EXIT_DISK = 74
 """EX_IOERR of sysexits.h: a supervisor restarts the server, which then recovers from disk."""
 
 app = typer.Typer(help="The Forebay fleet server.", no_args_is_help=True, add_completion=False)
-ca_app = typer.Typer(help="Make certificates for a first fleet.", no_args_is_help=True)
+ca_app = typer.Typer(help="Make certificates for a fleet.", no_args_is_help=True)
 app.add_typer(ca_app, name="ca")
 
+identity.add(app)
+authorities.add(ca_app)
 ledger.add(app)
 values.add(app)
 files.add(app)
 
 
 @app.command()
-def serve(
+def serve(  # noqa: PLR0913 - an option each
     data: common.Data = common.DATA,
+    *,
     listen: Annotated[
         str, typer.Option(help="IP:PORT; port 0 takes a free one.")
     ] = "127.0.0.1:7443",
     cert: Annotated[Path | None, typer.Option(help="Server certificate, PEM.")] = None,
     key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
     client_ca: Annotated[Path | None, typer.Option(help="CA of the gateways, PEM.")] = None,
-    *,
+    ca: Annotated[
+        Path | None,
+        typer.Option(help="Directory of the fleet's CA; has server.crt and server.key by default."),
+    ] = None,
+    enroll_listen: Annotated[
+        str | None, typer.Option(help="IP:PORT where boxes enroll; needs --ca.")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Where boxes find it; default: from its certificate.")
+    ] = None,
+    valid_for: Annotated[
+        str, typer.Option(help="How long certificates of boxes are good: 30d, 12h.")
+    ] = "30d",
     insecure: Annotated[bool, typer.Option(help="Plaintext; loopback addresses only.")] = False,
     max_gateways: Annotated[int, typer.Option(min=1, help="Take no more than this.")] = 1000,
     credit_mib: Annotated[
@@ -49,23 +64,30 @@ def serve(
     import uvloop
 
     from forebay_fleet.errors import UsageError
+    from forebay_fleet.identity.opening import FleetSettings
     from forebay_fleet.limits import Limits
-    from forebay_fleet.server import Credentials, ServerSettings
+    from forebay_fleet.server import ServerSettings
     from forebay_fleet.server import serve as run
+    from forebay_fleet.tls import Credentials
 
     _configure_log()
     credentials = None
-    if cert is not None and key is not None and client_ca is not None and not insecure:
+    if ca is not None and not insecure:
+        credentials = Credentials(cert or ca / "server.crt", key or ca / "server.key", None, ca)
+    elif cert is not None and key is not None and client_ca is not None and not insecure:
         credentials = Credentials(cert, key, client_ca)
-    elif not insecure or cert or key or client_ca:
+    elif not insecure or cert or key or client_ca or ca:
         raise UsageError(
-            "serve needs --cert, --key and --client-ca, or --insecure",
+            "serve needs --ca, or --cert, --key and --client-ca, or --insecure",
             hint="make certificates: forebay-fleet ca init DIR; forebay-fleet ca issue --help",
         )
-    host = listen.rpartition(":")[0]
+    fleet = None
+    if enroll_listen is not None:
+        fleet = FleetSettings(enroll_listen, host, common.seconds(valid_for))
     limits = Limits(max_gateways=max_gateways, credit_bytes=credit_mib << 20)
-    settings = ServerSettings(data, listen, credentials, limits)
-    uvloop.run(run(settings, lambda port: typer.echo(f"listening on {host}:{port}")))
+    settings = ServerSettings(data, listen, credentials, limits, fleet)
+    shown = listen.rpartition(":")[0]
+    uvloop.run(run(settings, lambda port: typer.echo(f"listening on {shown}:{port}")))
 
 
 @ca_app.command("init")

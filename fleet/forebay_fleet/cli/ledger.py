@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from forebay_fleet.cli import common, compare
+from forebay_fleet.cli import common, compare, identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,25 +22,37 @@ if TYPE_CHECKING:
 
 def add(app: typer.Typer) -> None:
     """Add the commands to `app`."""
-    for command in (gateways, ledger, forks):
+    group = typer.Typer(help="List the gateways that ever came; say who may come.")
+    group.callback(invoke_without_command=True)(gateways)
+    identity.add_to_gateways(group)
+    app.add_typer(group, name="gateways")
+    for command in (ledger, forks):
         app.command()(command)
 
 
-def gateways(data: common.Data = common.DATA, *, as_json: common.Json = False) -> None:
-    """List the gateways that ever came."""
+def gateways(
+    context: typer.Context, data: common.Data = common.DATA, *, as_json: common.Json = False
+) -> None:
+    """List the gateways that ever came; say who may come."""
+    if context.invoked_subcommand is not None:
+        return
     import time
 
     from forebay_fleet.cli import output
-    from forebay_fleet.store.reader import StoreReader
+    from forebay_fleet.store.reader import GatewayRow, StoreReader
     from forebay_fleet.watermark import watermarks
 
     with StoreReader(data) as reader:
         rows = reader.gateways()
         marks = watermarks(reader.lines())
+    known = identity.identities(data)
+    came = {row.name for row in rows}
+    rows += [GatewayRow(0, name, "", *[0] * 10) for name in known if name not in came]
     if as_json:
         output.print_json(
             [
                 {k: v for k, v in row._asdict().items() if k != "id"}
+                | {"identity": known.get(row.name)}
                 | {"watermarks": [common.mark(mark) for mark in marks if mark.gateway == row.name]}
                 for row in rows
             ]
@@ -59,6 +71,9 @@ def gateways(data: common.Data = common.DATA, *, as_json: common.Json = False) -
     ]
     output.table(head, table, optional=("open", "forks"))
     _alarm(rows, now_ns)
+    for name, one in known.items():
+        if one["state"] != "active":
+            typer.echo(f"{one['state'].upper():8} {name}: {one['reason']}")
 
 
 def _ago(time_ns: int, now_ns: int) -> str:

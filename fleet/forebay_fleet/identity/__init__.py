@@ -1,0 +1,1 @@
+"""Who a box is: join tokens, certificates, clones, recovery, who may not come."""

@@ -1,0 +1,121 @@
+"""Who may come in by its certificate, and until when: every session passes here.
+
+Owns the list of open sessions and the look at the registry that ends them. Must not know what a
+session does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
+
+from forebay_fleet.identity import gateways
+from forebay_fleet.identity.answering import Caller, caller
+from forebay_fleet.identity.office import replaced
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine
+
+    from forebay_fleet.identity.answering import Context
+    from forebay_fleet.identity.refused import Refused
+    from forebay_fleet.registry import Registry, RegistryThread
+
+T = TypeVar("T")
+
+LOOK_S = 1.0
+"""How soon a session ends whose gateway was locked or revoked, at most."""
+
+_log = structlog.get_logger()
+
+
+class Visit:
+    """One open session of a gateway."""
+
+    def __init__(self, who: Caller) -> None:
+        """Be let in."""
+        self.who = who
+        self.refusal: Refused | None = None
+        """Why it must end; set with `over`."""
+        self.over = asyncio.Event()
+
+    async def during(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do `work`, cancelled once this gateway may not stay. Raises Refused then."""
+        working = asyncio.create_task(work, name="door.session")
+        ending = asyncio.create_task(self.over.wait(), name="door.over")
+        try:
+            await asyncio.wait((working, ending), return_when=asyncio.FIRST_COMPLETED)
+            if working.done() or self.refusal is None:
+                return await working
+            raise self.refusal
+        finally:
+            ending.cancel()
+            working.cancel()
+            await asyncio.wait((working, ending))
+
+
+class Door:
+    """Of one server."""
+
+    def __init__(self, registry: RegistryThread) -> None:
+        """Ask `registry`."""
+        self._registry = registry
+        self._open: set[Visit] = set()
+
+    @contextlib.asynccontextmanager
+    async def visit(self, context: Context) -> AsyncIterator[Visit]:
+        """Let the caller of a TLS session in.
+
+        Raises:
+            Refused: its gateway is locked, revoked, or taken over by another box.
+        """
+        visit = Visit(caller(context))
+        self._open.add(visit)  # before the look: what is decided meanwhile reaches it too
+        try:
+            refusal = await self._registry(lambda registry: judge(registry, visit.who))
+            if refusal is not None:
+                _log.warning("gateway_refused", gateway=visit.who.name, code=refusal.code)
+                raise refusal
+            yield visit
+        finally:
+            self._open.discard(visit)
+
+    async def look(self) -> None:
+        """End the sessions of those that may not stay. The next look finds what changes now."""
+        for visit in [*self._open]:
+            who = visit.who
+            refusal = await self._registry(lambda registry, who=who: judge(registry, who))  # type: ignore[misc]
+            if refusal is not None:
+                visit.refusal = refusal
+                visit.over.set()
+
+    async def watch(self) -> None:
+        """Look again whenever the registry changed, by whoever's hand."""
+        before = None
+        while True:
+            await asyncio.sleep(LOOK_S)
+            now = await self._registry(_state)
+            if now != before:
+                before = now
+                await self.look()
+
+
+def judge(registry: Registry, who: Caller) -> Refused | None:
+    """Give why `who` may not come, None if it may."""
+    with registry.reading() as db:
+        shut = gateways.denied(db, who.name)
+        if shut is not None:
+            return shut.refusal()
+        known = gateways.get(db, who.name)
+        if known is not None and who.generation < known.floor:
+            return replaced(who.name)
+    return None
+
+
+def _state(registry: Registry) -> tuple[object, ...]:
+    """Give what tells one state of affairs from another: those shut out, and floors above 0."""
+    shut = registry.rows("SELECT name, since_ns FROM denied ORDER BY name")
+    floors = registry.rows("SELECT name, floor FROM gateways WHERE floor > 0 ORDER BY name")
+    return (*shut, *floors)

@@ -1,0 +1,113 @@
+"""Sets up what makes a server the authority of its fleet: the office, its two services, their port.
+
+Owns the order of that, and what commands beside the server are told of it. Must not know rules.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import grpc
+import structlog
+from cryptography import x509
+
+from forebay_fleet._proto import fleet_pb2_grpc
+from forebay_fleet.errors import CertificateError, UsageError
+from forebay_fleet.fleetservice import FleetService
+from forebay_fleet.identity import authorities
+from forebay_fleet.identity.challenge import Challenges
+from forebay_fleet.identity.enrollment import MAX_CALLS, OPTIONS, EnrollmentService
+from forebay_fleet.identity.office import CERTIFICATE_S, Office, Terms
+from forebay_fleet.identity.requests import spki_hash
+from forebay_fleet.tls import server_credentials
+
+if TYPE_CHECKING:
+    from contextlib import AsyncExitStack
+
+    from forebay_fleet.identity.door import Door
+    from forebay_fleet.registry import RegistryThread
+    from forebay_fleet.tls import Credentials
+
+STOP_GRACE_S = 2.0
+PIN, ENROLLMENT = "pin", "enrollment"
+"""Facts of the registry: SPKI hash of the server's authority in hex, where boxes enroll."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """What makes a server the authority of its fleet.
+
+    `host` is where boxes find it, by default the first name of its certificate.
+    """
+
+    listen: str
+    host: str | None = None
+    valid_s: float = CERTIFICATE_S
+
+
+class Running(NamedTuple):
+    """The server that this is added to: not started yet, on `port`."""
+
+    server: grpc.aio.Server
+    port: int
+    registry: RegistryThread
+    door: Door
+
+
+async def open_fleet(
+    stack: AsyncExitStack, settings: FleetSettings, files: Credentials, running: Running
+) -> int:
+    """Listen for enrollments until the stack unwinds, and add `Fleet` to the server; give the port.
+
+    Raises:
+        CertificateError: no authority that can sign.
+        UsageError: an address that cannot be listened on.
+    """
+    folder = files.authorities
+    if folder is None:
+        raise UsageError("enrollment needs an authority that signs", hint="add --ca DIR")
+    own = x509.load_pem_x509_certificate(files.read()[1])
+    issuer = authorities.load(folder).issuer_of(own)
+    host = settings.host or _first_name(own)
+    challenges = Challenges(time.monotonic)
+    terms = Terms(f"{_bracketed(host)}:{running.port}", settings.valid_s)
+    office = Office(partial(authorities.load, folder), terms, challenges, time.time_ns)
+    service = FleetService(running.registry, office, running.door)
+    fleet_pb2_grpc.add_FleetServicer_to_server(service, running.server)
+    server = grpc.aio.server(maximum_concurrent_rpcs=MAX_CALLS, options=OPTIONS)
+    enrollment = EnrollmentService(running.registry, office, challenges, time.monotonic)
+    fleet_pb2_grpc.add_EnrollmentServicer_to_server(enrollment, server)
+    try:
+        port = server.add_secure_port(settings.listen, server_credentials(files, mutual=False))
+    except RuntimeError:
+        raise UsageError(
+            f"cannot listen on {settings.listen}", hint="is the port in use?"
+        ) from None
+    pin = spki_hash(issuer.public_key()).hex()
+    await running.registry(lambda registry: registry.tell(PIN, pin))
+    place = f"{_bracketed(host)}:{port}"
+    await running.registry(lambda registry: registry.tell(ENROLLMENT, place))
+    await server.start()
+    stack.push_async_callback(server.stop, STOP_GRACE_S)
+    _log.info("enrollment_open", port=port, address=place)
+    return port
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _first_name(certificate: x509.Certificate) -> str:
+    """Give the first host that a server certificate names. CertificateError if it names none."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return str(next(iter(names)).value)
+    except (x509.ExtensionNotFound, StopIteration):
+        raise CertificateError(
+            "the server's certificate names no host", hint="add --host NAME to serve"
+        ) from None
