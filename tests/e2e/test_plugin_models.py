@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from forebay_plugin.models.__main__ import main
 from forebay_plugin.models.trust import public_key
 from support.onnx_models import made
-from support.processes import World
+from support.processes import World, run_forebay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,6 @@ async def test_a_model_is_signed_served_followed_and_put_back(tmp_path: Path) ->
         Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
     )
     key.write_bytes(pem)
-    trusted = ["--trust", public_key(pem)]
     for version, weight in (("1", 1.0), ("2", 10.0)):
         made(tmp_path / version, version, weight)
     assert main(["add", str(store), "--from", str(tmp_path / "1"), "--allow-unsigned"]) == 0
@@ -92,12 +91,54 @@ settings = {{ trusted_keys = ["{public_key(pem)}"] }}
         assert main(["sign", str(store / "versions/1"), "--key", str(key)]) == 0
         assert (await world.ask("plugins", "restart", "watch"))[0] == 0
         await until_value(world, 3.0)
-        assert main(["sign", str(tmp_path / "2"), "--key", str(key)]) == 0
-        assert main(["add", str(store), "--from", str(tmp_path / "2"), *trusted]) == 0
-        assert main(["activate", str(store), "--version", "2"]) == 0
-        assert (await world.ask("plugins", "restart", "watch"))[0] == 0
+        second, config = str(tmp_path / "2"), ("--config", str(world.config))
+        code, said = await run_forebay("plugins", "model", "add", "watch", second, *config)
+        assert (code, "forebay: the model is not signed" in said) == (1, True), said
+        assert main(["sign", second, "--key", str(key)]) == 0
+        code, said = await run_forebay("plugins", "model", "add", "watch", second, *config)
+        assert code == 0
+        assert said == ("added version 2\nnext: forebay plugins model activate watch 2\n")
+        code, done = await world.ask("plugins", "model", "activate", "watch", "2", *config)
+        assert (code, done["said"], done["restarted"]) == (0, ["version 2 is active"], ["watch"])
         await until_value(world, 30.0)
-        assert main(["rollback", str(store)]) == 0
-        assert (await world.ask("plugins", "restart", "watch"))[0] == 0
+        code, said = await run_forebay("plugins", "model", "show", "watch", *config)
+        assert [line for line in said.splitlines() if line.startswith(("active", "previous"))] == [
+            "active: scaled-max 2: Largest of the scaled columns.",
+            "previous: scaled-max 1: Largest of the scaled columns.",
+        ]
+        code, done = await world.ask("plugins", "model", "candidate", "watch", "1", *config)
+        assert (code, done["said"]) == (0, ["candidate: 1"])
+        code, done = await world.ask("plugins", "model", "rollback", "watch", *config)
+        assert (code, done["said"]) == (0, ["version 1 is active"])
         await until_value(world, 3.0)
         assert await world.agent.stop() == 0
+    code, done = await world.ask("plugins", "model", "activate", "watch", "2", *config)
+    assert (code, done["restarted"]) == (0, [])
+    assert done["said"][-1] == "next: start the gateway; it loads this model then"
+
+
+async def test_what_cannot_have_a_model_is_told(tmp_path: Path) -> None:
+    config = tmp_path / "forebay.toml"
+    made(tmp_path / "1", "1", 1.0)
+    config.write_text(
+        f"""
+[gateway]
+id = "g"
+[plugins.lone]
+path = "{PLUGIN}"
+model = "1"
+inputs.values = ["line/*"]
+[plugins.none]
+path = "{PLUGIN}"
+inputs.values = ["line/*"]
+""",
+        encoding="utf-8",
+    )
+    for name, told in (
+        ("lone", "is the folder of one model"),
+        ("none", "[plugins.none] names no directory of models"),
+        ("nobody", "there is no [plugins.nobody]"),
+    ):
+        words = ("plugins", "model", "add", name, str(tmp_path / "1"), "--config", str(config))
+        code, said = await run_forebay(*words)
+        assert (code, told in said) == (2, True), said

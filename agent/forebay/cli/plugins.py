@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from forebay.cli import call, output, plugins_install, plugins_replay
+from forebay.cli import call, output, plugins_install, plugins_model, plugins_replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -50,6 +50,7 @@ def add(app: typer.Typer, name: str) -> None:
     group.command("restart")(restart)
     plugins_install.add(group)
     plugins_replay.add(group)
+    plugins_model.add(group)
     app.add_typer(group, name=name)
 
 

@@ -95,7 +95,7 @@ def _installed(state: Path | None, socket: Path) -> Installed:
 
     if state is None:
         try:
-            with _agent(socket) as agent:
+            with agent_at(socket) as agent:
                 state = Path(agent.plugins().state)
         except AgentUnreachable:
             state = places.STATE
@@ -155,7 +155,7 @@ def _take_up(installed: Installed, name: str, version: str, socket: Path) -> lis
     before = installed.current(name)
     installed.use(name, version)
     try:
-        with _agent(socket) as agent:
+        with agent_at(socket) as agent:
             reply = agent.refresh_plugins(name)
     except AgentUnreachable:
         return []
@@ -166,7 +166,7 @@ def _take_up(installed: Installed, name: str, version: str, socket: Path) -> lis
         return list(reply.done)
     _go_back(installed, name, before)
     if before is not None:
-        with _agent(socket) as agent:
+        with agent_at(socket) as agent:
             agent.refresh_plugins(name)
     stays = f"{before.name} stays" if before else "it is not installed"
     raise RequestFailed(
@@ -183,7 +183,7 @@ def _go_back(installed: Installed, name: str, before: Path | None) -> None:
 
 
 @contextmanager
-def _agent(socket: Path) -> Iterator[AgentClient]:
+def agent_at(socket: Path) -> Iterator[AgentClient]:
     """Give a connection to the agent; AgentUnreachable if none answers."""
     address.check(socket.absolute())  # before grpc is loaded: the answer is often no
     from forebay.control.client import AgentClient
@@ -231,7 +231,7 @@ def _users(plugin: str, socket: Path) -> list[str]:
     from forebay.config.sources import read_sources
 
     try:
-        with _agent(socket) as agent:
+        with agent_at(socket) as agent:
             return [one.name for one in agent.plugins().plugins if one.installed == plugin]
     except AgentUnreachable:
         path = Path(os.environ.get("FOREBAY_CONFIG") or places.CONFIG)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
@@ -30,7 +31,6 @@ from forebay.settings import Directory, Name, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _WILD = frozenset("*?[")
 
@@ -117,10 +117,14 @@ class Instance:
 
     def command(self) -> tuple[str, ...]:
         """Give the manifest's command with its places filled in."""
-        own = self.directory / "venv" / "bin" / "python"
-        python = str(own) if own.exists() else sys.executable
-        places = {"{python}": python, "{dir}": str(self.directory)}
+        places = {"{python}": str(interpreter(self.directory)), "{dir}": str(self.directory)}
         return tuple(_filled(word, places) for word in self.manifest.plugin.command)
+
+
+def interpreter(directory: Path) -> Path:
+    """Give the Python of the plugin in `directory`: that of its own `venv`, else the agent's."""
+    own = directory / "venv" / "bin" / "python"
+    return own if own.exists() else Path(sys.executable)
 
 
 def combine(

@@ -25,6 +25,7 @@ COMMANDS = {
     "candidate": "let --version of a store run in shadow; without one, none does",
     "rollback": "make a store's previous model active again",
 }
+RESTART = "next: restart the plugin, and it loads this"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("directory", type=Path)
         command.add_argument("--trust", action="append", default=[], help="public key, base64")
+        command.add_argument("--pin", action="append", default=[], help="SHA-256 of a model.toml")
         command.add_argument("--allow-unsigned", action="store_true")
         if name == "sign":
             command.add_argument("--key", type=Path, required=True)
@@ -44,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.add_argument("--version", default="", required=name == "activate")
     given = parser.parse_args(arguments)
     try:
-        trust = Trust.of({"trusted_keys": given.trust, "allow_unsigned": given.allow_unsigned})
+        words = {"trusted_keys": given.trust, "pinned_models": given.pin}
+        trust = Trust.of({**words, "allow_unsigned": given.allow_unsigned})
         HANDLERS[given.command](given, trust)
     except (PluginError, OSError) as error:
         _tell(f"refused: {error}", sys.stderr)
@@ -92,16 +95,16 @@ def _add(given: argparse.Namespace, trust: Trust) -> None:
 
 def _activate(given: argparse.Namespace, _: Trust) -> None:
     store.activate(given.directory, given.version)
-    _tell(f"version {given.version} is active; restart the plugin to load it")
+    _tell(f"version {given.version} is active\n{RESTART}")
 
 
 def _candidate(given: argparse.Namespace, _: Trust) -> None:
     store.propose(given.directory, given.version)
-    _tell(f"candidate: {given.version or 'none'}; restart the plugin to load it")
+    _tell(f"candidate: {given.version or 'none'}\n{RESTART}")
 
 
 def _rollback(given: argparse.Namespace, _: Trust) -> None:
-    _tell(f"version {store.rollback(given.directory)} is active; restart the plugin to load it")
+    _tell(f"version {store.rollback(given.directory)} is active\n{RESTART}")
 
 
 def _tell(line: str, to: object = None) -> None:
