@@ -86,10 +86,11 @@ class Manager:
         self.watchdog_s = int(usec) / 1e6 if usec.isdecimal() and ours else 0.0
         """How often it must hear that all is well; 0 if it does not care."""
 
-    async def tell(self, what: Notification, *value: str) -> None:
+    async def tell(self, what: Notification, value: str = "") -> None:
         """Send one message, in a thread: a manager that does not read must not stop the polls."""
         if self.listens:
-            await asyncio.to_thread(notify, what, *value)
+            words = (what, value) if value else (what,)
+            await asyncio.to_thread(lambda: notify(*words))
 
 
 class Liveness:

@@ -94,7 +94,7 @@ class PluginHost:
         """
         await asyncio.to_thread(_make, self._directory / "logs")
         await asyncio.to_thread(sweep, self._directory / "state")
-        self._means = await means.probe()
+        self._means = await means.probe(self._instance.name)
         self._warn_if_open(self._means)
         try:
             while not self._ended.is_set():
@@ -199,13 +199,15 @@ class PluginHost:
 
     async def _start(self, instance: Instance, inputs: Sequence[Input], found: Means) -> Running:
         """Start a process; PluginError if it does not get ready."""
-        if found.bubblewrap is None and instance.sandbox == "required":
+        if not found.confines and instance.sandbox == "required":
             raise PluginUnavailable(
                 f"bubblewrap does not work here, and the plugin requires it: {found.why}",
                 hint='install it (Debian: bubblewrap), or set sandbox = "preferred"',
                 kind="sandbox",
             )
-        ground = Ground(found, self._directory / "state", self._log, self._seams.clock)
+        state, running = self._directory / "state", self._running
+        beside = running is not None and not running.beside
+        ground = Ground(found, state, self._log, self._seams.clock, beside)
         running = await Running.start(instance, ground, inputs)
         self._tally.starts += 1
         self._seams.events.emit(
@@ -373,7 +375,7 @@ class PluginHost:
         await _let_go(self._feed, self._following)
 
     def _warn_if_open(self, found: Means) -> None:
-        if found.bubblewrap is None and self._instance.sandbox == "preferred":
+        if not found.confines and self._instance.sandbox == "preferred":
             self._seams.events.emit(
                 PLUGIN_UNCONFINED,
                 plugin=self._instance.name,

@@ -15,6 +15,7 @@ from subprocess import DEVNULL, PIPE
 from typing import TYPE_CHECKING, Literal
 
 from forebay.cancellation import strict
+from forebay.pluginhost import units
 from forebay.pluginhost.sandbox import Means, namespaces
 
 if TYPE_CHECKING:
@@ -27,9 +28,24 @@ FIRST_USER, LAST_USER = 61_184, 65_519
 Way = Literal["user-namespace", "own-user"]
 
 
-async def probe() -> Means:
-    """Give what works here; it runs `true` in each way of bubblewrap until one works: 0.1 s."""
+async def probe(name: str = "") -> Means:
+    """Give what works here: a unit of systemd for the plugin instance `name`, if one is named.
+
+    Else it runs `true` in each way of bubblewrap until one works: 0.1 s.
+    """
     root = os.geteuid() == 0
+    home = units.home(os.environ) if name else None
+    unitless = await units.probe(name, os.environ) if home else ""
+    if home and not unitless:
+        return Means(
+            None,
+            prlimit=False,
+            choom=False,
+            setpriv=False,
+            taskset=False,
+            units=home,
+            grouped=units.limited(),
+        )
     ways: tuple[Way, ...] = ("own-user", "user-namespace") if root else ("user-namespace",)
     found: Way | None = None
     why = "bubblewrap is not installed"
@@ -46,7 +62,7 @@ async def probe() -> Means:
         setpriv=shutil.which("setpriv") is not None,
         taskset=shutil.which("taskset") is not None,
         root=root,
-        why=why,
+        why=f"{unitless}; {why}" if unitless and found is None else why,
     )
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from forebay.cancellation import strict
 from forebay.errors import PluginUnavailable
 from forebay.pluginhost import watch
+from forebay.pluginhost.stored import too_full
 from forebay.pluginhost.syscalls import FILTER, refused
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from forebay.clock import Clock
     from forebay.pluginhost.logs import PluginLog
+    from forebay.pluginhost.manifest import Limits
 
 KILL_S = 10.0
 """The longest wait for killed processes to be gone: one may be held by a disk that hangs."""
@@ -83,7 +85,7 @@ class Process:
         Raises PluginUnavailable if there is no such program, or no process can be made.
         """
         try:
-            pipe, end = await _pipe()
+            pipe, end = await make_pipe()
             held = _filter() if FILTER in command else None
             try:
                 process = await asyncio.create_subprocess_exec(
@@ -129,6 +131,14 @@ class Process:
         """Give what it and all below it use, of at most `most` processes."""
         return watch.usage(self.pid, most)
 
+    async def nameless(self, most: int) -> int:
+        """Give the bytes of files without a name that at most `most` of them hold."""
+        return await asyncio.to_thread(watch.nameless, self.pid, most)
+
+    async def too_full(self, directory: Path, limits: Limits) -> PluginUnavailable | None:
+        """Give what is wrong with what it keeps in `directory`; None if nothing is."""
+        return await asyncio.to_thread(too_full, directory, limits)
+
     def terminate(self) -> None:
         """Ask it to end."""
         with suppress(ProcessLookupError):
@@ -168,7 +178,7 @@ def _filter() -> int:
     return out
 
 
-async def _pipe() -> tuple[Pipe, int]:
+async def make_pipe() -> tuple[Pipe, int]:
     """Make a pipe; give our end, and the descriptor that a process is to write to."""
     loop = asyncio.get_running_loop()
     ours, theirs = os.pipe()

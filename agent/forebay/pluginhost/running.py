@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, cast
 from forebay._proto import batch_pb2
 from forebay._proto import plugin_pb2 as pb
 from forebay.errors import PluginError, PluginUnavailable
-from forebay.pluginhost import sandbox, watch
+from forebay.pluginhost import sandbox, unitprocess, units
 from forebay.pluginhost.cells import prepare
 from forebay.pluginhost.channel import MESSAGE_BYTES, Channel, Facts, overdue
 from forebay.pluginhost.process import Process
 from forebay.pluginhost.seams import OutputKind
 from forebay.pluginhost.stored import too_full
+from forebay.pluginhost.unitprocess import UnitProcess
 from forebay.pluginhost.watch import Usage
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from forebay.pluginhost.seams import Feed, Input
     from forebay.pluginhost.settings import Instance
 
+Held = Process | UnitProcess
 LOOK_S = 0.2
 STORED_LOOKS = 5
 """The disk is looked at once in so many looks."""
@@ -59,13 +61,15 @@ class Ground:
     state_directory: Path
     log: PluginLog
     clock: Clock
+    beside: bool = False
+    """Whether another process of the instance runs, at a swap."""
 
 
 class Running:
     """A plugin that is ready for work. Made by `start`; ended by `stop` or `kill`, once."""
 
     def __init__(
-        self, instance: Instance, ground: Ground, process: Process, channel: Channel, cell: Cell
+        self, instance: Instance, ground: Ground, process: Held, channel: Channel, cell: Cell
     ) -> None:
         """Watch over what was started."""
         self.instance, self.channel = instance, channel
@@ -90,7 +94,7 @@ class Running:
 
         `replay` tells it that its results go nowhere.
         """
-        cell = await asyncio.to_thread(prepare, instance, ground.means, ground.state_directory)
+        cell = await asyncio.to_thread(_prepare, instance, ground)
         token = secrets.token_urlsafe(32)
         limits = instance.limits
         if full := await asyncio.to_thread(too_full, cell.state_directory, limits):
@@ -102,14 +106,7 @@ class Running:
         try:
             await channel.open()
             socket.chmod(0o666)  # its directory lets nobody else in
-            process = await Process.start(
-                sandbox.arguments(ground.means, cell, limits, instance.command()),
-                sandbox.environment(ground.means, cell, limits, token, os.environ),
-                Path("/"),
-                token,
-                ground.log,
-                ground.clock,
-            )
+            process = await _process(instance, ground, cell, token)
             running = cls(instance, ground, process, channel, cell)
             running.inputs = tuple(inputs)
             message = setup(instance, inputs, cell.state_directory)
@@ -123,6 +120,11 @@ class Running:
                 await asyncio.to_thread(shutil.rmtree, cell.socket_directory, ignore_errors=True)
             raise
         return running
+
+    @property
+    def beside(self) -> bool:
+        """Whether it was started beside another process of the instance."""
+        return self._ground.beside
 
     @property
     def pid(self) -> int:
@@ -208,10 +210,10 @@ class Running:
             if self.lost.done():
                 return
             if look % STORED_LOOKS == 0:
-                full = await asyncio.to_thread(too_full, self._cell.state_directory, limits)
+                full = await self._process.too_full(self._cell.state_directory, limits)
                 if full is not None:
                     self._lose(full)
-            held = await asyncio.to_thread(watch.nameless, self.pid, most)
+            held = await self._process.nameless(most)
             self._judge(Usage(held, 0), most)
             await asyncio.wait([self.lost], timeout=LOOK_S)
 
@@ -238,6 +240,24 @@ class Running:
     def _lose(self, error: PluginError) -> None:
         if not self.lost.done():
             self.lost.set_result(error)
+
+
+def _prepare(instance: Instance, ground: Ground) -> Cell:
+    """Make the directories of a process; PluginUnavailable if that cannot be."""
+    if (home := ground.means.units) is not None:
+        return unitprocess.prepare(instance, home)
+    return prepare(instance, ground.means, ground.state_directory)
+
+
+async def _process(instance: Instance, ground: Ground, cell: Cell, token: str) -> Held:
+    """Start the process in the best way that there is."""
+    means, limits, command = ground.means, instance.limits, instance.command()
+    environment = sandbox.environment(means, cell, limits, token, os.environ)
+    if means.units is not None:
+        unit = units.unit_of(instance.name, beside=ground.beside)
+        return await UnitProcess.start(unit, means.units, command, environment, limits, ground.log)
+    arguments = sandbox.arguments(means, cell, limits, command)
+    return await Process.start(arguments, environment, Path("/"), token, ground.log, ground.clock)
 
 
 @dataclass(frozen=True, slots=True)

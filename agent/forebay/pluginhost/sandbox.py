@@ -52,6 +52,8 @@ class Means:
 
     `bubblewrap` says how: in a user namespace of its own, or as root under `user`, an unprivileged
     user of the plugin's own; None if it is missing or may not. `why` says what was in the way.
+    `units` is where sockets are if plugins run in units of systemd, None if they do not; `grouped`
+    says that the kernel holds units to their limits.
     """
 
     bubblewrap: Literal["user-namespace", "own-user"] | None
@@ -61,6 +63,13 @@ class Means:
     taskset: bool
     root: bool = False
     why: str = ""
+    units: Path | None = None
+    grouped: bool = False
+
+    @property
+    def confines(self) -> bool:
+        """Whether a plugin is parted from the network, and from what the agent may read."""
+        return self.bubblewrap is not None or self.units is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +141,9 @@ def environment(
 
 def in_force(means: Means, limits: Limits) -> tuple[str, ...]:
     """Give what holds the process, in words for people; nothing that is only hoped for."""
+    if means.units is not None:
+        kernel = ("cgroup limits",) if means.grouped else ()
+        return ("systemd", "own user", *kernel, "memory and processes watched")
     words = []
     if means.bubblewrap is not None:
         words.append("bubblewrap")

@@ -8,21 +8,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from forebay.errors import PluginUnavailable
-from forebay.pluginhost.watch import stored
+from forebay.pluginhost.watch import MOST_FILES, stored
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from forebay.pluginhost.manifest import Limits
+    from forebay.pluginhost.watch import Stored
 
-MOST_FILES = 10_000
 LARGEST = 4
 """So many of the largest files that it may write: all that it keeps."""
 
 
 def too_full(directory: Path, limits: Limits) -> PluginUnavailable | None:
     """Give what is wrong with what a plugin keeps in `directory`; None if nothing is. Blocks."""
-    found, most = stored(directory, MOST_FILES), LARGEST * limits.file_size
+    return judged(stored(directory, MOST_FILES), directory, limits)
+
+
+def judged(found: Stored, directory: Path, limits: Limits) -> PluginUnavailable | None:
+    """Give what is wrong with `found`, which is what a plugin keeps in `directory`."""
+    most = LARGEST * limits.file_size
     if found.files > MOST_FILES:
         what = f"it keeps more than {MOST_FILES} files"
     elif found.size_bytes > most:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 PROC = Path("/proc")
+MOST_FILES = 10_000
+"""So many of a plugin's files are looked at."""
 MOST_PROCESSES = 8192
 """No more of them are looked for."""
 _STATUS_BYTES = 4096
