@@ -43,16 +43,22 @@ class SmallServer:
         space.set_attribute_value_callback(node, AttributeIds.Value, answer)
 
 
-@asynccontextmanager
-async def small_server(**values: Any) -> AsyncIterator[SmallServer]:
-    """Serve `values`, named variables of our namespace, without security."""
-    logging.getLogger("asyncua").setLevel(logging.CRITICAL)
+async def fresh_server() -> Server:
+    """Give a server with the nodes of the standard, not started."""
     server = Server()
     gc.disable()  # else collections take more than half of the time: it makes 6,000 nodes, to stay
     try:
         await server.init()
     finally:
         gc.enable()
+    return server
+
+
+@asynccontextmanager
+async def small_server(**values: Any) -> AsyncIterator[SmallServer]:
+    """Serve `values`, named variables of our namespace, without security."""
+    logging.getLogger("asyncua").setLevel(logging.CRITICAL)
+    server = await fresh_server()
     port = free_port()
     server.set_endpoint(f"opc.tcp://127.0.0.1:{port}")
     server.set_security_policy([ua.SecurityPolicyType.NoSecurity])

@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from asyncua import ua
-from asyncua.server.server import Server
 
-from support.asyncua_server import NAMESPACE, SmallServer
+from support.asyncua_server import NAMESPACE, SmallServer, fresh_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -22,8 +21,7 @@ async def secured_server(
 ) -> AsyncIterator[SmallServer]:
     """Serve `values` with and without Basic256Sha256; `files` are `certificate` and `key`."""
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)
-    server = Server()
-    await server.init()
+    server = await fresh_server()
     server.set_endpoint(f"opc.tcp://127.0.0.1:{port}")
     kinds = ua.SecurityPolicyType
     server.set_security_policy([kinds.NoSecurity, kinds.Basic256Sha256_SignAndEncrypt])
