@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING
 
 from forebay import __version__
+from forebay.cancellation import end
 from forebay.clock import SystemClock
 from forebay.control.answers import Acting, Answers
 from forebay.control.pluginanswers import PluginAnswers
@@ -40,7 +41,6 @@ from forebay.journal.retention import FILE_SYSTEM_SHARE
 from forebay.journal.scrub import Scrub
 from forebay.management.liveness import Liveness, Manager, Signs
 from forebay.management.runtime import Runtime
-from forebay.management.tasks import cancel
 from forebay.model import Stream
 from forebay.net import SystemNetwork
 
@@ -234,13 +234,13 @@ async def _serve(
     managing = [start("beside", beside(runtime))] if beside is not None else []
     await _either(stop, runtime.asked_again)
     answers.state = "draining"
-    await cancel(managing)
+    await end(managing)
     await runtime.stop_inputs()
-    await cancel(feeding)
+    await end(feeding)
     await runtime.devices.close()
     await _hand_over(runtime.pipeline, journal, seams)
     await runtime.stop_outputs(DRAIN_S)
-    await cancel(others)
+    await end(others)
 
 
 async def _either(*events: asyncio.Event) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from forebay.acquisition.memory import PlanMemory
 from forebay.acquisition.session import Session
 from forebay.acquisition.wires import strung, together
-from forebay.management.tasks import cancel
+from forebay.cancellation import end
 from forebay.management.views import DeviceVitals
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class DeviceSet:
 
     async def end(self, turnover: Turnover) -> None:
         """End what is to end; what was accepted of it is on its way to the journal."""
-        await cancel(task for key in turnover.ending for task in self._wires[key].tasks)
+        await end([task for key in turnover.ending for task in self._wires[key].tasks])
         for key in turnover.ending:
             for name in self._wires[key].names():
                 await self._memory.leave(name)
@@ -125,7 +125,7 @@ class DeviceSet:
 
     async def stop(self) -> None:
         """End all sessions."""
-        await cancel(task for wire in self._wires.values() for task in wire.tasks)
+        await end([task for wire in self._wires.values() for task in wire.tasks])
 
     async def close(self) -> None:
         """Write what devices taught last."""

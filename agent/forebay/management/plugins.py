@@ -10,9 +10,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from forebay.cancellation import end
 from forebay.config.plugins import judge
 from forebay.errors import ForebayError, PluginUnavailable
-from forebay.management.tasks import cancel
 from forebay.model import Outcome, Stream
 from forebay.pluginhost.feed import CURSOR, FeedParts, JournalFeed
 from forebay.pluginhost.host import PluginHost
@@ -116,7 +116,7 @@ class PluginSet:
         """Have these end what they have in hand, within STOP_S, and forget them."""
         going = [name for name in names if name in self.hosts]
         await asyncio.gather(*(self.hosts[name].stop(STOP_S) for name in going))
-        await cancel(self.tasks.pop(name) for name in going if name in self.tasks)
+        await end([self.tasks.pop(name) for name in going if name in self.tasks])
         for name in going:
             del self.hosts[name]
             self._feeds.pop(name, None)

@@ -15,11 +15,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from forebay.acquisition.standstill import Pulse
+from forebay.cancellation import end
 from forebay.config.diff import changes
 from forebay.events import CONFIG_CHANGED, SESSION_FAILED
 from forebay.management.devices import DeviceSet
 from forebay.management.plugins import Engines, PluginSet, result_schemas
-from forebay.management.tasks import cancel
 from forebay.management.uplinks import UplinkSet
 from forebay.management.views import Applied, JournalVitals, Vitals
 from forebay.model import Stream
@@ -127,9 +127,9 @@ class Runtime:
             await asyncio.wait([self._applying])
         await self.gate.close()
         await self.devices.stop()
-        await cancel(self._polling)
+        await end(self._polling)
         await self.plugins.stop()
-        await cancel(self.plugins.tasks.values())
+        await end(self.plugins.tasks.values())
 
     async def stop_outputs(self, drain_s: float) -> None:
         """Go on to send for at most `drain_s`, then end the forwarders."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
+from forebay.cancellation import end
 from forebay.forwarding.forwarder import Forwarder
-from forebay.management.tasks import cancel
 from forebay.management.views import UplinkVitals
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class UplinkSet:
         What the old ones had under way is not acknowledged, and goes again.
         """
         ending = [name for name in names if name in self.forwarders]
-        await cancel(self._sending.pop(name).task for name in ending if name in self._sending)
+        await end([self._sending.pop(name).task for name in ending if name in self._sending])
         for name in ending:
             del self.forwarders[name]
         claims = tuple(name for name, _, _ in uplinks)
@@ -100,7 +100,7 @@ class UplinkSet:
 
     async def stop(self) -> None:
         """End all forwarders."""
-        await cancel(sending.task for sending in self._sending.values())
+        await end([sending.task for sending in self._sending.values()])
 
     def vitals(self) -> dict[str, UplinkVitals]:
         """Give the signs of life of each uplink."""
