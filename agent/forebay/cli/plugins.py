@@ -31,7 +31,7 @@ STYLES = {
     "running": output.GOOD,
 }
 FOLLOW_S = 0.5
-STRONG = ("bubblewrap", "own user", "rlimits", "as root")
+STRONG = ("systemd", "cgroup limits", "bubblewrap", "own user", "rlimits", "as root")
 """What tells how well a process is held; the rest is the same everywhere."""
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Of its table [plugins.NAME].")]
