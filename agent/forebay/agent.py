@@ -40,6 +40,7 @@ from forebay.journal.journal import Journal, JournalLimits
 from forebay.journal.retention import FILE_SYSTEM_SHARE
 from forebay.journal.scrub import Scrub
 from forebay.management.liveness import Liveness, Manager, Signs
+from forebay.management.renewal import Renewal
 from forebay.management.runtime import Runtime
 from forebay.model import Stream
 from forebay.net import SystemNetwork
@@ -222,6 +223,7 @@ async def _serve(
     if manager is not None:
         liveness = Liveness(manager, signs_of(runtime), seams)
         others.append(start("liveness", liveness.run(_words(runtime), stop)))
+        others.append(start("fleet.renewal", Renewal(runtime.loaded.state, seams).run()))
     feeding = runtime.begin(start)
     answers.state = "running"
     seams.events.emit(

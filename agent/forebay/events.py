@@ -360,6 +360,47 @@ STOOD_STILL = Event(
     "Times in which nothing ran: the process stopped, the machine suspended, the loop blocked.",
     "stand_stills",
 )
+IDENTITY_RENEWED = Event(
+    "identity_renewed", "info", "Certificates of this gateway renewed.", "identity_renewals"
+)
+IDENTITY_RECOVERED = Event(
+    "identity_recovered",
+    "warning",
+    "Certificates had again by the bound key, after the one before had expired.",
+    "identity_recoveries",
+)
+IDENTITY_FAILED = Event(
+    "identity_failed",
+    "warning",
+    "Times that the fleet server gave no answer when a certificate was due.",
+    "identity_failures",
+)
+IDENTITY_REFUSED = Event(
+    "identity_refused",
+    "error",
+    "Times that the fleet server refused this gateway a certificate.",
+    "identity_refusals",
+    ("code",),
+)
+IDENTITY_LOST = Event(
+    "identity_lost",
+    "error",
+    "Times that this gateway's identity could not be read or written.",
+    "identity_losses",
+)
+CONFIG_PHASE = Event(
+    "config_phase",
+    "info",
+    "Steps of configurations that were offered.",
+    "config_phases",
+    ("phase",),
+)
+CONFIG_ROLLED_BACK = Event(
+    "config_rolled_back",
+    "warning",
+    "Configurations that did not prove themselves, so that the one before runs again.",
+    "config_rollbacks",
+)
 AGENT_STALLED = Event(
     "agent_stalled",
     "error",

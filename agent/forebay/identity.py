@@ -28,6 +28,8 @@ FOLDER = "fleet"
 IDENTITY, PENDING, LOCK = "identity.json", "pending.json", "lock"
 MAX_FILE_BYTES = 1 << 20
 VERSION = 1
+NOT_ENROLLED = "this box is not enrolled yet"
+ENROLL_HINT = "forebay fleet enroll --server HOST --token TOKEN; readings are journaled meanwhile"
 
 _HINT = "enroll anew: on the server `forebay-fleet token create --gateway ID --replace`"
 

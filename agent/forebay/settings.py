@@ -205,7 +205,12 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 @dataclass(frozen=True, slots=True)
 class IsDirectory:
-    """Marks a path that names a directory, which need not be there yet, and not a file."""
+    """Marks a path that names a directory, which need not be there yet, and not a file.
+
+    With `in_state` a relative one begins at the state directory, not at the main file.
+    """
+
+    in_state: bool = False
 
 
 Directory = Annotated[Path, IsDirectory()]

@@ -33,6 +33,7 @@ COMMANDS = {
     "ledger": "forebay.cli.ledger",
     "uplinks": "forebay.cli.uplinks",
     "plugins": "forebay.cli.plugins",
+    "fleet": "forebay.cli.fleet",
     "demo": "forebay.cli.simulation",
 }
 """Every command, in the order of the help, and the module that adds it: `add(app, name)`."""

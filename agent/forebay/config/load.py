@@ -113,7 +113,7 @@ def _load(
         for name, table in _tables(tables, "devices")
     ]
     uplinks = [
-        items.take(_load_uplink, name, table, base, registry, gateway)
+        items.take(_load_uplink, name, table, (base, state), registry, gateway)
         for name, table in _tables(tables, "uplinks")
     ]
     plugins = [
@@ -226,12 +226,16 @@ def _tables(tables: Mapping[str, Any], kind: str) -> list[tuple[str, dict[str, A
 def _load_uplink(
     name: str,
     table: Mapping[str, Any],
-    base: Path,
+    roots: tuple[Path, Path],
     registry: Registry,
     gateway: str | None,
     faults: list[Fault],
 ) -> LoadedUplink | None:
-    """Give the uplink; its files are held against `gateway`, the id, unless that is None."""
+    """Give the uplink; its files are held against `gateway`, the id, unless that is None.
+
+    `roots` are the directory at which relative paths begin, and that of the state.
+    """
+    base, state = roots
     where: Where = ("uplinks", name)
     if name.startswith(PLUGIN):
         hint = f"call it anything that does not begin with {PLUGIN}"
@@ -241,7 +245,7 @@ def _load_uplink(
     if spec is None or settings is None:
         return None
     known = len(faults)
-    settings = rooted(settings, base, where, faults if settings.enabled else [])
+    settings = rooted(settings, base, where, faults if settings.enabled else [], state=state)
     if settings.enabled and gateway is not None and len(faults) == known:
         faults.extend(spec.check(gateway, name, settings))
     return LoadedUplink(name, spec, settings)

@@ -36,11 +36,18 @@ _PEM_KEY = b"PRIVATE KEY-----"
 
 
 def rooted(
-    settings: _Model, base: Path, where: Where, faults: list[Fault], skip: Collection[str] = ()
+    settings: _Model,
+    base: Path,
+    where: Where,
+    faults: list[Fault],
+    skip: Collection[str] = (),
+    *,
+    state: Path | None = None,
 ) -> _Model:
     """Give `settings` with every path absolute; what is wrong with the files goes to `faults`.
 
-    `where` is the place of `settings`.
+    `where` is the place of `settings`. Paths marked `in_state` begin at `state`, all others at
+    `base`.
     Fields named in `skip` are made absolute but not looked at: another part reads them.
     """
     changed: dict[str, object] = {}
@@ -52,14 +59,15 @@ def rooted(
         paths = _paths(value)
         if not paths:
             continue
-        changed[name] = base / value if isinstance(value, Path) else tuple(base / p for p in paths)
+        marks = [mark for mark in field.metadata if isinstance(mark, IsDirectory)]
+        root = state if state is not None and any(mark.in_state for mark in marks) else base
+        changed[name] = root / value if isinstance(value, Path) else tuple(root / p for p in paths)
         place = dotted((*where, name))
-        directory = any(isinstance(mark, IsDirectory) for mark in field.metadata)
         for path in () if name in skip else paths:
-            if directory:
-                faults.extend(check_directory(base / path, path, place))
+            if marks:
+                faults.extend(check_directory(root / path, path, place))
             else:
-                faults.extend(_check(base / path, printable(str(path)), name, place))
+                faults.extend(_check(root / path, printable(str(path)), name, place))
     return settings.model_copy(update=changed) if changed else settings
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from forebay.errors import Fault
+from forebay.errors import Fault, IdentityUnusable
+from forebay.files import SystemDisk
+from forebay.identity import ENROLL_HINT, NOT_ENROLLED, IdentityStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +28,9 @@ def check(gateway: str, name: str, settings: GrpcSettings) -> Iterator[Fault]:
 
     What time alone brings about, as an expired certificate, is no reason not to start.
     """
+    if settings.identity is not None:
+        yield from _identity_faults(settings.identity, gateway, f"uplinks.{name}.identity")
+        return
     if settings.ca is None or settings.cert is None or settings.key is None:
         return
     place = f"uplinks.{name}"
@@ -45,6 +50,24 @@ def check(gateway: str, name: str, settings: GrpcSettings) -> Iterator[Fault]:
     if late_fault := _out_of_time(chain[0], f"{place}.cert", f"issue one: {_ISSUE} {gateway}"):
         yield late_fault
     yield from _key_faults(settings.key, f"{place}.key", chain[0])
+
+
+def _identity_faults(folder: Path, gateway: str, place: str) -> Iterator[Fault]:
+    """Find what is wrong with an enrollment. One that is to come is awaited: no restart needed."""
+    try:
+        identity = IdentityStore(folder, SystemDisk()).current()
+    except IdentityUnusable as error:
+        yield Fault(place, str(error), error.hint, stops=False)
+        return
+    if identity is None:
+        yield Fault(place, NOT_ENROLLED, ENROLL_HINT, stops=False, awaited=True)
+    elif identity.gateway != gateway:
+        yield Fault(
+            place,
+            f"this box is enrolled as {identity.gateway!r}, and gateway.id is {gateway!r}",
+            "write the id that it is enrolled as, or enroll it anew",
+            stops=False,
+        )
 
 
 def _certificates(path: Path, place: str) -> list[Certificate] | Fault:

@@ -1,4 +1,4 @@
-"""What a person writes about a fleet server: its address and the three files of mutual TLS.
+"""What a person writes about a fleet server: its address, and who this gateway is to it.
 
 Owns every check that needs no network. Must not know gRPC.
 """
@@ -11,7 +11,14 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from forebay.settings import Host, Seconds, UplinkSettings, is_loopback, parse_host
+from forebay.settings import (
+    Host,
+    IsDirectory,
+    Seconds,
+    UplinkSettings,
+    is_loopback,
+    parse_host,
+)
 
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\]|([^\s\[\]:/]{1,253})):([0-9]{1,5})")
 _MAX_ADDRESS_CHARACTERS = 261
@@ -42,6 +49,16 @@ class GrpcSettings(UplinkSettings):
         Field(description="PEM file of this gateway's certificate; its CN is the gateway's id."),
     ] = None
     key: Annotated[Path | None, Field(description="PEM file of the certificate's key.")] = None
+    identity: Annotated[
+        Path | None,
+        IsDirectory(in_state=True),
+        Field(
+            description=(
+                "`fleet`: certificate, key and authorities are those of `forebay fleet enroll`, "
+                "instead of `ca`, `cert` and `key`."
+            )
+        ),
+    ] = None
     server_name: Annotated[
         Host | None,
         Field(
@@ -61,9 +78,22 @@ class GrpcSettings(UplinkSettings):
         split_address(address)
         return address
 
+    @field_validator("identity")
+    @classmethod
+    def _of_the_fleet(cls, identity: Path | None) -> Path | None:
+        if identity not in (None, Path("fleet")):
+            raise ValueError('there is one identity, that of `forebay fleet enroll`; write "fleet"')
+        return identity
+
     @model_validator(mode="after")
     def _secured(self) -> Self:
         files = {"ca": self.ca, "cert": self.cert, "key": self.key}
+        if self.identity is not None:
+            given = [name for name, path in files.items() if path is not None]
+            given += ["plaintext"] if self.plaintext else []
+            if given:
+                raise ValueError(f"identity brings its own TLS; remove {', '.join(given)}")
+            return self
         if not self.plaintext:
             if missing := [name for name, path in files.items() if path is None]:
                 raise ValueError(f"mutual TLS needs {', '.join(missing)}; give the PEM files")

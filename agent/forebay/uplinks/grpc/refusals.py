@@ -73,7 +73,10 @@ _MISBEHAVIOUR = {
 def from_status(
     code: grpc.StatusCode | None, details: str | None, trailing: Iterable[tuple[str, Any]] | None
 ) -> UplinkError:
-    """Give the error for a call that ended with `code`, `details` and `trailing` metadata."""
+    """Give the error for a call that ended with `code`, `details` and `trailing` metadata.
+
+    A server that knows the next step says it in the trailer `forebay-hint`.
+    """
     code = code or grpc.StatusCode.UNKNOWN
     if code is grpc.StatusCode.INTERNAL and _CUT_OFF in (details or ""):
         return UplinkUnavailable(
@@ -84,7 +87,8 @@ def from_status(
         text = "the server ended the session"
     if code in _MISBEHAVIOUR:
         return UplinkMisbehaved(text, hint=_MISBEHAVIOUR[code])
-    hint = _HINTS.get(code, _OTHER_HINT)
+    said = [str(value)[:300] for name, value in trailing or () if name == "forebay-hint"]
+    hint = said[0] if said else _HINTS.get(code, _OTHER_HINT)
     if code is grpc.StatusCode.UNAVAILABLE:
         hint = _connection_hint(text, hint)
     return UplinkUnavailable(text, hint=hint, wait_s=asked_wait_s(trailing or ()))

@@ -17,7 +17,8 @@ from forebay import __version__
 from forebay._proto import uplink_pb2 as pb
 from forebay._proto.uplink_pb2_grpc import UplinkStub
 from forebay.cancellation import StrayCancellation, strict
-from forebay.errors import UplinkMisbehaved, UplinkUnavailable
+from forebay.errors import IdentityUnusable, UplinkMisbehaved, UplinkUnavailable
+from forebay.identity import ENROLL_HINT, NOT_ENROLLED, IdentityStore
 from forebay.uplinks.grpc import codec
 from forebay.uplinks.grpc.patience import Patience
 from forebay.uplinks.grpc.refusals import from_status
@@ -181,12 +182,25 @@ class GrpcUplink:
 
     async def _credentials(self) -> grpc.ChannelCredentials | None:
         settings = self._settings
+        if settings.identity is not None:
+            return await self._enrolled(settings.identity)
         if settings.ca is None or settings.cert is None or settings.key is None:
             return None
         return grpc.ssl_channel_credentials(
             root_certificates=await self._pem(settings.ca),
             private_key=await self._pem(settings.key),
             certificate_chain=await self._pem(settings.cert),
+        )
+
+    async def _enrolled(self, folder: Path) -> grpc.ChannelCredentials:
+        try:
+            identity = await asyncio.to_thread(IdentityStore(folder, self._seams.disk).current)
+        except IdentityUnusable as error:
+            raise UplinkUnavailable(str(error), hint=error.hint) from error
+        if identity is None:
+            raise UplinkUnavailable(NOT_ENROLLED, hint=ENROLL_HINT)
+        return grpc.ssl_channel_credentials(
+            identity.authorities, identity.key, identity.certificate
         )
 
     async def _pem(self, path: Path) -> bytes:
