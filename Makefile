@@ -10,11 +10,12 @@
 #   make sim [N=1000]             the whole agent and its servers, simulated, everything going wrong, one seed each (the same)
 #   make soak [N=500]             N times kill -9 of the real agent and server, and three days of outage on a simulated clock
 #   make powercut [N=3]           N real power cuts of a virtual machine (QEMU; half a minute each, minutes the first time)
+#   make systemd                  the units under a real systemd as PID 1 in a container (root; a minute, more the first time)
 #   make proto                    generated code from proto/
 #   make lock                     pinned requirements from pyproject.toml
 #   make clean                    delete everything that make made
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz fuzz-drivers images crash sim soak powercut proto lock clean
+.PHONY: help demo test check bench fuzz fuzz-drivers images crash sim soak powercut systemd proto lock clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -60,6 +61,10 @@ soak: .venv/.dev
 powercut: .venv/.dev
 	@scripts/setup-powercut
 	@PYTHONPATH=tests N=$(or $(N),3) $(VENV)/python -m powercut.run
+
+systemd: .venv/.dev
+	@scripts/setup-systemd
+	@PYTHONPATH=tests $(VENV)/python -m systemd.run
 
 proto: .venv/.dev
 	@$(VENV)/python scripts/proto

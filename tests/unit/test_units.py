@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -17,12 +16,6 @@ UNITS = {
 """Each unit, and the exposure that it may have at most, in tenths."""
 
 pytestmark = pytest.mark.usefixtures("systemd_analyze")
-
-
-@pytest.fixture
-def systemd_analyze() -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("Checks of units (systemd-analyze) are missing: apt-get install systemd")
 
 
 def analyze(*words: str) -> subprocess.CompletedProcess[str]:

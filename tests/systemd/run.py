@@ -1,0 +1,222 @@
+"""`make systemd`: the units under a real systemd as PID 1, step by step.
+
+Exit 1 if any does not hold. A machine that has never seen Forebay, the agent in it as a package
+would put it, and a plugin that tries what it must not be able to do.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from systemd.machine import Machine, build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CONFIG = """\
+[gateway]
+id = "box"
+
+[devices.bench]
+protocol = "simulated"
+groups.default.period = "100 ms"
+
+[[devices.bench.tags]]
+name = "count"
+address = "counter"
+type = "uint32"
+
+[plugins.prober]
+path = "/opt/prober"
+sandbox = "required"
+
+[uplinks.out]
+kind = "file"
+directory = "/var/lib/forebay/out"
+"""
+AGENT, PLUGIN = "forebay.service", "forebay-plugin@prober.service"
+FORBIDDEN = {
+    "network": {"ConnectionRefusedError", "OSError"},
+    "config": {"PermissionError"},
+    "journal": {"PermissionError"},
+    "control": {"PermissionError"},
+    "write": {"OSError", "PermissionError"},
+    "code": {"OSError", "PermissionError"},
+    "agent": {"PermissionError", "ProcessLookupError"},
+    "namespace": {"PermissionError", "OSError"},
+}
+PROPERTIES = {"TasksMax": "48", "MemoryMax": str((200 + 32) << 20), "CPUQuotaPerSecUSec": "500ms"}
+SOON_S = 60.0
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+class Story:
+    """The steps, on one machine."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def tell(self) -> None:
+        steps: tuple[Callable[[], str], ...] = (
+            self.starts,
+            self.holds_a_plugin,
+            self.restarts_a_plugin,
+            self.comes_back_from_kill,
+            self.comes_back_from_a_hang,
+            self.ends_what_eats,
+            self.manages_nothing_else,
+            self.stops,
+        )
+        for step in steps:
+            began = time.monotonic()
+            said = step()
+            name = step.__name__.replace("_", " ")
+            say(f"ok  {name:24} {time.monotonic() - began:5.1f} s  {said}")
+
+    def starts(self) -> str:
+        """Install, start; READY comes with the journal open."""
+        tree, run = self.machine.tree, self.machine.run
+        run("systemd-sysusers")
+        run("systemctl", "daemon-reload")
+        run("install", "-d", "-m", "0750", "-g", "forebay", "/etc/forebay")
+        (tree / "etc/forebay/forebay.toml").write_text(CONFIG)
+        shutil.copytree(Path(__file__).with_name("prober"), tree / "opt/prober")
+        (tree / "opt/prober/port").write_text("1")
+        (tree / "opt/prober/agent").write_text("1")
+        run("systemctl", "start", AGENT)
+        log = run("journalctl", "-u", AGENT, "--no-pager")
+        assert "journal_opened" in log, log
+        return self.machine.show(AGENT, "StatusText")
+
+    def holds_a_plugin(self) -> str:
+        """The plugin runs in its unit and can do nothing that it must not."""
+        (self.machine.tree / "opt/prober/agent").write_text(self._pid())
+        self.machine.until(self._works, SOON_S, "the plugin works")
+        one = self._plugin()
+        facts = {fact["name"]: fact["text"] for fact in one["facts"]}
+        for what, allowed in FORBIDDEN.items():
+            assert facts[what] in allowed, (what, facts)
+        assert facts["user"] not in ("0", self.machine.run("id", "-u", "forebay")), facts
+        for name, value in PROPERTIES.items():
+            assert self.machine.show(PLUGIN, name) == value, (name, self.machine.show(PLUGIN, name))
+        assert one["sandbox"][0] == "systemd", one
+        return ", ".join(one["sandbox"])
+
+    def restarts_a_plugin(self) -> str:
+        """A plugin that is killed comes again, as the same user, and finds its state."""
+        before = self.machine.show(PLUGIN, "MainPID")
+        self.machine.run("systemctl", "kill", "--signal=SIGKILL", PLUGIN)
+        self.machine.until(
+            lambda: self._works() and self.machine.show(PLUGIN, "MainPID") not in ("0", before),
+            SOON_S,
+            "the plugin is back",
+        )
+        facts = {fact["name"]: fact["text"] for fact in self._plugin()["facts"]}
+        assert int(facts["starts"]) > 1, facts
+        return f"start {facts['starts']} of its state"
+
+    def comes_back_from_kill(self) -> str:
+        """Kill -9 of the agent: systemd starts it, the plugin's unit goes and comes with it."""
+        before, unit = self._pid(), self.machine.show(PLUGIN, "MainPID")
+        self.machine.run("kill", "-9", before)
+        self.machine.until(lambda: self._pid() not in ("0", before), SOON_S, "another process")
+        self.machine.until(self._works, SOON_S, "the plugin works again")
+        assert self.machine.show(PLUGIN, "MainPID") != unit
+        return f"restarts: {self.machine.show(AGENT, 'NRestarts')}"
+
+    def comes_back_from_a_hang(self) -> str:
+        """An agent that stands still is ended by the watchdog, and started."""
+        run = self.machine.run
+        place = f"/run/systemd/system/{AGENT}.d"
+        run("mkdir", "-p", place)
+        run("sh", "-c", f"printf '[Service]\\nWatchdogSec=3\\n' >{place}/dog.conf")
+        run("systemctl", "daemon-reload")
+        run("systemctl", "restart", AGENT)
+        before = self._pid()
+        run("kill", "-STOP", before)
+        self.machine.until(lambda: self._pid() not in ("0", before), SOON_S, "another process")
+        log = run("journalctl", "-u", AGENT, "--no-pager")
+        assert "Watchdog timeout" in log, log[-2000:]
+        self.machine.until(self._works, SOON_S, "the plugin works again")
+        return "by the watchdog"
+
+    def ends_what_eats(self) -> str:
+        """A plugin that takes more memory than it may is ended, and works again when repaired."""
+        (self.machine.tree / "opt/prober/eat").touch()
+        self.machine.until(
+            lambda: "memory" in (self._plugin() or {}).get("last_error", ""), SOON_S, "it is ended"
+        )
+        said = str(self._plugin()["last_error"])
+        (self.machine.tree / "opt/prober/eat").unlink()
+        self.machine.run("/opt/forebay/bin/forebay", "plugins", "restart", "prober")
+        self.machine.until(self._works, SOON_S, "the plugin works again")
+        return said
+
+    def manages_nothing_else(self) -> str:
+        """The agent's user may manage its plugins' units, and nothing else."""
+        own = ("setpriv", "--reuid", "forebay", "--regid", "forebay", "--clear-groups")
+        run = self.machine.run
+        for words in (
+            ("stop", "dbus.service"),
+            ("restart", AGENT),
+            ("start", "forebay-plugin@../x.service"),
+            ("mask", "forebay-plugin@prober.service"),
+            ("set-property", "--runtime", AGENT, "MemoryMax=1G"),
+            ("daemon-reload",),
+        ):
+            said = run(*own, "systemctl", "--no-ask-password", *words, check=False)
+            assert "required" in said or "denied" in said or "nvalid" in said, (words, said)
+        for unit in ("x.service", "forebay-plugin@x.service"):
+            said = run(
+                *own, "systemd-run", "--no-ask-password", f"--unit={unit}", "true", check=False
+            )
+            assert "required" in said or "denied" in said or "already" in said, (unit, said)
+        run(*own, "systemctl", "--no-ask-password", "stop", "forebay-plugin@other.service")
+        return "polkit lets it"
+
+    def stops(self) -> str:
+        """An orderly stop leaves no unit, and the journal sealed."""
+        self.machine.run("systemctl", "stop", AGENT)
+        assert self.machine.show(AGENT, "Result") == "success"
+        assert self.machine.show(PLUGIN, "ActiveState") in ("inactive", "failed")
+        log = self.machine.run("journalctl", "-u", AGENT, "-n", "30", "--no-pager")
+        assert "agent_stopped" in log, log
+        return "in order"
+
+    def _pid(self) -> str:
+        return self.machine.show(AGENT, "MainPID")
+
+    def _plugin(self) -> dict[str, Any]:
+        answer = self.machine.status("plugins", "ls") or {}
+        found = answer.get("plugins") or [{}]
+        return dict(found[0])
+
+    def _works(self) -> bool:
+        one = self._plugin()
+        return one.get("state") == "running" and one.get("windows", 0) > 0
+
+
+def main() -> int:
+    if os.geteuid() != 0:
+        say("make systemd needs root: it boots a container")
+        return 1
+    with Machine(build()) as machine:
+        try:
+            Story(machine).tell()
+        except AssertionError:
+            say(machine.run("journalctl", "-b", "-n", "60", "--no-pager", check=False)[-6000:])
+            raise
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
