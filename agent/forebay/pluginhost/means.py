@@ -60,10 +60,19 @@ async def probe(name: str = "") -> Means:
         prlimit=shutil.which("prlimit") is not None,
         choom=shutil.which("choom") is not None,
         setpriv=shutil.which("setpriv") is not None,
-        taskset=shutil.which("taskset") is not None,
+        taskset=shutil.which("taskset") is not None and _may_pin(),
         root=root,
         why=f"{unitless}; {why}" if unitless and found is None else why,
     )
+
+
+def _may_pin() -> bool:
+    """Whether this process may say which cores are used: a unit of systemd may refuse the call."""
+    try:
+        os.sched_setaffinity(0, os.sched_getaffinity(0))
+    except OSError:
+        return False
+    return True
 
 
 def user_of(name: str) -> int:
