@@ -9,6 +9,8 @@ interpreter that made it. Nothing keeps its owner or its special permissions.
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import lzma
 import stat
 import tarfile
@@ -17,7 +19,7 @@ import zlib
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple, Self, cast
 
 from forebay.errors import RequestInvalid
 
@@ -30,6 +32,7 @@ LEFT_OUT = frozenset({".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".r
 """Folders that are no part of a plugin."""
 VENV = "venv"
 _CHUNK = 1 << 20
+_READ_MOST = 2 * _CHUNK
 _NO_ARCHIVE = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -71,7 +74,8 @@ def take(source: Path, target: Path, most: Most = MOST) -> None:
     with _entries(source, most) as found:
         entries = [entry for entry in found if not LEFT_OUT & set(entry.path.parts)]
     # Opened again: what was judged first is what is written then.
-    _judge(entries, most)
+    for entry in entries:
+        _judge_one(entry)
     strip = 0 if source.is_dir() else _common(entries)
     with _entries(source, most) as found:
         left = most.size_bytes
@@ -80,13 +84,6 @@ def take(source: Path, target: Path, most: Most = MOST) -> None:
                 _judge_one(entry)
                 to = target.joinpath(*entry.path.parts[strip:])
                 left = _write(entry, to, left, most.size_bytes)
-
-
-def _judge(entries: list[_Entry], most: Most) -> None:
-    if sum(entry.size_bytes for entry in entries) > most.size_bytes:
-        raise _large(most.size_bytes)
-    for entry in entries:
-        _judge_one(entry)
 
 
 def _judge_one(entry: _Entry) -> None:
@@ -135,7 +132,7 @@ def _entries(source: Path, most: Most) -> Iterator[Iterator[_Entry]]:
             with zipfile.ZipFile(source) as archive:
                 yield _counted(_of_zip(archive), most)
         else:
-            with tarfile.open(source, "r:*") as tar:
+            with _Plain(source) as plain, _tar(plain) as tar:
                 yield _counted(_of_tar(tar), most)
     except _NO_ARCHIVE as error:
         raise _refused(f"it is no folder, .tar.gz or .zip: {error}") from error
@@ -144,10 +141,51 @@ def _entries(source: Path, most: Most) -> Iterator[Iterator[_Entry]]:
 
 
 def _counted(found: Iterator[_Entry], most: Most) -> Iterator[_Entry]:
+    """Hold each entry against the limits before what is behind it is decompressed."""
+    left = most.size_bytes
     for count, entry in enumerate(found):
+        left -= entry.size_bytes
         if count >= most.entries:
             raise _refused(f"it has more than {most.entries:,} files")
+        if left < 0:
+            raise _large(most.size_bytes)
         yield entry
+
+
+def _decompressed(source: Path) -> IO[bytes]:
+    """Open a file that may be compressed; what it begins with says how (as `file` tells them)."""
+    with source.open("rb") as file:
+        begin = file.read(6)
+    if begin.startswith(b"\x1f\x8b"):
+        return cast("IO[bytes]", gzip.open(source))
+    if begin.startswith(b"BZh"):
+        return cast("IO[bytes]", bz2.open(source))
+    if begin.startswith(b"\xfd7zXZ\0"):
+        return cast("IO[bytes]", lzma.open(source))
+    return _opened(source)
+
+
+class _Plain:
+    """The bytes of a tar, decompressed as they are read, never many at once.
+
+    A header may say that a name follows of any length, which tarfile reads into memory as a whole.
+    """
+
+    def __init__(self, source: Path) -> None:
+        self._file = _decompressed(source)
+        self.tell, self.seek = self._file.tell, self._file.seek
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def read(self, size_bytes: int) -> bytes:
+        """Give at most so many bytes; RequestInvalid for more than a header or a piece has."""
+        if not 0 <= size_bytes <= _READ_MOST:
+            raise _refused("a name in it has no end")
+        return self._file.read(size_bytes)
 
 
 def _of_folder(source: Path) -> Iterator[_Entry]:
@@ -191,6 +229,10 @@ def _of_zip(archive: zipfile.ZipFile) -> Iterator[_Entry]:
             bool(mode & stat.S_IXUSR),
             partial(archive.open, info),
         )
+
+
+def _tar(plain: _Plain) -> tarfile.TarFile:
+    return tarfile.open(fileobj=cast("IO[bytes]", plain), mode="r:")
 
 
 def _of_tar(archive: tarfile.TarFile) -> Iterator[_Entry]:

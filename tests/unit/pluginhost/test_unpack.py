@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import tarfile
+import tracemalloc
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -149,6 +151,51 @@ def test_size_and_count_are_limited(tmp_path: Path, target: Path) -> None:
     with pytest.raises(RequestInvalid, match="more than 20 files"):
         unpack.take(many, target, most)
     assert found(target) == {}
+
+
+def test_what_is_too_large_is_refused_before_all_of_it_is_decompressed(
+    tmp_path: Path, target: Path
+) -> None:
+    """Behind the first member that is too much the archive is torn, and nobody comes there."""
+    most = unpack.Most(entries=20, size_bytes=1 << 20)
+    huge = tarfile.TarInfo("huge")
+    huge.size = 2 << 20
+    source = tar(tmp_path / "a.tar.gz", ("plugin.toml", MANIFEST), huge)
+    source.write_bytes(source.read_bytes()[:-600])
+    with pytest.raises(RequestInvalid, match="larger than"):
+        unpack.take(source, target, most)
+    assert found(target) == {}
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_a_name_without_end_is_not_read_into_memory(
+    tmp_path: Path, target: Path, kind: bytes
+) -> None:
+    info = odd("name", kind)
+    info.size = 64 << 20
+    header = info.tobuf(tarfile.USTAR_FORMAT)
+    source = tmp_path / "a.tar.gz"
+    with gzip.open(source, "wb") as file:
+        file.write(header + b"x" * (64 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(RequestInvalid, match="a name in it has no end"):
+            unpack.take(source, target)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_other_compressions_are_taken(tmp_path: Path, target: Path) -> None:
+    for kind in ("", "bz2", "xz"):
+        source = tmp_path / f"a.tar.{kind}"
+        with tarfile.open(source, f"w:{kind}") as archive:
+            info = tarfile.TarInfo(f"plugin-{kind}.toml")
+            info.size = len(MANIFEST)
+            archive.addfile(info, io.BytesIO(MANIFEST))
+        unpack.take(source, target)
+    assert set(found(target).values()) == {MANIFEST}
+    assert len(found(target)) == 3
 
 
 def test_a_zip_that_lies_about_its_size_is_refused(tmp_path: Path, target: Path) -> None:
