@@ -150,6 +150,10 @@ def parts(found: Iterable[PluginStatus]) -> Iterator[RenderableType]:
         yield from _trouble(one)
 
 
+def _took(ms: float) -> str:
+    return f"{ms:.3g} ms" if ms < 999.5 else output.duration(ms / 1000)
+
+
 def _held(one: PluginStatus) -> str:
     """Give what holds a process, without what always does."""
     if one.state in AT_REST:
@@ -190,7 +194,7 @@ def one_parts(one: PluginStatus) -> Iterator[RenderableType]:
         *((fact.name, fact.text) for fact in one.facts),
         ("memory", f"{output.size(one.memory_bytes)}, {one.tasks} tasks" if one.pid else ""),
         ("windows", f"{output.count(one.windows)}, {one.windows_per_s:,.1f}/s"),
-        ("took", f"p50 {one.took_p50_ms:.3g} ms, p99 {one.took_p99_ms:.3g} ms"),
+        ("took", f"p50 {_took(one.took_p50_ms)}, p99 {_took(one.took_p99_ms)}"),
         ("lag", output.duration(one.lag_s) if one.lag_s else "none"),
         ("results", f"{output.count(one.samples)} samples"),
         *((f"refused: {no.reason}", output.count(no.samples)) for no in one.refused),

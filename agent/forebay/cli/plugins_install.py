@@ -165,7 +165,7 @@ def _take_up(installed: Installed, name: str, version: str, socket: Path) -> lis
     if not reply.failed:
         return list(reply.done)
     _go_back(installed, name, before)
-    if before is not None:
+    if before is not None and reply.done:  # some took it up: they go back, too
         with agent_at(socket) as agent:
             agent.refresh_plugins(name)
     stays = f"{before.name} stays" if before else "it is not installed"

@@ -140,7 +140,7 @@ def check_plugins(
         f"{device.spec.name}/{tag}"
         for device in devices
         if device.spec.settings.enabled
-        for tag in device.spec.tags
+        for tag in (*device.spec.tags, *device.driver.brings)
     ]
     yield from check_cycles(running, (KIND,))
     for instance in running:

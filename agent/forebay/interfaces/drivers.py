@@ -57,7 +57,8 @@ def no_faults(spec: DeviceSpec) -> Iterable[Fault]:
 class DriverSpec:
     """The face of a driver package, found by its entry point in `forebay.drivers`.
 
-    Loading it must not import the protocol library; `build` may. `modes` are those of `poll` and
+    Loading it must not import the protocol library; `build` may. `brings` names tags that its
+    devices give beside those of the configuration. `modes` are those of `poll` and
     `subscribe` that it serves; `requires` maps an importable module to the extra that brings it.
     `check` finds what is wrong between settings and tags that are right one by one; it touches no
     network. Devices of one protocol for which `line` gives the same key share a `Line`; `differ`
@@ -71,6 +72,7 @@ class DriverSpec:
     modes: frozenset[str]
     build: Callable[[DeviceSpec, Seams, Line], Driver]
     requires: Mapping[str, str]
+    brings: frozenset[str] = frozenset()
     check: Callable[[DeviceSpec], Iterable[Fault]] = no_faults
     line: Callable[[Any], str | None] = no_line
     differ: Callable[[Any, Any], Sequence[str]] = no_difference

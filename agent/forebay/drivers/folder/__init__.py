@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from forebay.drivers.folder.config import FolderSettings, FolderTag, check
+from forebay.drivers.folder.config import BRINGS, FolderSettings, FolderTag, check
 from forebay.interfaces import DriverSpec
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ SPEC = DriverSpec(
     protocol="folder",
     settings=FolderSettings,
     tag=FolderTag,
+    brings=BRINGS,
     modes=frozenset({"subscribe"}),
     build=_build,
     requires={},

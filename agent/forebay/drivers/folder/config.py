@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from forebay.interfaces import DeviceSpec
 
 MAX_CHUNK_BYTES = 512 << 10
+BRINGS = frozenset({"file", "id", "sha256", "offset", "total", "data"})
+"""The columns of what comes of every file (`chunks`)."""
 
 
 def _plain(pattern: str) -> str:
