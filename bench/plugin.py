@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 TAGS = 10_000
 LOOPS, ROUNDS = 300, 3
+WIDTH, SMALLER = 256, (128, 64)
+"""Channels of the small network, and of smaller ones: some 270 us, 80 us and 25 us a window."""
 WARM_UP_S = 5.0
 COLUMNS = 9
 BATCH = 64
@@ -361,20 +363,25 @@ def alone(model: Model) -> float:
         return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-async def compared(model: Model) -> tuple[float, float]:
-    """Give windows a second, alone and through the host."""
-    return await asyncio.to_thread(alone, model), await through_host(model)
+async def networked(width: int) -> list[tuple[float, float]]:
+    """Give windows a second of a network of so many channels, alone and through the host."""
+    with scratch() as name:
+        model = convolution(Path(name) / "model", width)
+        return [
+            (await asyncio.to_thread(alone, model), await through_host(model))
+            for _ in range(ROUNDS)
+        ]
+
+
+def each_us(rounds: list[tuple[float, float]]) -> str:
+    """Say what a window takes by the model alone."""
+    return f"{1e6 / statistics.median(direct for direct, _ in rounds):.0f} us each"
 
 
 async def measure() -> list[Figure]:
     """Measure some rounds of each."""
     rounds = [await live() for _ in range(ROUNDS)]
-    with scratch() as name:
-        small = convolution(Path(name) / "model", 256)
-        windows = [
-            (await asyncio.to_thread(alone, small), await through_host(small))
-            for _ in range(ROUNDS)
-        ]
+    networks = {width: await networked(width) for width in (WIDTH, *SMALLER)}
     rows = [
         (await asyncio.to_thread(alone, FOREST), await through_host(FOREST)) for _ in range(ROUNDS)
     ]
@@ -384,14 +391,18 @@ async def measure() -> list[Figure]:
         figure("plugin.loop_p99_ms", [percentile(r.loop, 0.99) for r in rounds], "ms"),
         figure("plugin.loop_p50_ms", [statistics.median(r.loop) for r in rounds], "ms"),
         figure("plugin.batches_per_s", [hosted / BATCH for _, hosted in rows], "1/s"),
-        figure(
-            "plugin.onnx_vs_direct", [hosted for _, hosted in windows], "windows/s",
-            against=f"ONNX Runtime alone, {BATCH} windows a batch",
-            others=[direct for direct, _ in windows],
+        *(
+            figure(
+                "plugin.onnx_vs_direct" + ("" if width == WIDTH else f"_{width}_channels"),
+                [hosted for _, hosted in found], "windows/s",
+                against=f"ONNX Runtime alone, {BATCH} windows a batch, {each_us(found)}",
+                others=[direct for direct, _ in found],
+            )
+            for width, found in networks.items()
         ),
         figure(
             "plugin.onnx_vs_direct_rows", [hosted for _, hosted in rows], "windows/s",
-            against=f"ONNX Runtime alone, {BATCH} rows a batch",
+            against=f"ONNX Runtime alone, {BATCH} rows a batch, {each_us(rows)}",
             others=[direct for direct, _ in rows],
         ),
     ]  # fmt: skip

@@ -36,21 +36,23 @@ def say(text: str) -> None:
     os.write(1, f"{text}\n".encode())
 
 
-def column(values: list[float], output: int = 0) -> pb.OutputColumn:
-    times = np.zeros(len(values), "<i8").tobytes() if len(values) != 1 else b""
-    return pb.OutputColumn(output=output, times=times, values=np.array(values, "<f8").tobytes())
+def column(values: list[float], windows: list[int]) -> pb.OutputColumn:
+    """Samples of the first output, all at the beginning of time if a window has several."""
+    several = len(set(windows)) < len(windows)
+    return pb.OutputColumn(
+        times=np.zeros(len(values), "<i8").tobytes() if several else b"",
+        values=np.array(values, "<f8").tobytes(),
+        windows=np.array(windows, "<u4").tobytes(),
+    )
 
 
 def answer(work: pb.Work) -> pb.Results:
     """Give the sum of each window's first series."""
     values = np.frombuffer(work.series[0].values, "<f8")
-    axis = work.series[0].axis
-    out = pb.Results(work_id=work.id)
-    for window in work.windows:
-        span = window.ranges[axis]
-        total = float(values[span.first : span.first + span.count].sum())
-        out.windows.add(number=window.number).columns.append(column([total]))
-    return out
+    rows = np.frombuffer(work.windows.rows, "<u4").reshape(-1, len(work.axes), 2)
+    spans = rows[:, work.series[0].axis].tolist()
+    totals = [float(values[first : first + count].sum()) for first, count in spans]
+    return pb.Results(work_id=work.id, columns=[column(totals, list(range(len(totals))))])
 
 
 def has_poison(work: pb.Work) -> bool:
@@ -159,24 +161,25 @@ SPREADS = {"unfolds": 2 << 20, "splits": 20_000}
 
 def spoil(manner: str, results: pb.Results) -> None:
     """Do to the results what the manner is."""
-    window = results.windows[0]
+    first = results.columns[0]
     if manner == "huge":
-        window.columns.append(column([0.0] * (5 << 20)))
+        results.columns.append(column([0.0] * (5 << 20), [0] * (5 << 20)))
     elif manner == "floods":
-        for number in range(10_000):
-            results.windows.add(number=number).columns.append(column([0.0] * 10))
+        for _ in range(10_000):
+            results.columns.append(column([0.0] * 10, [0] * 10))
     elif manner in SPREADS:
-        window.columns.extend([pb.OutputColumn()] * SPREADS[manner])
+        results.columns.extend([pb.OutputColumn()] * SPREADS[manner])
     elif manner == "lies":
         results.work_id += 7
     elif manner == "forgets":
-        del results.windows[-1]
+        first.windows = b""
+        first.values = first.values[8:]
     elif manner == "invents":
-        window.number += 1000
+        first.windows = first.windows[:-4] + b"\xe8\x03\0\0"
     elif manner == "nan":
-        window.columns[0].values = np.array([math.nan], "<f8").tobytes()
+        first.values = np.array([math.nan], "<f8").tobytes() + first.values[8:]
     elif manner == "torn":
-        window.columns[0].values = b"123"
+        first.values = b"123"
 
 
 BREAKS = {"eats": eat, "hoards": hoard, "fills": fill, "breeds": breed, "chatters": chatter}

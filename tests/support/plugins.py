@@ -14,7 +14,7 @@ from forebay.model import ValueType
 from forebay.pluginhost.circuit import Budget
 from forebay.pluginhost.host import PluginHost
 from forebay.pluginhost.manifest import Manifest
-from forebay.pluginhost.seams import Input, Range, Series, Verdict, Window, Work
+from forebay.pluginhost.seams import Cut, Input, Range, Series, Verdict, Window, Work
 from forebay.pluginhost.settings import Instance, PluginSettings, combine
 from forebay.settings import BackoffSettings
 from support.seams import system_seams
@@ -75,10 +75,12 @@ def work(first: int, windows: int, values: Mapping[int, float]) -> Work:
     return Work(
         [axis],
         [Series(0, 0, column)],
-        [
-            Window(first + n, int(axis[4 * n]), int(axis[4 * n + 3]) + 1, (Range(4 * n, 4),))
-            for n in range(windows)
-        ],
+        Cut.of(
+            [
+                Window(first + n, int(axis[4 * n]), int(axis[4 * n + 3]) + 1, (Range(4 * n, 4),))
+                for n in range(windows)
+            ]
+        ),
         mark=first + windows,
     )
 
@@ -89,7 +91,7 @@ def piece(whole: Work, window: Window) -> Work:
     span = slice(first, first + rows)
     alone = window._replace(ranges=(Range(0, rows),))
     series = Series(0, 0, whole.series[0].values[span])
-    return Work([whole.axes[0][span]], [series], [alone], mark=window.number + 1)
+    return Work([whole.axes[0][span]], [series], Cut.of([alone]), mark=window.number + 1)
 
 
 class SetFeed:
@@ -143,13 +145,13 @@ class SetFeed:
     async def done(self, work: Work, results: Results) -> Verdict:
         self._end(work)
         refused: dict[str, int] = {}
-        for one in results.windows:
-            for column in one.columns:
-                if np.isfinite(column.values).all():
-                    self.sums[one.number] = float(column.values[0])
+        for column in results.columns:
+            for place, value in zip(column.windows.tolist(), column.values.tolist(), strict=True):
+                if np.isfinite(value):
+                    self.sums[work.windows.first + place] = value
                 else:
                     refused["not finite"] = refused.get("not finite", 0) + 1
-        return Verdict(samples=len(results.windows) - sum(refused.values()), refused=refused)
+        return Verdict(samples=len(work.windows) - sum(refused.values()), refused=refused)
 
     async def passed(self, work: Work, reason: str) -> None:
         self._end(work)

@@ -134,15 +134,12 @@ async def _run(instance: Instance, past: Past) -> tuple[list[Replayed], Comparis
     from forebay.pluginhost import replay as replays
     from forebay.pluginhost.logs import PluginLog
     from forebay.pluginhost.running import Ground
-    from forebay.pluginhost.seams import Work
 
-    clock, nothing = SystemClock(), Work((), (), ())
+    clock = SystemClock()
     with tempfile.TemporaryDirectory(prefix="forebay-replay-") as scratch:
         log = PluginLog(Path(scratch) / "log", instance.limits.log_lines_per_s, clock)
         ground = Ground(await means.probe(), Path(scratch) / "state", log, clock)
-        # What it was given is not kept: that may be the whole journal.
-        given = replays.replay(instance, past, ground)
-        found = [one._replace(work=nothing) async for one in given]
+        found = [one async for one in replays.replay(instance, past, ground)]
         return found, await asyncio.to_thread(replays.compare, instance, past, found)
 
 

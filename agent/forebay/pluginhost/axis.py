@@ -101,6 +101,18 @@ class Axis:
             return self.end, self.end
         return self.first + int(inside[0]), self.first + int(inside[-1]) + 1
 
+    def spans(
+        self, begin_ns: NDArray[np.int64], end_ns: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give `span` for many at once: first rows, and those behind the last."""
+        if self.ascending:
+            held = self.times(self.first, self.end)
+            low, high = np.searchsorted(held, begin_ns), np.searchsorted(held, end_ns)
+            return self.first + low, self.first + high
+        both = zip(begin_ns.tolist(), end_ns.tolist(), strict=True)
+        found = np.array([self.span(begin, end) for begin, end in both], np.int64)
+        return found[:, 0], found[:, 1]
+
     def received(self, first: int, end: int) -> NDArray[np.int64]:
         """Give when the gateway had these rows."""
         return self._received[first - self._base : end - self._base]

@@ -45,12 +45,11 @@ MOST_REFUSED = 16
 CLOSE_S = 2.0
 _TOKEN_CHARACTERS = 256
 _FACTS, _FACT_CHARACTERS, _DETAIL_CHARACTERS = 64, 256, 1024
-_WINDOWS_SHOWN = 3
 
 COLUMNS = 10_000
 """Columns of one message beyond four for each output and window."""
 ITEMS = 100_000
-"""Windows, columns and texts of one message beyond what was asked for."""
+"""Columns, failures and texts of one message beyond what was asked for."""
 
 Call = grpc.aio.ServicerContext[pb.FromPlugin, pb.ToPlugin]
 Message = pb.FromPlugin | PluginMisbehaved
@@ -273,22 +272,16 @@ class Channel:
         if not self._pending or self._pending[0].id != message.work_id:
             raise _misbehaved(f"it sent results of work {message.work_id}, which is not next")
         pending = self._pending[0]
-        asked = [window.number for window in pending.work.windows]
-        given = [window.number for window in message.windows]
-        if asked != given:
-            raise _misbehaved(
-                f"it sent results of windows {_some(given)}, and was asked for {_some(asked)}"
-            )
-        columns = sum(len(window.columns) for window in message.windows)
-        if columns > COLUMNS + 4 * len(asked) * len(self._outputs):
-            raise _misbehaved(f"it sent {columns} columns for {len(asked)} windows")
-        windows = decode_results(message, self._outputs)
+        asked = len(pending.work.windows)
+        if len(message.columns) > COLUMNS + 4 * asked * len(self._outputs):
+            raise _misbehaved(f"it sent {len(message.columns)} columns for {asked} windows")
+        columns, failures = decode_results(message, self._outputs, asked)
         self._pending.popleft()
         now_s = self._clock.monotonic_s()
         if self._pending:
             self._pending[0].since_s = now_s
         if not pending.answer.done():
-            pending.answer.set_result(Results(windows, now_s - pending.sent_s))
+            pending.answer.set_result(Results(columns, failures, now_s - pending.sent_s))
 
     def _facts(self, ready: pb.Ready) -> Facts:
         facts = {
@@ -342,8 +335,3 @@ def _misbehaved(what: str) -> PluginMisbehaved:
 
 def _shown(text: str, most: int) -> str:
     return "".join(c if c.isprintable() else " " for c in text[:most])
-
-
-def _some(numbers: Sequence[int]) -> str:
-    more = f" and {len(numbers) - _WINDOWS_SHOWN} more" if len(numbers) > _WINDOWS_SHOWN else ""
-    return (", ".join(map(str, numbers[:_WINDOWS_SHOWN])) or "none") + more

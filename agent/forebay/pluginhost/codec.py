@@ -13,7 +13,7 @@ import numpy as np
 from forebay._proto import plugin_pb2 as pb
 from forebay.errors import PluginMisbehaved
 from forebay.model import ValueType
-from forebay.pluginhost.seams import OutputColumn, WindowResults
+from forebay.pluginhost.seams import OutputColumn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,50 +41,66 @@ def encode_work(work: Work, number: int) -> pb.Work:
             series.blobs.extend(one.values.tolist())
         else:
             series.texts.extend(one.values.tolist())
-    for window in work.windows:
-        message.windows.add(
-            number=window.number,
-            begin_ns=window.begin_ns,
-            end_ns=window.end_ns,
-            ranges=[pb.Range(first=first, count=count) for first, count in window.ranges],
-        )
+    cut = work.windows
+    message.windows.first = cut.first
+    message.windows.begin_ns = _little(cut.begin_ns, np.dtype(np.int64))
+    message.windows.end_ns = _little(cut.end_ns, np.dtype(np.int64))
+    message.windows.rows = _little(cut.rows, np.dtype(np.uint32))
     return message
 
 
-def decode_results(message: pb.Results, outputs: Sequence[Output]) -> tuple[WindowResults, ...]:
-    """Give the results of each window.
+def decode_results(
+    message: pb.Results, outputs: Sequence[Output], windows: int
+) -> tuple[tuple[OutputColumn, ...], dict[int, str]]:
+    """Give the columns of the answer to a work of so many windows, and failures by their place.
 
     Columns of an output that there is not come through without values: they are refused by what
-    checks the results. PluginMisbehaved if a column does not fit its output or itself.
+    checks the results. PluginMisbehaved if a column does not fit its output, the work or itself.
     """
-    return tuple(
-        WindowResults(
-            window.number,
-            tuple(_column(column, outputs) for column in window.columns),
-            _shown(window.failure[:MAX_FAILURE_CHARACTERS]),
-        )
-        for window in message.windows
-    )
+    failures = {
+        one.window: _shown(one.reason[:MAX_FAILURE_CHARACTERS]) or "it does not say why"
+        for one in message.failures
+    }
+    if max(failures, default=0) >= max(1, windows):
+        raise _wrong(f"window {max(failures)} failed, of {windows}")
+    return tuple(_column(column, outputs, windows) for column in message.columns), failures
 
 
-def _column(column: pb.OutputColumn, outputs: Sequence[Output]) -> OutputColumn:
+def _column(column: pb.OutputColumn, outputs: Sequence[Output], windows: int) -> OutputColumn:
     if column.output >= len(outputs):
-        return OutputColumn(column.output, np.empty(0, np.float64))
+        return OutputColumn(column.output, np.empty(0, np.intp), np.empty(0, np.float64))
     output = outputs[column.output]
     values = _values(column, output)
+    places = _places(column, output, len(values), windows)
     times = None
     if column.times:
         times = _array(column.times, np.dtype(np.int64), f"times of {output.name}")
         if len(times) != len(values):
             raise _wrong(f"{output.name} has {len(values)} values at {len(times)} times")
-    elif len(values) > 1:
-        raise _wrong(f"{output.name} has {len(values)} values and no times")
+    elif (places[1:] == places[:-1]).any():
+        raise _wrong(f"{output.name} has several values for a window and no times")
     quality = None
     if column.quality:
         quality = _array(column.quality, np.dtype(np.uint32), f"quality of {output.name}")
         if len(quality) != len(values):
             raise _wrong(f"{output.name} has {len(values)} values with {len(quality)} qualities")
-    return OutputColumn(column.output, values, times, quality)
+    return OutputColumn(column.output, places, values, times, quality)
+
+
+def _places(column: pb.OutputColumn, output: Output, rows: int, windows: int) -> NDArray[np.intp]:
+    """Give the window of each row."""
+    if not column.windows:
+        if rows not in (0, windows):
+            raise _wrong(f"{output.name} has {rows} values for {windows} windows, not said which")
+        return np.arange(rows)
+    places = _array(column.windows, np.dtype(np.uint32), f"windows of {output.name}")
+    if len(places) != rows:
+        raise _wrong(f"{output.name} has {rows} values of {len(places)} windows")
+    if (places[1:] < places[:-1]).any():
+        raise _wrong(f"{output.name} has windows that are not in order")
+    if len(places) and places[-1] >= windows:
+        raise _wrong(f"{output.name} is of window {places[-1]}, of {windows}")
+    return places.astype(np.intp)
 
 
 def _values(column: pb.OutputColumn, output: Output) -> NDArray[Any]:

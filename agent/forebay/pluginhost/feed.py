@@ -13,15 +13,16 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from forebay.events import PLUGIN_PROGRESS_LOST, PLUGIN_SKIPPED
 from forebay.model import Gap, GapCause, Position
 from forebay.pluginhost import progress as progresses
-from forebay.pluginhost.following import Following, Mark
+from forebay.pluginhost.following import Following, Mark, Snapshot
 from forebay.pluginhost.giving import Giving
 from forebay.pluginhost.rows import Selection, key_of
-from forebay.pluginhost.windows import Moment, Rule, Taken, Through, Windows, split
+from forebay.pluginhost.splitting import split
+from forebay.pluginhost.windows import Moment, Rule, Taken, Through, Windows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -49,6 +50,8 @@ CLOSE_S = 5.0
 """How long a feed that ends waits for the disk to have its results."""
 BUFFER_BYTES = 256 << 20
 """What rows may take in memory while no window is complete; beyond it they are passed over."""
+FILL_BYTES = 2 << 20
+"""Up to so much in memory, a work of a backlog that is not full waits for the next read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,34 +67,6 @@ class FeedParts:
     seams: Seams
     file: Path
     write: Write | None = None
-
-
-class _Snapshot(NamedTuple):
-    """How far all was at one moment: to be saved when the results until then are durable.
-
-    `first` are the first records that are still needed, `behind` the last that are not.
-    """
-
-    moment: Moment
-    first: dict[Stream, Mark]
-    behind: dict[Stream, Mark]
-    read_to: dict[Stream, Position]
-
-    def positions(self) -> dict[Stream, Position] | None:
-        """Give behind which positions to read on; None if some are not known yet."""
-        found: dict[Stream, Position] = {}
-        for stream, read_to in self.read_to.items():
-            first, behind = self.first.get(stream), self.behind.get(stream)
-            mark = first or behind
-            if mark is not None and mark.position is None:
-                return None
-            if first is not None and first.position is not None:
-                found[stream] = first.position._replace(seq=first.position.seq - 1)
-            elif behind is not None and behind.position is not None:
-                found[stream] = max(behind.position, read_to)
-            else:
-                found[stream] = read_to
-        return found
 
 
 @dataclass(slots=True)
@@ -191,13 +166,9 @@ class JournalFeed:
         while True:
             self._windows.pass_over(self._worked_on())
             if self._windows.ready and not self.changed.is_set():
-                work = self._windows.take(self._instance.manifest.plugin.batch)
-                assert work is not None
-                assert isinstance(work.mark, Taken)
-                if not self._given:
-                    self._oldest_ns = min(work.mark.received_ns)
-                self._given += 1
-                return work
+                if await self._more_at_hand():
+                    continue
+                return self._taken()
             self._more.clear()
             behind = [f for f in self._followings.values() if not f.joined]
             fresh = [one for f in self._followings.values() for one in f.live()]
@@ -212,6 +183,34 @@ class JournalFeed:
                 await self._more.wait()
             for one in fresh:
                 self._add(one)
+
+    async def _more_at_hand(self) -> bool:
+        """Fill a work of a backlog: whether more was read, which then is to be looked at.
+
+        What is live never waits for more, nor what has much in memory already.
+        """
+        ready = self._windows.ready
+        if ready >= self._instance.manifest.plugin.batch or self._windows.nbytes > FILL_BYTES:
+            return False
+        if self._instance.start == "newest" or any(f.joined for f in self._followings.values()):
+            return False
+        slowest = min(self._followings.values(), key=lambda f: f.time_ns)
+        if not slowest.waits_in_journal:
+            return False
+        fresh = await slowest.catch_up()
+        for one in fresh:
+            self._add(one)
+        return bool(fresh)
+
+    def _taken(self) -> Work:
+        """Give the next work of windows that are ready."""
+        work = self._windows.take(self._instance.manifest.plugin.batch)
+        assert work is not None
+        assert isinstance(work.mark, Taken)
+        if not self._given:
+            self._oldest_ns = int(work.mark.received_ns.min())
+        self._given += 1
+        return work
 
     def split(self, work: Work) -> Sequence[Work]:
         """See `seams.Feed.split`."""
@@ -235,8 +234,8 @@ class JournalFeed:
         self._parts.intake.account(
             Gap(
                 GapCause.NOT_COMPUTED,
-                min(window.begin_ns for window in windows),
-                max(window.end_ns for window in windows),
+                int(windows.begin_ns.min()),
+                int(windows.end_ns.max()),
                 0,
                 self._name,
             )
@@ -250,9 +249,9 @@ class JournalFeed:
             self._old_given -= 1
             return
         self._given -= 1
-        self._done = mark.after[-1]
+        self._done = mark.after
         self._forgotten(self._windows.forget(self._done))
-        self._oldest_ns = mark.received_ns[-1]
+        self._oldest_ns = int(mark.received_ns[-1])
 
     # --- where it reads ---------------------------------------------------------------------------
 
@@ -441,7 +440,7 @@ class JournalFeed:
         if self._more is not None:
             self._more.set()
 
-    def _snapshot(self) -> _Snapshot:
+    def _snapshot(self) -> Snapshot:
         first: dict[Stream, Mark] = {}
         for mark in self._windows.pending():
             assert isinstance(mark, Mark)
@@ -450,7 +449,7 @@ class JournalFeed:
                 break
         read_to = {s: f.read_to for s, f in self._followings.items()}
         moment = self._windows.moment(self._done)
-        return _Snapshot(moment, first, dict(self._behind), read_to)
+        return Snapshot(moment, first, dict(self._behind), read_to)
 
     def _forgotten(self, marks: Iterable[object]) -> None:
         for mark in marks:

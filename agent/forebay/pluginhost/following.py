@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from forebay.model import Batch, Position, Record, Schema, Stream
     from forebay.pluginhost.views import JournalView, TailView
+    from forebay.pluginhost.windows import Moment
 
 READ_BYTES = 128 << 10
 """Payload asked of the journal at a time: what is decoded at once must not hold up the polls."""
@@ -44,6 +45,34 @@ class Fresh(NamedTuple):
 
     batches: tuple[Batch, ...]
     mark: Mark
+
+
+class Snapshot(NamedTuple):
+    """How far all was at one moment: to be saved when the results until then are durable.
+
+    `first` are the first records that are still needed, `behind` the last that are not.
+    """
+
+    moment: Moment
+    first: dict[Stream, Mark]
+    behind: dict[Stream, Mark]
+    read_to: dict[Stream, Position]
+
+    def positions(self) -> dict[Stream, Position] | None:
+        """Give behind which positions to read on; None if some are not known yet."""
+        found: dict[Stream, Position] = {}
+        for stream, read_to in self.read_to.items():
+            first, behind = self.first.get(stream), self.behind.get(stream)
+            mark = first or behind
+            if mark is not None and mark.position is None:
+                return None
+            if first is not None and first.position is not None:
+                found[stream] = first.position._replace(seq=first.position.seq - 1)
+            elif behind is not None and behind.position is not None:
+                found[stream] = max(behind.position, read_to)
+            else:
+                found[stream] = read_to
+        return found
 
 
 class Following:
@@ -83,6 +112,11 @@ class Following:
     def whole(self) -> bool:
         """Whether everything that was given has its position."""
         return not self._ahead
+
+    @property
+    def waits_in_journal(self) -> bool:
+        """Whether `catch_up` finds something on the disk at once."""
+        return self._join_at is not None and self.read_to < self._journal.newest(self.stream)
 
     def live(self) -> list[Fresh]:
         """Give what came in memory; nothing while it is not joined."""

@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from forebay.clock import stamp
 from forebay.model import Gap, GapCause, Stream
 from forebay.pluginhost.quota import Quota
 from forebay.pluginhost.results import (
-    Piece,
     asked,
-    check,
+    bytes_of_rows,
+    checked,
     events,
-    last_moments,
     nbytes_of,
     results_schemas,
     sparse,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from forebay.interfaces import Seams
     from forebay.model import Batch
-    from forebay.pluginhost.results import Asked
+    from forebay.pluginhost.results import Asked, Piece
     from forebay.pluginhost.seams import Results, Work
     from forebay.pluginhost.settings import Instance
     from forebay.pluginhost.views import IntakeView, Write
@@ -77,26 +79,21 @@ class Giving:
         Waits as long as the quota wants it. A window that failed leaves a Gap(NOT_COMPUTED).
         """
         refused: Counter[str] = Counter()
-        pieces = self._checked(work, results, refused)
-        pieces = self._within(pieces, refused)
+        pieces = self._within(checked(work, results, self._outputs, refused), refused)
         self._ask(work, pieces, refused)
         await self._pace(results)
-        new = [
-            piece
-            for piece in pieces
-            if piece.number > standing.get(self._stream(piece) or Stream.AUDIT, -1)
-        ]
         for kind, stream in _STREAM.items():
-            mine = [piece for piece in new if self._outputs[piece.output].kind is kind]
-            for chunk in _chunks(mine):
-                await self._intake.accept(self._batch(stream, chunk))
-        failed = [one for one in results.windows if one.failure]
-        self._account(work, {one.number for one in failed})
+            mine = [piece for piece in pieces if self._outputs[piece.output].kind is kind]
+            begin = max(0, standing.get(stream, -1) + 1 - work.windows.first)
+            for chunk in _chunks(mine, begin, len(work.windows)):
+                await self._intake.accept(self._batch(stream, chunk, work.windows.first))
+        self._account(work, results.failures)
+        failed = sorted(results.failures)
         return Verdict(
             samples=sum(len(piece.values) for piece in pieces),
             refused={reason: count for reason, count in refused.items() if count},
             failed=len(failed),
-            failure=failed[-1].failure if failed else "",
+            failure=results.failures[failed[-1]] if failed else "",
         )
 
     async def close(self) -> None:
@@ -104,40 +101,27 @@ class Giving:
         if self._writing:
             await asyncio.wait(self._writing)
 
-    def _stream(self, piece: Piece) -> Stream | None:
-        return _STREAM.get(self._outputs[piece.output].kind)
-
-    def _checked(self, work: Work, results: Results, refused: Counter[str]) -> list[Piece]:
-        found = []
-        lasts = last_moments(work)
-        for window, last_ns, given in zip(work.windows, lasts, results.windows, strict=True):
-            if given.failure:
-                continue
-            for column in given.columns:
-                piece = check(column, window, last_ns, self._outputs, refused)
-                if piece is not None:
-                    found.append(piece)
-        return found
-
     def _within(self, pieces: Sequence[Piece], refused: Counter[str]) -> list[Piece]:
         """Give what a full quota lets through; the first that does not fit, and all behind."""
-        samples = nbytes = 0.0
-        kept = []
-        for piece in pieces:
-            samples += len(piece.values)
-            nbytes += piece.nbytes
-            if samples > self._samples.most or nbytes > self._bytes.most:
-                refused["quota"] += len(piece.values)
-            else:
-                kept.append(piece)
-        return kept
+        samples, nbytes = sum(len(p.values) for p in pieces), sum(p.nbytes for p in pieces)
+        if samples <= self._samples.most and nbytes <= self._bytes.most:
+            return list(pieces)
+        order = np.argsort(np.concatenate([p.windows for p in pieces]), kind="stable")
+        sizes = np.concatenate([bytes_of_rows(p.values) for p in pieces])
+        fits = np.cumsum(sizes[order]) <= self._bytes.most
+        fits[int(self._samples.most) :] = False
+        refused["quota"] += len(fits) - int(np.count_nonzero(fits))
+        kept = np.empty_like(fits)
+        kept[order] = fits
+        parts = np.split(kept, np.cumsum([len(p.values) for p in pieces])[:-1])
+        return [p.where(part) for p, part in zip(pieces, parts, strict=True) if part.any()]
 
     async def _pace(self, results: Results) -> None:
         """Wait until the quota has room for all that was given.
 
         What was refused counts, too: checking it cost as much, and other tasks wait meanwhile.
         """
-        held = [column.values for window in results.windows for column in window.columns]
+        held = [column.values for column in results.columns]
         for quota, given in (
             (self._samples, sum(map(len, held))),
             (self._bytes, sum(map(nbytes_of, held))),
@@ -148,26 +132,30 @@ class Giving:
                 await self._clock.sleep(wait_s)
             quota.take(amount, self._clock.monotonic_s())
 
-    def _batch(self, stream: Stream, pieces: Sequence[Piece]) -> Batch:
-        now, number = stamp(self._clock), pieces[-1].number
+    def _batch(self, stream: Stream, pieces: Sequence[Piece], first: int) -> Batch:
+        """Give pieces, of a work whose first window has the number `first`, as one batch."""
+        now = stamp(self._clock)
+        number = first + max(int(piece.windows[-1]) for piece in pieces)
         if stream is Stream.EVENTS:
             assert self.shapes.events is not None
-            return events(self.shapes.events, pieces, self._outputs, number, now)
+            return events(self.shapes.events, pieces, self._outputs, first, number, now)
         schema = self.shapes.results if stream is Stream.TELEMETRY else self.shapes.blobs
         assert schema is not None
         column = {tag.name: place for place, tag in enumerate(schema.tags)}
         mine = [(column[self._outputs[piece.output].name], piece) for piece in pieces]
         return sparse(schema, stream, mine, number, now)
 
-    def _account(self, work: Work, failed: set[int]) -> None:
+    def _account(self, work: Work, failed: Mapping[int, str]) -> None:
         """Leave a gap for windows that the plugin could not work on, one for each run of them."""
         run: list[tuple[int, int]] = []
-        for window in work.windows:
-            if window.number in failed:
-                run.append((window.begin_ns, window.end_ns))
-            elif run:
+        behind = -1
+        for place in sorted(failed):
+            window = work.windows[place]
+            if run and place != behind:
                 self._gap(run)
                 run = []
+            run.append((window.begin_ns, window.end_ns))
+            behind = place + 1
         if run:
             self._gap(run)
 
@@ -184,16 +172,11 @@ class Giving:
             return
         assert isinstance(work.mark, Taken)
         oldest_ns = self._clock.now_ns() - round(FRESH_S * 1e9)
-        numbers = [window.number for window in work.windows]
-        fresh = {
-            number: received_ns >= oldest_ns
-            for number, received_ns in zip(numbers, work.mark.received_ns, strict=True)
-        }
-        ends_ns = {window.number: window.end_ns for window in work.windows}
-        for ask in asked(mine, self._outputs, ends_ns, refused):
+        fresh = work.mark.received_ns >= oldest_ns
+        for ask in asked(mine, self._outputs, work.windows, refused):
             if self._write is None:
                 refused["writes are not enabled"] += 1
-            elif not fresh[ask.number]:
+            elif not fresh[ask.number - work.windows.first]:
                 refused["write from old data"] += 1
             elif len(self._writing) >= WRITES_AT_ONCE:
                 refused["too many writes at once"] += 1
@@ -217,14 +200,23 @@ def write_id(name: str, end_ns: int, output: str) -> str:
     return f"{name[:24]}-{digest[:32]}"
 
 
-def _chunks(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """Cut pieces into runs of about CHUNK_BYTES."""
-    chunks: list[list[Piece]] = []
-    nbytes = 0
-    for piece in pieces:
-        if not chunks or nbytes + piece.nbytes > CHUNK_BYTES:
-            chunks.append([])
-            nbytes = 0
-        chunks[-1].append(piece)
-        nbytes += piece.nbytes
-    return chunks
+def _chunks(pieces: Sequence[Piece], begin: int, end: int) -> list[list[Piece]]:
+    """Cut pieces into runs of about CHUNK_BYTES, of whole windows from `begin` up to `end`."""
+    bounds = [begin]
+    if sum(piece.nbytes for piece in pieces) > CHUNK_BYTES:
+        sizes = np.zeros(end)
+        for piece in pieces:
+            sizes += np.bincount(piece.windows, bytes_of_rows(piece.values), end)
+        nbytes = 0.0
+        for window in range(begin, end):
+            if nbytes and nbytes + sizes[window] > CHUNK_BYTES:
+                bounds.append(window)
+                nbytes = 0.0
+            nbytes += sizes[window]
+    bounds.append(end)
+    whole = bounds == [0, end]
+    chunks = [
+        [part for part in (p if whole else p.of(low, high) for p in pieces) if len(part.values)]
+        for low, high in pairwise(bounds)
+    ]
+    return [chunk for chunk in chunks if chunk]

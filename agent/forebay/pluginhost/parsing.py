@@ -1,6 +1,6 @@
 """Counts what a message of a plugin would unfold to, before it is parsed.
 
-Pure. An empty window is two bytes on the wire and sixty in memory, and all are parsed in one go: 32
+Pure. An empty column is two bytes on the wire and sixty in memory, and all are parsed in one go: 32
 MiB of them would take a gigabyte and hold the event loop for more than half a second. Owns that
 count, by the field numbers of `plugin.proto` (encoding: protobuf.dev, Encoding, wire types).
 """
@@ -21,12 +21,12 @@ _SIZES = {_FIXED64: 8, _FIXED32: 4}
 
 # What is looked into: of each message, the fields that hold messages again. Others only count.
 _NESTED: Mapping[str, Mapping[int, str]] = MappingProxyType(
-    {"FromPlugin": {2: "Ready", 3: "Results"}, "Results": {2: "Window"}, "Window": {2: "Column"}}
+    {"FromPlugin": {2: "Ready", 3: "Results"}, "Results": {2: "Column", 3: "Failure"}}
 )
 
 
 def unfolds_to(data: bytes, most: int) -> int:
-    """Give how many windows, columns, texts and blobs are in `data`, a message FromPlugin.
+    """Give how many columns, failures, texts and blobs are in `data`, a message FromPlugin.
 
     It stops counting at `most` + 1. Where `data` is no such message, the count says nothing: it is
     the parser that refuses it.

@@ -19,7 +19,7 @@ from forebay.clock import Stamp
 from forebay.columnar import decode_batch, peek_schema_id
 from forebay.errors import JournalCorrupt
 from forebay.model import RecordKind, Stream
-from forebay.pluginhost.results import check, events, last_moments, results_schemas, sparse
+from forebay.pluginhost.results import checked, events, results_schemas, sparse
 from forebay.pluginhost.rows import Selection, key_of
 from forebay.pluginhost.running import Running
 from forebay.pluginhost.seams import OutputKind
@@ -90,12 +90,12 @@ class Comparison:
 
 
 class Replayed(NamedTuple):
-    """One window and what the plugin gave for it: what may stand, and what is refused, by reason.
+    """One window and what the plugin gave for it: what may stand.
 
+    `refused` is with the first window of a work, for all of it: by reason, how many samples.
     `failure` is not empty if it could not work on it.
     """
 
-    work: Work
     window: Window
     given: tuple[Piece, ...]
     refused: Mapping[str, int]
@@ -197,7 +197,7 @@ def works(past: Past, instance: Instance) -> Iterator[Work]:
         windows.add(selection.blocks(batch, chosen, together=together))
         while (work := windows.take(instance.manifest.plugin.batch)) is not None:
             yield work
-            windows.forget(work.mark.after[-1])  # type: ignore[attr-defined]
+            windows.forget(work.mark.after)  # type: ignore[attr-defined]
 
 
 async def replay(instance: Instance, past: Past, ground: Ground) -> AsyncIterator[Replayed]:
@@ -217,15 +217,14 @@ async def replay(instance: Instance, past: Past, ground: Ground) -> AsyncIterato
 
 def judged(instance: Instance, work: Work, results: Results) -> Iterator[Replayed]:
     """Give what may stand of the results of a work, window by window."""
-    lasts = last_moments(work)
-    for window, last_ns, given in zip(work.windows, lasts, results.windows, strict=True):
-        refused: Counter[str] = Counter()
-        found = [
-            check(column, window, last_ns, instance.outputs, refused) for column in given.columns
-        ]
-        pieces = tuple(piece for piece in found if piece is not None)
-        counted = {reason: count for reason, count in refused.items() if count}
-        yield Replayed(work, window, pieces, counted, given.failure)
+    refused: Counter[str] = Counter()
+    pieces = checked(work, results, instance.outputs, refused)
+    counted = {reason: count for reason, count in refused.items() if count}
+    for place, window in enumerate(work.windows):
+        mine = (piece.of(place, place + 1) for piece in pieces)
+        given = tuple(piece for piece in mine if len(piece.values))
+        yield Replayed(window, given, counted, results.failures.get(place, ""))
+        counted = {}
 
 
 async def _answered(running: Running, work: Work) -> Results:
@@ -257,7 +256,7 @@ def compare(instance: Instance, past: Past, replayed: Iterable[Replayed]) -> Com
                 _lay(given, stream, sparse(schema, stream, pieces, 0, at))
         mine = [p for p in one.given if instance.outputs[p.output].kind is OutputKind.EVENT]
         if mine and shapes.events is not None:
-            _lay(given, Stream.EVENTS, events(shapes.events, mine, instance.outputs, 0, at))
+            _lay(given, Stream.EVENTS, events(shapes.events, mine, instance.outputs, 0, 0, at))
     _held(told, past.standing, given)
     return told
 

@@ -10,6 +10,7 @@ results are in it or before it. After a kill it says which windows' results stan
 from __future__ import annotations
 
 import json
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,17 +26,17 @@ from forebay.model import (
     Tag,
     ValueType,
 )
-from forebay.pluginhost.rows import blank
+from forebay.pluginhost.rows import blank, greatest
 from forebay.pluginhost.seams import OutputKind
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from forebay.clock import Stamp
-    from forebay.pluginhost.seams import Output, OutputColumn, Window, Work
+    from forebay.pluginhost.seams import Cut, Output, OutputColumn, Results, Work
 
 RESULTS, EVENTS, BLOBS = "results", "events", "blobs"
 """Groups of an instance's schemas: derived tags in `telemetry`, texts in `events`, bytes in `bulk`.
@@ -87,10 +88,13 @@ class Asked(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Samples of one output and window that may stand."""
+    """Samples of one output that may stand, all of shape (rows,).
+
+    `windows` is the place of each row's window in its work, never descending.
+    """
 
     output: int
-    number: int
+    windows: NDArray[np.intp]
     times_ns: NDArray[np.int64]
     values: NDArray[Any]
     quality: NDArray[np.uint32]
@@ -100,11 +104,33 @@ class Piece(NamedTuple):
         """What they take, about."""
         return nbytes_of(self.values)
 
+    def where(self, kept: NDArray[np.bool_] | slice) -> Piece:
+        """Give some of the rows."""
+        return Piece(
+            self.output,
+            self.windows[kept],
+            self.times_ns[kept],
+            self.values[kept],
+            self.quality[kept],
+        )
+
+    def of(self, begin: int, end: int) -> Piece:
+        """Give the rows of the windows from `begin` up to `end`."""
+        low, high = np.searchsorted(self.windows, (begin, end))
+        return self.where(slice(int(low), int(high)))
+
 
 def nbytes_of(values: NDArray[Any]) -> int:
     """Give what samples of these values take with times and qualities, about."""
     each = 12 * len(values)
     return each + (sum(map(len, values)) if values.dtype == object else values.nbytes)
+
+
+def bytes_of_rows(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Give the same of each row: (rows,)."""
+    if values.dtype != object:
+        return np.full(len(values), 12 + values.itemsize, np.int64)
+    return np.fromiter((12 + len(value) for value in values), np.int64, len(values))
 
 
 def results_schemas(name: str, outputs: Sequence[Output]) -> Shapes:
@@ -123,40 +149,55 @@ def results_schemas(name: str, outputs: Sequence[Output]) -> Shapes:
     )
 
 
-def check(
+def checked(
+    work: Work, results: Results, outputs: Sequence[Output], refused: Counter[str]
+) -> list[Piece]:
+    """Give what of results may stand, and count the rest in `refused` by its reason.
+
+    A number that is none (NaN, infinite) stands as Bad, one that is out of the output's range as
+    BadOutOfRange; both are counted. Of windows that failed nothing is taken.
+    """
+    lasts = last_moments(work) if results.columns else np.empty(0, np.int64)
+    failed = sorted(results.failures)
+    found = (_check(one, work.windows, lasts, outputs, failed, refused) for one in results.columns)
+    return [piece for piece in found if piece is not None]
+
+
+def _check(
     column: OutputColumn,
-    window: Window,
-    last_ns: int,
+    windows: Cut,
+    lasts: NDArray[np.int64],
     outputs: Sequence[Output],
+    failed: Sequence[int],
     refused: Counter[str],
 ) -> Piece | None:
-    """Give what of a column may stand, and count the rest in `refused` by its reason.
-
-    `last_ns` is the window's last moment of data. A number that is none (NaN, infinite) stands as
-    Bad, one that is out of the output's range as BadOutOfRange; both are counted.
-    """
     if column.output >= len(outputs):
         refused["unknown output"] += max(1, len(column.values))
         return None
-    output = outputs[column.output]
+    output, of = outputs[column.output], column.windows
     times = column.times_ns
     if times is None:
-        times = np.full(len(column.values), last_ns, np.int64)
-    kept = (times >= window.begin_ns - BESIDE_NS) & (times < window.end_ns + BESIDE_NS)
-    refused["time outside of its window"] += int(np.count_nonzero(~kept))
+        times = lasts[of]
+    kept = times >= windows.begin_ns[of] - BESIDE_NS
+    kept &= times < windows.end_ns[of] + BESIDE_NS
+    refused["time outside of its window"] += len(kept) - int(np.count_nonzero(kept))
     values = column.values
     if values.dtype == object:
         fits = _short(values, output.type)
         refused["too long"] += int(np.count_nonzero(kept & ~fits))
         kept &= fits
+    if failed:
+        kept &= ~np.isin(of, failed)
     quality = np.zeros(len(values), np.uint32) if column.quality is None else column.quality
+    piece = Piece(column.output, of, times, values, quality)
     if not kept.all():
-        times, values, quality = times[kept], values[kept], quality[kept]
-    if not len(values):
+        piece = piece.where(kept)
+    if not len(piece.values):
         return None
     if values.dtype != object:
-        values, quality = _numbers(values, quality, output, refused)
-    return Piece(column.output, window.number, times, values, quality)
+        numbers, quality = _numbers(piece.values, piece.quality, output, refused)
+        piece = piece._replace(values=numbers, quality=quality)
+    return piece
 
 
 def _short(values: NDArray[Any], kind: ValueType) -> NDArray[np.bool_]:
@@ -188,17 +229,14 @@ def _numbers(
     return values, quality
 
 
-def last_moments(work: Work) -> list[int]:
+def last_moments(work: Work) -> NDArray[np.int64]:
     """Give for each window its last moment of data, ns; the end of one without any."""
-    found = []
-    for window in work.windows:
-        times = [
-            int(work.axes[axis][first : first + count].max())
-            for axis, (first, count) in enumerate(window.ranges)
-            if count
-        ]
-        found.append(max(times, default=window.end_ns))
-    return found
+    nothing = np.iinfo(np.int64).min
+    found = np.full(len(work.windows), nothing)
+    for axis, times in enumerate(work.axes):
+        rows = work.windows.rows[:, axis]
+        np.maximum(found, greatest(times, rows[:, 0], rows[:, 1], nothing), out=found)
+    return np.where(found == nothing, work.windows.end_ns, found)
 
 
 def sparse(
@@ -206,25 +244,30 @@ def sparse(
 ) -> Batch:
     """Give pieces, each with its column of `schema`, as one batch that ends with its marker.
 
-    The marker says `number`, at the time of the last sample.
+    It has the order of the windows. The marker says `number`, at the time of the last sample.
     """
     counts = [len(piece.values) for _, piece in pieces]
     rows = sum(counts) + 1
     marker = len(schema.tags) - 1
-    index = np.repeat([column for column, _ in pieces] + [marker], [*counts, 1]).astype(np.uint32)
-    times = np.concatenate([piece.times_ns for _, piece in pieces])
+    order = np.argsort(np.concatenate([piece.windows for _, piece in pieces]), kind="stable")
+    columns = np.repeat([column for column, _ in pieces], counts)[order]
+    index = np.append(columns, marker).astype(np.uint32)
+    times = np.concatenate([piece.times_ns for _, piece in pieces])[order]
     times = np.append(times, times[-1])
     lanes = []
     for lane in schema.lanes:
+        here = [schema.tags[column].type is lane.type for column, _ in pieces]
         mine = [
             piece.values.astype(lane.type.dtype, copy=False)
-            for column, piece in pieces
-            if schema.tags[column].type is lane.type
+            for (_, piece), there in zip(pieces, here, strict=True)
+            if there
         ]
+        values = _in_order(mine, np.repeat(here, counts), order) if mine else blank(lane.type, 0)
         if lane.type is ValueType.INT64:
-            mine.append(np.array([number], np.int64))
-        lanes.append(np.concatenate(mine) if mine else blank(lane.type, 0))
-    quality = np.concatenate([*(piece.quality for _, piece in pieces), np.zeros(1, np.uint32)])
+            values = np.append(values, np.int64(number))
+        lanes.append(values)
+    quality = np.concatenate([piece.quality for _, piece in pieces])[order]
+    quality = np.append(quality, np.uint32(0))
     return Batch(
         schema,
         times,
@@ -237,23 +280,37 @@ def sparse(
     )
 
 
-def events(
-    schema: Schema, pieces: Sequence[Piece], outputs: Sequence[Output], number: int, now: Stamp
-) -> Batch:
+def _in_order(
+    values: Sequence[NDArray[Any]], here: NDArray[np.bool_], order: NDArray[np.intp]
+) -> NDArray[Any]:
+    """Give the values of one lane, which are `here` among all rows, as `order` orders all."""
+    place = np.cumsum(here) - 1
+    found: NDArray[Any] = np.concatenate(values)[place[order[here[order]]]]
+    return found
+
+
+def events(schema: Schema, pieces: Sequence[Piece], outputs: Sequence[Output], first: int,
+           number: int, now: Stamp) -> Batch:  # fmt: skip
     """Give texts as events, one a row; the last row is marked with `number`.
 
-    An event's id is made of its instance, window, output and place, so the same one has the same.
+    `first` is the number of the work's first window. An event's id is made of its instance, window,
+    output and place among those, so the same one has the same.
     """
+    told = [
+        (window, outputs[piece.output].name, time_ns, text)
+        for piece in pieces
+        for window, time_ns, text in zip(
+            piece.windows.tolist(), piece.times_ns.tolist(), piece.values.tolist(), strict=True
+        )
+    ]
     rows: list[list[Any]] = []
     times: list[int] = []
-    for piece in pieces:
-        name = outputs[piece.output].name
-        for place, (time_ns, text) in enumerate(
-            zip(piece.times_ns.tolist(), piece.values.tolist(), strict=True)
-        ):
-            id_ = f"{schema.source}-{piece.number}-{name}-{place}"
-            rows.append([id_, name, *_event(schema.source, text), piece.number])
-            times.append(time_ns)
+    seen: dict[tuple[int, str], int] = {}
+    for window, name, time_ns, text in sorted(told, key=itemgetter(0)):
+        place = seen[window, name] = seen.get((window, name), -1) + 1
+        id_ = f"{schema.source}-{first + window}-{name}-{place}"
+        rows.append([id_, name, *_event(schema.source, text), first + window])
+        times.append(time_ns)
     rows[-1][-1] = number
     quality = np.array([[_NO_DATA if c is None else 0 for c in row] for row in rows], np.uint32)
     lanes = []
@@ -308,16 +365,24 @@ def _event(source: str, text: str) -> tuple[str, str, int, str | None, bool | No
     )
 
 
-def asked(pieces: Sequence[Piece], outputs: Sequence[Output], ends_ns: dict[int, int],
-          refused: Counter[str]) -> Iterator[Asked]:  # fmt: skip
+def asked(pieces: Sequence[Piece], outputs: Sequence[Output], windows: Cut,
+          refused: Counter[str]) -> list[Asked]:  # fmt: skip
     """Give what is to be written: of each window and output the last good sample."""
-    for piece in pieces:
-        valued = np.flatnonzero((piece.quality & np.uint32(BAD_SEVERITY)) == 0)
-        beyond = len(valued) - 1
-        if beyond > 0:
-            refused["more than one write of an output in a window"] += beyond
-        if not len(valued):
-            continue
-        value = piece.values[valued[-1]]
-        value = value.item() if hasattr(value, "item") else value
-        yield Asked(outputs[piece.output], piece.number, ends_ns[piece.number], value)
+    found = []
+    for number in dict.fromkeys(piece.output for piece in pieces):
+        mine = [piece for piece in pieces if piece.output == number]
+        of = np.concatenate([piece.windows for piece in mine])
+        quality = np.concatenate([piece.quality for piece in mine])
+        values = np.concatenate([piece.values for piece in mine])
+        order = np.argsort(of, kind="stable")
+        order = order[(quality[order] & np.uint32(BAD_SEVERITY)) == 0]
+        of = of[order]
+        last = np.flatnonzero(np.append(of[1:] != of[:-1], np.ones(len(of[:1]), np.bool_)))
+        if len(last) < len(of):
+            refused["more than one write of an output in a window"] += len(of) - len(last)
+        for place, row in zip(of[last].tolist(), order[last].tolist(), strict=True):
+            value = values[row]
+            value = value.item() if hasattr(value, "item") else value
+            end_ns = int(windows.end_ns[place])
+            found.append(Asked(outputs[number], windows.first + place, end_ns, value))
+    return sorted(found, key=lambda one: one.number)

@@ -301,3 +301,19 @@ def _matching(
                 ):
                     told.add(name)
                     yield stream, schema, tag
+
+
+def greatest(
+    values: NDArray[np.int64], first: NDArray[np.int64], counts: NDArray[np.int64], nothing: int
+) -> NDArray[np.int64]:
+    """Give the greatest of `counts` values from `first` on, for each; `nothing` where it is 0."""
+    found = np.full(len(first), nothing)
+    some = counts > 0
+    if some.any():
+        begin, end = first[some], (first + counts)[some]
+        if (values[1:] >= values[:-1]).all():
+            found[some] = values[end - 1]
+        else:
+            bounds = np.stack([begin, end], axis=1).ravel()
+            found[some] = np.maximum.reduceat(np.append(values, nothing), bounds)[::2]
+    return found

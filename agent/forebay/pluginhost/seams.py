@@ -6,15 +6,17 @@ journal: `host` asks a `Feed` for work and gives it the results; `feed` knows no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, overload
+
+import numpy as np
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from forebay.model import ValueType
@@ -88,6 +90,54 @@ class Window(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Cut(Sequence[Window]):
+    """Windows that follow each other, as columns: no object each, unless one is asked for.
+
+    `first` is the number of the first. `begin_ns` and `end_ns` are int64 of shape (windows,);
+    `rows` is int64 of shape (windows, axes, 2): the first row on each axis, and how many.
+    """
+
+    first: int
+    begin_ns: NDArray[np.int64]
+    end_ns: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, windows: Sequence[Window]) -> Cut:
+        """Give windows, whose numbers follow each other, as columns."""
+        axes = len(windows[0].ranges) if windows else 0
+        ranges = [window.ranges for window in windows]
+        return cls(
+            windows[0].number if windows else 0,
+            np.array([window.begin_ns for window in windows], np.int64),
+            np.array([window.end_ns for window in windows], np.int64),
+            np.array(ranges, np.int64).reshape(len(windows), axes, 2),
+        )
+
+    def __len__(self) -> int:
+        """Give how many windows there are."""
+        return len(self.begin_ns)
+
+    @overload
+    def __getitem__(self, index: int) -> Window: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Window]: ...
+
+    def __getitem__(self, index: int | slice) -> Window | Sequence[Window]:
+        """Give one window, or a list of some."""
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        return Window(
+            self.first + place,
+            int(self.begin_ns[place]),
+            int(self.end_ns[place]),
+            tuple(Range(first, count) for first, count in self.rows[place].tolist()),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Work:
     """One or more windows over columns that they share, as they go to a plugin in one message.
 
@@ -98,7 +148,7 @@ class Work:
 
     axes: Sequence[NDArray[np.int64]]
     series: Sequence[Series]
-    windows: Sequence[Window]
+    windows: Cut
     mark: object = None
 
     @property
@@ -109,35 +159,31 @@ class Work:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OutputColumn:
-    """Samples of one output of one window, as the plugin gave them: nothing is checked yet.
+    """Samples of one output, as the plugin gave them: what they say is not checked yet.
 
-    `output` is the index in the outputs and may lie outside of them. `times_ns` is int64 of shape
-    (rows,), or None for one sample at the window's last moment of data; `quality` None: all Good.
+    `output` is the index in the outputs and may lie outside of them. `windows` is intp of shape
+    (rows,): the place in the work of the window that each row is of, never descending. `times_ns`
+    is int64 of shape (rows,), or None for one sample a window, at its last moment of data;
+    `quality` None: all Good.
     """
 
     output: int
+    windows: NDArray[np.intp]
     values: NDArray[Any]
     times_ns: NDArray[np.int64] | None = None
     quality: NDArray[np.uint32] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class WindowResults:
-    """What a plugin says of the window `number`; with a `failure` it could not work on it."""
-
-    number: int
-    columns: Sequence[OutputColumn] = ()
-    failure: str = ""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Results:
-    """The answer to one Work, each window in its order: that much the channel has checked.
+    """The answer to one Work: columns over all of its windows.
 
-    `took_s` is the time from when the work was sent.
+    `failures` says why a window could not be worked on, by its place in the work. `took_s` is the
+    time from when the work was sent.
     """
 
-    windows: Sequence[WindowResults]
+    columns: Sequence[OutputColumn] = ()
+    failures: Mapping[int, str] = field(default_factory=dict)
     took_s: float = 0.0
 
 

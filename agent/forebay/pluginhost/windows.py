@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from forebay.pluginhost.axis import Axis
-from forebay.pluginhost.rows import blank
-from forebay.pluginhost.seams import Range, Series, Window, Work
+from forebay.pluginhost.rows import blank, greatest
+from forebay.pluginhost.seams import Cut, Series, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -84,24 +84,34 @@ class Moment(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """The mark of a work: the windows it is of, and for each of its own what follows it.
+    """The mark of a work: the windows it is of, and what follows its last.
 
-    `received_ns` is when the gateway had the last of a window's rows.
+    `received_ns` of shape (windows,) is when the gateway had the last of a window's rows. `run` are
+    its windows, of which `split` gives each its own.
     """
 
     of: Windows
-    after: tuple[Through, ...]
-    received_ns: tuple[int, ...]
+    after: Through
+    received_ns: NDArray[np.int64]
+    run: _Run
 
 
-class _Closed(NamedTuple):
-    """One window that is complete; `row` is its first leading row, if it counts rows."""
+class _Run(NamedTuple):
+    """Windows that are complete and follow each other, as columns of shape (windows,).
+
+    `at` is each one's first leading row, if they count rows; else its turn.
+    """
 
     number: int
-    begin_ns: int
-    end_ns: int
-    row: int
-    after: Through
+    begin_ns: NDArray[np.int64]
+    end_ns: NDArray[np.int64]
+    at: NDArray[np.int64]
+
+    def cut(self, begin: int, end: int) -> _Run:
+        """Give those from `begin` up to `end`."""
+        some = slice(begin, end)
+        number = self.number + begin
+        return _Run(number, self.begin_ns[some], self.end_ns[some], self.at[some])
 
 
 class _Part(NamedTuple):
@@ -133,7 +143,7 @@ class Windows:
         self._leader: Key | None = None
         self._others = np.arange(len(inputs))
         self._records: deque[tuple[Hashable, tuple[_Part, ...]]] = deque()
-        self._closed: deque[_Closed] = deque()
+        self._closed: deque[_Run] = deque()
         begin = begin or Moment(Through(), {})
         self._next = begin.through
         self._passed = np.full(len(inputs), NEVER, np.int64)
@@ -149,7 +159,7 @@ class Windows:
     @property
     def ready(self) -> int:
         """How many windows are complete and not taken."""
-        return len(self._closed)
+        return sum(len(run.at) for run in self._closed)
 
     @property
     def records(self) -> int:
@@ -196,8 +206,14 @@ class Windows:
 
     def take(self, most: int) -> Work | None:
         """Give up to `most` complete windows as one work, whose mark is a Taken; None for none."""
-        closed = [self._closed.popleft() for _ in range(min(most, len(self._closed)))]
-        return self._work(closed) if closed else None
+        runs: list[_Run] = []
+        while most and self._closed:
+            run = self._closed.popleft()
+            runs.append(run.cut(0, most))
+            if len(run.at) > most:
+                self._closed.appendleft(run.cut(most, len(run.at)))
+            most -= len(runs[-1].at)
+        return self._work(_joined(runs)) if runs else None
 
     def pending(self) -> Iterator[Hashable]:
         """Give the records that are not forgotten, in order."""
@@ -211,7 +227,10 @@ class Windows:
     def pass_over(self, number: int) -> None:
         """Leave out the complete windows up to that of `number`: they are worked on already."""
         while self._closed and self._closed[0].number <= number:
-            self._closed.popleft()
+            run = self._closed.popleft()
+            over = number + 1 - run.number
+            if over < len(run.at):
+                self._closed.appendleft(run.cut(over, len(run.at)))
 
     def forget(self, through: Through) -> list[Hashable]:
         """Let go of what no window behind `through` needs; give the records that are gone whole.
@@ -296,15 +315,39 @@ class Windows:
         if self._leader is None:
             return
         rule, axis = self._rule, self._axes[self._leader]
-        while axis.end >= self._next.row + rule.rows:
-            number, row, _ = self._next
-            times = axis.times(row, row + rule.rows)
-            begin_ns, end_ns = int(times.min()), int(times.max()) + 1
-            if not self._all_passed(self._passed[self._others], end_ns):
-                break
-            self._next = Through(number + 1, row + rule.stride)
-            self._told_ns = max(self._told_ns, end_ns)
-            self._closed.append(_Closed(number, begin_ns, end_ns, row, self._next))
+        number, row, _ = self._next
+        count = (axis.end - rule.rows - row) // rule.stride + 1
+        if count <= 0:
+            return
+        at = row + rule.stride * np.arange(count)
+        begin_ns, end_ns = self._bounds(axis, row, at)
+        passed = self._all_passed(self._passed[self._others], end_ns)
+        if not passed.all():
+            count = int(np.argmin(passed))
+            if not count:
+                return
+        run = _Run(number, begin_ns, end_ns, at).cut(0, count)
+        self._next = self._after(run)
+        self._told_ns = max(self._told_ns, int(run.end_ns.max()))
+        self._closed.append(run)
+
+    def _bounds(
+        self, axis: Axis, row: int, at: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give begin and end of the windows of rows that begin at the rows `at`."""
+        rows = self._rule.rows
+        times = axis.times(row, int(at[-1]) + rows)
+        if axis.ascending:
+            return times[at - row], times[at - row + rows - 1] + 1
+        every = np.lib.stride_tricks.sliding_window_view(times, rows)[at - row]
+        return every.min(axis=1), every.max(axis=1) + 1
+
+    def _after(self, run: _Run) -> Through:
+        """Give what follows the last window of a run."""
+        number, at = run.number + len(run.at), int(run.at[-1])
+        if self._rule.every_ns:
+            return Through(number, 0, at + 1)
+        return Through(number, at + self._rule.stride)
 
     def _close_spans(self) -> None:
         rule = self._rule
@@ -312,12 +355,14 @@ class Windows:
             number, _, turn = self._next
             assert turn is not None
             begin_ns, end_ns = self._begin_ns(turn), (turn + 1) * rule.every_ns
-            if not self._all_passed(self._passed, end_ns):
+            ends_ns = np.array([end_ns])
+            if not self._all_passed(self._passed, ends_ns).all():
                 break
             spans = [axis.span(begin_ns, end_ns) for axis in self._axes.values()]
             if any(low < high for low, high in spans):
                 self._next = Through(number + 1, 0, turn + 1)
-                self._closed.append(_Closed(number, begin_ns, end_ns, 0, self._next))
+                run = _Run(number, np.array([begin_ns]), ends_ns, np.array([turn]))
+                self._closed.append(run)
             else:
                 self._next = Through(number, 0, max(turn + 1, self._next_turn(begin_ns)))
             self._told_ns = (self._next.turn or 0) * rule.every_ns
@@ -337,13 +382,16 @@ class Windows:
         closed_ns = max(int(self._passed.min()), self._top - self._rule.grace_ns)
         return closed_ns // self._rule.every_ns
 
-    def _all_passed(self, passed: NDArray[np.int64], end_ns: int) -> bool:
-        """Whether nothing more is expected before `end_ns`."""
-        return (
-            not len(passed)
-            or int(passed.min()) >= end_ns
-            or self._top >= end_ns + self._rule.grace_ns
+    def _all_passed(
+        self, passed: NDArray[np.int64], ends_ns: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Whether nothing more is expected before each of `ends_ns`."""
+        if not len(passed):
+            return np.ones(len(ends_ns), np.bool_)
+        reach: NDArray[np.bool_] = ends_ns <= max(
+            int(passed.min()), self._top - self._rule.grace_ns
         )
+        return reach
 
     def _needed(self, key: Key, axis: Axis, through: Through) -> int:
         """Give the first row of an axis that a window behind `through` may hold."""
@@ -363,55 +411,48 @@ class Windows:
 
     # --- what goes out ----------------------------------------------------------------------------
 
-    def _work(self, closed: Sequence[_Closed]) -> Work:
+    def _work(self, run: _Run) -> Work:
         """Lay the rows of some windows side by side; inputs that never came have an empty axis."""
         axes: list[NDArray[np.int64]] = []
         series: list[Series] = []
-        ranges: list[list[Range]] = [[] for _ in closed]
-        received = [0] * len(closed)
+        ranges: list[NDArray[np.int64]] = []
+        received = np.zeros(len(run.at), np.int64)
         there: set[int] = set()
         for key, axis in self._axes.items():
-            spans = [self._rows_of(key, axis, one) for one in closed]
-            low, high = min(span[0] for span in spans), max(span[1] for span in spans)
+            first, end = self._rows_of(key, axis, run)
+            low, high = int(first.min()), int(end.max())
             low = min(low, high)
             order = None
             times, came = axis.times(low, high), axis.received(low, high)
             if not axis.ascending and (key != self._leader or self._rule.every_ns):
                 order = np.argsort(times, kind="stable")
                 times, came = times[order], came[order]
-                spans = [
-                    (low + int(a), low + int(b))
-                    for a, b in (np.searchsorted(times, (c.begin_ns, c.end_ns)) for c in closed)
-                ]
-            for number, (first, end) in enumerate(spans):
-                count = max(0, end - first)
-                ranges[number].append(Range(first - low if count else 0, count))
-                if count:
-                    received[number] = max(
-                        received[number], int(came[first - low : end - low].max())
-                    )
+                first = low + np.searchsorted(times, run.begin_ns)
+                end = low + np.searchsorted(times, run.end_ns)
+            counts = np.maximum(0, end - first)
+            first = np.where(counts, first - low, 0)
+            ranges.append(np.stack([first, counts], axis=1))
+            np.maximum(received, greatest(came, first, counts, 0), out=received)
             series += self._series(axis, (low, high), len(axes), order)
             there.update(axis.inputs)
             axes.append(times)
         missing = [number for number in range(len(self._inputs)) if number not in there]
         if missing:
-            for of_window in ranges:
-                of_window.append(Range(0, 0))
+            ranges.append(np.zeros((len(run.at), 2), np.int64))
             kinds = [(number, self._inputs[number].type) for number in missing]
             series += [Series(number, len(axes), blank(kind, 0)) for number, kind in kinds]
             axes.append(np.empty(0, np.int64))
-        windows = [
-            Window(one.number, one.begin_ns, one.end_ns, tuple(of_window))
-            for one, of_window in zip(closed, ranges, strict=True)
-        ]
         series.sort(key=lambda one: one.input)
-        mark = Taken(self, tuple(one.after for one in closed), tuple(received))
-        return Work(axes, series, windows, mark)
+        cut = Cut(run.number, run.begin_ns, run.end_ns, np.stack(ranges, axis=1))
+        return Work(axes, series, cut, Taken(self, self._after(run), received, run))
 
-    def _rows_of(self, key: Key, axis: Axis, one: _Closed) -> tuple[int, int]:
+    def _rows_of(
+        self, key: Key, axis: Axis, run: _Run
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give for each window its first row on an axis, and the one behind its last."""
         if key == self._leader and not self._rule.every_ns:
-            return one.row, one.row + self._rule.rows
-        return axis.span(one.begin_ns, one.end_ns)
+            return run.at, run.at + self._rule.rows
+        return axis.spans(run.begin_ns, run.end_ns)
 
     def _series(
         self, axis: Axis, rows: tuple[int, int], number: int, order: NDArray[np.intp] | None
@@ -423,32 +464,18 @@ class Windows:
                 quality = None if quality is None else quality[order]
             yield Series(of_input, number, values, quality)
 
+    def alone(self, run: _Run, received_ns: NDArray[np.int64], place: int) -> Taken:
+        """Give the mark of one window of a run."""
+        one = run.cut(place, place + 1)
+        return Taken(self, self._after(one), received_ns[place : place + 1], one)
 
-def split(work: Work) -> list[Work]:
-    """Give a work as works of one window each, with the rows of just that."""
-    assert isinstance(work.mark, Taken)
-    found = []
-    for window, after, received_ns in zip(
-        work.windows, work.mark.after, work.mark.received_ns, strict=True
-    ):
-        cuts = [slice(first, first + count) for first, count in window.ranges]
-        found.append(
-            Work(
-                [times[cut] for times, cut in zip(work.axes, cuts, strict=True)],
-                [
-                    Series(
-                        one.input,
-                        one.axis,
-                        one.values[cuts[one.axis]],
-                        None if one.quality is None else one.quality[cuts[one.axis]],
-                    )
-                    for one in work.series
-                ],
-                [window._replace(ranges=tuple(Range(0, count) for _, count in window.ranges))],
-                Taken(work.mark.of, (after,), (received_ns,)),
-            )
-        )
-    return found
+
+def _joined(runs: Sequence[_Run]) -> _Run:
+    """Give runs that follow each other as one."""
+    if len(runs) == 1:
+        return runs[0]
+    _, begins, ends, at = zip(*runs, strict=True)
+    return _Run(runs[0].number, *(np.concatenate(parts) for parts in (begins, ends, at)))
 
 
 def _sound(block: Block) -> NDArray[np.int64]:

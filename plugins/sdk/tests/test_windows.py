@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from forebay_plugin import BAD, Input, Output, Result, wire
+from forebay_plugin import BAD, Input, Output, Result, Table, wire
 from forebay_plugin._proto import plugin_pb2 as pb
+from forebay_plugin.answers import Answers
 from forebay_plugin.frames import Frame, columns_of, work, works
 from forebay_plugin.manifest import Manifest, Role, Windows
 from forebay_plugin.types import Kind, Type, as_column
-from forebay_plugin.window import Window, stack
+from forebay_plugin.window import Window, grouped, stack
 
 NS = 1_000_000_000
 
@@ -129,10 +130,11 @@ def test_arrays_are_views_that_nobody_can_change() -> None:
         lambda work: work.series[0].MergeFrom(pb.Series(axis=5)),
         lambda work: work.series[0].MergeFrom(pb.Series(values=b"\0" * 3)),
         lambda work: work.series[0].MergeFrom(pb.Series(quality=b"\0" * 3)),
-        lambda work: work.windows[0].ranges.add(first=0, count=1),
-        lambda work: work.windows[0].ranges[0].MergeFrom(pb.Range(first=1, count=2)),
+        lambda work: setattr(work.windows, "rows", bytes(16)),
+        lambda work: setattr(work.windows, "rows", b"\1\0\0\0\2\0\0\0"),
+        lambda work: setattr(work.windows, "end_ns", bytes(16)),
     ],
-    ids=["times", "input", "axis", "values", "quality", "ranges", "rows"],
+    ids=["times", "input", "axis", "values", "quality", "windows", "rows", "ends"],
 )
 def test_what_does_not_fit_is_refused_before_it_is_used(spoil: Any) -> None:
     frames = [Frame(at(0, 1), {"d/A": [1.0, 2.0]})]
@@ -169,9 +171,12 @@ def test_results_become_columns() -> None:
         Result("x", values=[1, 2, 3], times_ns=[5, 6, 7], quality=[0, BAD, 0]),
         Result("t", "news", quality=0x4000_0000),
     ]
-    message = wire.from_results(given, window, outputs)
+    answers = Answers([window], outputs)
+    answers.add(0, given)
+    message = answers.message(1, 1 << 20)
     assert np.frombuffer(message.columns[0].values, "<i2").tolist() == [1, 0, 3]
     assert np.frombuffer(message.columns[0].times, "<i8").tolist() == [5, 6, 7]
+    assert np.frombuffer(message.columns[0].windows, "<u4").tolist() == [0, 0, 0]
     assert message.columns[1].texts == ["news"]
     assert not message.columns[1].times
     for wrong in (
@@ -182,4 +187,83 @@ def test_results_become_columns() -> None:
         [Result("x", values=[1, 2], times_ns=[1, 2], quality=[0])],
     ):
         with pytest.raises(ValueError, match="x: "):
-            wire.from_results(wrong, window, outputs)
+            Answers([window], outputs).add(0, wrong)
+
+
+def test_results_of_all_windows_lie_in_one_column() -> None:
+    outputs = [Output("x", Kind.TAG, Type.FLOAT32), Output("t", Kind.EVENT, Type.STRING)]
+    found = windows_of(manifest(Windows()), Frame(at(3, 4, 5), {"d/A": [1.0, 2.0, 3.0]}))
+    answers = Answers(found, outputs)
+    answers.add(0, {"x": 0.5})
+    answers.add(1, [Result("t", "a"), Result("x", 1.5, quality=BAD), Result("t", "b")])
+    with pytest.raises(ValueError, match="no output 'y'"):
+        answers.add(2, {"x": 2.5, "y": 1.0})
+    answers.fail(2, "no y")
+    message = answers.message(1, 1 << 20)
+    x, t = message.columns
+    assert np.frombuffer(x.values, "<f4").tolist() == [0.5, 0.0], "all of a window, or nothing"
+    assert np.frombuffer(x.windows, "<u4").tolist() == [0, 1]
+    assert np.frombuffer(x.quality, "<u4").tolist() == [0, BAD]
+    assert not x.times
+    assert list(t.texts) == ["a", "b"]
+    assert np.frombuffer(t.times, "<i8").tolist() == [4 * NS, 4 * NS], "two of one window"
+    assert [(one.window, one.reason) for one in message.failures] == [(2, "no y")]
+
+
+def test_what_is_too_large_costs_the_largest_windows_only() -> None:
+    outputs = [Output("p", Kind.BLOB, Type.BYTES), Output("x", Kind.TAG, Type.FLOAT64)]
+    found = windows_of(manifest(Windows()), Frame(at(3, 4, 5), {"d/A": [1.0, 2.0, 3.0]}))
+    answers = Answers(found, outputs)
+    for place, size in enumerate((10, 3000, 500)):
+        answers.add(place, [Result("p", bytes(size)), Result("x", float(place))])
+    message = answers.message(1, 1000)
+    assert message.ByteSize() <= 1000
+    assert [(one.window, "over the limit" in one.reason) for one in message.failures] == [(1, True)]
+    assert np.frombuffer(message.columns[1].values, "<f8").tolist() == [0.0, 2.0]
+
+
+def test_a_table_is_what_its_rows_are_one_by_one() -> None:
+    outputs = [
+        Output("x", Kind.TAG, Type.FLOAT64),
+        Output("n", Kind.TAG, Type.INT16),
+        Output("t", Kind.EVENT, Type.STRING),
+    ]
+    found = windows_of(manifest(Windows()), Frame(at(3, 4, 5), {"d/A": [1.0, 2.0, 3.0]}))
+    columns = {"x": np.array([0.25, 0.5]), "n": np.array([7, 8])}
+    quality = np.array([0, BAD], np.uint32)
+    also = {2: [Result("t", "last"), Result("x", 3.0)]}
+    table = Table(3, columns, places=np.array([0, 2]), quality=quality, also=also)
+    whole, single = Answers(found, outputs), Answers(found, outputs)
+    whole.add_table(table)
+    for place, results in enumerate(table):
+        single.add(place, results)
+    assert whole.message(1, 1 << 20) == single.message(1, 1 << 20)
+    for wrong in (
+        {"columns": {"x": np.zeros(2)}},
+        {"columns": {"x": np.zeros(2)}, "places": np.array([1, 1])},
+        {"columns": {"x": np.zeros(2)}, "places": np.array([1, 3])},
+    ):
+        with pytest.raises(ValueError, match=r"x: |places"):
+            Table(3, **wrong)
+    with pytest.raises(ValueError, match="hold"):
+        whole.add_table(Table(3, {"n": np.array([1.0, 0.5, 2.0])}))
+
+
+def test_windows_of_the_same_length_are_grouped() -> None:
+    first = Frame(at(*range(12)), {"d/A": np.arange(12.0), "d/B": -np.arange(12.0)})
+    other = Frame(at(*range(12)), {"e/A": np.arange(12.0)})
+    for cut in (Windows(rows=4, stride=4), Windows(rows=4, stride=2), Windows(rows=1, stride=1)):
+        for frames in ([first], [first, other]):
+            columns = columns_of(manifest(cut), frames)
+            for message in works(manifest(cut), frames, columns):
+                held = wire.to_windows(message, [column.source for column in columns])
+                ((places, stacked),) = grouped(held, "values")
+                assert places.tolist() == list(range(len(held)))
+                assert np.array_equal(stacked, stack(held, "values"))
+    cut = Windows(every_ns=2 * NS, length_ns=3 * NS)
+    frame = Frame(at(0.5, 1.5, 2.5, 6.1), {"d/A": np.arange(4.0)})
+    columns = columns_of(manifest(cut), [frame])
+    held = wire.to_windows(works(manifest(cut), [frame], columns)[0], [columns[0].source])
+    assert [(p.tolist(), s[:, :, 0].tolist()) for p, s in grouped(held, "values")] == [
+        ([0, 1], [[0, 1], [1, 2]])
+    ]

@@ -15,9 +15,11 @@ from forebay._proto import plugin_pb2 as pb
 from forebay.errors import PluginMisbehaved
 from forebay.model import ValueType
 from forebay.pluginhost.codec import decode_results, encode_work
-from forebay.pluginhost.seams import Output, OutputKind, Range, Series, Window, Work
+from forebay.pluginhost.seams import Cut, Output, OutputKind, Range, Series, Window, Work
 from support.fuzz import examples
 
+ONE = bytes(4)
+"""A row of the first window."""
 OUTPUTS = (
     Output("score", OutputKind.TAG, ValueType.FLOAT64),
     Output("alarm", OutputKind.EVENT, ValueType.STRING),
@@ -44,7 +46,7 @@ def test_a_work_is_laid_out_as_the_protocol_says() -> None:
             Series(3, 1, objects(b"\xff\x00")),
             Series(4, 0, np.arange(3, dtype=np.dtype(">i2"))),
         ],
-        windows=[Window(7, 1, 4, (Range(0, 3), Range(0, 1)))],
+        windows=Cut.of([Window(7, 1, 4, (Range(0, 3), Range(0, 1)))]),
     )
     message = pb.Work.FromString(encode_work(work, 5).SerializeToString())
     assert message.id == 5
@@ -58,34 +60,40 @@ def test_a_work_is_laid_out_as_the_protocol_says() -> None:
     assert (bools.values, bools.quality) == (b"\x01\x00\x01", b"")
     assert (list(texts.texts), list(blobs.blobs)) == (["ü"], [b"\xff\x00"])
     assert np.frombuffer(small.values, "<i2").tolist() == [0, 1, 2]
-    assert [(r.first, r.count) for r in message.windows[0].ranges] == [(0, 3), (0, 1)]
+    cut = message.windows
+    bounds = [np.frombuffer(part, "<i8").tolist() for part in (cut.begin_ns, cut.end_ns)]
+    assert (cut.first, bounds) == (7, [[1], [4]])
+    assert np.frombuffer(cut.rows, "<u4").tolist() == [0, 3, 0, 1]
 
 
-def results(*columns: pb.OutputColumn, failure: str = "") -> pb.Results:
-    window = pb.WindowResults(number=7, columns=columns, failure=failure)
-    return pb.Results(work_id=1, windows=[window])
+def results(*columns: pb.OutputColumn) -> pb.Results:
+    return pb.Results(work_id=1, columns=columns)
 
 
 def test_a_failure_cannot_rule_a_terminal() -> None:
-    (window,) = decode_results(results(failure="\x1b[2Jno\nmodel\u202e"), ())
-    assert window.failure == " [2Jno model "
+    failure = pb.Failure(window=1, reason="\x1b[2Jno\nmodel\u202e")
+    _, failures = decode_results(pb.Results(failures=[failure]), (), 2)
+    assert failures == {1: " [2Jno model "}
 
 
 def test_results_are_read_in_the_types_of_the_outputs() -> None:
     times = np.array([5, 6], "<i8").tobytes()
-    (window,) = decode_results(
+    columns, _ = decode_results(
         results(
             pb.OutputColumn(output=0, values=np.array([math.pi], "<f8").tobytes()),
-            pb.OutputColumn(output=1, times=times, texts=["a", "b"]),
+            pb.OutputColumn(output=1, times=times, texts=["a", "b"], windows=bytes(8)),
             pb.OutputColumn(output=2, blobs=[b"x"]),
             pb.OutputColumn(output=3, values=b"\x02", quality=b"\0\0\0\x80"),
-            pb.OutputColumn(output=4, times=times, values=np.array([-1, 2], "<i2").tobytes()),
+            pb.OutputColumn(
+                output=4, times=times, values=np.array([-1, 2], "<i2").tobytes(), windows=bytes(8)
+            ),
             pb.OutputColumn(output=99, values=b"?"),
             pb.OutputColumn(output=0),
         ),
         OUTPUTS,
+        1,
     )
-    score, alarm, picture, stop, count, unknown, none = window.columns
+    score, alarm, picture, stop, count, unknown, none = columns
     assert score.values.tolist() == [math.pi]
     assert (alarm.values.tolist(), alarm.times_ns.tolist()) == (["a", "b"], [5, 6])  # type: ignore[union-attr]
     assert picture.values.tolist() == [b"x"]
@@ -100,11 +108,30 @@ def test_results_are_read_in_the_types_of_the_outputs() -> None:
     ("column", "what"),
     [
         (pb.OutputColumn(output=0, values=b"1234567"), "7 bytes for score"),
-        (pb.OutputColumn(output=0, values=bytes(16)), "2 values and no times"),
-        (pb.OutputColumn(output=0, values=bytes(8), times=bytes(16)), "1 values at 2 times"),
-        (pb.OutputColumn(output=0, values=bytes(8), times=bytes(7)), "7 bytes for times"),
-        (pb.OutputColumn(output=0, values=bytes(8), quality=bytes(8)), "with 2 qualities"),
-        (pb.OutputColumn(output=0, values=bytes(8), quality=bytes(3)), "3 bytes for quality"),
+        (pb.OutputColumn(output=0, values=bytes(16), windows=bytes(8)), "and no times"),
+        (pb.OutputColumn(output=0, values=bytes(16), times=bytes(16)), "2 values for 3 windows"),
+        (pb.OutputColumn(output=0, values=bytes(16), windows=ONE), "2 values of 1 windows"),
+        (pb.OutputColumn(output=0, values=bytes(8), windows=b"\3\0\0\0"), "window 3, of 3"),
+        (
+            pb.OutputColumn(output=0, values=bytes(16), windows=b"\2\0\0\0\1\0\0\0"),
+            "not in order",
+        ),
+        (
+            pb.OutputColumn(output=0, values=bytes(8), times=bytes(16), windows=bytes(4)),
+            "1 values at 2 times",
+        ),
+        (
+            pb.OutputColumn(output=0, values=bytes(8), times=bytes(7), windows=bytes(4)),
+            "7 bytes for times",
+        ),
+        (
+            pb.OutputColumn(output=0, values=bytes(8), quality=bytes(8), windows=bytes(4)),
+            "with 2 qualities",
+        ),
+        (
+            pb.OutputColumn(output=0, values=bytes(8), quality=bytes(3), windows=bytes(4)),
+            "3 bytes for quality",
+        ),
         (pb.OutputColumn(output=0, texts=["1"]), "is of numbers"),
         (pb.OutputColumn(output=1, values=bytes(8)), "is of texts"),
         (pb.OutputColumn(output=2, texts=["1"]), "is of bytes"),
@@ -112,21 +139,25 @@ def test_results_are_read_in_the_types_of_the_outputs() -> None:
 )
 def test_a_column_that_does_not_fit_is_refused_by_name(column: pb.OutputColumn, what: str) -> None:
     with pytest.raises(PluginMisbehaved, match=what) as raised:
-        decode_results(results(column), OUTPUTS)
+        decode_results(results(column), OUTPUTS, 3)
     assert raised.value.hint
 
 
 @examples(300)
-@given(st.binary(max_size=200), st.integers(0, 5))
-def test_any_bytes_give_results_or_a_typed_error(data: bytes, output: int) -> None:
+@given(st.binary(max_size=200), st.integers(0, 5), st.integers(1, 3))
+def test_any_bytes_give_results_or_a_typed_error(data: bytes, output: int, windows: int) -> None:
     try:
         message = pb.Results.FromString(data)
     except DecodeError:
-        message = results(pb.OutputColumn(output=output, values=data, times=data[::2]))
+        message = results(
+            pb.OutputColumn(output=output, values=data, times=data[::2], windows=data[::3])
+        )
     try:
-        windows = decode_results(message, OUTPUTS)
+        columns, failures = decode_results(message, OUTPUTS, windows)
     except PluginMisbehaved:
         return
-    for window in windows:
-        for column in window.columns:
-            assert column.times_ns is None or len(column.times_ns) == len(column.values)
+    assert all(0 <= place < windows for place in failures)
+    for column in columns:
+        assert column.times_ns is None or len(column.times_ns) == len(column.values)
+        assert len(column.windows) == len(column.values)
+        assert ((column.windows >= 0) & (column.windows < windows)).all()

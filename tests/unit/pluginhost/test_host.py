@@ -116,8 +116,8 @@ async def test_a_window_that_kills_it_twice_is_given_up_and_no_other(tmp_path: P
     ("manner", "words"),
     [
         ("lies", "which is not next"),
-        ("forgets", "and was asked for"),
-        ("invents", "and was asked for"),
+        ("forgets", "3 values for 4 windows"),
+        ("invents", "of window 1000, of 4"),
         ("twice", "which is not next"),
         ("torn", "no whole number"),
     ],

@@ -11,17 +11,18 @@ from forebay.pluginhost.parsing import unfolds_to
 PLENTY = 1 << 30
 
 
-def results(windows: int, columns: int, texts: int) -> pb.FromPlugin:
+def results(columns: int, texts: int, failures: int) -> pb.FromPlugin:
     column = pb.OutputColumn(output=1, values=b"12345678", texts=["a"] * texts)
-    window = pb.WindowResults(number=300, columns=[column] * columns)
-    return pb.FromPlugin(results=pb.Results(work_id=7, windows=[window] * windows))
+    failure = pb.Failure(window=300)
+    found = pb.Results(work_id=7, columns=[column] * columns, failures=[failure] * failures)
+    return pb.FromPlugin(results=found)
 
 
 @given(st.integers(0, 20), st.integers(0, 8), st.integers(0, 8))
-def test_it_counts_what_there_is(windows: int, columns: int, texts: int) -> None:
-    data = results(windows, columns, texts).SerializeToString()
+def test_it_counts_what_there_is(columns: int, texts: int, failures: int) -> None:
+    data = results(columns, texts, failures).SerializeToString()
     # Each part, its values, and the message around them.
-    assert unfolds_to(data, PLENTY) == 1 + windows * (1 + columns * (2 + texts))
+    assert unfolds_to(data, PLENTY) == 1 + columns * (2 + texts) + failures
 
 
 def test_facts_count() -> None:

@@ -12,13 +12,23 @@ import pytest
 from forebay.journal.offline import OfflineJournal
 from forebay.model import Stream
 from forebay.pluginhost.replay import Comparison, Past, compare, judged, segment, works
-from forebay.pluginhost.seams import OutputColumn
 from forebay.testing.disk import FaultyDisk
 from support.journal import DIRECTORY
-from support.plugin_feed import T0, S, answer, instance, oven, pump, summed, work_through, world
+from support.plugin_feed import (
+    T0,
+    S,
+    answer,
+    column,
+    instance,
+    oven,
+    pump,
+    summed,
+    work_through,
+    world,
+)
 
 if TYPE_CHECKING:
-    from forebay.pluginhost.seams import Window, Work
+    from forebay.pluginhost.seams import OutputColumn, Window, Work
     from forebay.pluginhost.settings import Instance
 
 OUTPUTS: dict[str, Any] = {
@@ -30,17 +40,17 @@ def columns(work: Work, window: Window) -> list[OutputColumn]:
     """What a good plugin gives: of every kind, some with times of its own."""
     total = summed(work, window)
     if int(total) % 3 == 0:
-        return [OutputColumn(0, np.array([total]))]
+        return [column(0, np.array([total]))]
     note = np.empty(1, object)
     note[0] = f"sum {total}"
     raw = np.empty(1, object)
     raw[0] = np.float64(total).tobytes()
     times = np.array([window.begin_ns, window.begin_ns], np.int64)
     return [
-        OutputColumn(0, np.array([total])),
-        OutputColumn(1, np.arange(2, dtype=np.int32), times),
-        OutputColumn(2, note),
-        OutputColumn(3, raw),
+        column(0, np.array([total])),
+        column(1, np.arange(2, dtype=np.int32), times),
+        column(2, note),
+        column(3, raw),
     ]
 
 
@@ -131,7 +141,7 @@ async def test_a_result_that_differs_in_one_bit_is_different() -> None:
     past = Past(of, journal, journal.segments(Stream.TELEMETRY)[0])
 
     def nearly(work: Work) -> Any:
-        return answer(work, lambda w: [OutputColumn(0, np.nextafter([summed(work, w)], 1e9))])
+        return answer(work, lambda w: [column(0, np.nextafter([summed(work, w)], 1e9))])
 
     found = [one for work in works(past, of) for one in judged(of, work, nearly(work))]
     told = compare(of, past, found)

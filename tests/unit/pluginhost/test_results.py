@@ -14,8 +14,9 @@ from forebay.drivers.opcua.eventfields import event_schema
 from forebay.model import MAX_BLOB_BYTES, MAX_STRING_BYTES, GapCause, Quality, Schema, ValueType
 from forebay.pluginhost.giving import FRESH_S, write_id
 from forebay.pluginhost.results import BESIDE_NS, WINDOW, results_schemas
-from forebay.pluginhost.seams import OutputColumn, Results, WindowResults
+from forebay.pluginhost.seams import OutputColumn, Results
 from support.plugin_feed import S, instance, pump, verdict_of, world
+from support.plugin_feed import column as column_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +41,7 @@ def column(output: int, *values: object, at: Iterable[int] | None = None,
     array[:] = values
     if not isinstance(values[0], str | bytes):
         array = np.array(values, kind)
-    return OutputColumn(
+    return column_of(
         output,
         array,
         None if at is None else np.array(list(at), np.int64),
@@ -86,7 +87,7 @@ async def test_results_stand_in_the_journal_at_the_last_moment_of_data() -> None
         (column(PICTURE, bytes(MAX_BLOB_BYTES + 1)), "too long", []),
         (column(SCORE, 0.1, at=[0]), "time outside of its window", []),
         (column(SCORE, 0.1, at=[1 << 62]), "time outside of its window", []),
-        (OutputColumn(17, np.empty(0)), "unknown output", []),
+        (column_of(17, np.empty(0)), "unknown output", []),
     ],
 )
 async def test_what_may_not_stand_is_counted_by_its_reason(
@@ -159,9 +160,7 @@ async def test_a_window_that_failed_leaves_a_gap() -> None:
         failed = 0
         while failed < 4:
             work = await feed.next()
-            results = Results(
-                [WindowResults(w.number, (), "division by zero") for w in work.windows]
-            )
+            results = Results((), dict.fromkeys(range(len(work.windows)), "division by zero"))
             verdict = await feed.done(work, results)
             assert (verdict.failed, verdict.failure) == (len(work.windows), "division by zero")
             failed += verdict.failed
@@ -261,7 +260,7 @@ async def test_results_survive_the_encoding_of_the_journal() -> None:
         elif kind is ValueType.BYTES:
             values.append(column(number, b"b"))
         else:
-            values.append(OutputColumn(number, np.ones(1, kind.dtype)))
+            values.append(column_of(number, np.ones(1, kind.dtype)))
     verdict, found = await outcome(*values, outputs=outputs)
     assert verdict.refused == {}
     assert len(found) == len(values)

@@ -5,13 +5,12 @@ Owns batching, and the state of models that keep some. The model is governed by 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from forebay_onnx.tensors import Feed, chosen_layout, is_single, is_whole, takes
-from forebay_plugin import BAD, Plugin, PluginError, Result
+from forebay_plugin import BAD, Plugin, PluginError, Result, Table, grouped
 from forebay_plugin.models import GovernedModel, Policy, order
 
 if TYPE_CHECKING:
@@ -26,6 +25,13 @@ if TYPE_CHECKING:
 ROLE = "values"
 OWN = ("drift", "state")
 """Outputs of the plugin itself; all others are figures of the model."""
+
+
+class _Figures(NamedTuple):
+    """What a run gave: output -> (windows) values, and (windows) qualities."""
+
+    columns: dict[str, npt.NDArray[Any]]
+    quality: npt.NDArray[np.uint32]
 
 
 class Onnx(Plugin):
@@ -61,22 +67,42 @@ class Onnx(Plugin):
 
     def process_many(self, windows: Sequence[Window]) -> Sequence[Results]:
         """Run it on all windows that have the same number of rows, at once if it can."""
-        matrices = [window.matrix(ROLE) for window in windows]
-        groups: dict[int, list[int]] = defaultdict(list)
-        for index, matrix in enumerate(matrices):
+        found = [
+            (places, self._figures(self._run(stacked), len(places)))
+            for places, stacked in self._grouped(windows)
+        ]
+        if not found:
+            return [[] for _ in windows]
+        places = np.concatenate([some for some, _ in found])
+        order = np.argsort(places)
+        quality = np.concatenate([figures.quality for _, figures in found])[order]
+        columns = {
+            name: np.concatenate([figures.columns[name] for _, figures in found])[order]
+            for name in self._zeros
+        }
+        places = places[order]
+        return Table(
+            len(windows), columns, places=places, quality=quality, also=self._reports(places)
+        )
+
+    def _grouped(
+        self, windows: Sequence[Window]
+    ) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]]:
+        """What is run at once; a model that takes one window, or keeps state, has them in order."""
+        if not self._single:
+            yield from grouped(windows, ROLE)
+            return
+        for place, window in enumerate(windows):
+            matrix = window.matrix(ROLE)
             if len(matrix):
-                groups[index if self._single else len(matrix)].append(index)
-        results: list[list[Result]] = [[] for _ in windows]
-        for indices in groups.values():
-            stacked = np.stack([matrices[index] for index in indices])
-            figures = self._figures(self._run(stacked), len(indices))
-            for index, told in zip(indices, figures, strict=True):
-                results[index] = list(told)
-        for told in filter(None, results):
-            self._windows += 1
-            if self._windows % self._report == 0:
-                told.extend(self._about())
-        return results
+                yield np.array([place]), matrix[np.newaxis]
+
+    def _reports(self, places: npt.NDArray[np.intp]) -> dict[int, list[Result]]:
+        """What is told beside the figures, once in so many windows."""
+        count = np.arange(self._windows + 1, self._windows + 1 + len(places))
+        self._windows += len(places)
+        due = places[count % self._report == 0].tolist()
+        return {place: list(self._about()) for place in due}
 
     def _run(self, stacked: npt.NDArray[np.float64]) -> Answer:
         inputs: dict[str, npt.NDArray[Any]] = {
@@ -87,22 +113,20 @@ class Onnx(Plugin):
             self._states = {name: answer.outputs[self._next[name]] for name in self._states}
         return answer
 
-    def _figures(self, answer: Answer, windows: int) -> list[list[Result]]:
-        """The figures of each window of a run; all are bad where it could not be computed."""
-        whole = np.bitwise_or.reduce(answer.quality, keepdims=True)
-        quality = (whole if self._single else answer.quality).tolist()
-        columns = [
-            (name, take.of(answer.outputs[take.name], windows))
+    def _figures(self, answer: Answer, windows: int) -> _Figures:
+        """The figures of the windows of a run; all are bad where it could not be computed."""
+        quality = answer.quality
+        if self._single:
+            quality = np.bitwise_or.reduce(quality, keepdims=True)
+        bad = (quality & np.uint32(BAD)) != 0
+        if bad.all():
+            none = {name: np.full(windows, zero) for name, zero in self._zeros.items()}
+            return _Figures(none, np.full(windows, BAD, np.uint32))
+        columns = {
+            name: np.where(bad, self._zeros[name], take.of(answer.outputs[take.name], windows))
             for name, take in self._takes.items()
-            if not all(one & BAD for one in quality)
-        ]
-        blank = [Result(name, zero, quality=BAD) for name, zero in self._zeros.items()]
-        return [
-            [Result(name, values[at], quality=quality[at]) for name, values in columns]
-            if not quality[at] & BAD
-            else blank
-            for at in range(windows)
-        ]
+        }
+        return _Figures(columns, np.where(bad, np.uint32(BAD), quality))
 
     def _about(self) -> Iterator[Result]:
         indices = [value for value in self._model.psi().values() if np.isfinite(value)]

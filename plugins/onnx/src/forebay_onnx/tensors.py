@@ -79,7 +79,7 @@ class Take:
     name: str
     index: int | None
 
-    def of(self, values: npt.NDArray[Any], windows: int) -> list[Any]:
+    def of(self, values: npt.NDArray[Any], windows: int) -> npt.NDArray[Any]:
         """Pick from the model's output for so many windows: one figure for each."""
         flat = values.reshape(windows, -1)
         figures = flat.shape[1]
@@ -88,7 +88,7 @@ class Take:
         index = self.index or 0
         if index >= figures:
             raise PluginError(f"{self.name} has {figures} figures a window, no [{index}]")
-        found: list[Any] = flat[:, index].tolist()
+        found: npt.NDArray[Any] = flat[:, index]
         return found
 
 

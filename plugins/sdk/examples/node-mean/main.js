@@ -56,10 +56,11 @@ function* good(series, input, first, count) {
   }
 }
 
-function lookAt(window, work, setup) {
+// What lies in one window; `ranges` are [first, count] on each axis.
+function lookAt(ranges, work, setup) {
   let rows = 0, sum = 0, numbers = 0, longest = null, bytes = 0;
   for (const series of work.series) {
-    const { first, count } = window.ranges[series.axis];
+    const [first, count] = ranges[series.axis];
     rows += count;
     for (const value of good(series, setup.inputs[series.input], first, count)) {
       if (typeof value === "number") {
@@ -71,19 +72,40 @@ function lookAt(window, work, setup) {
       }
     }
   }
-  if (rows === 0) return { number: window.number, failure: "no rows" };
-  const columns = [];
-  const place = (name) => setup.outputs.findIndex((output) => output.name === name);
-  if (numbers) {
-    const values = Buffer.alloc(8);
-    values.writeDoubleLE(sum / numbers);
-    columns.push({ output: place("mean"), values });
+  return { rows, mean: numbers ? sum / numbers : null, longest, bytes };
+}
+
+// Results of all windows of a work: a column for each output, which says of which window each row is.
+function answer(work, setup) {
+  const { rows, begin_ns } = work.windows, axes = work.axes.length;
+  const failures = [], found = { mean: [], longest: [], bytes: [] };
+  for (let window = 0; window < begin_ns.length / 8; window++) {
+    const at = (axis) => 8 * (window * axes + axis);
+    const ranges = work.axes.map((_, axis) => [rows.readUInt32LE(at(axis)), rows.readUInt32LE(at(axis) + 4)]);
+    const seen = lookAt(ranges, work, setup);
+    if (seen.rows === 0) failures.push({ window, reason: "no rows" });
+    else for (const name in found) if (seen[name] !== null) found[name].push([window, seen[name]]);
   }
-  if (longest !== null) columns.push({ output: place("longest"), texts: [longest] });
-  const values = Buffer.alloc(4);
-  values.writeUInt32LE(bytes);
-  columns.push({ output: place("bytes"), values });
-  return { number: window.number, columns };
+  const column = (name, more) => ({
+    output: setup.outputs.findIndex((output) => output.name === name),
+    windows: numbers(4, found[name].map(([window]) => window), "writeUInt32LE"),
+    ...more(found[name].map(([, value]) => value)),
+  });
+  return {
+    work_id: work.id,
+    failures,
+    columns: [
+      column("mean", (values) => ({ values: numbers(8, values, "writeDoubleLE") })),
+      column("longest", (texts) => ({ texts })),
+      column("bytes", (values) => ({ values: numbers(4, values, "writeUInt32LE") })),
+    ].filter((one) => one.windows.length),
+  };
+}
+
+function numbers(size, values, write) {
+  const buffer = Buffer.alloc(size * values.length);
+  values.forEach((value, place) => buffer[write](value, size * place));
+  return buffer;
 }
 
 function main() {
@@ -103,8 +125,7 @@ function main() {
       setup = message.setup;
       call.write({ ready: { detail: `Node.js ${process.version}`, facts: { tags: String(setup.inputs.length) } } });
     } else if (message.work) {
-      const windows = message.work.windows.map((window) => lookAt(window, message.work, setup));
-      call.write({ results: { work_id: message.work.id, windows } });
+      call.write({ results: answer(message.work, setup) });
     } else if (message.ping) {
       call.write({ pong: { id: message.ping.id } });
     } else if (message.stop) {

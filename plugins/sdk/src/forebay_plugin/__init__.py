@@ -20,11 +20,12 @@ from forebay_plugin.plugin import (
     Result,
     Results,
     Setup,
+    Table,
     Value,
 )
 from forebay_plugin.serving import serve
 from forebay_plugin.types import BAD, GOOD, UNCERTAIN, Kind, Type
-from forebay_plugin.window import Series, Window, held, stack
+from forebay_plugin.window import Series, Window, grouped, held, stack
 
 __all__ = [
     "BAD",
@@ -39,9 +40,11 @@ __all__ = [
     "Results",
     "Series",
     "Setup",
+    "Table",
     "Type",
     "Value",
     "Window",
+    "grouped",
     "held",
     "serve",
     "stack",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from forebay_plugin import wire
 from forebay_plugin.types import BAD, Type, as_column
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from forebay_plugin._proto import plugin_pb2 as pb
     from forebay_plugin.manifest import Declared
+    from forebay_plugin.window import Windows
 
 BAD_OUT_OF_RANGE = 0x803C_0000
 """BadOutOfRange (OPC UA Part 4, 7.39.2)."""
@@ -61,18 +63,20 @@ def take(results: pb.Results, work: pb.Work, outputs: Sequence[Declared], taken:
         AssertionError: the answer breaks the protocol, for which the gateway ends the process.
     """
     assert results.work_id == work.id, f"results of work {results.work_id}, not {work.id}"
-    numbers = [window.number for window in work.windows]
-    assert [window.number for window in results.windows] == numbers, "other windows than asked for"
-    for window, given in zip(work.windows, results.windows, strict=True):
-        if given.failure:
-            taken.failures.append((window.number, given.failure))
-            continue
-        for column in given.columns:
-            assert column.output < len(outputs), f"output {column.output} is not in the manifest"
-            declared = outputs[column.output]
-            samples = _decoded(column, declared, window, work)
-            kept = _checked(samples, declared, window, taken.refused)
-            taken.samples.setdefault(declared.output.name, []).append(kept)
+    windows = wire.to_spans(work)
+    count = len(windows)
+    for failure in results.failures:
+        assert failure.window < count, f"window {failure.window} failed, of {count}"
+        taken.failures.append((windows.first + failure.window, failure.reason))
+    failed = [failure.window for failure in results.failures]
+    for column in results.columns:
+        assert column.output < len(outputs), f"output {column.output} is not in the manifest"
+        declared = outputs[column.output]
+        samples, places = _decoded(column, declared, windows)
+        some = ~np.isin(places, failed)
+        samples = Samples(samples.times_ns[some], samples.values[some], samples.quality[some])
+        kept = _checked(samples, declared, windows, places[some], taken.refused)
+        taken.samples.setdefault(declared.output.name, []).append(kept)
 
 
 def joined(parts: Sequence[Samples]) -> Samples:
@@ -87,8 +91,8 @@ def joined(parts: Sequence[Samples]) -> Samples:
 
 
 def _decoded(
-    column: pb.OutputColumn, declared: Declared, window: pb.Window, work: pb.Work
-) -> Samples:
+    column: pb.OutputColumn, declared: Declared, windows: Windows
+) -> tuple[Samples, npt.NDArray[np.intp]]:
     kind, name = declared.output.type, declared.output.name
     if kind.is_number:
         assert len(column.values) % kind.dtype.itemsize == 0, f"{name}: half a value"
@@ -96,30 +100,52 @@ def _decoded(
     else:
         values = as_column(column.texts if kind is Type.STRING else column.blobs, kind)
     rows = len(values)
-    assert column.times or rows == 1, f"{name}: {rows} values without times"
-    times = (
-        np.frombuffer(column.times, "<i8") if column.times else np.array([last_ns(window, work)])
-    )
+    if column.windows:
+        places = np.frombuffer(column.windows, "<u4").astype(np.intp)
+        assert len(places) == rows, f"{name}: {rows} values of {len(places)} windows"
+        assert (places[1:] >= places[:-1]).all(), f"{name}: windows are not in order"
+        assert not rows or places[-1] < len(windows), f"{name}: of a window that is not there"
+    else:
+        count = len(windows)
+        assert rows in (0, count), f"{name}: {rows} values for {count} windows, not said which"
+        places = np.arange(rows)
+    if column.times:
+        times = np.frombuffer(column.times, "<i8")
+    else:
+        assert (places[1:] > places[:-1]).all(), f"{name}: several values of a window, no times"
+        times = last_moments(windows)[places]
     quality = np.frombuffer(column.quality, "<u4") if column.quality else np.zeros(rows, np.uint32)
     assert len(times) == len(quality) == rows, f"{name}: lengths differ"
-    return Samples(times, values, quality)
+    return Samples(times, values, quality), places
 
 
-def last_ns(window: pb.Window, work: pb.Work) -> int:
-    """The window's last moment of data, or its end if it has none."""
-    held = [
-        int(np.frombuffer(axis.times, "<i8")[part.first : part.first + part.count].max())
-        for axis, part in zip(work.axes, window.ranges, strict=True)
-        if part.count
+def last_moments(windows: Windows) -> npt.NDArray[np.int64]:
+    """(windows) the last moment of data of each, or its end if it has none."""
+    axes = windows.columns.axes
+    found = [
+        max(
+            (
+                int(axis[first : first + count].max())
+                for axis, (first, count) in zip(axes, rows, strict=True)
+                if count
+            ),
+            default=end,
+        )
+        for rows, end in zip(windows.rows.tolist(), windows.end_ns.tolist(), strict=True)
     ]
-    return max(held, default=window.end_ns)
+    return np.array(found, np.int64)
 
 
 def _checked(
-    samples: Samples, declared: Declared, window: pb.Window, refused: Counter[str]
+    samples: Samples,
+    declared: Declared,
+    windows: Windows,
+    places: npt.NDArray[np.intp],
+    refused: Counter[str],
 ) -> Samples:
+    begin_ns, end_ns = windows.begin_ns[places], windows.end_ns[places]
     times = samples.times_ns
-    keep = (times >= window.begin_ns - BESIDE_NS) & (times < window.end_ns + BESIDE_NS)
+    keep = (times >= begin_ns - BESIDE_NS) & (times < end_ns + BESIDE_NS)
     refused["time outside of its window"] += int((~keep).sum())
     if not declared.output.type.is_number:
         fits = _short(samples.values, declared.output.type)

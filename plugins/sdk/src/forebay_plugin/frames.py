@@ -194,10 +194,14 @@ def work(
     for index, column in enumerate(columns):
         low, high = bounds[column.frame]
         message.series.append(_series(index, column, slice(low, high)))
-    for offset, (begin, end, ranges) in enumerate(windows):
-        window = message.windows.add(number=number + offset + 1, begin_ns=begin, end_ns=end)
-        for (first, count), (low, _) in zip(ranges, bounds, strict=True):
-            window.ranges.add(first=first - low if count else 0, count=count)
+    rows = [
+        [(first - low if count else 0, count) for (first, count), (low, _) in pairs]
+        for pairs in (zip(ranges, bounds, strict=True) for _, _, ranges in windows)
+    ]
+    message.windows.first = number + 1
+    message.windows.begin_ns = np.array([begin for begin, _, _ in windows], "<i8").tobytes()
+    message.windows.end_ns = np.array([end for _, end, _ in windows], "<i8").tobytes()
+    message.windows.rows = np.array(rows, "<u4").tobytes()
     return message
 
 

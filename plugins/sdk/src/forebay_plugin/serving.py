@@ -21,7 +21,8 @@ import grpc
 from forebay_plugin import wire
 from forebay_plugin._proto import plugin_pb2 as pb
 from forebay_plugin._proto import plugin_pb2_grpc
-from forebay_plugin.plugin import Plugin, PluginError
+from forebay_plugin.answers import Answers
+from forebay_plugin.plugin import Plugin, PluginError, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -154,9 +155,7 @@ class _Session:
             raise wire.ProtocolError("work before setup")
         windows = wire.to_windows(work, self._setup.inputs)
         answers = worked(self._plugin, windows, self._setup)
-        return wire.within(
-            pb.Results(work_id=work.id, windows=answers), self._setup.max_message_bytes
-        )
+        return answers.message(work.id, self._setup.max_message_bytes)
 
     def _outgoing(self) -> Iterator[pb.FromPlugin]:
         while (message := self._answers.get()) is not None:
@@ -191,20 +190,33 @@ def _on_sigterm(then: Callable[[], None]) -> None:
     signal.set_wakeup_fd(tells.detach(), warn_on_full_buffer=False)
 
 
-def worked(plugin: Plugin, windows: Sequence[Window], setup: Setup) -> list[pb.WindowResults]:
+def worked(plugin: Plugin, windows: Sequence[Window], setup: Setup) -> Answers:
     """Have `plugin` work on `windows`, each failure contained in its own window."""
+    answers = Answers(windows, setup.outputs)
     if type(plugin).process_many is not Plugin.process_many and len(windows) > 1:
         try:
             given = plugin.process_many(windows)
-            if len(given) == len(windows):
-                return [
-                    _answer(window, setup, partial(_same, results))
-                    for results, window in zip(given, windows, strict=True)
-                ]
-            log.warning("process_many gave %d for %d windows", len(given), len(windows))
         except Exception as error:  # noqa: BLE001 - the windows are tried alone, and say it again
             log.info("process_many failed, so each window is tried alone: %s", _line(error))
-    return [_answer(window, setup, partial(_alone, plugin, window)) for window in windows]
+        else:
+            if len(given) == len(windows):
+                if not isinstance(given, Table) or not _whole(answers, given):
+                    for place, results in enumerate(given):
+                        _answer(answers, place, partial(_same, results))
+                return answers
+            log.warning("process_many gave %d for %d windows", len(given), len(windows))
+    for place, window in enumerate(windows):
+        _answer(answers, place, partial(_alone, plugin, window))
+    return answers
+
+
+def _whole(answers: Answers, table: Table) -> bool:
+    """Take a table as it is; False if something in it is wrong: its windows say what, each."""
+    try:
+        answers.add_table(table)
+    except ValueError:
+        return False
+    return True
 
 
 def _same(results: Results) -> Results:
@@ -215,14 +227,14 @@ def _alone(plugin: Plugin, window: Window) -> Results:
     return plugin.process_many([window])[0]
 
 
-def _answer(window: Window, setup: Setup, give: Callable[[], Results]) -> pb.WindowResults:
+def _answer(answers: Answers, place: int, give: Callable[[], Results]) -> None:
     try:
-        return wire.from_results(give(), window, setup.outputs)
+        answers.add(place, give())
     except PluginError as told:
-        return wire.failed(window, str(told))
+        answers.fail(place, str(told))
     except Exception as error:
         log.exception("a window failed")
-        return wire.failed(window, _line(error))
+        answers.fail(place, _line(error))
 
 
 def _drain(call: _Call) -> None:

@@ -105,8 +105,8 @@ def run(  # noqa: PLR0913 - a keyword for each thing that a configuration may sa
             for work in framing.works(chosen, data, columns):
                 sent = plugin_pb2.Work.FromString(work.SerializeToString())
                 windows = wire.to_windows(sent, setup.inputs)
-                results = plugin_pb2.Results(work_id=work.id, windows=worked(one, windows, setup))
-                take(wire.within(results, setup.max_message_bytes), work, chosen.outputs, taken)
+                results = worked(one, windows, setup).message(work.id, setup.max_message_bytes)
+                take(results, work, chosen.outputs, taken)
                 count += len(windows)
         finally:
             one.close()
@@ -138,7 +138,7 @@ def run_process(
         ready = process.attach(message, max(chosen.start_timeout_s, WAIT_LEAST_S))
         for work in framing.works(chosen, data, columns):
             take(process.ask(work, wait_s), work, chosen.outputs, taken)
-            count += len(work.windows)
+            count += len(work.windows.begin_ns) // 8
         code = process.stop(wait_s)
         if code:
             raise HostError(f"ended with {code}:\n{process.log}")

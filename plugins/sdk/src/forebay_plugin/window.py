@@ -5,9 +5,10 @@ Owns slicing and aligning. Must not know how the arrays came.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from forebay_plugin.types import BAD
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from forebay_plugin.plugin import Input
 
@@ -182,6 +183,79 @@ class Window:
             for one, axis in zip(columns.series, columns.on, strict=True)
             if _of(one, role)
         ]
+
+
+class Windows(Sequence[Window]):
+    """Windows over the same columns; a `Window` is made when it is asked for.
+
+    Attributes:
+        begin_ns: (windows) int64.
+        end_ns: (windows) int64.
+        rows: (windows, axes, 2) first row on each axis, and how many.
+    """
+
+    def __init__(
+        self, first: int, begin_ns: Times, end_ns: Times, columns: Columns, rows: npt.NDArray[Any]
+    ) -> None:
+        self.first, self.begin_ns, self.end_ns = first, begin_ns, end_ns
+        self.columns, self.rows = columns, rows
+
+    def __len__(self) -> int:
+        return len(self.begin_ns)
+
+    @overload
+    def __getitem__(self, index: int) -> Window: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Window]: ...
+
+    def __getitem__(self, index: int | slice) -> Window | list[Window]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        return Window(
+            self.first + place,
+            int(self.begin_ns[place]),
+            int(self.end_ns[place]),
+            self.columns,
+            [(first, count) for first, count in self.rows[place].tolist()],
+        )
+
+
+def grouped(
+    windows: Sequence[Window], role: str
+) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]]:
+    """Windows with the same number of rows together: their places, and what `stack` gives of them.
+
+    Those without rows are left out.
+
+    Raises:
+        ValueError: the role has no numbers.
+    """
+    axis = windows.columns.axis_of(role) if isinstance(windows, Windows) else None
+    if isinstance(windows, Windows) and axis is not None:
+        first, counts = windows.rows[:, axis, 0].astype(np.intp), windows.rows[:, axis, 1]
+        matrix = windows.columns.matrix(role)
+        for count in np.unique(counts[counts > 0]).tolist():
+            places = np.flatnonzero(counts == count)
+            yield places, _cut_out(matrix, first[places], count)
+        return
+    matrices = [window.matrix(role) for window in windows]
+    lengths = np.array([len(matrix) for matrix in matrices])
+    for count in np.unique(lengths[lengths > 0]).tolist():
+        places = np.flatnonzero(lengths == count)
+        yield places, np.stack([matrices[place] for place in places])
+
+
+def _cut_out(
+    matrix: npt.NDArray[np.float64], first: npt.NDArray[np.intp], count: int
+) -> npt.NDArray[np.float64]:
+    """(windows, count, tags) from the rows `first` on; a view where they lie side by side."""
+    if (first[1:] - first[:-1] == count).all():
+        begin, end = int(first[0]), int(first[-1]) + count
+        return matrix[begin:end].reshape(len(first), count, matrix.shape[1])
+    found: npt.NDArray[np.float64] = matrix[first[:, None] + np.arange(count)]
+    return found
 
 
 def held(series: Series, times_ns: Times) -> npt.NDArray[np.float64]:

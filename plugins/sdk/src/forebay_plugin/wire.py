@@ -1,30 +1,25 @@
-"""Messages of `plugin.proto` to windows, and results to messages. Pure.
+"""Messages of `plugin.proto` to windows. Pure.
 
-Owns byte layouts. What comes in is checked before it is used, what goes out against `Setup`.
+Owns the byte layouts of what comes in, which is checked before it is used.
 """
 
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from forebay_plugin._proto import plugin_pb2 as pb
-from forebay_plugin.plugin import Input, Output, Result, Results, Setup
-from forebay_plugin.types import BAD, Kind, Type, as_column
-from forebay_plugin.window import Columns, Series, Window
+from forebay_plugin.plugin import Input, Output, Setup
+from forebay_plugin.types import Kind, Type, as_column
+from forebay_plugin.window import Columns, Series, Windows
 
 if TYPE_CHECKING:
-    from forebay_plugin.plugin import Value
+    from collections.abc import Sequence
 
-FAILURE_CHARS_MAX = 2000
-_F8, _F4 = struct.Struct("<d").pack, struct.Struct("<f").pack
-_F4_MOST = 3e38
+    from forebay_plugin._proto import plugin_pb2 as pb
 
 
 class ProtocolError(Exception):
@@ -51,31 +46,39 @@ def to_setup(message: pb.Setup) -> Setup:
     )
 
 
-def to_windows(work: pb.Work, inputs: Sequence[Input]) -> list[Window]:
+def to_windows(work: pb.Work, inputs: Sequence[Input]) -> Windows:
     """Cut the windows of `work`; their arrays are views of the message's bytes.
 
     Raises:
         ProtocolError: a length or an index does not fit.
     """
-    axes = [_array(axis.times, np.dtype("<i8"), axis.rows, "times") for axis in work.axes]
-    series, on = [], []
+    axes, series, on = _axes(work), [], []
     for entry in work.series:
         if entry.input >= len(inputs) or entry.axis >= len(axes):
             raise ProtocolError(f"series of input {entry.input} on axis {entry.axis}: unknown")
         series.append(_to_series(entry, inputs[entry.input], axes[entry.axis]))
         on.append(entry.axis)
-    columns = Columns(axes, series, on)
-    return [_to_window(window, columns) for window in work.windows]
+    return _cut(work.windows, Columns(axes, series, on))
 
 
-def _to_window(window: pb.Window, columns: Columns) -> Window:
-    ranges = [(entry.first, entry.count) for entry in window.ranges]
-    if len(ranges) != len(columns.axes):
-        raise ProtocolError(f"{len(ranges)} ranges for {len(columns.axes)} axes")
-    for (first, count), axis in zip(ranges, columns.axes, strict=True):
-        if first + count > len(axis):
-            raise ProtocolError(f"rows {first} to {first + count} of {len(axis)}")
-    return Window(window.number, window.begin_ns, window.end_ns, columns, ranges)
+def to_spans(work: pb.Work) -> Windows:
+    """Cut the windows of `work` without what is in them. Raises ProtocolError as `to_windows`."""
+    return _cut(work.windows, Columns(_axes(work), [], []))
+
+
+def _axes(work: pb.Work) -> list[npt.NDArray[np.int64]]:
+    return [_array(axis.times, np.dtype("<i8"), axis.rows, "times") for axis in work.axes]
+
+
+def _cut(cut: pb.Windows, columns: Columns) -> Windows:
+    count, axes = len(cut.begin_ns) // 8, columns.axes
+    begin_ns = _array(cut.begin_ns, np.dtype("<i8"), count, "begin_ns")
+    end_ns = _array(cut.end_ns, np.dtype("<i8"), count, "end_ns")
+    rows = _array(cut.rows, np.dtype("<u4"), count * len(axes) * 2, "rows of windows")
+    rows = rows.astype(np.int64).reshape(count, len(axes), 2)
+    if (rows.sum(axis=2) > np.array([len(axis) for axis in axes], np.int64)).any():
+        raise ProtocolError("a window has rows beyond its axis")
+    return Windows(cut.first, begin_ns, end_ns, columns, rows)
 
 
 def _to_series(entry: pb.Series, source: Input, times: npt.NDArray[np.int64]) -> Series:
@@ -98,98 +101,3 @@ def _array(data: bytes, dtype: np.dtype[Any], rows: int, what: str) -> npt.NDArr
     if len(data) != rows * dtype.itemsize:
         raise ProtocolError(f"{what}: {len(data)} bytes for {rows} rows of {dtype}")
     return np.frombuffer(data, dtype)
-
-
-def from_results(results: Results, window: Window, outputs: Sequence[Output]) -> pb.WindowResults:
-    """Encode what a plugin gave for one window.
-
-    Raises:
-        ValueError: an unknown output, a value that its type cannot hold, lengths that differ.
-    """
-    columns = []
-    for result in _listed(results):
-        for index, output in enumerate(outputs):
-            if output.name == result.output:
-                columns.append(_of_number(result, index, output) or _of(result, index, output))
-                break
-        else:
-            known = ", ".join(output.name for output in outputs) or "none"
-            raise ValueError(f"there is no output {result.output!r} in the manifest (has: {known})")
-    return pb.WindowResults(number=window.number, columns=columns)
-
-
-def _of_number(result: Result, index: int, output: Output) -> pb.OutputColumn | None:
-    """Encode what most windows give, one good number without a time; None for anything else."""
-    value = result.value
-    if type(value) is not float or type(result.quality) is not int or result.quality:
-        return None
-    if result.times_ns is not None or result.values is not None:
-        return None
-    if output.type is Type.FLOAT64:
-        return pb.OutputColumn(output=index, values=_F8(value))
-    if output.type is Type.FLOAT32 and abs(value) < _F4_MOST:
-        return pb.OutputColumn(output=index, values=_F4(value))
-    return None
-
-
-def _listed(results: Results) -> list[Result]:
-    if results is None:
-        return []
-    if isinstance(results, Mapping):
-        return [Result(name, value) for name, value in results.items() if value is not None]
-    return list(results)
-
-
-def _of(result: Result, index: int, output: Output) -> pb.OutputColumn:
-    if (result.value is None) == (result.values is None):
-        raise ValueError(f"{output.name}: give either value or values")
-    try:
-        values = as_column([result.value] if result.values is None else result.values, output.type)
-    except ValueError as wrong:
-        raise ValueError(f"{output.name}: {wrong}") from wrong
-    column = pb.OutputColumn(output=index)
-    rows = len(values)
-    if result.times_ns is not None:
-        times = np.atleast_1d(np.asarray(result.times_ns)).astype("<i8", casting="same_kind")
-        column.times = _fitting(times, rows, output).tobytes()
-    elif rows != 1:
-        raise ValueError(f"{output.name}: {rows} values need times_ns")
-    quality = np.asarray(result.quality).astype("<u4")
-    quality = _fitting(quality if quality.ndim else np.full(rows, quality), rows, output)
-    if quality.any():
-        column.quality = quality.tobytes()
-        values = np.where((quality & np.uint32(BAD)) == 0, values, _nothing(output.type))
-    if output.type is Type.STRING:
-        column.texts.extend(values)
-    elif output.type is Type.BYTES:
-        column.blobs.extend(values)
-    else:
-        column.values = values.astype(output.type.dtype).tobytes()
-    return column
-
-
-def _nothing(of: Type) -> Value:
-    return "" if of is Type.STRING else b"" if of is Type.BYTES else of.dtype.type(0)
-
-
-def _fitting(column: npt.NDArray[Any], rows: int, output: Output) -> npt.NDArray[Any]:
-    if column.shape != (rows,):
-        raise ValueError(f"{output.name}: {column.shape} times or qualities for {rows} values")
-    return column
-
-
-def failed(window: Window, why: str) -> pb.WindowResults:
-    """The answer that one window could not be worked on."""
-    return pb.WindowResults(number=window.number, failure=(why or "failed")[:FAILURE_CHARS_MAX])
-
-
-def within(message: pb.Results, max_bytes: int) -> pb.Results:
-    """Make `message` fit: the results of its largest windows become failures that say so."""
-    order = sorted(message.windows, key=lambda window: -window.ByteSize())
-    for window in order:
-        size = message.ByteSize()
-        if size <= max_bytes:
-            break
-        del window.columns[:]
-        window.failure = f"results of {size} bytes, over the limit of {max_bytes}"
-    return message

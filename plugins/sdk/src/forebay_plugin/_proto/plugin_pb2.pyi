@@ -125,8 +125,8 @@ class Work(_message.Message):
     id: int
     axes: _containers.RepeatedCompositeFieldContainer[Axis]
     series: _containers.RepeatedCompositeFieldContainer[Series]
-    windows: _containers.RepeatedCompositeFieldContainer[Window]
-    def __init__(self, id: _Optional[int] = ..., axes: _Optional[_Iterable[_Union[Axis, _Mapping]]] = ..., series: _Optional[_Iterable[_Union[Series, _Mapping]]] = ..., windows: _Optional[_Iterable[_Union[Window, _Mapping]]] = ...) -> None: ...
+    windows: Windows
+    def __init__(self, id: _Optional[int] = ..., axes: _Optional[_Iterable[_Union[Axis, _Mapping]]] = ..., series: _Optional[_Iterable[_Union[Series, _Mapping]]] = ..., windows: _Optional[_Union[Windows, _Mapping]] = ...) -> None: ...
 
 class Axis(_message.Message):
     __slots__ = ("rows", "times")
@@ -152,59 +152,53 @@ class Series(_message.Message):
     blobs: _containers.RepeatedScalarFieldContainer[bytes]
     def __init__(self, input: _Optional[int] = ..., axis: _Optional[int] = ..., values: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., texts: _Optional[_Iterable[str]] = ..., blobs: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
-class Window(_message.Message):
-    __slots__ = ("number", "begin_ns", "end_ns", "ranges")
-    NUMBER_FIELD_NUMBER: _ClassVar[int]
+class Windows(_message.Message):
+    __slots__ = ("first", "begin_ns", "end_ns", "rows")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
     BEGIN_NS_FIELD_NUMBER: _ClassVar[int]
     END_NS_FIELD_NUMBER: _ClassVar[int]
-    RANGES_FIELD_NUMBER: _ClassVar[int]
-    number: int
-    begin_ns: int
-    end_ns: int
-    ranges: _containers.RepeatedCompositeFieldContainer[Range]
-    def __init__(self, number: _Optional[int] = ..., begin_ns: _Optional[int] = ..., end_ns: _Optional[int] = ..., ranges: _Optional[_Iterable[_Union[Range, _Mapping]]] = ...) -> None: ...
-
-class Range(_message.Message):
-    __slots__ = ("first", "count")
-    FIRST_FIELD_NUMBER: _ClassVar[int]
-    COUNT_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
     first: int
-    count: int
-    def __init__(self, first: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
+    begin_ns: bytes
+    end_ns: bytes
+    rows: bytes
+    def __init__(self, first: _Optional[int] = ..., begin_ns: _Optional[bytes] = ..., end_ns: _Optional[bytes] = ..., rows: _Optional[bytes] = ...) -> None: ...
 
 class Results(_message.Message):
-    __slots__ = ("work_id", "windows")
+    __slots__ = ("work_id", "columns", "failures")
     WORK_ID_FIELD_NUMBER: _ClassVar[int]
-    WINDOWS_FIELD_NUMBER: _ClassVar[int]
-    work_id: int
-    windows: _containers.RepeatedCompositeFieldContainer[WindowResults]
-    def __init__(self, work_id: _Optional[int] = ..., windows: _Optional[_Iterable[_Union[WindowResults, _Mapping]]] = ...) -> None: ...
-
-class WindowResults(_message.Message):
-    __slots__ = ("number", "columns", "failure")
-    NUMBER_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
-    FAILURE_FIELD_NUMBER: _ClassVar[int]
-    number: int
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    work_id: int
     columns: _containers.RepeatedCompositeFieldContainer[OutputColumn]
-    failure: str
-    def __init__(self, number: _Optional[int] = ..., columns: _Optional[_Iterable[_Union[OutputColumn, _Mapping]]] = ..., failure: _Optional[str] = ...) -> None: ...
+    failures: _containers.RepeatedCompositeFieldContainer[Failure]
+    def __init__(self, work_id: _Optional[int] = ..., columns: _Optional[_Iterable[_Union[OutputColumn, _Mapping]]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ...) -> None: ...
 
 class OutputColumn(_message.Message):
-    __slots__ = ("output", "times", "values", "quality", "texts", "blobs")
+    __slots__ = ("output", "times", "values", "quality", "texts", "blobs", "windows")
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     TIMES_FIELD_NUMBER: _ClassVar[int]
     VALUES_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     BLOBS_FIELD_NUMBER: _ClassVar[int]
+    WINDOWS_FIELD_NUMBER: _ClassVar[int]
     output: int
     times: bytes
     values: bytes
     quality: bytes
     texts: _containers.RepeatedScalarFieldContainer[str]
     blobs: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, output: _Optional[int] = ..., times: _Optional[bytes] = ..., values: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., texts: _Optional[_Iterable[str]] = ..., blobs: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    windows: bytes
+    def __init__(self, output: _Optional[int] = ..., times: _Optional[bytes] = ..., values: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., texts: _Optional[_Iterable[str]] = ..., blobs: _Optional[_Iterable[bytes]] = ..., windows: _Optional[bytes] = ...) -> None: ...
+
+class Failure(_message.Message):
+    __slots__ = ("window", "reason")
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    window: int
+    reason: str
+    def __init__(self, window: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Ping(_message.Message):
     __slots__ = ("id",)

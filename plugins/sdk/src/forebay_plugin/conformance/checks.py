@@ -10,6 +10,8 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from forebay_plugin import frames as framing
 from forebay_plugin._proto import plugin_pb2 as pb
 from forebay_plugin.checking import Taken, take
@@ -222,8 +224,8 @@ def takes_large_messages(subject: Subject) -> str:
     columns = subject.columns(frames)
     windows = [(data.START_NS, data.START_NS + rows * data.PERIOD_NS, [(0, rows)] * len(frames))]
     work = framing.work(1, 0, windows, frames, columns)
-    for part in work.windows[0].ranges:
-        part.first, part.count = rows - subject.rows, subject.rows
+    ends = [(rows - subject.rows, subject.rows)] * len(frames)
+    work.windows.rows = np.array(ends, "<u4").tobytes()
     with subject.process() as process:
         subject.attached(process, columns)
         taken = subject.ask(process, work)
