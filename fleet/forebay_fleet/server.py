@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import random
 import signal
 import time
 from contextlib import AsyncExitStack
@@ -20,7 +21,7 @@ import structlog
 from forebay_fleet._proto import uplink_pb2, uplink_pb2_grpc
 from forebay_fleet.committer import Committer
 from forebay_fleet.errors import StoreFailed, UsageError
-from forebay_fleet.identity.answering import refuse
+from forebay_fleet.identity.answering import PUSHBACK, refuse
 from forebay_fleet.identity.door import Door
 from forebay_fleet.identity.opening import FleetSettings, Running, open_fleet
 from forebay_fleet.identity.refused import Refused
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 STOP_GRACE_S = 5.0
 """How long sessions may take to say goodbye; what they handed over is committed in any case."""
 
+RETURNS_PER_S = 200
+"""How many gateways may come back in a second, of those that a stop sent away: a handshake costs
+about a millisecond of a core."""
+
 _log = structlog.get_logger()
 
 
@@ -54,6 +59,14 @@ class ServerSettings:
     credentials: Credentials | None
     limits: Limits = field(default_factory=Limits)
     fleet: FleetSettings | None = None
+
+
+def return_s(sessions: int, draw: float) -> float:
+    """Give when one of `sessions` that end together is to come back, s; `draw` is in [0, 1).
+
+    Each is told another time, so that they come one after the other to whoever serves next.
+    """
+    return draw * sessions / RETURNS_PER_S
 
 
 class UplinkService(uplink_pb2_grpc.UplinkServicer):
@@ -77,7 +90,11 @@ class UplinkService(uplink_pb2_grpc.UplinkServicer):
             async with self._door.visit(context) as visit:
                 await visit.during(Session(self._desk, context, visit.who.name).run())
         except SessionEnded as ended:
-            await context.abort(grpc.StatusCode[ended.status], str(ended))
+            stopping = self._desk.stopping.is_set()
+            wait_s = return_s(len(self._desk.newest), random.random()) if stopping else 0.0
+            await context.abort(
+                grpc.StatusCode[ended.status], str(ended), ((PUSHBACK, str(round(wait_s * 1000))),)
+            )
         except Refused as refused:
             await refuse(context, refused)
 
