@@ -79,8 +79,8 @@ class PluginSettings(Settings):
     sandbox: Annotated[
         Literal["required", "preferred"],
         Field(
-            description="Whether it may run where neither a unit of systemd nor bubblewrap holds it, "
-            "with limits on memory and processes alone."
+            description="Whether it may run where neither a unit of systemd nor bubblewrap "
+            "holds it, with limits on memory and processes alone."
         ),
     ] = "preferred"
     limits: Annotated[Limits, Field(description="What it may take, over what it asks for.")] = (
