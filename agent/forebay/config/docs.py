@@ -1,8 +1,9 @@
 """Writes the reference of the configuration from the settings classes, so that it cannot go stale.
 
-`python -m forebay.config.docs --write` writes `config.md` and `config.schema.json` into
-`docs/reference`; `--check` ends with status 1 if they are not what `--write` would write. Owns the
-page's form; what it says of a key is the key's own description. Must not know any adapter by name.
+`python -m forebay.config.docs --write` writes `config.md`, `limits.md` and `config.schema.json`
+into `docs/reference`; `--check` ends with status 1 if they are not what `--write` would write. Owns
+the pages' form; what they say of a key is the key's own description. Must not know any adapter by
+name.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pydantic import BaseModel
 from forebay.config.fields import bounds, default, kind, without_none, written
 from forebay.config.installed import installed
 from forebay.config.jsonschema import json_schema
+from forebay.config.limits import Limits
 from forebay.config.model import Config
 from forebay.pluginhost.settings import PluginSettings
 from forebay.registry import Registry
@@ -71,6 +73,43 @@ without touching a device and prints one line for each: `path: fault (hint)`.
 
 Limits: 1 MiB for each TOML file, 32 MiB for a tag list, 100,000 tags and 16 stages for a device,
 1,000 devices, 16 uplinks, 64 plugins.
+"""
+
+LIMITS_HEAD = """\
+# limits.toml
+
+Written by `python -m forebay.config.docs --write` from the settings classes; edit those, not this.
+
+What a fleet server may do to this box: a configuration that it pushes, and the commands that it
+sends, stay within `/etc/forebay/limits.toml`. Nothing that comes over the network can change that
+file, or say where it is; `FOREBAY_LIMITS`, in the agent's own environment, names another. The file
+and its directory must belong to root, and nobody else may write to them, or every push is refused.
+Without the file the defaults below hold: devices are polled and data is sent anywhere, and nothing
+is written to any device. A configuration that a person starts the agent with is not held to it.
+
+A pushed configuration may name its own files, directories below `FOREBAY_STATE/data`, models below
+`FOREBAY_STATE/plugins`, and what `directories` allows; never the agent's keys. Journal and control
+socket may stay where they are.
+
+```toml
+endpoints = ["10.20.0.0/16:502", "10.20.0.9:4840", "/dev/ttyUSB*", "fleet.example.org:7443"]
+directories = ["/etc/forebay/certificates"]
+plugins = ["anomaly", "forebay-*"]
+journal_size = "64 GiB"
+memory = "512 MiB"
+
+[writes]
+enabled = true
+
+[[writes.allow]]
+tags = ["press/Setpoint"]
+min = 0
+max = 80
+rate = "1/s"
+
+[commands]
+operator = ["read", "write"]
+```
 """
 
 DEVICES = """\
@@ -219,8 +258,17 @@ def page(adapters: Installed) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
+def limits_page() -> str:
+    """Give the text of `limits.md`."""
+    fields = list(Limits.model_fields.items())
+    lines = [LIMITS_HEAD, *_table(fields, "Key")]
+    for name, table, defaults in nested(fields, ""):
+        lines += _section(name, table, 2, defaults)
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write or check the two files; give the exit status."""
+    """Write or check the files; give the exit status."""
     parser = argparse.ArgumentParser(prog="python -m forebay.config.docs", description=__doc__)
     parser.add_argument("--directory", type=Path, default=DIRECTORY)
     action = parser.add_mutually_exclusive_group(required=True)
@@ -230,6 +278,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     adapters = installed(Registry())
     files = {
         options.directory / "config.md": page(adapters),
+        options.directory / "limits.md": limits_page(),
         options.directory / "config.schema.json": json.dumps(json_schema(adapters), indent=2)
         + "\n",
     }

@@ -6,6 +6,7 @@ not know any settings class.
 
 from __future__ import annotations
 
+import json
 import types
 from collections.abc import Mapping
 from enum import Enum
@@ -173,4 +174,6 @@ def written(field: FieldInfo, value: object) -> str:
         return "see its table"
     if value is None or value in ({}, ()):
         return "none"
+    if isinstance(value, tuple) and all(isinstance(one, str) for one in value):
+        return json.dumps(value)
     return str(value.value if isinstance(value, Enum) else value) or "empty"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 STATE = Path("/var/lib/forebay")
 CONFIG = Path("/etc/forebay/forebay.toml")
+LIMITS = Path("/etc/forebay/limits.toml")
 SOCKET = Path("/run/forebay/control.sock")
 MAX_SOCKET_PATH_BYTES = 107
 """Longest path of a Unix socket: `sun_path` has 108 bytes with its final zero (unix(7))."""
@@ -22,6 +23,11 @@ MAX_SOCKET_PATH_BYTES = 107
 def state_directory(environ: Mapping[str, str]) -> Path:
     """Give the directory of all that is kept: `FOREBAY_STATE`, or `STATE` if unset or empty."""
     return Path(environ.get("FOREBAY_STATE") or STATE).absolute()
+
+
+def limits_path(environ: Mapping[str, str]) -> Path:
+    """Give the file of the bounds of what is pushed: `FOREBAY_LIMITS`, or `LIMITS`."""
+    return Path(environ.get("FOREBAY_LIMITS") or LIMITS).absolute()
 
 
 def socket_path(environ: Mapping[str, str]) -> Path:

@@ -63,7 +63,8 @@ class DriverSpec:
     `check` finds what is wrong between settings and tags that are right one by one; it touches no
     network. Devices of one protocol for which `line` gives the same key share a `Line`; `differ`
     names the settings of it about which two of them do not agree. `writes` says that its driver is
-    a `WritableDriver`.
+    a `WritableDriver`. `reaches` gives what its settings have it connect to, as `host:port` or the
+    path of a serial port; of a driver without it nobody knows.
     """
 
     protocol: str
@@ -77,3 +78,4 @@ class DriverSpec:
     line: Callable[[Any], str | None] = no_line
     differ: Callable[[Any, Any], Sequence[str]] = no_difference
     writes: bool = False
+    reaches: Callable[[Any], Sequence[str]] | None = None

@@ -164,7 +164,7 @@ class UplinkSpec:
 
     `build` gets the uplink's name and its validated settings. `check` gets the gateway's id, the
     uplink's name and its settings, whose files are there and can be read; it finds what is wrong
-    with their contents and touches no network.
+    with their contents and touches no network. `reaches` as in `DriverSpec`.
     """
 
     kind: str
@@ -172,3 +172,4 @@ class UplinkSpec:
     build: Callable[[str, Any, Seams], Uplink]
     requires: Mapping[str, str]
     check: Callable[[str, str, Any], Iterable[Fault]] = no_uplink_faults
+    reaches: Callable[[Any], Sequence[str]] | None = None

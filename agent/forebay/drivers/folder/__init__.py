@@ -22,6 +22,10 @@ def _build(spec: DeviceSpec, seams: Seams, line: Line) -> FolderDriver:
     return FolderDriver(spec, seams)
 
 
+def _reaches(_: FolderSettings) -> tuple[str, ...]:
+    return ()
+
+
 SPEC = DriverSpec(
     protocol="folder",
     settings=FolderSettings,
@@ -31,4 +35,5 @@ SPEC = DriverSpec(
     build=_build,
     requires={},
     check=check,
+    reaches=_reaches,
 )

@@ -30,6 +30,10 @@ def _differ(one: ModbusSettings, other: ModbusSettings) -> list[str]:
     return one.link().differs(other.link())
 
 
+def _reaches(settings: ModbusSettings) -> tuple[str, ...]:
+    return (settings.link().name,)
+
+
 SPEC = DriverSpec(
     protocol="modbus",
     settings=ModbusSettings,
@@ -41,4 +45,5 @@ SPEC = DriverSpec(
     check=check,
     line=_line,
     differ=_differ,
+    reaches=_reaches,
 )

@@ -22,6 +22,10 @@ def _build(spec: DeviceSpec, seams: Seams, line: Line) -> MqttDriver:
     return MqttDriver(spec, seams)
 
 
+def _reaches(settings: MqttSettings) -> tuple[str, ...]:
+    return (f"{settings.host}:{settings.port_used}",)
+
+
 SPEC = DriverSpec(
     protocol="mqtt",
     settings=MqttSettings,
@@ -29,5 +33,6 @@ SPEC = DriverSpec(
     modes=frozenset({"subscribe"}),
     build=_build,
     requires={"aiomqtt": "mqtt"},
+    reaches=_reaches,
 )
 """What `forebay.registry` loads."""

@@ -7,6 +7,7 @@ second and 29 MiB; `build` does.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from forebay.drivers.opcua.check import check
 from forebay.drivers.opcua.config import OpcUaSettings, OpcUaTag
@@ -23,6 +24,10 @@ def _build(spec: DeviceSpec, seams: Seams, line: Line) -> OpcUaDriver:
     return OpcUaDriver(spec, seams, line)
 
 
+def _reaches(settings: OpcUaSettings) -> tuple[str, ...]:
+    return (urlsplit(settings.endpoint).netloc,)
+
+
 SPEC = DriverSpec(
     protocol="opcua",
     settings=OpcUaSettings,
@@ -32,5 +37,6 @@ SPEC = DriverSpec(
     writes=True,
     requires={"asyncua": "opcua"},
     check=check,
+    reaches=_reaches,
 )
 """What `forebay.registry` loads."""

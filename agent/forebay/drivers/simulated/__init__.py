@@ -22,6 +22,10 @@ def _build(spec: DeviceSpec, seams: Seams, line: Line) -> SimulatedDriver:
     return SimulatedDriver(spec, seams)
 
 
+def _reaches(_: SimulatedSettings) -> tuple[str, ...]:
+    return ()
+
+
 SPEC = DriverSpec(
     protocol="simulated",
     settings=SimulatedSettings,
@@ -30,4 +34,5 @@ SPEC = DriverSpec(
     build=_build,
     writes=True,
     requires={},
+    reaches=_reaches,
 )

@@ -36,5 +36,16 @@ def _check(gateway: str, name: str, settings: FileSettings) -> Iterator[Fault]:
         )
 
 
-SPEC = UplinkSpec(kind="file", settings=FileSettings, build=_build, requires={}, check=_check)
+def _reaches(_: FileSettings) -> tuple[str, ...]:
+    return ()
+
+
+SPEC = UplinkSpec(
+    kind="file",
+    settings=FileSettings,
+    build=_build,
+    requires={},
+    check=_check,
+    reaches=_reaches,
+)
 """What `forebay.registry` loads."""

@@ -22,4 +22,15 @@ def _build(name: str, settings: GrpcSettings, seams: Seams) -> GrpcUplink:
     return GrpcUplink(name, settings, seams)
 
 
-SPEC = UplinkSpec(kind="grpc", settings=GrpcSettings, build=_build, requires={}, check=check)
+def _reaches(settings: GrpcSettings) -> tuple[str, ...]:
+    return (settings.address,)
+
+
+SPEC = UplinkSpec(
+    kind="grpc",
+    settings=GrpcSettings,
+    build=_build,
+    requires={},
+    check=check,
+    reaches=_reaches,
+)

@@ -21,7 +21,15 @@ def _build(name: str, settings: MqttUplinkSettings, seams: Seams) -> MqttUplink:
     return MqttUplink(name, settings, seams)
 
 
+def _reaches(settings: MqttUplinkSettings) -> tuple[str, ...]:
+    return (f"{settings.host}:{settings.port_used}",)
+
+
 SPEC = UplinkSpec(
-    kind="mqtt", settings=MqttUplinkSettings, build=_build, requires={"aiomqtt": "mqtt"}
+    kind="mqtt",
+    settings=MqttUplinkSettings,
+    build=_build,
+    requires={"aiomqtt": "mqtt"},
+    reaches=_reaches,
 )
 """What `forebay.registry` loads."""
