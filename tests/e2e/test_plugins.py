@@ -231,12 +231,38 @@ async def test_what_was_missing_runs_when_it_is_installed(tmp_path: Path) -> Non
         assert "echo is not installed" in status["last_error"]
         code, document = await world.ask("plugins", "install", str(plugin(tmp_path, 1)))
         assert (code, document["taken_up"]) == (0, ["watch"])
+        assert await tags_of(world) == ["seen", "version"], "known before the first result"
         await until_status(world, "it runs", windows=lambda n: n > 20)
         code, tags = await world.ask("read", "watch/seen")
         assert code == 0
         assert tags["tags"][0]["value"] > 0
         assert await world.agent.stop() == 0
         once(await samples(world.journal))
+
+
+async def tags_of(world: World) -> list[str]:
+    """Give the plugin's tags, by name."""
+    _, document = await world.ask("tags", "watch/*")
+    return sorted(tag["name"] for tag in document["tags"])
+
+
+async def test_another_version_gives_other_tags(tmp_path: Path) -> None:
+    second = plugin(tmp_path, 2, CODE.replace('"version": {version}}}', '"made": {version}}}'))
+    manifest = second / "plugin.toml"
+    manifest.write_text(manifest.read_text("utf-8").replace("outputs.version", "outputs.made"))
+    async with World(tmp_path) as world, plc() as server:
+        write_config(world, server.port, 'plugin = "echo"')
+        state = str(tmp_path / "state")
+        code, _ = await world.ask("plugins", "install", str(plugin(tmp_path, 1)), "--state", state)
+        assert code == 0
+        await world.agent.start()
+        await until_status(world, "the first version", windows=lambda n: n > 5)
+        assert await tags_of(world) == ["seen", "version"]
+        assert (await world.ask("plugins", "install", str(second)))[0] == 0
+        assert await tags_of(world) == ["made", "seen"]
+        _, found = await world.ask("read", "watch/seen")
+        assert found["tags"][0]["value"] > 0, "the last value of a tag that stays is kept"
+        assert await world.agent.stop() == 0
 
 
 async def test_a_version_that_does_not_get_ready_changes_nothing(tmp_path: Path) -> None:

@@ -95,12 +95,8 @@ class Answers:
         self._loaded = loaded
         self._sessions = {session.name: session for session in sessions}
         self._forwarders = {forwarder.name: forwarder for forwarder in forwarders}
-        sources = {device.spec.name for device in loaded.devices}
-        self._keys = tuple(
-            TagKey(schema.source, schema.tags[column].name)
-            for schema, column in self._shadow.walk()
-            if schema.tags[column].name != WINDOW or schema.source in sources
-        )
+        self._keys: tuple[TagKey, ...] = ()
+        self._keys_of = -1
         self._summaries = Summaries(
             (schema for device in loaded.devices for schema in device.spec.schemas),
             self._journal.schema,
@@ -132,7 +128,7 @@ class Answers:
             uplinks_connected=sum(uplink.state == "connected" for uplink in uplinks),
             pending_records=max((uplink.pending_records for uplink in uplinks), default=0),
             oldest_pending_s=max((uplink.oldest_pending_s for uplink in uplinks), default=0.0),
-            tags=len(self._keys),
+            tags=len(self.tag_keys()),
             samples_per_s=(self._pipeline.accepted_samples - then) / span_s if span_s > 0 else 0.0,
             rss_bytes=rss_bytes(),
             problems=(
@@ -172,7 +168,7 @@ class Answers:
         """See `AgentView.devices`."""
         bad = self._shadow.bad_counts()
         counts: dict[str, int] = {}
-        for key in self._keys:
+        for key in self.tag_keys():
             counts[key.device] = counts.get(key.device, 0) + 1
         now_s = self._seams.clock.monotonic_s()
         for device in self._loaded.devices:
@@ -204,6 +200,14 @@ class Answers:
 
     def tag_keys(self) -> Sequence[TagKey]:
         """See `AgentView.tag_keys`."""
+        if self._keys_of != self._shadow.turns:
+            self._keys_of = self._shadow.turns
+            sources = {device.spec.name for device in self._loaded.devices}
+            self._keys = tuple(
+                TagKey(schema.source, schema.tags[column].name)
+                for schema, column in self._shadow.walk()
+                if schema.tags[column].name != WINDOW or schema.source in sources
+            )
         return self._keys
 
     def tag_values(self, keys: Sequence[TagKey]) -> Sequence[TagValue | None]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from forebay.management.tasks import Start
     from forebay.model import Schema
     from forebay.pipeline.intake import Pipeline
+    from forebay.pipeline.shadow import Shadow
     from forebay.pluginhost.settings import Instance
     from forebay.pluginhost.views import Write
     from forebay.writing.gate import Gate
@@ -46,6 +47,7 @@ class Engines:
     journal: Journal
     pipeline: Pipeline
     gate: Gate
+    shadow: Shadow
 
 
 def result_schemas(plugins: Iterable[LoadedPlugin]) -> list[tuple[Stream, Schema]]:
@@ -185,12 +187,13 @@ class PluginSet:
         if fresh.instance is None:
             why = f"{faults[0].path}: {faults[0].message}" if faults else "it is not sound"
             raise PluginUnavailable(why, hint=faults[0].hint if faults else "", kind="start")
-        if host is None:
-            self.loaded[name] = fresh
-            self._add(fresh.instance)
-            return
-        await host.swap(fresh.instance)
+        if host is not None:
+            await host.swap(fresh.instance)
         self.loaded[name] = fresh
+        given = [one for stream, one in result_schemas([fresh]) if stream is Stream.TELEMETRY]
+        self._engines.shadow.follow({name: given})
+        if host is None:
+            self._add(fresh.instance)
 
     def restarts(self) -> int:
         """Count how often a plugin that runs now has died or had to be ended."""

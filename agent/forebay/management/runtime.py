@@ -80,7 +80,8 @@ class Runtime:
         self.devices = DeviceSet(self.pipeline, loaded.state, self._pulse, seams)
         self.uplinks = UplinkSet(journal, config.gateway.id, seams)
         self.gate = Gate(config.writes, {}, self.pipeline, journal, seams)
-        self.plugins = PluginSet(loaded, Engines(journal, self.pipeline, self.gate), seams)
+        engines = Engines(journal, self.pipeline, self.gate, self.shadow)
+        self.plugins = PluginSet(loaded, engines, seams)
         self._start: Start | None = None
         self._polling: list[asyncio.Task[None]] = []
         self._turn = asyncio.Lock()

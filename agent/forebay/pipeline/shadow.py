@@ -121,12 +121,15 @@ class Shadow:
             for twin in self._twins.values()
             for column, tag in enumerate(twin.schema.tags)
         }
+        self.turns = 0
+        """How often there came to be other tags."""
 
     def follow(self, known: Mapping[str, Iterable[Schema]]) -> None:
         """Know of each source in `known` the tags of its schemas, and no others, from now on.
 
         A tag that stays as it was keeps its last sample, in whichever group it is now.
         """
+        self.turns += 1
         before: dict[str, list[_Twin]] = {}
         for id_, twin in tuple(self._twins.items()):
             if twin.schema.source in known:
@@ -151,6 +154,7 @@ class Shadow:
         """
         twin = self._twins.get(batch.schema.id)
         if twin is None:
+            self.turns += 1
             twin = self._twins[batch.schema.id] = _Twin(batch.schema)
             for column, tag in enumerate(batch.schema.tags):
                 self._columns[batch.schema.source, tag.name] = (twin, column)
