@@ -48,7 +48,7 @@ def instance_of(name: str) -> str:
     """
     if _PLAIN.fullmatch(name):
         return name
-    plain = re.sub(r"[^a-z0-9_-]", "-", name.lower()).strip("-")[:15]
+    plain = re.sub(r"[^a-z0-9_-]", "-", name.lower()).strip("_-")[:15]
     return f"{plain}-{zlib.crc32(name.encode()):08x}".lstrip("-")
 
 
