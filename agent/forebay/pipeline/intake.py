@@ -24,7 +24,7 @@ from forebay.journal.entry import gap_entry
 from forebay.journal.journal import Entry
 from forebay.model import GapCause, RecordKind, Stream
 from forebay.pipeline.anchors import Anchors
-from forebay.pipeline.split import split
+from forebay.pipeline.split import bounded, split
 from forebay.pipeline.tail import PROMPT_EVERY_S, Tail
 from forebay.pipeline.way import COMMIT_BYTES, Ready, Way
 
@@ -134,6 +134,7 @@ class Pipeline:
 
     async def accept(self, batch: Batch) -> None:
         """See `forebay.interfaces.Intake.accept`."""
+        batch = bounded(batch)
         if batch.stream is Stream.TELEMETRY:
             self._shadow.update(batch)
         if not batch.rows:
@@ -157,6 +158,7 @@ class Pipeline:
         than COMMIT_BYTES. A cancellation leaves it open whether it becomes durable; what was taken
         is counted as pending until it is.
         """
+        batch = bounded(batch)
         if batch.stream is Stream.TELEMETRY:
             self._shadow.update(batch)
         if batch.nbytes > COMMIT_BYTES:

@@ -1,6 +1,7 @@
 """Cuts batches: between rows of two clocks, and where one is too large for a record. Pure.
 
-Only text can make a batch that large: a row of numbers over the largest tag list stays far below.
+Only texts and blobs can make a batch that large: a row of numbers over the largest tag list stays
+far below. Owns the limit of a blob, too.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from forebay.model import MAX_BLOB_BYTES, Quality, ValueType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +27,8 @@ MAX_BATCH_BYTES = 2 << 20
 def split(batch: Batch, max_bytes: int = MAX_BATCH_BYTES) -> Iterator[Batch]:
     """Give the samples of `batch` in order, as batches of at most `max_bytes` or of one sample.
 
-    One sample always fits: a driver lets no text pass that is longer than MAX_STRING_BYTES.
+    One sample always fits: a driver lets no text pass that is longer than MAX_STRING_BYTES,
+    and the intake no blob over MAX_BLOB_BYTES (`bounded`).
     """
     if batch.nbytes <= max_bytes or batch.samples == 1:
         yield batch
@@ -37,6 +41,35 @@ def split(batch: Batch, max_bytes: int = MAX_BATCH_BYTES) -> Iterator[Batch]:
         middle = batch.rows // 2
         yield from split(cut(batch, 0, middle), max_bytes)
         yield from split(cut(batch, middle, batch.rows), max_bytes)
+
+
+def bounded(batch: Batch) -> Batch:
+    """Give `batch` without blobs of over MAX_BLOB_BYTES: BadOutOfRange stands in place of each."""
+    for lane, values in zip(batch.schema.lanes, batch.values, strict=True):
+        if lane.type is ValueType.BYTES and max(map(len, values.flat), default=0) > MAX_BLOB_BYTES:
+            return _without_large(batch)
+    return batch
+
+
+def _without_large(batch: Batch) -> Batch:
+    shape = (batch.rows, len(batch.schema.tags)) if batch.index is None else (batch.rows,)
+    quality = np.zeros(shape, np.uint32) if batch.quality is None else batch.quality.copy()
+    lanes = []
+    for lane, values in zip(batch.schema.lanes, batch.values, strict=True):
+        if lane.type is ValueType.BYTES:
+            sizes = np.array([len(blob) for blob in values.flat], np.int64).reshape(values.shape)
+            large = sizes > MAX_BLOB_BYTES
+            values = values.copy()  # noqa: PLW2901 - the batch itself is not ours to change
+            values[large] = b""
+            if batch.index is None:
+                of_lane = quality[:, list(lane.columns)]
+                of_lane[large] = Quality.BAD_OUT_OF_RANGE
+                quality[:, list(lane.columns)] = of_lane
+            else:
+                rows = np.flatnonzero(np.isin(batch.index, lane.columns))
+                quality[rows[large]] = Quality.BAD_OUT_OF_RANGE
+        lanes.append(values)
+    return replace(batch, values=tuple(lanes), quality=quality)
 
 
 def cut(batch: Batch, first: int, end: int) -> Batch:

@@ -17,7 +17,18 @@ from forebay.errors import JournalFailed, JournalFull, StreamFull
 from forebay.events import CLOCK_STEPPED, DATA_LOST, RING_OVERFLOW, Events
 from forebay.files import SystemDisk
 from forebay.interfaces import Seams
-from forebay.model import Batch, ClockState, Gap, GapCause, RecordKind, Schema, Tag, ValueType
+from forebay.model import (
+    MAX_BLOB_BYTES,
+    Batch,
+    ClockState,
+    Gap,
+    GapCause,
+    Quality,
+    RecordKind,
+    Schema,
+    Tag,
+    ValueType,
+)
 from forebay.net import SystemNetwork
 from forebay.pipeline.intake import BATCH_BYTES, ROOM_WAIT_S, Pipeline
 from forebay.pipeline.shadow import Shadow
@@ -126,6 +137,24 @@ async def test_a_large_batch_does_not_wait_for_the_interval() -> None:
     rows = BATCH_BYTES // (10 * 4)
     await world.pipeline.accept(scan(0, rows))
     assert [b.rows for b in world.batches()] == [rows]
+
+
+async def test_a_blob_over_the_limit_is_a_bad_sample() -> None:
+    pictures = Schema("camera", "files", (Tag("data", "0", ValueType.BYTES),))
+    times = np.arange(2, dtype=np.int64)
+    blobs = np.array([[b"small"], [bytes(MAX_BLOB_BYTES + 1)]], object)
+    for give in ("accept", "commit"):
+        world = World()
+        running = asyncio.create_task(world.pipeline.run(), name="pipeline")
+        taken = asyncio.create_task(
+            getattr(world.pipeline, give)(Batch(pictures, times, times, (blobs,))), name=give
+        )
+        await world.clock.advance(0.3)
+        await taken
+        (entry,) = world.kept()
+        seen = [(s.value, s.quality) for s in decode_batch(entry.payload, pictures).iter_samples()]
+        assert seen == [(b"small", Quality.GOOD), (None, Quality.BAD_OUT_OF_RANGE)], give
+        running.cancel()
 
 
 async def test_without_room_the_samples_become_a_gap_that_counts_them() -> None:

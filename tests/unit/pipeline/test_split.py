@@ -9,8 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forebay.columnar import decode_batch, encode_batch
-from forebay.model import MAX_STRING_BYTES, Batch, Schema, Tag, ValueType
-from forebay.pipeline.split import MAX_BATCH_BYTES, cut, split
+from forebay.model import (
+    MAX_BLOB_BYTES,
+    MAX_STRING_BYTES,
+    Batch,
+    Quality,
+    Sample,
+    Schema,
+    Tag,
+    ValueType,
+)
+from forebay.pipeline.split import MAX_BATCH_BYTES, bounded, cut, split
 
 KINDS = [ValueType.STRING, ValueType.INT16, ValueType.STRING, ValueType.FLOAT64]
 
@@ -93,3 +102,41 @@ def test_the_longest_texts_of_many_tags_fit_into_records() -> None:
     for part in parts:
         assert part.nbytes <= MAX_BATCH_BYTES
         assert decode_batch(encode_batch([part]), part.schema).samples == part.samples
+
+
+LARGE = bytes(MAX_BLOB_BYTES + 1)
+WITH_BLOBS = Schema(
+    "s",
+    "g",
+    (
+        Tag("a", "0", ValueType.BYTES),
+        Tag("n", "1", ValueType.INT16),
+        Tag("b", "2", ValueType.BYTES),
+    ),
+)
+
+
+def test_a_blob_over_the_limit_does_not_come_in() -> None:
+    blobs = np.array([[b"a", LARGE], [LARGE, LARGE[1:]]], object)
+    lanes = {ValueType.BYTES: blobs, ValueType.INT16: np.array([[1], [2]], np.int16)}
+    times = np.arange(2, dtype=np.int64)
+    whole = Batch(WITH_BLOBS, times, times, tuple(lanes[one.type] for one in WITH_BLOBS.lanes))
+    for batch in (whole, as_sparse(whole)):
+        held = list(bounded(batch).iter_samples())
+        assert [told(one) for one in held] == [
+            (0, Quality.GOOD, 1),
+            (0, Quality.GOOD, 1),
+            (0, Quality.BAD_OUT_OF_RANGE, None),
+            (1, Quality.BAD_OUT_OF_RANGE, None),
+            (1, Quality.GOOD, 2),
+            (1, Quality.GOOD, MAX_BLOB_BYTES),
+        ]
+    assert blobs[0, 1] is LARGE, "the batch itself is not changed"
+    small = bounded(whole)
+    assert bounded(small) is small
+
+
+def told(sample: Sample) -> tuple[int, int, object]:
+    """Time, quality, and the number or the length of the blob."""
+    value = sample.value
+    return sample.time_ns, sample.quality, len(value) if isinstance(value, bytes) else value
