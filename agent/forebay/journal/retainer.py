@@ -258,8 +258,10 @@ class Retainer:
         for stream, mine in entries.items():
             for gap, entry in zip(untold[stream], mine, strict=True):
                 self._logs[stream].append(entry)
+                # Each before the next, oldest first: a start that finds a segment named takes all
+                # that is older for named or passed, and finishes what a power cut interrupted.
+                self._logs[stream].sync()
                 self._tell_lost(stream, gap)
-            self._logs[stream].sync()
         self.dropped_samples += dropped
         if gaps:
             self._told.durable(())

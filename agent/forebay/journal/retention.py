@@ -275,8 +275,8 @@ def merged(gaps: Sequence[Gap]) -> tuple[Gap, ...]:
     """Join gaps of one cause whose positions touch, so that a long outage does not pile them up.
 
     One that lies within another of its cause is left out, one within another of another cause comes
-    before it: whoever counts what is new to him would take it for told. A gap of unknown size stays
-    alone, so that what is known stays known.
+    before it: whoever counts what is new to him would take it for told. Else they come as what they
+    name did. A gap of unknown size stays alone, so that what is known stays known.
     """
     joined: list[Gap] = []
     for gap in sorted(gaps, key=lambda g: (g.cause.value, g.epoch, g.seq_from, -g.seq_to)):
@@ -303,4 +303,4 @@ def merged(gaps: Sequence[Gap]) -> tuple[Gap, ...]:
             time_from_ns=min(last.time_from_ns, gap.time_from_ns),
             time_to_ns=max(last.time_to_ns, gap.time_to_ns),
         )
-    return tuple(sorted(joined, key=lambda gap: gap.seq_to - gap.seq_from))
+    return tuple(sorted(joined, key=lambda gap: (gap.epoch, gap.seq_to, -gap.seq_from)))

@@ -7,11 +7,14 @@ import random
 import threading
 from collections import defaultdict
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from forebay.columnar import decode_gap
 from forebay.journal import rewrite
+from forebay.journal.appender import Appender
 from forebay.journal.journal import JournalLimits
+from forebay.journal.recovery import RETENTION_CAUSES
 from forebay.model import GapCause, RecordKind
 from forebay.testing.disk import FaultyDisk
 from support.batches import batch_entry
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
+    from forebay.journal.entry import Entry
+    from forebay.model import Gap
 
 LIMITS = JournalLimits(
     max_bytes=640 << 10, max_age_s=1e9, segment_bytes=48 << 10, ring_bytes=8 << 20
@@ -121,3 +127,38 @@ async def test_what_a_cursor_could_not_save_is_not_passed_for_retention() -> Non
     assert {gap.cause for gap in gaps} == {GapCause.RETENTION_BYTES, GapCause.UNCLEAN_SHUTDOWN}
     assert account.balanced
     assert account.delivered == 4 * 3
+
+
+async def test_gaps_of_two_epochs_become_durable_one_by_one_the_older_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a cut could leave the younger alone, and the next start would finish both drops."""
+    limits = replace(LIMITS, max_bytes=64 << 10, segment_bytes=8192)
+    steps: list[Gap | None] = []
+    append, sync = Appender.append, Appender.sync
+
+    def appended(self: Appender, entry: Entry, *, alone: bool = False) -> None:
+        if entry.kind is RecordKind.GAP:
+            steps.append(decode_gap(entry.payload))
+        append(self, entry, alone=alone)
+
+    def synced(self: Appender) -> None:
+        sync(self)
+        steps.append(None)
+
+    monkeypatch.setattr(Appender, "append", appended)
+    monkeypatch.setattr(Appender, "sync", synced)
+    disk = FaultyDisk()
+    async with journal(disk, limits) as log:
+        log.cursor("cloud")
+        await log.submit([entry(n, size=2000, samples=3) for n in range(1, 8)])
+    del steps[:]
+    async with journal(disk, limits) as log:
+        log.cursor("cloud")
+        await log.submit([entry(n, size=2000, samples=3) for n in range(8, 40)])
+        await calm(log)
+    told = [(i, gap) for i, gap in enumerate(steps) if gap and gap.cause in RETENTION_CAUSES]
+    pairs = [(i, old, new) for (i, old), (_, new) in pairwise(told) if old.epoch != new.epoch]
+    assert pairs
+    assert all(steps[i + 1] is None for i, _ in told)
+    assert all(old.epoch < new.epoch for _, old, new in pairs)
