@@ -46,7 +46,7 @@ CLOSE_S = 2.0
 _TOKEN_CHARACTERS = 256
 _FACTS, _FACT_CHARACTERS, _DETAIL_CHARACTERS = 64, 256, 1024
 
-COLUMNS = 10_000
+COLUMNS = 1_000
 """Columns of one message beyond four for each output and window."""
 ITEMS = 100_000
 """Columns, failures and texts of one message beyond what was asked for."""
