@@ -38,6 +38,7 @@ async def test_only_the_device_that_changed_connects_again(tmp_path: Path) -> No
         async with agent:
             await polled(press, 5, "the press is polled")
             await polled(oven, 5, "the oven is polled")
+            untouched = agent.runtime.devices.sessions["oven"]
             same = await agent.apply(devices)
             assert (same.changed, same.restart) == ((), False)
             devices["press"] = device(press.port, period="30 ms")
@@ -48,6 +49,7 @@ async def test_only_the_device_that_changed_connects_again(tmp_path: Path) -> No
             await polled(press, 5, "the press is polled with its new tag")
             await polled(oven, 5, "the oven goes on")
             assert (press.connections, oven.connections) == (3, 1)
+            assert agent.runtime.devices.sessions["oven"] is untouched, "its place in time, too"
             values = await agent.values("oven", "count")
             assert [value for value, _ in values] == oven.given[: len(values)], "none is missing"
             assert not any(is_bad(quality) for _, quality in values)
@@ -88,6 +90,33 @@ async def test_devices_come_and_go_in_all_that_looks_at_them(tmp_path: Path) -> 
             await polled(press, 5, "the other goes on")
             assert len(oven.given) == before, "nobody polls what was removed"
             assert press.connections == 1
+
+
+async def test_who_shares_a_line_begins_anew_with_it_and_nobody_else(tmp_path: Path) -> None:
+    async with CountingPlc() as gateway, CountingPlc() as oven:
+        agent = LiveAgent(tmp_path)
+
+        def unit(number: int, period: str = "40 ms") -> str:
+            return f"unit = {number}\n" + device(gateway.port, period=period)
+
+        devices = {"one": unit(1), "two": unit(2), "oven": device(oven.port)}
+        agent.write(devices)
+        async with agent:
+            await polled(gateway, 6, "both units are polled")
+            assert gateway.connections == 1
+            devices["two"] = unit(2, "30 ms")
+            changed = (await agent.apply(devices)).changed
+            assert sorted(changed) == ["device one", "device two"]
+            await polled(gateway, 6, "they are polled again")
+            devices["three"] = unit(3)
+            changed = (await agent.apply(devices)).changed
+            assert sorted(changed) == ["device one", "device three", "device two"]
+            await polled(gateway, 9, "all three are polled")
+            lines = {one.line.name for one in agent.runtime.devices.sessions.values()}
+            assert len(lines) == 2
+            sessions = agent.runtime.devices.sessions
+            await until(lambda: all(s.status.good_samples for s in sessions.values()), "all give")
+            assert (gateway.connections, oven.connections) == (3, 1)
 
 
 async def test_what_cannot_change_under_way_touches_nothing_and_asks_to_begin_again(

@@ -234,3 +234,23 @@ async def test_what_is_taken_after_all_counts_as_delivered() -> None:
         cursor.advance(positions[3])
         account = log.ledger(T, cursor)
     assert (account.delivered, account.quarantined, account.balanced) == (40, 0, True)
+
+
+async def test_a_consumer_that_leaves_holds_nothing_back_and_comes_again_where_it_was() -> None:
+    disk = FaultyDisk()
+    position = await advanced(disk)
+    async with journal(disk) as log:
+        cursor = log.cursor("cloud")
+        further = position._replace(seq=position.seq + 5)
+        cursor.advance(further)
+        await log.leave("cloud")
+        text = json.loads(disk.read_bytes(FILE, 1 << 20))
+        assert text["streams"]["telemetry"]["seq"] == further.seq, "it is saved at once"
+        await log.leave("cloud")  # once more is nothing
+        await log.leave("nobody")
+        again = log.cursor("cloud")
+        assert again.get(T) == further
+        account = log.ledger(T, again)
+        assert (account.delivered, account.pending) == (30, 10)
+    async with journal(disk) as log:
+        assert log.cursor("cloud").get(T) == further

@@ -104,3 +104,30 @@ def test_of_bytes_only_their_length_and_digest_are_kept(*, sparse: bool) -> None
     digest = hashlib.sha256(blobs[1]).hexdigest()[:12]
     assert (sample.value, sample.time_ns) == (f"12,345 bytes, SHA-256 {digest}", 2)
     assert values.ravel()[-1] == blobs[1], "the batch itself is as it was"
+
+
+def test_another_tag_list_keeps_the_samples_of_the_tags_that_stay() -> None:
+    shadow = Shadow([SCHEMA])
+    shadow.update(dense(100, [250, 7], "A", [0, 0, Quality.UNCERTAIN]))
+    temp, name, _ = SCHEMA.tags
+    other = Tag("count", "holding:11", ValueType.INT16)  # the same name, another register
+    moved = Schema("press", "slow", (name,))
+    shadow.follow({"press": [Schema("press", "fast", (other, temp)), moved]})
+    kept = {s.tag.name: s for s in (shadow.sample(*one) for one in shadow.walk("press"))}
+    assert (kept["temp"].value, kept["temp"].time_ns, kept["temp"].received_ns) == (15.0, 100, 105)
+    assert kept["name"].value == "A"
+    assert kept["count"].quality == Quality.BAD_WAITING_FOR_INITIAL_DATA
+    assert shadow.bad_counts() == {"press": 1}
+
+
+def test_a_device_that_stays_as_it_is_keeps_everything_and_one_that_goes_leaves_nothing() -> None:
+    oven = Schema("oven", "fast", (Tag("heat", "holding:1", ValueType.INT16),))
+    shadow = Shadow([SCHEMA, oven])
+    shadow.update(dense(100, [250, 7], "A"))
+    shadow.follow({"press": [SCHEMA], "oven": []})
+    found = shadow.get("press", "count")
+    assert found is not None
+    assert found[1].value == 7
+    assert shadow.get("oven", "heat") is None
+    assert shadow.bad_counts() == {"press": 0}
+    assert {schema.source for schema, _ in shadow.walk()} == {"press"}

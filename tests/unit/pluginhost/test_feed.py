@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from forebay.events import PLUGIN_PROGRESS_LOST, PLUGIN_SKIPPED
-from forebay.model import GapCause
+from forebay.model import GapCause, Schema, Stream, Tag, ValueType
 from forebay.testing.disk import FaultyDisk
 from support.plugin_feed import (
+    OVEN,
     PUMP,
     T0,
     S,
@@ -200,6 +201,25 @@ async def test_a_plugin_without_inputs_hears_when_there_are_some() -> None:
         assert [one.tag for one in feed.inputs()] == ["oven/temp"]
         await here.accept([oven(2)])
         assert (await work_through(feed, 1))[-1][1:] == (2, 2)
+
+
+async def test_devices_that_come_go_or_change_change_the_inputs_and_others_do_not() -> None:
+    async with world() as here:
+        feed = here.feed(instance(tags=["pump/speed", "*/temp"]), schemas=[PUMP, OVEN])
+        known = [(Stream.TELEMETRY, PUMP), (Stream.TELEMETRY, OVEN)]
+        assert [one.tag for one in feed.inputs()] == ["pump/speed", "oven/temp"]
+        feed.know({"oven"}, known)
+        assert not feed.changed.is_set(), "the same again is nothing new"
+        other = Schema("oven", "default", (Tag("lid", "1", ValueType.BOOL), *OVEN.tags))
+        feed.know({"oven"}, [known[0], (Stream.TELEMETRY, other)])
+        assert not feed.changed.is_set(), "nor is a tag that it does not look at"
+        feed.know({"oven"}, known[:1])
+        assert feed.changed.is_set()
+        assert [one.tag for one in feed.inputs()] == ["pump/speed"]
+        await here.accept([pump(0)])
+        assert [begin for _, begin, _ in await work_through(feed, 1)] == [0]
+        feed.know(set(), known)
+        assert [one.tag for one in feed.inputs()] == ["pump/speed", "oven/temp"]
 
 
 async def test_a_damaged_file_of_progress_is_told_and_nothing_is_worked_on_twice() -> None:

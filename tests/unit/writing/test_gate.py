@@ -390,3 +390,63 @@ async def test_a_restart_does_not_let_one_more_out() -> None:
         assert outcome is Outcome.REFUSED
         assert "too soon" in detail
         assert run.plc.got == []
+
+
+async def test_new_rules_count_what_was_let_out_before_them() -> None:
+    async with site() as run:
+        keeping = asyncio.create_task(run.gate.keep(), name="keep")
+        assert (await run.write("Setpoint", 1, "w1"))[0] is Outcome.GOOD
+        seldom = {"tags": ["press/*"], "min": 0, "max": 80, "rate": "1/d"}
+        rules = [{"methods": ["press/x"]}, seldom]
+        narrow = WritesSettings.model_validate({"enabled": True, "allow": rules})
+        run.gate.follow(narrow, {"press": Device(TAGS, run.plc)})
+        outcome, detail = await run.write("Setpoint", 2, "w2")
+        assert (outcome, "too soon" in detail) == (Outcome.REFUSED, True)
+        same, _ = await run.write("Setpoint", 1, "w1")
+        assert same is Outcome.GOOD, "an id is answered as it was"
+        assert len(run.plc.got) == 1
+        keeping.cancel()
+        await asyncio.wait([keeping])
+
+
+async def test_writes_that_are_enabled_later_know_of_earlier_runs() -> None:
+    disk = FaultyDisk()
+    async with site(disk) as run:
+        assert (await run.write("Setpoint", 1, "w1"))[0] is Outcome.GOOD
+    async with site(disk, enabled=False, ready=False) as run:
+        keeping = asyncio.create_task(run.gate.keep(), name="keep")
+        assert (await run.write("Setpoint", 1, "w1"))[0] is Outcome.REFUSED
+        on = WritesSettings.model_validate({"enabled": True, "allow": RULES})
+        run.gate.follow(on, {"press": Device(TAGS, run.plc)})
+        outcome, detail = await run.write("Setpoint", 1, "w1")
+        assert outcome is Outcome.GOOD
+        assert "let out before" in detail
+        assert run.plc.got == []
+        off = on.model_copy(update={"enabled": False})
+        run.gate.follow(off, {"press": Device(TAGS, run.plc)})
+        assert (await run.write("Setpoint", 3, "w3"))[0] is Outcome.REFUSED
+        keeping.cancel()
+        await asyncio.wait([keeping])
+
+
+async def test_a_device_that_is_changed_takes_nothing_meanwhile_and_ends_what_it_has() -> None:
+    async with site() as run:
+        run.plc.stuck = asyncio.Event()
+        writing = asyncio.create_task(run.write("Setpoint", 1, "w1"), name="write")
+        await run.plc.reached.wait()
+        holding = asyncio.create_task(run.gate.hold(["press"]), name="hold")
+        await asyncio.sleep(0)
+        outcome, detail = await run.write("Setpoint", 2)
+        assert (outcome, "configured anew" in detail) == (Outcome.REFUSED, True)
+        assert not holding.done(), "it waits for what is on its way"
+        run.plc.stuck.set()
+        assert (await writing)[0] is Outcome.GOOD
+        await holding
+        other = Plc()
+        settings = WritesSettings.model_validate({"enabled": True, "allow": RULES})
+        run.gate.follow(settings, {"press": Device(TAGS, other)})
+        assert (await run.write("Setpoint", 3))[0] is Outcome.GOOD
+        assert (len(run.plc.got), len(other.got)) == (1, 1)
+        run.gate.follow(settings, {})
+        with pytest.raises(RequestInvalid):
+            await run.write("Setpoint", 4)
