@@ -15,7 +15,7 @@ import os
 import random
 import signal
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from forebay import __version__
 from forebay.cancellation import end
@@ -41,6 +41,7 @@ from forebay.journal.retention import FILE_SYSTEM_SHARE
 from forebay.journal.scrub import Scrub
 from forebay.management.liveness import Liveness, Manager, Signs
 from forebay.management.renewal import Renewal
+from forebay.management.rollout import Rollout
 from forebay.management.runtime import Runtime
 from forebay.model import Stream
 from forebay.net import SystemNetwork
@@ -55,11 +56,26 @@ if TYPE_CHECKING:
     from forebay.config.model import JournalSettings, LogSettings
     from forebay.files import Disk
     from forebay.forwarding.forwarder import Forwarder
-    from forebay.management.views import Boot
+    from forebay.management.booting import Booting
     from forebay.pipeline.intake import Pipeline
 
 Beside = Callable[[Runtime], Coroutine[object, object, None]]
 """Gives what runs as long as the devices do, and may change them."""
+
+
+class Around(NamedTuple):
+    """What a running process has about it, and a simulation lacks.
+
+    `manager` is the service manager, `relog` makes the log what its settings say, `boot` knows
+    which configuration runs.
+    """
+
+    manager: Manager | None = None
+    relog: Callable[[LogSettings], None] | None = None
+    boot: Booting | None = None
+
+
+ALONE = Around()
 DRAIN_S = 10.0
 """How long a stopping agent goes on forwarding to destinations that it is connected to."""
 UNKNOWN_BYTES = 10 << 30
@@ -75,7 +91,7 @@ def system_seams() -> Seams:
     return Seams(SystemClock(), SystemDisk(), SystemNetwork(), random.SystemRandom(), Events())
 
 
-def run(boot: Boot, relog: Callable[[LogSettings], None]) -> int:
+def run(boot: Booting, relog: Callable[[LogSettings], None]) -> int:
     """Run what `boot` gives until SIGTERM, SIGINT or SIGHUP; give the exit code.
 
     `relog` makes the log what its settings say. Raises ForebayError for what forbids a start.
@@ -85,13 +101,13 @@ def run(boot: Boot, relog: Callable[[LogSettings], None]) -> int:
     return uvloop.run(_run(boot, relog))
 
 
-async def _run(boot: Boot, relog: Callable[[LogSettings], None]) -> int:
+async def _run(boot: Booting, relog: Callable[[LogSettings], None]) -> int:
     seams = system_seams()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, _asked_to_stop, number, stop, seams)
-    manager = Manager(os.environ)
+    around = Around(Manager(os.environ), relog, boot)
     code, again = 0, True
     while again and not stop.is_set():
         loaded = boot.load()
@@ -101,7 +117,7 @@ async def _run(boot: Boot, relog: Callable[[LogSettings], None]) -> int:
         gc.unfreeze()
         gc.collect()
         gc.freeze()
-        code, again = await _one_life(loaded, seams, stop, manager, relog)
+        code, again = await _one_life(loaded, seams, stop, around)
     return code
 
 
@@ -109,8 +125,7 @@ async def _one_life(
     loaded: LoadedConfig,
     seams: Seams,
     stop: asyncio.Event,
-    manager: Manager,
-    relog: Callable[[LogSettings], None],
+    around: Around,
 ) -> tuple[int, bool]:
     """Serve one configuration; give the exit code, and whether to load and begin again."""
     failures = Failures(loaded.config.control.socket, seams)
@@ -118,7 +133,7 @@ async def _one_life(
     again = False
     try:
         detached = OFTEN if failures.too_many() else ""
-        again = await serve(loaded, seams, stop, detached=detached, manager=manager, relog=relog)
+        again = await serve(loaded, seams, stop, detached=detached, around=around)
     except* JournalFailed as group:
         found = leaves(group)
     if not found:
@@ -151,14 +166,13 @@ async def serve(
     control: Callable[[Path, Answers], AbstractAsyncContextManager[object]] = ControlServer,
     *,
     detached: str = "",
-    manager: Manager | None = None,
-    relog: Callable[[LogSettings], None] | None = None,
+    around: Around = ALONE,
     beside: Beside | None = None,
 ) -> bool:
     """Run the agent until `stop` is set or `Runtime.again` is called, then stop it in order.
 
     Gives whether it was the latter. `control` is what answers local commands; a simulation has
-    none, and no `manager`. With a reason in `detached` it begins without a journal (see
+    none, and nothing `around`. With a reason in `detached` it begins without a journal (see
     `Journal.detached`). Raises JournalFailed, in a group, if the disk fails.
     """
     config = loaded.config
@@ -170,15 +184,24 @@ async def serve(
     ) as journal:
         runtime = Runtime(loaded, journal, seams)
         await runtime.prepare()
-        acting = Acting(runtime.gate, PluginAnswers(runtime.plugins, seams))
+        rollout = None
+        if around.boot is not None:
+            rollout, beside = _rolled(around.boot, runtime, seams)
+        acting = Acting(runtime.gate, PluginAnswers(runtime.plugins, seams), rollout)
         engines = (seams, journal, runtime.pipeline, runtime.shadow)
         answers = Answers(loaded, *engines, *_running(runtime), acting)
         runtime.told = lambda: answers.follow(runtime.loaded, *_running(runtime))
-        runtime.relog = relog or runtime.relog
+        runtime.relog = around.relog or runtime.relog
         async with control(config.control.socket, answers), asyncio.TaskGroup() as tasks:
-            await _serve(tasks, stop, seams, (answers, runtime, manager, beside))
+            await _serve(tasks, stop, seams, (answers, runtime, around.manager, beside))
             _tell_ledger(journal, tuple(runtime.uplinks.forwarders), seams)
         return runtime.asked_again.is_set() and not stop.is_set()
+
+
+def _rolled(boot: Booting, runtime: Runtime, seams: Seams) -> tuple[Rollout, Beside]:
+    """Give what tries other configurations, and its task."""
+    rollout = Rollout(boot, runtime, runtime.pipeline, seams)
+    return rollout, lambda _: rollout.run()
 
 
 def _running(runtime: Runtime) -> tuple[Sequence[Session], Sequence[Forwarder]]:

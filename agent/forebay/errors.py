@@ -2,6 +2,7 @@
 
     ForebayError
     ├── ConfigError            refuse the configuration; what runs goes on
+    ├── GenerationDamaged      run the generation before, or the file that a person wrote
     ├── DeviceError
     │   ├── DeviceUnreachable  mark bad, reconnect with back-off
     │   ├── DeviceRefused      mark these tags bad, go on
@@ -88,6 +89,10 @@ class ConfigError(ForebayError):
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         super().__init__(f"{first.path}: {first.message}{more}", hint=first.hint)
         self.faults = tuple(faults)
+
+
+class GenerationDamaged(ForebayError):
+    """A configuration in the state directory is not what it was, or was never whole."""
 
 
 class DeviceError(ForebayError):

@@ -38,6 +38,7 @@ from support.scripted_plugins import ScriptedPlugins
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
+    from forebay.config.attempts import Rolling
     from forebay.interfaces import Driver
     from forebay.writing.rules import Ask
 
@@ -281,6 +282,7 @@ class ScriptedAgent:
 
     gate: ScriptedGate = field(default_factory=ScriptedGate)
     plugins: ScriptedPlugins = field(default_factory=ScriptedPlugins)
+    config: Rolling | None = None
 
     def status(self) -> StatusReply:
         return self.status_reply

@@ -773,3 +773,123 @@ class PluginDone(_message.Message):
     done: _containers.RepeatedScalarFieldContainer[str]
     failed: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, done: _Optional[_Iterable[str]] = ..., failed: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ConfigRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ConfigAttempt(_message.Message):
+    __slots__ = ("id", "hash", "offer_id", "source", "who", "reason", "phase", "began_ns", "was", "generation", "error", "hint", "ended_ns", "took_s", "changed", "remarks")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_NS_FIELD_NUMBER: _ClassVar[int]
+    WAS_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    HINT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_NS_FIELD_NUMBER: _ClassVar[int]
+    TOOK_S_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    REMARKS_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    hash: str
+    offer_id: str
+    source: str
+    who: str
+    reason: str
+    phase: str
+    began_ns: int
+    was: int
+    generation: int
+    error: str
+    hint: str
+    ended_ns: int
+    took_s: float
+    changed: _containers.RepeatedScalarFieldContainer[str]
+    remarks: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[int] = ..., hash: _Optional[str] = ..., offer_id: _Optional[str] = ..., source: _Optional[str] = ..., who: _Optional[str] = ..., reason: _Optional[str] = ..., phase: _Optional[str] = ..., began_ns: _Optional[int] = ..., was: _Optional[int] = ..., generation: _Optional[int] = ..., error: _Optional[str] = ..., hint: _Optional[str] = ..., ended_ns: _Optional[int] = ..., took_s: _Optional[float] = ..., changed: _Optional[_Iterable[str]] = ..., remarks: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ConfigFault(_message.Message):
+    __slots__ = ("path", "message", "hint")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    HINT_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    message: str
+    hint: str
+    def __init__(self, path: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ...) -> None: ...
+
+class ConfigReply(_message.Message):
+    __slots__ = ("desired", "desired_offer", "running", "running_generation", "running_source", "last_attempt", "quarantined", "effective", "on_trial", "probation_left_s", "file", "file_differs")
+    DESIRED_FIELD_NUMBER: _ClassVar[int]
+    DESIRED_OFFER_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_GENERATION_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    LAST_ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINED_FIELD_NUMBER: _ClassVar[int]
+    EFFECTIVE_FIELD_NUMBER: _ClassVar[int]
+    ON_TRIAL_FIELD_NUMBER: _ClassVar[int]
+    PROBATION_LEFT_S_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    FILE_DIFFERS_FIELD_NUMBER: _ClassVar[int]
+    desired: str
+    desired_offer: str
+    running: str
+    running_generation: int
+    running_source: str
+    last_attempt: ConfigAttempt
+    quarantined: _containers.RepeatedCompositeFieldContainer[ConfigFault]
+    effective: str
+    on_trial: bool
+    probation_left_s: float
+    file: str
+    file_differs: bool
+    def __init__(self, desired: _Optional[str] = ..., desired_offer: _Optional[str] = ..., running: _Optional[str] = ..., running_generation: _Optional[int] = ..., running_source: _Optional[str] = ..., last_attempt: _Optional[_Union[ConfigAttempt, _Mapping]] = ..., quarantined: _Optional[_Iterable[_Union[ConfigFault, _Mapping]]] = ..., effective: _Optional[str] = ..., on_trial: _Optional[bool] = ..., probation_left_s: _Optional[float] = ..., file: _Optional[str] = ..., file_differs: _Optional[bool] = ...) -> None: ...
+
+class AttemptsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class AttemptsReply(_message.Message):
+    __slots__ = ("attempts",)
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    attempts: _containers.RepeatedCompositeFieldContainer[ConfigAttempt]
+    def __init__(self, attempts: _Optional[_Iterable[_Union[ConfigAttempt, _Mapping]]] = ...) -> None: ...
+
+class ConfigFilesRequest(_message.Message):
+    __slots__ = ("which",)
+    WHICH_FIELD_NUMBER: _ClassVar[int]
+    which: str
+    def __init__(self, which: _Optional[str] = ...) -> None: ...
+
+class ConfigPart(_message.Message):
+    __slots__ = ("path", "sha256", "size_bytes", "data", "reason")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    sha256: bytes
+    size_bytes: int
+    data: bytes
+    reason: str
+    def __init__(self, path: _Optional[str] = ..., sha256: _Optional[bytes] = ..., size_bytes: _Optional[int] = ..., data: _Optional[bytes] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class AttemptBegun(_message.Message):
+    __slots__ = ("attempt",)
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    attempt: int
+    def __init__(self, attempt: _Optional[int] = ...) -> None: ...
+
+class RollbackRequest(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...

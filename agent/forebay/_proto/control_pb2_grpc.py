@@ -139,6 +139,31 @@ class ControlStub:
                 request_serializer=forebay_dot_v1_dot_control__pb2.PluginChoice.SerializeToString,
                 response_deserializer=forebay_dot_v1_dot_control__pb2.PluginDone.FromString,
                 _registered_method=True)
+        self.GetConfig = channel.unary_unary(
+                '/forebay.v1.Control/GetConfig',
+                request_serializer=forebay_dot_v1_dot_control__pb2.ConfigRequest.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.ConfigReply.FromString,
+                _registered_method=True)
+        self.ListAttempts = channel.unary_unary(
+                '/forebay.v1.Control/ListAttempts',
+                request_serializer=forebay_dot_v1_dot_control__pb2.AttemptsRequest.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.AttemptsReply.FromString,
+                _registered_method=True)
+        self.ReadConfig = channel.unary_stream(
+                '/forebay.v1.Control/ReadConfig',
+                request_serializer=forebay_dot_v1_dot_control__pb2.ConfigFilesRequest.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.ConfigPart.FromString,
+                _registered_method=True)
+        self.ApplyConfig = channel.stream_unary(
+                '/forebay.v1.Control/ApplyConfig',
+                request_serializer=forebay_dot_v1_dot_control__pb2.ConfigPart.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.AttemptBegun.FromString,
+                _registered_method=True)
+        self.RollbackConfig = channel.unary_unary(
+                '/forebay.v1.Control/RollbackConfig',
+                request_serializer=forebay_dot_v1_dot_control__pb2.RollbackRequest.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.AttemptBegun.FromString,
+                _registered_method=True)
 
 
 class ControlServicer:
@@ -272,6 +297,37 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetConfig(self, request, context):
+        """Configuration:
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAttempts(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadConfig(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplyConfig(self, request_iterator, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackConfig(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -379,6 +435,31 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.RefreshPlugins,
                     request_deserializer=forebay_dot_v1_dot_control__pb2.PluginChoice.FromString,
                     response_serializer=forebay_dot_v1_dot_control__pb2.PluginDone.SerializeToString,
+            ),
+            'GetConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConfig,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.ConfigRequest.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.ConfigReply.SerializeToString,
+            ),
+            'ListAttempts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAttempts,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.AttemptsRequest.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.AttemptsReply.SerializeToString,
+            ),
+            'ReadConfig': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadConfig,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.ConfigFilesRequest.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.ConfigPart.SerializeToString,
+            ),
+            'ApplyConfig': grpc.stream_unary_rpc_method_handler(
+                    servicer.ApplyConfig,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.ConfigPart.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.AttemptBegun.SerializeToString,
+            ),
+            'RollbackConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackConfig,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.RollbackRequest.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.AttemptBegun.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -948,6 +1029,141 @@ class Control:
             '/forebay.v1.Control/RefreshPlugins',
             forebay_dot_v1_dot_control__pb2.PluginChoice.SerializeToString,
             forebay_dot_v1_dot_control__pb2.PluginDone.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/forebay.v1.Control/GetConfig',
+            forebay_dot_v1_dot_control__pb2.ConfigRequest.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.ConfigReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAttempts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/forebay.v1.Control/ListAttempts',
+            forebay_dot_v1_dot_control__pb2.AttemptsRequest.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.AttemptsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/forebay.v1.Control/ReadConfig',
+            forebay_dot_v1_dot_control__pb2.ConfigFilesRequest.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.ConfigPart.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyConfig(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/forebay.v1.Control/ApplyConfig',
+            forebay_dot_v1_dot_control__pb2.ConfigPart.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.AttemptBegun.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/forebay.v1.Control/RollbackConfig',
+            forebay_dot_v1_dot_control__pb2.RollbackRequest.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.AttemptBegun.FromString,
             options,
             channel_credentials,
             insecure,

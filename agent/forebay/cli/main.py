@@ -33,6 +33,7 @@ COMMANDS = {
     "ledger": "forebay.cli.ledger",
     "uplinks": "forebay.cli.uplinks",
     "plugins": "forebay.cli.plugins",
+    "config": "forebay.cli.config",
     "fleet": "forebay.cli.fleet",
     "demo": "forebay.cli.simulation",
 }

@@ -17,6 +17,7 @@ from forebay.errors import ConfigError
 if TYPE_CHECKING:
     from forebay.config.load import LoadedConfig
     from forebay.config.model import LogSettings
+    from forebay.management.booting import Booting
 
 Config = Annotated[
     Path,
@@ -36,8 +37,9 @@ def add(app: typer.Typer, name: str) -> None:
 
 def run(config: Config = places.CONFIG, *, as_json: JsonLog = False) -> None:
     """Run the gateway until SIGTERM or Ctrl-C."""
+    boot = booting(config)
     try:
-        loaded = load(config)
+        loaded = boot.start()
     except ConfigError as error:
         for fault in error.faults:
             print(f"forebay: {output.clean(str(fault))}", file=sys.stderr)
@@ -52,6 +54,8 @@ def run(config: Config = places.CONFIG, *, as_json: JsonLog = False) -> None:
         logs.set_up(log.level, as_json=as_json or log.format == "json")
 
     relog(loaded.config.log)
+    for passed_over in boot.faults:
+        print(f"forebay: {output.clean(passed_over)}", file=sys.stderr)
 
     # Else gRPC writes lines of its own between ours at every failed connection; read at its import.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -60,15 +64,21 @@ def run(config: Config = places.CONFIG, *, as_json: JsonLog = False) -> None:
     from forebay import agent
 
     with call.reporting(as_json=as_json):
-        raise typer.Exit(agent.run(_File(config, loaded), relog))
+        raise typer.Exit(agent.run(boot, relog))
 
 
-class _File:
-    """The file that a person wrote. Implements `management.views.Boot`."""
+def booting(file: Path) -> Booting:
+    """Give what runs: a configuration that was applied or pushed, or the `file`."""
+    from forebay.clock import SystemClock
+    from forebay.config.load import load_items
+    from forebay.files import SystemDisk
+    from forebay.management.booting import Booting, Loaders
+    from forebay.management.generations import FOLDER, Generations
+    from forebay.registry import Registry
 
-    def __init__(self, path: Path, loaded: LoadedConfig) -> None:
-        self._path, self._loaded = path, [loaded]
+    def items(path: Path) -> LoadedConfig:
+        return load_items(path, Registry(), os.environ)
 
-    def load(self) -> LoadedConfig:
-        """See `Boot.load`: first what is loaded already, then what the file says by then."""
-        return self._loaded.pop() if self._loaded else load(self._path)
+    folder = places.state_directory(os.environ) / FOLDER
+    generations = Generations(folder, SystemDisk())
+    return Booting(file, generations, SystemClock(), Loaders(load, items))

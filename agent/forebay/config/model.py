@@ -227,6 +227,22 @@ class LogSettings(Settings):
     ] = "console"
 
 
+class FleetSettings(Settings):
+    """How another configuration comes to run on this gateway."""
+
+    probation: Annotated[
+        Seconds,
+        Field(
+            ge=5.0,
+            le=600.0,
+            description=(
+                "How long a configuration that was applied or pushed has to keep the data flowing; "
+                "what runs before it runs again if it does not."
+            ),
+        ),
+    ] = 120.0
+
+
 class Config(Settings):
     """One configuration: the main file and what `conf.d` adds to it."""
 
@@ -243,6 +259,9 @@ class Config(Settings):
     log: Annotated[LogSettings, Field(description="What the daemon says on standard error.")] = (
         LogSettings()
     )
+    fleet: Annotated[
+        FleetSettings, Field(description="How another configuration comes to run.")
+    ] = FleetSettings()
     devices: Annotated[
         dict[Name, dict[str, Any]],
         Field(max_length=MAX_DEVICES, description="One table a device; its driver knows the keys."),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from forebay.acquisition.session import Session
+    from forebay.config.attempts import Rolling
     from forebay.config.load import LoadedConfig
     from forebay.control.planning import PlanReply
     from forebay.control.pluginanswers import PluginAnswers
@@ -52,10 +53,11 @@ SHOW_BYTES = 1 << 20
 
 
 class Acting(NamedTuple):
-    """What people change through the agent: devices, and what plugins run."""
+    """What people change through the agent: devices, what plugins run, and the configuration."""
 
     gate: Gate
     plugins: PluginAnswers
+    config: Rolling | None = None
 
 
 class Answers:
@@ -79,6 +81,8 @@ class Answers:
         """See `AgentView.gate`."""
         self.plugins = acting.plugins
         """See `AgentView.plugins`."""
+        self.config = acting.config
+        """See `AgentView.config`."""
         self.follow(loaded, sessions, forwarders)
         self._began_s = seams.clock.monotonic_s()
         self._written_before = written_bytes()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from forebay._proto import control_pb2 as pb
+from forebay.control.configquestions import ConfigQuestions
 from forebay.control.devicequestions import DeviceQuestions
 from forebay.control.limits import PAGE_TAGS, QUARANTINE_IDS, READ_TAGS
 from forebay.control.pluginquestions import PluginQuestions
@@ -19,7 +20,7 @@ RETRY_DEADLINE_S = 60.0
 """Longest wait for a destination to say whether it takes one quarantined record."""
 
 
-class AgentClient(DeviceQuestions, PluginQuestions):
+class AgentClient(ConfigQuestions, DeviceQuestions, PluginQuestions):
     """One connection to the agent; see `Asking` for what it raises."""
 
     def status(self) -> pb.StatusReply:

@@ -24,6 +24,7 @@ from forebay._proto import control_pb2 as pb
 from forebay.config.places import MAX_SOCKET_PATH_BYTES
 from forebay.control import browsing, scanning
 from forebay.control.address import Answer, knock, too_long
+from forebay.control.configservice import ConfigService
 from forebay.control.front import Front
 from forebay.control.limits import (
     HINT_KEY,
@@ -321,6 +322,7 @@ def _choice(request: pb.QuarantineChoice) -> Sequence[str]:
 
 def _handlers(service: _Service, view: AgentView, front: Front) -> grpc.GenericRpcHandler:
     operating, plugins = Operating(view.gate), PluginService(view.plugins)
+    config = ConfigService(view.config)
     asked_by = partial(_asked_by_handler, front)
     return grpc.method_handlers_generic_handler(
         SERVICE,
@@ -346,6 +348,11 @@ def _handlers(service: _Service, view: AgentView, front: Front) -> grpc.GenericR
             "DropQuarantined": _handler(pb.QuarantineChoice, service.drop_quarantined),
             "WriteTag": asked_by(pb.WriteRequest, operating.write),
             "CallMethod": asked_by(pb.CallRequest, operating.call),
+            "GetConfig": _handler(pb.ConfigRequest, config.status),
+            "ListAttempts": _handler(pb.AttemptsRequest, config.attempts),
+            "ReadConfig": _stream_handler(pb.ConfigFilesRequest, config.read),
+            "ApplyConfig": _taking_handler(front, pb.ConfigPart, config.apply),
+            "RollbackConfig": asked_by(pb.RollbackRequest, config.rollback),
         },
     )
 
@@ -398,6 +405,26 @@ def _stream_handler(
             await _abort(context, error)
 
     return grpc.unary_stream_rpc_method_handler(
+        serve,
+        request_deserializer=request.FromString,
+        response_serializer=lambda reply: reply.SerializeToString(),
+    )
+
+
+def _taking_handler(
+    front: Front, request: type[Q], answer: Callable[[AsyncIterator[Q], str], Awaitable[Message]]
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """Serve one method that is told something piece by piece, and who tells it."""
+
+    async def serve(
+        parts: AsyncIterator[Q], context: grpc.aio.ServicerContext[Any, Any]
+    ) -> Message:
+        try:
+            return await answer(parts, front.who(context.peer()))
+        except ForebayError as error:
+            return await _abort(context, error)
+
+    return grpc.stream_unary_rpc_method_handler(
         serve,
         request_deserializer=request.FromString,
         response_serializer=lambda reply: reply.SerializeToString(),

@@ -94,9 +94,10 @@ class Summaries:
     def _batch(self, payload: bytes) -> str:
         """Give what a batch is of; of the audit, what it says."""
         schema_id = peek_schema_id(payload)
-        if schema_id == audit.SCHEMA.id:
-            deeds = audit.from_batch(decode_batch(payload, audit.SCHEMA))
-            return "; ".join(audit.sentence(deed) for deed in deeds)
+        for schema in (audit.SCHEMA, audit.CONFIGURATIONS):
+            if schema_id == schema.id:
+                deeds = audit.from_batch(decode_batch(payload, schema))
+                return "; ".join(audit.sentence(deed) for deed in deeds)
         name = self._names.get(schema_id)
         if name is None:
             try:

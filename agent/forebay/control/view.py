@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from forebay.config.attempts import Rolling
     from forebay.control.planning import PlanReply
     from forebay.control.pluginview import PluginsView
     from forebay.interfaces import Driver
@@ -302,12 +303,17 @@ class ActingView(Protocol):
         """Give the way to the plugins."""
         ...
 
+    @property
+    def config(self) -> Rolling | None:
+        """Give the way to another configuration; None where there is none."""
+        ...
+
 
 class AgentView(ActingView, Protocol):
     """A running agent. The composition root implements it; the control server asks.
 
-    What is in quarantine can be changed from here, devices through `gate`, and what `plugins` are
-    run; nothing else.
+    What is in quarantine can be changed from here, devices through `gate`, what `plugins` are
+    run, and through `config` the configuration; nothing else.
 
     Every method is called on the agent's event loop, one call per request, by at most a few
     requests at once. What needs the disk is a coroutine. A ForebayError that a method raises

@@ -59,9 +59,11 @@ SCHEMA = Schema(
         Tag("took_ms", "", ValueType.FLOAT64, "ms"),
     ),
 )
+CONFIGURATIONS = Schema("_config", "audit", SCHEMA.tags)
+"""Of what was done to the configuration: the same columns."""
 
 
-def to_batch(deed: Deed, at: Stamp) -> Batch:
+def to_batch(deed: Deed, at: Stamp, schema: Schema = SCHEMA) -> Batch:
     """Give the batch of one deed, which happened at `at`."""
     texts = deed._replace(detail=deed.detail[:MAX_DETAIL_CHARACTERS])[:-1]
     lanes = {
@@ -69,7 +71,7 @@ def to_batch(deed: Deed, at: Stamp) -> Batch:
         ValueType.FLOAT64: np.array([[deed.took_ms]], np.float64),
     }
     return Batch(
-        SCHEMA,
+        schema,
         np.array([at.wall_ns], np.int64),
         np.array([at.wall_ns], np.int64),
         tuple(lanes[lane.type] for lane in SCHEMA.lanes),
@@ -79,7 +81,7 @@ def to_batch(deed: Deed, at: Stamp) -> Batch:
 
 
 def from_batch(batch: Batch) -> Iterator[Deed]:
-    """Give the deeds of a batch of SCHEMA."""
+    """Give the deeds of a batch of SCHEMA, or of one with its columns."""
     of = {lane.type: values for lane, values in zip(SCHEMA.lanes, batch.values, strict=True)}
     for texts, took in zip(of[ValueType.STRING], of[ValueType.FLOAT64], strict=True):
         yield Deed._make((*texts, float(took[0])))
