@@ -38,9 +38,13 @@ def set_up(level: str, *, as_json: bool) -> None:
 
 
 def _rendering(*, as_json: bool) -> list[Processor]:
+    # Without the variables of each frame, which structlog adds unless told not to: they may hold a
+    # password or a token.
     if as_json:
-        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        told = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        return [structlog.processors.ExceptionRenderer(told), structlog.processors.JSONRenderer()]
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
 
 
 class _ToStructlog(logging.Handler):

@@ -24,6 +24,7 @@ library.info("each request")
 library.warning("channel %d closes", 7)
 library.warning("%d of %d", 1)  # a fault of the library, which must not stop the daemon
 try:
+    password = "hunter" + str(2)
     raise ValueError("inside")
 except ValueError:
     library.exception("it broke")
@@ -83,3 +84,10 @@ async def test_people_get_plain_lines() -> None:
     assert "device_connected" in text
     assert "device=press" in text
     assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+async def test_a_traceback_shows_no_variables(form: str) -> None:
+    text = await speak("info", form)
+    assert "inside" in text
+    assert "hunter2" not in text
