@@ -26,7 +26,6 @@ from forebay.control.server import ControlServer
 from forebay.errors import JournalFailed
 from forebay.events import (
     AGENT_STARTED,
-    AGENT_STOPPED,
     AGENT_STOPPING,
     CONFIG_WARNED,
     JOURNAL_FAILED,
@@ -39,7 +38,8 @@ from forebay.journal.entry import Overflow
 from forebay.journal.journal import Journal, JournalLimits
 from forebay.journal.retention import FILE_SYSTEM_SHARE
 from forebay.journal.scrub import Scrub
-from forebay.management.liveness import Liveness, Manager, Signs
+from forebay.management.ending import hand_over, tell_ledger
+from forebay.management.liveness import Liveness, Manager
 from forebay.management.renewal import Renewal
 from forebay.management.rollout import Rollout
 from forebay.management.runtime import Runtime
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from forebay.files import Disk
     from forebay.forwarding.forwarder import Forwarder
     from forebay.management.booting import Booting
-    from forebay.pipeline.intake import Pipeline
 
 Beside = Callable[[Runtime], Coroutine[object, object, None]]
 """Gives what runs as long as the devices do, and may change them."""
@@ -112,13 +111,20 @@ async def _run(boot: Booting, relog: Callable[[LogSettings], None]) -> int:
     while again and not stop.is_set():
         loaded = boot.load()
         relog(loaded.config.log)
-        # What ten thousand tags are configured by stays for good, and to look through it for
-        # garbage again and again would make polls late by a tenth of a second.
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()
+        keep_for_good()
         code, again = await _one_life(loaded, seams, stop, around)
     return code
+
+
+def keep_for_good() -> None:
+    """Free what is left of an earlier configuration, and take what there is now for no garbage.
+
+    What ten thousand tags are configured by stays until it is changed, and to look through it again
+    and again would make polls late by a tenth of a second.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 async def _one_life(
@@ -192,9 +198,11 @@ async def serve(
         answers = Answers(loaded, *engines, *_running(runtime), acting)
         runtime.told = lambda: answers.follow(runtime.loaded, *_running(runtime))
         runtime.relog = around.relog or runtime.relog
+        if around.manager is not None:
+            runtime.settled = keep_for_good
         async with control(config.control.socket, answers), asyncio.TaskGroup() as tasks:
             await _serve(tasks, stop, seams, (answers, runtime, around.manager, beside))
-            _tell_ledger(journal, tuple(runtime.uplinks.forwarders), seams)
+            tell_ledger(journal, tuple(runtime.uplinks.forwarders), seams)
         return runtime.asked_again.is_set() and not stop.is_set()
 
 
@@ -244,8 +252,8 @@ async def _serve(
 
     others = [start("observer", _observe(answers, seams)), start("scrub", _scrub(journal, seams))]
     if manager is not None:
-        liveness = Liveness(manager, signs_of(runtime), seams)
-        others.append(start("liveness", liveness.run(_words(runtime), stop)))
+        liveness = Liveness(manager, runtime.signs, seams)
+        others.append(start("liveness", liveness.run(runtime.words(), stop)))
         others.append(start("fleet.renewal", Renewal(runtime.loaded.state, seams).run()))
     feeding = runtime.begin(start)
     answers.state = "running"
@@ -263,7 +271,7 @@ async def _serve(
     await runtime.stop_inputs()
     await end(feeding)
     await runtime.devices.close()
-    await _hand_over(runtime.pipeline, journal, seams)
+    await hand_over(runtime.pipeline, journal, seams, DRAIN_S)
     await runtime.stop_outputs(DRAIN_S)
     await end(others)
 
@@ -278,72 +286,13 @@ async def _either(*events: asyncio.Event) -> None:
             task.cancel()
 
 
-def signs_of(runtime: Runtime) -> Callable[[], Signs]:
-    """Give what looks at the signs of progress of what runs."""
-
-    def look() -> Signs:
-        figures = runtime.journal.stats()
-        return Signs(
-            polls=sum(one.status.polls for one in runtime.devices.sessions.values()),
-            commits=figures.commits,
-            waiting=bool(figures.queued_bytes or runtime.pipeline.pending_samples()),
-            trouble=figures.trouble,
-            period_s=runtime.devices.shortest_s(),
-        )
-
-    return look
-
-
-def _words(runtime: Runtime) -> str:
-    """Say in a line what runs, for `systemctl status`."""
-    detached = runtime.journal.detached
-    without = f", without a journal: {detached}" if detached else ""
-    return f"{len(runtime.devices.sessions)} devices{without}"
-
-
 async def _scrub(journal: Journal, seams: Seams) -> None:
     """Read what rests on disk, slowly, for as long as the agent runs."""
     await journal.opened()
     await Scrub(journal, seams).run()
 
 
-async def _hand_over(pipeline: Pipeline, journal: Journal, seams: Seams) -> None:
-    """Wait until all that was accepted is durable, but not long for a disk that takes nothing.
-
-    The next start says that something is missing: this run's end is not orderly then.
-    """
-    closing = asyncio.create_task(pipeline.close(), name="pipeline.close")
-    stuck_s = 0.0
-    while stuck_s < DRAIN_S and not closing.done():
-        second = asyncio.create_task(seams.clock.sleep(1.0), name="pipeline.close.look")
-        await asyncio.wait((closing, second), return_when=asyncio.FIRST_COMPLETED)
-        second.cancel()
-        stuck_s = stuck_s + 1.0 if journal.stats().trouble else 0.0
-    closing.cancel()
-    await asyncio.wait([closing])
-    if not closing.cancelled():
-        closing.result()
-
-
 async def _observe(answers: Answers, seams: Seams) -> None:
     while True:
         await seams.clock.sleep(1.0)
         answers.observe()
-
-
-def _tell_ledger(journal: Journal, uplinks: Sequence[str], seams: Seams) -> None:
-    """Put the account of all streams together into the log: the last word of this run."""
-    for name in uplinks:
-        cursor = journal.cursor(name)
-        accounts = [journal.ledger(stream, cursor) for stream in Stream]
-        seams.events.emit(
-            AGENT_STOPPED,
-            uplink=name,
-            produced=sum(account.produced for account in accounts),
-            delivered=sum(account.delivered for account in accounts),
-            pending=sum(account.pending for account in accounts),
-            gapped=sum(account.gapped for account in accounts),
-            quarantined=sum(account.quarantined for account in accounts),
-        )
-    if not uplinks:
-        seams.events.emit(AGENT_STOPPED)

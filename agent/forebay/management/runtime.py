@@ -19,6 +19,7 @@ from forebay.cancellation import end
 from forebay.config.diff import changes
 from forebay.events import CONFIG_CHANGED, SESSION_FAILED
 from forebay.management.devices import DeviceSet
+from forebay.management.liveness import Signs
 from forebay.management.plugins import Engines, PluginSet, result_schemas
 from forebay.management.uplinks import UplinkSet
 from forebay.management.views import Applied, JournalVitals, Vitals
@@ -90,6 +91,8 @@ class Runtime:
         """Set by `again`."""
         self.told: Callable[[], None] = _nobody
         """Called when another configuration runs, before anybody hears of it otherwise."""
+        self.settled: Callable[[], None] = _nobody
+        """Called when what was changed has begun."""
         self.relog: Callable[[LogSettings], None] = _ignored
         """Makes the log what its settings say."""
 
@@ -190,6 +193,7 @@ class Runtime:
         self.told()
         self.uplinks.run(start)
         self.devices.run(start, turnover)
+        self.settled()
         again = sorted(turnover.names - _names(found, "device"))
         changed = (*(str(change) for change in found), *(f"device {name}" for name in again))
         if changed:
@@ -218,6 +222,23 @@ class Runtime:
         return {name: Gated(one.spec.tags, one.operations) for name, one in sessions.items()}
 
     # --- signs of life ----------------------------------------------------------------------------
+
+    def signs(self) -> Signs:
+        """Give the signs of progress that a service manager goes by."""
+        figures = self.journal.stats()
+        return Signs(
+            polls=sum(one.status.polls for one in self.devices.sessions.values()),
+            commits=figures.commits,
+            waiting=bool(figures.queued_bytes or self.pipeline.pending_samples()),
+            trouble=figures.trouble,
+            period_s=self.devices.shortest_s(),
+        )
+
+    def words(self) -> str:
+        """Say in a line what runs, for `systemctl status`."""
+        detached = self.journal.detached
+        without = f", without a journal: {detached}" if detached else ""
+        return f"{len(self.devices.sessions)} devices{without}"
 
     def vitals(self) -> Vitals:
         """See `Live.vitals`."""
