@@ -151,16 +151,19 @@ class Runtime:
 
         Raises, with nothing touched, what a stage or an uplink raises that cannot be built.
         """
+        task = self._applying = asyncio.create_task(self._change(loaded), name="apply")
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        return await asyncio.shield(task)
+
+    async def _change(self, loaded: LoadedConfig) -> Applied:
+        """Go over to `loaded`; who asked may have gone meanwhile."""
         async with self._turn:
             before = self._running()
             found = changes(before, loaded)
             if not all(change.live for change in found):
                 return Applied((), restart=True)
             ready = self._make_ready(loaded, found)
-            self._applying = asyncio.create_task(
-                self._apply(before, loaded, found, ready), name="apply"
-            )
-            return await asyncio.shield(self._applying)
+            return await self._apply(before, loaded, found, ready)
 
     def _running(self) -> LoadedConfig:
         """Give the configuration with the plugins as they were taken up anew since."""
@@ -193,7 +196,8 @@ class Runtime:
         self.told()
         self.uplinks.run(start)
         self.devices.run(start, turnover)
-        self.settled()
+        if found:
+            self.settled()
         again = sorted(turnover.names - _names(found, "device"))
         changed = (*(str(change) for change in found), *(f"device {name}" for name in again))
         if changed:
