@@ -84,9 +84,11 @@ class Door:
 
     async def look(self) -> None:
         """End the sessions of those that may not stay. The next look finds what changes now."""
-        for visit in [*self._open]:
-            who = visit.who
-            refusal = await self._registry(lambda registry, who=who: judge(registry, who))  # type: ignore[misc]
+        visits = [*self._open]
+        verdicts = await self._registry(
+            lambda registry: [judge(registry, visit.who) for visit in visits]
+        )
+        for visit, refusal in zip(visits, verdicts, strict=True):
             if refusal is not None:
                 visit.refusal = refusal
                 visit.over.set()

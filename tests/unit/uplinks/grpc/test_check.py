@@ -9,7 +9,10 @@ import pytest
 
 from forebay.config.load import load
 from forebay.errors import ConfigError
+from forebay.files import SystemDisk
+from forebay.identity import Identity, IdentityStore
 from forebay.registry import Registry
+from forebay.uplinks.grpc.config import GrpcSettings
 from support.certificates import Authority
 
 if TYPE_CHECKING:
@@ -55,3 +58,50 @@ def test_a_certificate_of_another_gateway_does(tmp_path: Path) -> None:
 
 def test_what_is_not_enabled_may_hold_anything(tmp_path: Path) -> None:
     assert loaded(tmp_path, "press-hall-2", enabled=False).warnings == ()
+
+
+def enrolled(folder: Path, gateway: str | None) -> LoadedConfig:
+    """Load with the identity of the fleet, enrolled as `gateway` or not at all."""
+    if gateway is not None:
+        identity = Identity(gateway, b"", "", "", 1, b"certificate", b"key", b"ca", b"bound")
+        IdentityStore(folder / "state/fleet", SystemDisk()).replace(identity)
+    (folder / "forebay.toml").write_text(
+        """
+[gateway]
+id = "gw-1"
+[uplinks.cloud]
+kind = "grpc"
+address = "fleet.example.org:7443"
+identity = "fleet"
+""",
+        "utf-8",
+    )
+    return load(folder / "forebay.toml", Registry(), {"FOREBAY_STATE": str(folder / "state")})
+
+
+def test_an_enrollment_may_come_later(tmp_path: Path) -> None:
+    (note,) = enrolled(tmp_path, None).warnings
+    assert str(note).startswith("uplinks.cloud.identity: this box is not enrolled yet (forebay")
+    assert (note.awaited, note.stops) == (True, False)
+
+
+def test_the_identity_is_that_of_the_state_directory(tmp_path: Path) -> None:
+    loaded = enrolled(tmp_path, "gw-1")
+    assert loaded.warnings == ()
+    settings = loaded.uplinks[0].settings
+    assert isinstance(settings, GrpcSettings)
+    assert settings.identity == tmp_path / "state/fleet"
+
+
+def test_enrolled_as_another_gateway(tmp_path: Path) -> None:
+    (warning,) = enrolled(tmp_path, "gw-2").warnings
+    assert "enrolled as 'gw-2', and gateway.id is 'gw-1'" in str(warning)
+    assert (warning.awaited, warning.stops) == (False, False)
+
+
+def test_an_identity_that_is_damaged(tmp_path: Path) -> None:
+    enrolled(tmp_path, "gw-1")
+    (tmp_path / "state/fleet/identity.json").write_bytes(b"{}")
+    (warning,) = enrolled(tmp_path, None).warnings
+    assert "damaged" in str(warning)
+    assert not warning.stops

@@ -56,3 +56,14 @@ def test_addresses_that_do_not_read(address: str) -> None:
 def test_address_parts() -> None:
     assert split_address("[::1]:7443") == ("::1", 7443)
     assert split_address("fleet.example.org:1") == ("fleet.example.org", 1)
+
+
+def test_an_identity_stands_for_the_files_of_tls() -> None:
+    values = {"kind": "grpc", "address": "fleet:1", "identity": "fleet"}
+    assert GrpcSettings.model_validate(values).identity == Path("fleet")
+    with pytest.raises(ValidationError, match="remove ca, cert, key"):
+        GrpcSettings.model_validate(values | TLS)
+    with pytest.raises(ValidationError, match="remove plaintext"):
+        GrpcSettings.model_validate(values | {"address": "localhost:1", "plaintext": True})
+    with pytest.raises(ValidationError, match='write "fleet"'):
+        GrpcSettings.model_validate(values | {"identity": "/etc/passwd"})
