@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import grpc
 
 from forebay._proto import control_pb2 as pb
-from forebay.config.bundle import described
 from forebay.control.asking import Asking
 from forebay.control.limits import SERVICE
 
@@ -76,6 +75,8 @@ class ConfigQuestions(Asking):
 
 
 def _parts(contents: Mapping[str, bytes], reason: str) -> Iterator[pb.ConfigPart]:
+    from forebay.config.bundle import described  # most questions need none of what this loads
+
     yield pb.ConfigPart(reason=reason)
     for file in described(contents):
         data = contents[file.path]

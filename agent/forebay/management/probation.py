@@ -112,8 +112,8 @@ def _device_before(
         polls, good = polls - then.polls, good - then.good_samples
     span_s = last.monotonic_s - began_s
     asked = now.polls_per_s * span_s
-    # One poll more or less is due at either end of any span.
-    share = min(1.0, (polls + 1.0) / asked) if asked >= 1.0 else float(polls > 0)
+    # One poll more than there should be may fall into any span: that is not what was usual.
+    share = min(1.0, max(0.0, polls - 1.0) / asked) if asked >= 1.0 else float(polls > 0)
     return DeviceBefore(
         polls_share=share,
         good=_fresh(now.last_good_s, last.monotonic_s, fresh_s(now)),
