@@ -83,6 +83,8 @@ def serve(  # noqa: PLR0913 - an option each
         )
     fleet = None
     if enroll_listen is not None:
+        if ca is None or insecure:
+            raise UsageError("enrollment needs an authority that signs", hint="add --ca DIR")
         fleet = FleetSettings(enroll_listen, host, common.seconds(valid_for))
     limits = Limits(max_gateways=max_gateways, credit_bytes=credit_mib << 20)
     settings = ServerSettings(data, listen, credentials, limits, fleet)

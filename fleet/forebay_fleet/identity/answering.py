@@ -48,5 +48,5 @@ def caller(context: Context) -> Caller:
     except ValueError:
         return Caller("", 0)
     number = str(numbers[0]) if len(numbers) == 1 else ""
-    generation = int(number) if number.isdecimal() and len(number) < 20 else 0
+    generation = int(number) if number.isdecimal() and len(number) < 19 else 0
     return Caller(str(names[0]) if len(names) == 1 else "", generation)

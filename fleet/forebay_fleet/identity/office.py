@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from forebay_fleet.registry import Registry
 
 CERTIFICATE_S = 30 * 86_400.0
+MOST_GENERATIONS = 1 << 62
 RECOVERIES = 1
 """Recoveries that a box has between two regular renewals."""
 
@@ -122,7 +123,7 @@ class Office:
         """Give the next certificate to who has the bound key. Raises Refused."""
         name = asked.gateway
         request = read_request(asked.csr, name)
-        if not self._challenges.good(asked.nonce, name):
+        if asked.generation >= MOST_GENERATIONS or not self._challenges.good(asked.nonce, name):
             raise not_proved()
         with registry.transaction() as db:
             known = gateways.get(db, name)
@@ -162,9 +163,10 @@ class Office:
             raise replaced(name)
         if generation == known.generation - 1 and hmac.compare_digest(known.key, request.key):
             return known  # the answer was lost, or the box's power was cut
-        if generation < known.generation or (recovering and generation != known.generation):
+        if generation < known.generation:
             return None
-        # A higher one is one of ours, for the authority signed it: this registry is from a backup.
+        # A higher one was signed by the authority, or by the bound key: this registry is from a
+        # backup.
         if recovering and known.recoveries >= RECOVERIES:
             raise Refused(
                 "budget",

@@ -8,7 +8,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
 
+from forebay_fleet._proto import fleet_pb2
 from forebay_fleet.identity import gateways
 from forebay_fleet.identity.answering import Caller
 from forebay_fleet.identity.door import judge
@@ -24,6 +27,14 @@ if TYPE_CHECKING:
 @pytest.fixture
 def bureau(tmp_path: Path) -> Bureau:
     return Bureau(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Bureau:
+    """Give one for all examples, with a box in it."""
+    bureau = Bureau(tmp_path_factory.mktemp("bureau"))
+    HandBox(bureau).enroll(bureau.token())
+    return bureau
 
 
 def refused(ask: Callable[[], object]) -> str:
@@ -159,7 +170,10 @@ def test_who_is_revoked_gets_nothing(bureau: Bureau) -> None:
     assert HandBox(bureau).enroll(bureau.token("gw-1", replace=True)).generation == 2
 
 
-def test_a_registry_from_a_backup_locks_nobody_out(bureau: Bureau) -> None:
+@pytest.mark.parametrize("by", [HandBox.renew, HandBox.recover])
+def test_a_registry_from_a_backup_locks_nobody_out(
+    bureau: Bureau, by: Callable[[HandBox], fleet_pb2.Identity]
+) -> None:
     box = HandBox(bureau)
     box.enroll(bureau.token())
     with bureau.registry.reading() as db:
@@ -169,7 +183,35 @@ def test_a_registry_from_a_backup_locks_nobody_out(bureau: Bureau) -> None:
     box.renew()
     with bureau.registry.transaction() as db:
         gateways.put(db, kept)
-    assert box.renew().generation == 4
+    assert by(box).generation == 4
+
+
+@given(
+    st.builds(
+        fleet_pb2.EnrollRequest,
+        token=st.text(max_size=150),
+        gateway=st.text(max_size=80),
+        csr=st.binary(max_size=300),
+        bound_key=st.binary(max_size=40),
+    ),
+    st.builds(
+        fleet_pb2.RecoverRequest,
+        gateway=st.sampled_from(["gw-1", "gw-2", "", "a b", "\u00e4"]),
+        nonce=st.binary(max_size=40),
+        csr=st.sampled_from([b"", new_key("gw-1").csr, b"\x30\x82"]),
+        generation=st.integers(0, (1 << 64) - 1),
+        signature=st.binary(max_size=70),
+    ),
+)
+def test_whatever_comes_is_refused_in_order(
+    shared: Bureau, enrollment: fleet_pb2.EnrollRequest, recovery: fleet_pb2.RecoverRequest
+) -> None:
+    bureau = shared
+    refused(lambda: bureau.office.enroll(bureau.registry, enrollment))
+    refused(lambda: bureau.office.recover(bureau.registry, recovery))
+    recovery.nonce = bureau.challenges.give(recovery.gateway)
+    refused(lambda: bureau.office.recover(bureau.registry, recovery))
+    assert [row.generation for row in gateways.all_enrolled(bureau.registry)] == [1]
 
 
 @pytest.mark.parametrize(

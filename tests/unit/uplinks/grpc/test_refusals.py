@@ -79,3 +79,10 @@ def test_a_write_into_a_call_that_has_ended_says_so() -> None:
     assert "ended the session" in str(error)
     other = from_status(grpc.StatusCode.INTERNAL, "a defect of the server", None)
     assert "a defect of the server" in str(other)
+
+
+def test_a_server_that_knows_the_next_step_says_it() -> None:
+    trailing = [("forebay-code", "locked"), ("forebay-hint", "find the second box")]
+    error = from_status(grpc.StatusCode.PERMISSION_DENIED, "gw-1 is locked", trailing)
+    assert error.hint == "find the second box"
+    assert "gw-1 is locked" in str(error)
