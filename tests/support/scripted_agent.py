@@ -323,20 +323,31 @@ class ScriptedAgent:
             raise RequestFailed(f"{device} is not connected", hint="wait until it is")
         return self.drivers[device]
 
-    def quarantine(self, uplink: str) -> Iterable[QuarantinedRecord]:
-        return [one for one in self.aside if uplink in ("", one.uplink)]
+    @property
+    def set_aside(self) -> ScriptedQuarantine:
+        return ScriptedQuarantine(self.aside)
 
-    async def retry_quarantined(self, ids: Sequence[str]) -> QuarantineDone:
+
+class ScriptedQuarantine:
+    """Implements `QuarantineView` over a list; the destination takes only what is suspect."""
+
+    def __init__(self, aside: list[QuarantinedRecord]) -> None:
+        self._aside = aside
+
+    def list(self, uplink: str) -> Iterable[QuarantinedRecord]:
+        return [one for one in self._aside if uplink in ("", one.uplink)]
+
+    async def retry(self, ids: Sequence[str]) -> QuarantineDone:
         return self._take(ids, lambda one: one.code == "Suspect")
 
-    async def drop_quarantined(self, ids: Sequence[str]) -> QuarantineDone:
+    async def drop(self, ids: Sequence[str]) -> QuarantineDone:
         return self._take(ids, lambda _: True)
 
     def _take(
         self, ids: Sequence[str], goes: Callable[[QuarantinedRecord], bool]
     ) -> QuarantineDone:
-        done = [one.id for one in self.aside if one.id in ids and goes(one)]
-        self.aside = [one for one in self.aside if one.id not in done]
+        done = [one.id for one in self._aside if one.id in ids and goes(one)]
+        self._aside[:] = [one for one in self._aside if one.id not in done]
         failed = [f"{one}: the destination refused it again" for one in ids if one not in done]
         return QuarantineDone(tuple(done), tuple(failed))
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from forebay.config.load import LoadedConfig
     from forebay.control.planning import PlanReply
     from forebay.control.pluginanswers import PluginAnswers
-    from forebay.control.view import QuarantineDone, QuarantinedRecord, RecordSummary
+    from forebay.control.view import RecordSummary
     from forebay.forwarding.forwarder import Forwarder
     from forebay.interfaces import Driver, Head, Seams
     from forebay.journal.journal import Journal, SegmentInfo
@@ -105,7 +105,8 @@ class Answers:
             (schema for device in loaded.devices for schema in device.spec.schemas),
             self._journal.schema,
         )
-        self._set_aside = SetAside(self._journal.quarantine, self._forwarders)
+        self.set_aside = SetAside(self._journal.quarantine, self._forwarders)
+        """See `AgentView.set_aside`."""
 
     def observe(self) -> None:
         """Note how much was produced so far. Called about once a second by the agent."""
@@ -137,7 +138,7 @@ class Answers:
             rss_bytes=rss_bytes(),
             problems=(
                 *problems.of_journal(
-                    self._journal.stats().trouble, self._set_aside.count(), self._wear()
+                    self._journal.stats().trouble, self.set_aside.count(), self._wear()
                 ),
                 *problems.of_data(
                     self._journal.stats(),
@@ -246,7 +247,7 @@ class Answers:
                 yield self._disabled(name, settings.kind)
             else:
                 status = UplinkStatus(**asdict(forwarder.status()))
-                yield replace(status, quarantined_records=self._set_aside.count(name))
+                yield replace(status, quarantined_records=self.set_aside.count(name))
 
     def _disabled(self, name: str, kind: str) -> UplinkStatus:
         """Give what waits for an uplink that is switched off."""
@@ -261,7 +262,7 @@ class Answers:
             pending_records=pending.records,
             pending_bytes=pending.size_bytes,
             oldest_pending_s=max(age_ns, 0) / 1e9,
-            quarantined_records=self._set_aside.count(name),
+            quarantined_records=self.set_aside.count(name),
         )
 
     async def ledger(self) -> Iterable[LedgerLine]:
@@ -318,7 +319,7 @@ class Answers:
             commit_p50_ms=stats.commit_p50_ms,
             commit_p99_ms=stats.commit_p99_ms,
             commits=stats.commits,
-            ring_bytes=self._journal.queued_bytes,
+            ring_bytes=stats.queued_bytes,
             ring_max_bytes=stats.ring_max_bytes,
             disk_free_bytes=self._free_bytes(),
             max_bytes=stats.budget_bytes,
@@ -327,7 +328,7 @@ class Answers:
             wear_bytes_per_day=wear.budget_a_day,
             trouble=stats.trouble,
             thinned_samples=stats.thinned_samples,
-            quarantined_records=self._set_aside.count(),
+            quarantined_records=self.set_aside.count(),
             max_age_s=self._loaded.config.journal.max_age,
         )
 
@@ -399,18 +400,6 @@ class Answers:
                 hint=session.status.last_hint or "wait until it is: `forebay devices`",
             )
         return session.driver
-
-    def quarantine(self, uplink: str) -> Iterable[QuarantinedRecord]:
-        """See `AgentView.quarantine`."""
-        return self._set_aside.list(uplink)
-
-    async def retry_quarantined(self, ids: Sequence[str]) -> QuarantineDone:
-        """See `AgentView.retry_quarantined`."""
-        return await self._set_aside.retry(ids)
-
-    async def drop_quarantined(self, ids: Sequence[str]) -> QuarantineDone:
-        """See `AgentView.drop_quarantined`."""
-        return await self._set_aside.drop(ids)
 
 
 def _before_newest(heads: Sequence[Head], limit: int) -> Position:

@@ -200,10 +200,12 @@ class _Service:
     """One method for each question: request message in, reply message out."""
 
     def __init__(self, view: AgentView) -> None:
-        self._view = view
+        self._view, self.config = view, ConfigService(view.config)
 
     async def status(self, _: pb.StatusRequest) -> pb.StatusReply:
-        return message(pb.StatusReply, self._view.status())
+        reply = message(pb.StatusReply, self._view.status())
+        reply.notes.extend(await self.config.notes())
+        return reply
 
     async def devices(self, _: pb.DevicesRequest) -> pb.DevicesReply:
         return pb.DevicesReply(devices=[message(pb.DeviceStatus, d) for d in self._view.devices()])
@@ -242,7 +244,7 @@ class _Service:
     async def quarantine(self, request: pb.QuarantineRequest) -> pb.QuarantineReply:
         reply = pb.QuarantineReply()
         size = 0
-        for one in self._view.quarantine(request.uplink):
+        for one in self._view.set_aside.list(request.uplink):
             record = message(pb.QuarantinedRecord, one)
             size += record.ByteSize()
             if size > LIST_BYTES:
@@ -251,10 +253,10 @@ class _Service:
         return reply
 
     async def retry_quarantined(self, request: pb.QuarantineChoice) -> pb.QuarantineDone:
-        return message(pb.QuarantineDone, await self._view.retry_quarantined(_choice(request)))
+        return message(pb.QuarantineDone, await self._view.set_aside.retry(_choice(request)))
 
     async def drop_quarantined(self, request: pb.QuarantineChoice) -> pb.QuarantineDone:
-        return message(pb.QuarantineDone, await self._view.drop_quarantined(_choice(request)))
+        return message(pb.QuarantineDone, await self._view.set_aside.drop(_choice(request)))
 
     async def tags(self, request: pb.TagsRequest) -> pb.TagsReply:
         if len(request.pattern) > MAX_PATTERN_CHARS:
@@ -322,7 +324,7 @@ def _choice(request: pb.QuarantineChoice) -> Sequence[str]:
 
 def _handlers(service: _Service, view: AgentView, front: Front) -> grpc.GenericRpcHandler:
     operating, plugins = Operating(view.gate), PluginService(view.plugins)
-    config = ConfigService(view.config)
+    config = service.config
     asked_by = partial(_asked_by_handler, front)
     return grpc.method_handlers_generic_handler(
         SERVICE,

@@ -30,7 +30,7 @@ class SetAside:
         return len(self._quarantine.copies(uplink))
 
     def list(self, uplink: str) -> Iterable[QuarantinedRecord]:
-        """See `AgentView.quarantine`."""
+        """See `QuarantineView.list`."""
         for one in self._quarantine.copies(uplink):
             yield QuarantinedRecord(
                 id=one.id,
@@ -47,11 +47,11 @@ class SetAside:
             )
 
     async def retry(self, ids: Sequence[str]) -> QuarantineDone:
-        """See `AgentView.retry_quarantined`."""
+        """See `QuarantineView.retry`."""
         return await _each(ids, self._retry)
 
     async def drop(self, ids: Sequence[str]) -> QuarantineDone:
-        """See `AgentView.drop_quarantined`."""
+        """See `QuarantineView.drop`."""
         return await _each(ids, self._quarantine.drop)
 
     async def _retry(self, copy_id: str) -> None:

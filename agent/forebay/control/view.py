@@ -299,6 +299,11 @@ class ActingView(Protocol):
         ...
 
     @property
+    def set_aside(self) -> QuarantineView:
+        """Give the way to the records that destinations refused."""
+        ...
+
+    @property
     def plugins(self) -> PluginsView:
         """Give the way to the plugins."""
         ...
@@ -306,6 +311,22 @@ class ActingView(Protocol):
     @property
     def config(self) -> Rolling | None:
         """Give the way to another configuration; None where there is none."""
+        ...
+
+
+class QuarantineView(Protocol):
+    """The quarantine of a running agent; called as `AgentView` is."""
+
+    def list(self, uplink: str) -> Iterable[QuarantinedRecord]:
+        """Give what is set aside for one uplink, or for all if empty, oldest first."""
+        ...
+
+    async def retry(self, ids: Sequence[str]) -> QuarantineDone:
+        """Send these once more; what is acknowledged leaves the quarantine."""
+        ...
+
+    async def drop(self, ids: Sequence[str]) -> QuarantineDone:
+        """Remove these for good."""
         ...
 
 
@@ -374,16 +395,4 @@ class AgentView(ActingView, Protocol):
 
         RequestInvalid for a device that there is not, RequestFailed if it is not connected.
         """
-        ...
-
-    def quarantine(self, uplink: str) -> Iterable[QuarantinedRecord]:
-        """Give what is set aside for one uplink, or for all if empty, oldest first."""
-        ...
-
-    async def retry_quarantined(self, ids: Sequence[str]) -> QuarantineDone:
-        """Send these once more; what is acknowledged leaves the quarantine."""
-        ...
-
-    async def drop_quarantined(self, ids: Sequence[str]) -> QuarantineDone:
-        """Remove these for good."""
         ...

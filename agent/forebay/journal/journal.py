@@ -204,11 +204,6 @@ class Journal:
         await self._waiting.open.wait()
 
     @property
-    def queued_bytes(self) -> int:
-        """Bytes submitted and not yet durable."""
-        return self._writer.queued_bytes
-
-    @property
     def epoch(self) -> int:
         """The epoch that is written in from now on; 0 while this is detached.
 

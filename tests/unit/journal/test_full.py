@@ -222,7 +222,7 @@ async def test_where_others_fill_the_disk_it_waits_and_goes_on_by_itself(what: s
         assert "full" in log.stats().trouble
         await box.until(lambda: seam.events.count(DISK_FULL) > 0)
         assert seam.events.count(DISK_FULL) == 1
-        room = LIMITS.ring_bytes - log.queued_bytes
+        room = LIMITS.ring_bytes - log.stats().queued_bytes
         with pytest.raises(JournalFull) as full:
             log.submit([entry(0, size=room + 1)])
         assert "free some space" in full.value.hint
