@@ -2,9 +2,8 @@
 
 Owns what is one part, when two are the same, and which can change while the agent runs. Pure.
 
-A part is the same if its settings, its tags in their order, and the content of the files that it
-names are. Where a configuration lies does not count: a path below its directory is compared by
-the way from there.
+A part is the same if its settings, its tags in their order, and the names and the content of the
+files that it names are. Where these files lie does not count.
 """
 
 from __future__ import annotations
@@ -127,9 +126,10 @@ def _value(value: object, loaded: LoadedConfig) -> object:
         case BaseModel():
             return type(value).__name__, _plain(value, loaded)
         case Path():
-            below = loaded.base is not None and value.is_relative_to(loaded.base)
-            place = value.relative_to(loaded.base) if below and loaded.base else value
-            return place, loaded.digests.get(value)
+            # The same absolute path may lie below one configuration's directory and not below the
+            # other's: what a file is, is its name and its content. A directory is where it is.
+            digest = loaded.digests.get(value)
+            return (value.name, digest) if digest is not None else value
         case dict():
             return {key: _value(one, loaded) for key, one in value.items()}
         case tuple() | list():

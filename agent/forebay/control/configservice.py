@@ -64,6 +64,23 @@ class ConfigService:
             file_differs=status.file_differs,
         )
 
+    async def notes(self) -> list[str]:
+        """Give what a glance at the gateway tells of its configuration, a line each."""
+        if self._rolling is None:
+            return []
+        status, lines = await self._rolling.status(), list[str]()
+        if status.running_generation:
+            name = f"generation {status.running_generation} ({status.running_source})"
+            lines.append(f"{name} of the configuration runs{' on trial' * status.on_trial}")
+        elif status.on_trial:
+            lines.append(f"{status.file} runs on trial")
+        if status.quarantined:
+            left_out = f"{len(status.quarantined):,} items of the configuration are left out"
+            lines.append(f"{left_out}: see `forebay config show`")
+        if status.file_differs:
+            lines.append(f"{status.file} is not what runs: see `forebay config diff`")
+        return lines
+
     async def attempts(self, _: pb.AttemptsRequest) -> pb.AttemptsReply:
         """Answer ListAttempts."""
         return pb.AttemptsReply(attempts=map(attempt_message, self._asked().attempts()))
