@@ -246,3 +246,79 @@ async def _balanced(agent: LiveAgent) -> None:
         if line.delivered >= accepted:
             return
         await asyncio.sleep(0.05)
+
+
+MANIFEST = """\
+[plugin]
+name = "many"
+version = "1"
+command = ["{python}", "{dir}/many.py"]
+
+[inputs.values]
+tags = ["*/*"]
+max = 100
+
+[outputs.inputs]
+[outputs.offset]
+
+[settings]
+offset = 0
+
+[limits]
+start_timeout = "60 s"
+"""
+CODE = """\
+from forebay_plugin import Plugin, serve
+
+
+class Many(Plugin):
+    def setup(self, setup):
+        self.offset = setup.settings["offset"]
+        return {"offset": str(self.offset)}
+
+    def process(self, window):
+        return {"inputs": float(len(window.series)), "offset": float(self.offset)}
+
+
+serve(Many)
+"""
+
+
+async def test_plugins_come_change_and_go_and_look_at_what_there_is(tmp_path: Path) -> None:
+    async with CountingPlc() as press, CountingPlc() as oven:
+        agent = LiveAgent(tmp_path)
+        folder = tmp_path / "many"
+        folder.mkdir()
+        (folder / "plugin.toml").write_text(MANIFEST, encoding="utf-8")
+        (folder / "many.py").write_text(CODE, encoding="utf-8")
+        table = f'[plugins.watch]\npath = "{folder}"\n'
+        one = {"press": device(press.port)}
+        both = {**one, "oven": device(oven.port, MORE)}
+        agent.write(one)
+        async with agent:
+            runtime = agent.runtime
+
+            def seen(tag: str) -> object:
+                found = runtime.shadow.get("watch", tag)
+                return found and found[1].value
+
+            assert seen("inputs") is None
+            assert (await agent.apply(one, table)).changed == ("plugin watch",)
+            await until(lambda: seen("inputs") == 1.0, "it sees the one tag", 90)
+            assert (await agent.apply(both, table)).changed == ("device oven",)
+            await until(lambda: seen("inputs") == 3.0, "it sees the new device's tags", 90)
+            assert (await agent.apply(one, table)).changed == ("device oven",)
+            await until(lambda: seen("inputs") == 1.0, "it sees what is left", 90)
+            changed = table + "[plugins.watch.settings]\noffset = 7\n"
+            assert (await agent.apply(one, changed)).changed == ("plugin watch",)
+            await until(lambda: seen("offset") == 7.0, "it has its new settings", 90)
+            pid = runtime.plugins.hosts["watch"].status().pid
+            assert (await agent.apply(one, changed)).changed == ()
+            assert runtime.plugins.hosts["watch"].status().pid == pid
+            assert (await agent.apply(one)).changed == ("plugin watch",)
+            assert runtime.shadow.get("watch", "inputs") is None
+            assert runtime.plugins.hosts == {}
+            assert runtime.vitals().restarts == 0, "nothing died by itself"
+            assert press.connections == 1
+            times = [value for value, _ in await agent.values("press", "count")]
+            assert times == press.given[: len(times)]
