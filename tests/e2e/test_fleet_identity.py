@@ -6,8 +6,9 @@ And what disturbs it: answers that are lost, guessed tokens, another authority u
 from __future__ import annotations
 
 import errno
+import random
 import ssl
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -16,15 +17,13 @@ from forebay.errors import FleetError, FleetUnavailable, IdentityUnusable
 from forebay.files import SystemDisk
 from forebay.identity import IDENTITY, PENDING, IdentityStore
 from forebay.management import asking, certifying
+from forebay.testing.disk import FaultyDisk
 from forebay_fleet import certificates
 from forebay_fleet.identity import tokens
 from forebay_fleet.identity.throttle import BACK_EVERY_S, FAILURES
 from support.boxes import new_key
 from support.fleet_boxes import Box, Fleet, command
 from support.processes import BIN, until
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.e2e
 
@@ -94,6 +93,38 @@ async def test_an_answer_that_was_lost_is_had_again(tmp_path: Path) -> None:
         disk.room = True
         assert (await certifying.renew(store, identity)).generation == 2
         assert (await fleet.identity("gw-1"))["state"] == "active"
+
+
+async def test_the_power_goes_at_every_step_of_a_renewal(tmp_path: Path) -> None:
+    """Whatever is left on the disk, the box asks again, and is never taken for its own clone."""
+    folder, rng = Path("/state/fleet"), random.Random(3)
+    with Fleet(tmp_path) as fleet:
+        host, _, port = fleet.enrollment.partition(":")
+        disk, at, cuts, asked_again = FaultyDisk(), 0, 0, 0
+        token = await fleet.token()
+        await certifying.enroll(IdentityStore(folder, disk), (host, int(port)), token, "gw-1")
+        while True:
+            store = IdentityStore(folder, disk)
+            before = store.current()
+            assert before is not None
+            disk.cut_after(at)
+            try:
+                await certifying.renew(store, before)
+                break  # no step is left at which it could go
+            except IdentityUnusable:
+                at, cuts = at + 1, cuts + 1
+            disk = disk.reboot(rng)
+            after = IdentityStore(folder, disk).current()
+            assert after is not None
+            known = await fleet.identity("gw-1")
+            assert known["state"] == "active"
+            assert known["generation"] - after.generation in (0, 1)
+            asked_again += known["generation"] > after.generation
+            renewed = await certifying.renew(IdentityStore(folder, disk), after)
+            # What it had asked for before the cut it gets, and no other.
+            assert renewed.generation == max(known["generation"], after.generation + 1)
+        assert cuts > 8
+        assert asked_again
 
 
 async def test_a_replaced_box(tmp_path: Path) -> None:
