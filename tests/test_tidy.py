@@ -60,6 +60,8 @@ ALLOWED = {
         DEQUE,
         "Windows.__init__",
     ): "names of the records that it holds: bounded in bytes by the feed",
+    ("agent/forebay/management/trying.py", BROAD, "Trying._apply"): "contains what is on trial",
+    ("agent/forebay/management/trying.py", BROAD, "Trying._undo"): "begins from scratch instead",
     ("agent/forebay/pluginhost/host.py", BROAD, "PluginHost._turn"): "contains its plugin",
     (
         "plugins/sdk/src/forebay_plugin/serving.py",

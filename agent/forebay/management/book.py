@@ -149,7 +149,7 @@ class Book:
         kept = {**self.kept, number: Kept(hash_, source)}
         return replace(self, next=max(self.next, number + 1), kept=kept)
 
-    def try_(self, trial: Trial, **changes: Any) -> Book:  # noqa: ANN401 - fields of Attempt
+    def put_on_trial(self, trial: Trial, **changes: Any) -> Book:  # noqa: ANN401 - fields of Attempt
         """Have the trial's generation run from now on. A trial that goes on is given up for it."""
         return replace(self, running=trial.generation, trial=trial).note(
             trial.attempt, phase=Phase.APPLYING, generation=trial.generation, **changes

@@ -153,7 +153,7 @@ class Trying:
             deadline_wall_ns=clock.now_ns() + left_ns,
             baseline=before,
         )
-        await self._notes.change(lambda b: _given_up(b, clock.now_ns()).try_(trial))
+        await self._notes.change(lambda b: _given_up(b, clock.now_ns()).put_on_trial(trial))
 
     async def _apply(self, loaded: LoadedConfig) -> None:
         """Have the agent run what is on trial, and begin to judge it."""
