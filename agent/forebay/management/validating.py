@@ -51,6 +51,7 @@ async def validate(main: Path, working: Sequence[str]) -> Validated:
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",  # nothing is imported from where the agent happens to stand
         "-m",
         "forebay.management.validating",
         str(main),
