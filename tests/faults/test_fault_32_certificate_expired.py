@@ -27,7 +27,7 @@ async def expiry(box: Box) -> None:
 
 
 async def test_fault_32_certificate_expired(tmp_path: Path) -> None:
-    with Fleet(tmp_path, valid_for="12s") as fleet:
+    with Fleet(tmp_path, valid_for="16s") as fleet:
         async with Box(fleet, "box") as box:
             assert (await box.enroll(await fleet.token())).code == 0
             fleet.server.stop()

@@ -99,14 +99,15 @@ class Renewal:
                 self._good()  # a command enrolled it anew
             if now_s < self._not_before_s:
                 return min(self._not_before_s - now_s, LOOK_S)
-            await self._serve(self.identity)
+            return await self._serve(self.identity)
         except IdentityUnusable as error:
             self._tell(error)
         except Exception as error:  # noqa: BLE001 - the supervisor: no certificate is worth the data
             self._failed(FleetUnavailable(f"a defect of the agent: {error!r}", hint="report it"))
         return LOOK_S
 
-    async def _serve(self, identity: Identity) -> None:
+    async def _serve(self, identity: Identity) -> float:
+        """Renew or recover if it is time; give how long to wait then, s."""
         begin, end = identity.valid()
         now_s = self._seams.clock.now_ns() / 1e9
         expired = now_s >= end.timestamp()
@@ -114,14 +115,14 @@ class Renewal:
         pending = await asyncio.to_thread(self._store.pending)
         begun = pending is not None and pending.generation == identity.generation
         if not (expired or begun or self._asked.is_set() or now_s >= due_s):
-            return
+            return min(due_s - now_s, LOOK_S)
         lock = await asyncio.to_thread(self._store.lock)
-        if lock is None:
-            return  # a command is at it
-        try:
-            await self._attempt(expired=expired)
-        finally:
-            lock.close()
+        if lock is not None:  # else a command is at it
+            try:
+                await self._attempt(expired=expired)
+            finally:
+                lock.close()
+        return LOOK_S
 
     async def _attempt(self, *, expired: bool) -> None:
         from forebay.management import certifying
