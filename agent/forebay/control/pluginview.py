@@ -52,7 +52,8 @@ class PluginStatus:
     `installed` is the installed plugin that it is, empty if it runs from a path. `sandbox` says in
     words what holds the process. `lag_s` is the age of the oldest data that it has not worked on.
     `windows_failed` are those of which the plugin said that it could not, `windows_passed` those
-    given up, behind a gap; `records_skipped` were passed over, as it begins with the newest.
+    given up, behind a gap; `records_skipped` were passed over: it begins with the newest, or they
+    were in no window yet when its inputs changed (behind a gap).
     `took_*_ms` are from sending a work until its results are there.
     """
 

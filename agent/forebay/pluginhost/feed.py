@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from forebay.events import PLUGIN_PROGRESS_LOST, PLUGIN_SKIPPED
@@ -21,8 +21,10 @@ from forebay.pluginhost import progress as progresses
 from forebay.pluginhost.following import Following, Mark, Snapshot
 from forebay.pluginhost.giving import Giving
 from forebay.pluginhost.rows import Selection, key_of
+from forebay.pluginhost.rule import Rule
 from forebay.pluginhost.splitting import split
-from forebay.pluginhost.windows import Moment, Rule, Taken, Through, Windows
+from forebay.pluginhost.status import Figures
+from forebay.pluginhost.windows import Moment, Taken, Through, Windows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -69,25 +71,6 @@ class FeedParts:
     write: Write | None = None
 
 
-@dataclass(slots=True)
-class Figures:
-    """Counted since the start: what is told of a feed.
-
-    `late` and `ahead` are samples (`windows.Windows.counts`); `skipped` records were passed over,
-    because the plugin begins with the newest or they fill no window that fits into memory;
-    `damaged` ones could not be decoded. `thinned` samples were gone before they were read. `gaps`
-    works were given up. `writes` has the requests to the gate by outcome.
-    """
-
-    late: int = 0
-    ahead: int = 0
-    skipped: int = 0
-    damaged: int = 0
-    thinned: int = 0
-    gaps: int = 0
-    writes: Counter[str] = field(default_factory=Counter)
-
-
 class JournalFeed:
     """Implements `seams.Feed` for one instance over the journal.
 
@@ -109,6 +92,7 @@ class JournalFeed:
         self.figures = Figures()
         """What is counted."""
         self._selection = self._select()
+        self._changing = False
         self._told: tuple[Input, ...] | None = None
         self._cut: tuple[object, ...] = ()
         self._windows = Windows(self._rule, (), lambda _: ())
@@ -129,9 +113,15 @@ class JournalFeed:
         kept = {key: one for key, one in self._schemas.items() if key[1] not in gone}
         self._schemas = kept | {(stream, one.source, one.group): one for stream, one in schemas}
         if self._select().inputs != self._selection.inputs:
+            self._change()
+
+    def _change(self) -> None:
+        """Tell that inputs change, as soon as what is ready was given with those of now."""
+        self._changing = True
+        if not self._windows.ready:
             self.changed.set()
-            if self._more is not None:
-                self._more.set()
+        if self._more is not None:
+            self._more.set()
 
     # --- what it gives ----------------------------------------------------------------------------
 
@@ -142,11 +132,15 @@ class JournalFeed:
 
     def inputs(self) -> Sequence[Input]:
         """See `seams.Feed.inputs`."""
+        if self._changing and (self._given or self._old_given or self._windows.ready):
+            return self._selection.inputs
+        self._changing = False
         self.changed.clear()
         self._selection = self._select()
         if self._told != self._selection.inputs:
             first, self._told = self._told is None, self._selection.inputs
             if not first and self._followings:
+                self._leave_unfinished()
                 self._begin_anew()
         return self._selection.inputs
 
@@ -165,14 +159,18 @@ class JournalFeed:
         assert self._more is not None
         while True:
             self._windows.pass_over(self._worked_on())
-            if self._windows.ready and not self.changed.is_set():
-                if await self._more_at_hand():
+            if self._windows.ready:
+                if not self._changing and await self._more_at_hand():
                     continue
                 return self._taken()
             self._more.clear()
+            if self._changing:
+                self.changed.set()
+                await self._more.wait()
+                continue
             behind = [f for f in self._followings.values() if not f.joined]
             fresh = [one for f in self._followings.values() for one in f.live()]
-            if not fresh and behind and not self.changed.is_set():
+            if not fresh and behind and not self._changing:
                 slowest = min(behind, key=lambda f: f.time_ns)
                 await self._pass_over_old(slowest)
                 fresh = await slowest.catch_up()
@@ -210,6 +208,8 @@ class JournalFeed:
         if not self._given:
             self._oldest_ns = int(work.mark.received_ns.min())
         self._given += 1
+        if self._changing and not self._windows.ready:
+            self.changed.set()
         return work
 
     def split(self, work: Work) -> Sequence[Work]:
@@ -231,16 +231,12 @@ class JournalFeed:
         del reason  # the host tells it
         windows = work.windows
         self.figures.gaps += 1
-        self._parts.intake.account(
-            Gap(
-                GapCause.NOT_COMPUTED,
-                int(windows.begin_ns.min()),
-                int(windows.end_ns.max()),
-                0,
-                self._name,
-            )
-        )
+        self._leave_gap(int(windows.begin_ns.min()), int(windows.end_ns.max()))
         self._end(work)
+
+    def _leave_gap(self, begin_ns: int, end_ns: int) -> None:
+        gap = Gap(GapCause.NOT_COMPUTED, begin_ns, end_ns, 0, self._name)
+        self._parts.intake.account(gap)
 
     def _end(self, work: Work) -> None:
         mark = work.mark
@@ -327,6 +323,16 @@ class JournalFeed:
         self._windows = Windows(self._rule, self._selection.inputs, self._selection.members, moment)
         self._done = moment.through
 
+    def _leave_unfinished(self) -> None:
+        """Account for rows that would have been in the next windows, if inputs were the same."""
+        found = self._windows.unfinished()
+        if found is None:
+            return
+        self._leave_gap(found.begin_ns, found.end_ns)
+        marks = [mark for mark in found.records if isinstance(mark, Mark)]
+        for stream, records in Counter(mark.stream for mark in marks).items():
+            self._tell_passed_over(stream, records)
+
     def _begin_anew(self) -> None:
         """Go on with other inputs: with windows that begin now."""
         self._count()
@@ -363,7 +369,7 @@ class JournalFeed:
         if key not in self._schemas and schema.source != self._name:
             self._schemas[key] = schema
             if self._select().inputs != self._selection.inputs:
-                self.changed.set()
+                self._change()
                 return True
         return self._reads(stream, schema)
 

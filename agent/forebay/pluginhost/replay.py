@@ -21,9 +21,10 @@ from forebay.errors import JournalCorrupt
 from forebay.model import RecordKind, Stream
 from forebay.pluginhost.results import checked, events, results_schemas, sparse
 from forebay.pluginhost.rows import Selection, key_of
+from forebay.pluginhost.rule import Rule
 from forebay.pluginhost.running import Running
 from forebay.pluginhost.seams import OutputKind
-from forebay.pluginhost.windows import Moment, Rule, Through, Windows
+from forebay.pluginhost.windows import Moment, Through, Windows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence

@@ -218,6 +218,7 @@ class Feed(Protocol):
     def changed(self) -> asyncio.Event:
         """Set when `inputs` would give others than it gave last; `inputs` clears it.
 
+        Not before all windows are given that were complete with the inputs of until then.
         The host ends what is out, starts the plugin anew and asks for `inputs`; works that were
         given before that still end as above.
         """

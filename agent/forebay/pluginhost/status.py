@@ -63,6 +63,26 @@ class PluginStatus:
 
 
 @dataclass(slots=True)
+class Figures:
+    """Counted since the start: what is told of a feed.
+
+    `late` and `ahead` are samples (`windows.Windows.counts`); `skipped` records were passed over,
+    because the plugin begins with the newest, they fill no window that fits into memory, or other
+    inputs came before they filled one;
+    `damaged` ones could not be decoded. `thinned` samples were gone before they were read. `gaps`
+    works were given up. `writes` has the requests to the gate by outcome.
+    """
+
+    late: int = 0
+    ahead: int = 0
+    skipped: int = 0
+    damaged: int = 0
+    thinned: int = 0
+    gaps: int = 0
+    writes: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
 class Tally:
     """What one host counts."""
 

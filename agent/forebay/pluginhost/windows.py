@@ -15,7 +15,6 @@ a wrong clock does not close the windows of all others.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -29,36 +28,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from forebay.pluginhost.manifest import WindowSettings
     from forebay.pluginhost.rows import Block, Key
+    from forebay.pluginhost.rule import Rule
     from forebay.pluginhost.seams import Input
 
-GRACE_S = 1.0
-"""How long windows wait for axes that are behind, where nobody says."""
 AHEAD_MOST_NS = 3_600_000_000_000
 """A row that is further ahead of its own arrival is in no window of time, and is counted."""
 NEVER = -(1 << 62)
 """Before all times."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """How windows are cut: by `rows` and `stride`, or else by `every_ns` and `length_ns`."""
-
-    rows: int
-    stride: int
-    every_ns: int
-    length_ns: int
-    grace_ns: int
-
-    @classmethod
-    def of(cls, settings: WindowSettings) -> Rule:
-        """Give the rule that settings mean: one row by itself where they say nothing."""
-        rows = settings.rows or 1
-        every_ns = round((settings.every or 0.0) * 1e9)
-        length_ns = every_ns if settings.length is None else round(settings.length * 1e9)
-        grace_s = GRACE_S if settings.grace is None else settings.grace
-        return cls(rows, settings.stride or rows, every_ns, length_ns, round(grace_s * 1e9))
 
 
 class Through(NamedTuple):
@@ -94,6 +71,14 @@ class Taken(NamedTuple):
     after: Through
     received_ns: NDArray[np.int64]
     run: _Run
+
+
+class Unfinished(NamedTuple):
+    """Rows that are in no complete window: from when to when, and the records that hold them."""
+
+    begin_ns: int
+    end_ns: int
+    records: tuple[Hashable, ...]
 
 
 class _Run(NamedTuple):
@@ -218,6 +203,26 @@ class Windows:
     def pending(self) -> Iterator[Hashable]:
         """Give the records that are not forgotten, in order."""
         return (name for name, _ in self._records)
+
+    def unfinished(self) -> Unfinished | None:
+        """Give what a window to come would hold first; None if there is nothing."""
+        fresh = {key: self._fresh(key, axis) for key, axis in self._axes.items()}
+        held = [axis.times(fresh[key], axis.end) for key, axis in self._axes.items()]
+        held = [times for times in held if len(times)]
+        if not held:
+            return None
+        names = tuple(
+            name for name, parts in self._records if any(p.end > fresh[p.key] for p in parts)
+        )
+        begin_ns = min(int(times.min()) for times in held)
+        return Unfinished(begin_ns, max(int(times.max()) for times in held) + 1, names)
+
+    def _fresh(self, key: Key, axis: Axis) -> int:
+        """Give the first row of an axis that is in no complete window, but may be in the next."""
+        if key != self._leader or self._rule.every_ns:
+            return axis.since(self._told_ns)
+        seen = max(0, self._rule.rows - self._rule.stride) if self._told_ns != NEVER else 0
+        return min(axis.end, max(axis.first, self._next.row + seen))
 
     @property
     def through(self) -> Through:

@@ -297,3 +297,71 @@ async def test_a_feed_ends_although_the_disk_takes_nothing(monkeypatch: pytest.M
         async with asyncio.timeout(10):
             await feed.close()
         assert here.pipeline.tail.since(0) == [], "nobody wants anything any more"
+
+
+@pytest.mark.parametrize("batch", [1, 50])
+async def test_windows_that_are_ready_when_inputs_change_are_given_with_the_old_ones(
+    batch: int,
+) -> None:
+    async with world() as here:
+        feed = here.feed(instance(tags=["pump/speed", "*/temp"], plugin={"batch": batch}),
+                         schemas=[PUMP])  # fmt: skip
+        await here.accept([pump(0, rows=9)])
+        async with asyncio.timeout(10):
+            work = await feed.next()
+        feed.know(set(), [(Stream.TELEMETRY, OVEN)])
+        assert [one.tag for one in feed.inputs()] == ["pump/speed"], "what was given comes first"
+        begins = [w.begin_ns for w in work.windows]
+        await feed.done(work, answer(work))
+        while len(begins) < 9:
+            assert not feed.changed.is_set(), "windows are ready"
+            async with asyncio.timeout(10):
+                work = await feed.next()
+            begins += [w.begin_ns for w in work.windows]
+            await feed.done(work, answer(work))
+        assert begins == [T0 + n * S for n in range(9)]
+        assert feed.changed.is_set()
+        assert [one.tag for one in feed.inputs()] == ["pump/speed", "oven/temp"]
+        assert await here.gaps() == []
+        assert feed.figures.skipped == 0
+        assert len(await here.results()) == 9
+
+
+@pytest.mark.parametrize(
+    ("window", "done", "first"),
+    [
+        ({"rows": 10}, 2, 20),
+        ({"rows": 10, "stride": 2}, 8, 24),
+        ({"rows": 100}, 0, 0),
+        ({"rows": 5}, 5, None),
+        ({"rows": 2, "stride": 12}, 2, 24),
+        ({"every": 10.0}, 2, 20),
+    ],
+)
+async def test_rows_that_fill_no_window_when_inputs_change_leave_a_gap_and_are_counted(
+    window: dict[str, float], done: int, first: int | None
+) -> None:
+    async with world() as here:
+        of = instance(tags=["pump/speed", "*/temp"], window=window)
+        feed = here.feed(of, schemas=[PUMP])
+        await here.accept(pump(n, rows=5) for n in range(0, 25, 5))
+        await work_through(feed, done)
+        waiting = asyncio.create_task(feed.next(), name="next")
+        await until(lambda: any(f.joined for f in feed._followings.values()))  # noqa: SLF001
+        feed.know(set(), [(Stream.TELEMETRY, OVEN)])
+        assert feed.changed.is_set()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert [one.tag for one in feed.inputs()] == ["pump/speed", "oven/temp"]
+        gaps = await here.gaps()
+        if first is None:
+            assert gaps == []
+        else:
+            (gap,) = gaps
+            assert (gap.cause, gap.source) == (GapCause.NOT_COMPUTED, "score")
+            assert ((gap.time_from_ns - T0) // S, gap.time_to_ns) == (
+                first,
+                T0 + 24 * S + 1,
+            )
+        assert (feed.figures.skipped > 0) == (first is not None)
+        assert here.seams.events.count(PLUGIN_SKIPPED, plugin="score") == len(gaps)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from forebay.model import Stream, ValueType
 from forebay.pluginhost.manifest import WindowSettings
 from forebay.pluginhost.rows import Block, Key
+from forebay.pluginhost.rule import Rule
 from forebay.pluginhost.seams import Input, Work
 from forebay.pluginhost.splitting import split
-from forebay.pluginhost.windows import Moment, Rule, Taken, Through, Windows
+from forebay.pluginhost.windows import Moment, Taken, Through, Windows
 from support.fuzz import examples
 
 S = 1_000_000_000
