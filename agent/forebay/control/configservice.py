@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from forebay.config.attempts import Attempt, Rolling
 
 PART_BYTES = 256 << 10
+SEND_S = 60.0
+"""How long one configuration may take to come; the next waits for it."""
 MAX_QUARANTINED = 1_000
 MAX_REASON_CHARACTERS = 256
 SHOWN = (".toml", ".csv")
@@ -103,7 +105,13 @@ class ConfigService:
         """Answer ApplyConfig: begin with what `who` sends."""
         rolling = self._asked()
         async with self._one:
-            contents, reason = await _collected(parts)
+            try:
+                async with asyncio.timeout(SEND_S):
+                    contents, reason = await _collected(parts)
+            except TimeoutError as error:
+                raise RequestFailed(
+                    f"it did not come within {SEND_S:g} s", hint="send it again"
+                ) from error
             by_hash = {hashlib.sha256(one).digest(): one for one in contents.values()}
 
             async def content(sha256: bytes) -> bytes:

@@ -12,6 +12,7 @@ from forebay.config.attempts import Offer
 from forebay.config.bundle import MAIN, described
 from forebay.config.limits import Limits
 from forebay.config.load import load, load_items
+from forebay.errors import RequestFailed
 from forebay.files import SystemDisk
 from forebay.management import validating
 from forebay.management.booting import Booting, Loaders
@@ -83,7 +84,7 @@ async def test_a_configuration_that_eats_all_time_is_ended(
     os.mkfifo(main.parent / "press.csv")  # whoever opens it, waits
     say(main, HEAD + PRESS)
     monkeypatch.setattr(validating, "DEADLINE_S", 0.01)
-    with pytest.raises(validating.RequestFailed, match="could not be checked"):
+    with pytest.raises(RequestFailed, match="could not be checked"):
         await validating.validate(main, [])
 
 
