@@ -47,7 +47,7 @@ class Running:
 
 
 class Booting:
-    """What the agent runs. Implements `management.views.Boot`. All calls block."""
+    """What the agent runs: asked at its start, and after each `Live.again`. All calls block."""
 
     def __init__(self, file: Path, generations: Generations, clock: Clock, load: Loaders) -> None:
         """Touch nothing. `file` is the one that a person wrote."""
@@ -81,7 +81,7 @@ class Booting:
         return self._started
 
     def load(self) -> LoadedConfig:
-        """See `Boot.load`: at first what `start` loaded; later whatever is to run by then."""
+        """Give at first what `start` loaded; later whatever is to run by then. ConfigError ends it."""
         if self._started is None:
             return self._loaded(self._read())
         loaded, self._started = self._started, None

@@ -104,11 +104,3 @@ class Live(Protocol):
     def vitals(self) -> Vitals:
         """Give what shows that the agent works."""
         ...
-
-
-class Boot(Protocol):
-    """What the agent runs: asked once at the start, and again after each `Live.again`."""
-
-    def load(self) -> LoadedConfig:
-        """Give the configuration to run now. Raises ConfigError, which ends the process."""
-        ...
