@@ -167,7 +167,9 @@ def _described(identity: Identity) -> dict[str, Any]:
 def _parts(identity: Identity) -> Iterator[RenderableType]:
     told = _described(identity)
     left = told["expires_s"]
-    span = f"in {output.duration(int(left))}" if left > 0 else "EXPIRED: it recovers by itself, once"
+    span = (
+        f"in {output.duration(int(left))}" if left > 0 else "EXPIRED: it recovers by itself, once"
+    )
     yield Text(f"gateway      {identity.gateway}")
     yield Text(f"fleet        {identity.address}")
     yield Text(f"certificate  number {identity.generation}, until {told['valid_until']}, {span}")
