@@ -365,3 +365,39 @@ async def test_rows_that_fill_no_window_when_inputs_change_leave_a_gap_and_are_c
             )
         assert (feed.figures.skipped > 0) == (first is not None)
         assert here.seams.events.count(PLUGIN_SKIPPED, plugin="score") == len(gaps)
+
+
+@pytest.mark.parametrize("saved", [False, True])
+async def test_a_backlog_comes_in_full_works_and_a_kill_between_them_costs_nothing(
+    saved: bool,  # noqa: FBT001 - a parameter of the test
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One read of the journal fills no work: it reads on."""
+    monkeypatch.setattr("forebay.pluginhost.following.READ_BYTES", 200)
+    disk = FaultyDisk()
+    of = instance(plugin={"batch": 50})
+    async with world(disk, kill=True) as here:
+        for n in range(0, 210, 7):
+            await here.accept([pump(n, rows=7)])
+            await here.pipeline.settled()
+        feed = here.feed(of)
+        for n in (0, 50):
+            work = await feed.next()
+            assert (work.windows.first, len(work.windows)) == (n, 50)
+            await feed.done(work, answer(work))
+        if saved:
+            await feed.save()
+        assert len((await feed.next()).windows) == 50, "it is on its way when the kill comes"
+        assert len(await here.results()) == 100
+    async with world(disk) as here:
+        feed = here.feed(of)
+        sizes: list[int] = []
+        while sum(sizes) < 110:
+            async with asyncio.timeout(20):
+                work = await feed.next()
+            assert work.windows.first == 100 + sum(sizes)
+            sizes.append(len(work.windows))
+            await feed.done(work, answer(work))
+        assert sizes == [50, 50, 10]
+        found = await here.results()
+        assert [value for _, _, value, _ in found] == [s for _, _, s in sums(0, 210)]
