@@ -81,7 +81,7 @@ class Booting:
         return self._started
 
     def load(self) -> LoadedConfig:
-        """Give at first what `start` loaded; later whatever is to run by then. ConfigError ends it."""
+        """Give at first what `start` loaded, later whatever is to run. Raises ConfigError."""
         if self._started is None:
             return self._loaded(self._read())
         loaded, self._started = self._started, None
