@@ -333,6 +333,13 @@ PLUGIN_REFUSED = Event(
 PLUGIN_SWAPPED = Event(
     "plugin_swapped", "info", "Times that another version took over.", "plugin_swaps", ("plugin",)
 )
+PLUGIN_SWAP_FAILED = Event(
+    "plugin_swap_failed",
+    "warning",
+    "Times that another version did not take over; the one before went on.",
+    "plugin_swap_failures",
+    ("plugin",),
+)
 PLUGIN_UNCONFINED = Event(
     "plugin_unconfined",
     "warning",

@@ -165,9 +165,13 @@ def _take_up(installed: Installed, name: str, version: str, socket: Path) -> lis
     if not reply.failed:
         return list(reply.done)
     _go_back(installed, name, before)
-    if before is not None and reply.done:  # some took it up: they go back, too
-        with agent_at(socket) as agent:
-            agent.refresh_plugins(name)
+    if before is not None:
+        stuck = False
+        if reply.done:  # some took it up: they go back, too
+            with agent_at(socket) as agent:
+                stuck = bool(agent.refresh_plugins(name).failed)
+        if not stuck:
+            installed.forget(name, version)
     stays = f"{before.name} stays" if before else "it is not installed"
     raise RequestFailed(
         f"{name} {version} does not get ready, {stays}: {'; '.join(reply.failed)}",

@@ -23,6 +23,7 @@ from forebay.events import (
     PLUGIN_PASSED,
     PLUGIN_REFUSED,
     PLUGIN_STARTED,
+    PLUGIN_SWAP_FAILED,
     PLUGIN_SWAPPED,
     PLUGIN_UNCONFINED,
 )
@@ -136,7 +137,12 @@ class PluginHost:
             raise _unswappable("another swap is under way", "wait for it, then ask again")
         name = f"plugin-swap[{instance.name}]"
         self._swapping = asyncio.create_task(self._prepare(instance, self._means), name=name)
-        await asyncio.shield(self._swapping)
+        try:
+            await asyncio.shield(self._swapping)
+        except PluginError as error:
+            told = {"version": instance.version, "error": str(error), "hint": error.hint}
+            self._seams.events.emit(PLUGIN_SWAP_FAILED, plugin=instance.name, **told)
+            raise
 
     def printed(self, lines: int) -> tuple[int, list[str]]:
         """Give how many lines were logged since the agent started, and the last `lines` of them."""

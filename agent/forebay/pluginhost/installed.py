@@ -88,6 +88,11 @@ class Installed:
         for old in [name for name in self.versions(plugin) if name != version][: 1 - KEPT_VERSIONS]:
             shutil.rmtree(folder / old, ignore_errors=True)
 
+    def forget(self, plugin: str, version: str) -> None:
+        """Remove a version that is not the current one, if it is there."""
+        if self.current(plugin) != self.home / plugin / version:
+            shutil.rmtree(self.home / plugin / version, ignore_errors=True)
+
     def remove(self, plugin: str) -> None:
         """Remove every version of `plugin`. FileNotFoundError if it is not installed."""
         gone = self.home / f".{secrets.token_hex(8)}"

@@ -19,7 +19,7 @@ from forebay.clock import Stamp
 from forebay.columnar import decode_batch, peek_schema_id
 from forebay.errors import JournalCorrupt
 from forebay.model import RecordKind, Stream
-from forebay.pluginhost.results import checked, events, results_schemas, sparse
+from forebay.pluginhost.results import WINDOW, checked, events, results_schemas, sparse
 from forebay.pluginhost.rows import Selection, key_of
 from forebay.pluginhost.rule import Rule
 from forebay.pluginhost.running import Running
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 SHOWN_MOST = 1_000
 """Differences that are kept to be shown; all are counted."""
-_HIDDEN = frozenset({"_window", "id"})
+_HIDDEN = frozenset({WINDOW, "id"})
 """What counts windows from another beginning."""
 
 
@@ -298,11 +298,37 @@ def _bits(samples: Sequence[Sample]) -> list[tuple[object, ...]]:
 
 
 def _lay(into: dict[Place, tuple[Sample, ...]], stream: Stream, batch: Batch) -> None:
-    """Put the samples of a batch of results where they stand."""
-    for sample in batch.iter_samples():
-        if sample.tag.name not in _HIDDEN:
-            place = Place(stream, sample.tag.name, sample.time_ns)
-            into[place] = (*into.get(place, ()), Sample(sample.value, sample.quality))
+    """Put the samples of a batch of results where they stand; an event is one of its output."""
+    for name, time_ns, sample in _events(batch) if stream is Stream.EVENTS else _values(batch):
+        place = Place(stream, name, time_ns)
+        into[place] = (*into.get(place, ()), sample)
+
+
+def _values(batch: Batch) -> Iterator[tuple[str, int, Sample]]:
+    for one in batch.iter_samples():
+        if one.tag.name != WINDOW:
+            yield one.tag.name, one.time_ns, Sample(one.value, one.quality)
+
+
+def _events(batch: Batch) -> Iterator[tuple[str, int, Sample]]:
+    """Give events, each as one text of all that it says; its id counts from another beginning."""
+    cells: dict[str, object] = {}
+    time_ns = 0
+    for one in batch.iter_samples():
+        if one.tag.name == "id" and cells:
+            yield _event(cells, time_ns)
+            cells = {}
+        if one.value is not None:
+            cells[one.tag.name], time_ns = one.value, one.time_ns
+    if cells:
+        yield _event(cells, time_ns)
+
+
+def _event(cells: Mapping[str, object], time_ns: int) -> tuple[str, int, Sample]:
+    known = {name: value for name, value in cells.items() if name not in _HIDDEN}
+    name, message = str(known.pop("type", "")), str(known.pop("message", ""))
+    more = ", ".join(f"{what}={value}" for what, value in known.items())
+    return name, time_ns, Sample(f"{message} ({more})" if more else message, 0)
 
 
 def _phase(past: Past, rule: Rule) -> int:

@@ -173,6 +173,10 @@ async def test_a_version_that_the_agent_cannot_run_is_taken_back(
     assert done.code == 1
     assert "1.0 stays" in done.err
     assert (state / "plugins/installed/vision/current").readlink() == Path("1.0")
+    assert sorted(one.name for one in (state / "plugins/installed/vision").iterdir()) == [
+        "1.0",
+        "current",
+    ]
     assert agent.plugins.asked == [("refresh", "vision")]
 
 

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from forebay.errors import PluginMisbehaved, PluginUnavailable
-from forebay.events import PLUGIN_CIRCUIT_OPENED, PLUGIN_FAILED, PLUGIN_PASSED, PLUGIN_SWAPPED
+from forebay.events import (
+    PLUGIN_CIRCUIT_OPENED,
+    PLUGIN_FAILED,
+    PLUGIN_PASSED,
+    PLUGIN_SWAP_FAILED,
+    PLUGIN_SWAPPED,
+)
 from forebay.model import ValueType
 from forebay.pluginhost import watch
 from forebay.pluginhost.seams import Input
@@ -199,6 +205,7 @@ async def test_a_version_that_does_not_get_ready_does_not_take_over(tmp_path: Pa
         newer = odd(tmp_path / "ahead", "newer", plugin={"version": "3.0"})
         with pytest.raises(PluginMisbehaved):
             await host.swap(newer)
+        assert bench.seams.events.count(PLUGIN_SWAP_FAILED, plugin=host.status().name) == 2
         seen = bench.cursor[0]
         await bench.until(lambda: bench.cursor[0] >= seen + 8)
         assert host.status().version == "1.0"

@@ -51,6 +51,16 @@ def test_what_is_in_use_is_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "plugins/installed/score/1.0/plugin.toml").read_text() == "1.0"
 
 
+def test_a_version_that_is_not_used_can_go_and_the_one_in_use_not(tmp_path: Path) -> None:
+    installed = Installed(tmp_path)
+    bring(installed, "1.0")
+    installed.use("score", "1.0")
+    bring(installed, "1.1")
+    for version in ("1.0", "1.1", "1.2"):
+        installed.forget("score", version)
+    assert installed.versions("score") == ("1.0",)
+
+
 def test_the_oldest_versions_go_and_never_the_one_in_use(tmp_path: Path) -> None:
     installed = Installed(tmp_path)
     for number in range(KEPT_VERSIONS + 2):

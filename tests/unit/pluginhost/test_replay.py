@@ -130,6 +130,39 @@ async def test_each_difference_is_shown() -> None:
     assert all(difference.given == () for difference in told.differences)
 
 
+async def test_an_event_is_one_result_of_its_output() -> None:
+    disk, of = FaultyDisk(), instance(outputs={"note": {"kind": "event"}})
+
+    def told(text: str) -> Any:
+        def give(_: Window) -> list[OutputColumn]:
+            notes = np.empty(2, object)
+            notes[:] = [text, '{"message": "hot", "severity": 800, "active": true}']
+            return [column(0, notes)]
+
+        return give
+
+    async with world(disk) as here:
+        feed = here.feed(of)
+        await here.accept([pump(0)])
+        work = await feed.next()
+        await feed.done(work, answer(work, told("cold")))
+        await feed.close()
+    journal = OfflineJournal(DIRECTORY, disk)
+    past = Past(of, journal, journal.segments(Stream.TELEMETRY)[0])
+    ((place, stands),) = past.standing.items()
+    assert (place.stream, place.output, (place.time_ns - T0) // S) == (Stream.EVENTS, "note", 0)
+    assert [str(one.value).partition(" ")[0] for one in stands] == ["cold", "hot"]
+    assert "severity=800" in str(stands[1].value)
+    found = [
+        one for work in works(past, of) for one in judged(of, work, answer(work, told("warm")))
+    ]
+    compared = compare(of, past, found)
+    assert (compared.equal, compared.different) == (0, 1)
+    (difference,) = compared.differences
+    assert difference.given[0].value == str(stands[0].value).replace("cold", "warm")
+    assert difference.given[1] == stands[1]
+
+
 async def test_a_result_that_differs_in_one_bit_is_different() -> None:
     disk, of = FaultyDisk(), instance()
     async with world(disk) as here:
