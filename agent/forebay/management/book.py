@@ -122,7 +122,7 @@ class Book:
             reason[:MAX_TEXT_CHARACTERS],
             Phase.RECEIVED,
             now_ns,
-            was=self.running,
+            was=self.committed,
         )
         return replace(
             self,
@@ -149,10 +149,13 @@ class Book:
         kept = {**self.kept, number: Kept(hash_, source)}
         return replace(self, next=max(self.next, number + 1), kept=kept)
 
-    def put_on_trial(self, trial: Trial, **changes: Any) -> Book:  # noqa: ANN401 - fields of Attempt
+    def put_on_trial(self, trial: Trial) -> Book:
         """Have the trial's generation run from now on. A trial that goes on is given up for it."""
         return replace(self, running=trial.generation, trial=trial).note(
-            trial.attempt, phase=Phase.APPLYING, generation=trial.generation, **changes
+            trial.attempt,
+            phase=Phase.APPLYING,
+            generation=trial.generation,
+            was=trial.previous,
         )
 
     def booted(self) -> Book:
@@ -228,7 +231,7 @@ class Book:
         return max(proved, default=FILE)
 
     def _there(self, number: int) -> bool:
-        return number == FILE or number in self.kept
+        return number == FILE or (number in self.kept and self.kept[number].proved)
 
 
 def encode(book: Book) -> bytes:

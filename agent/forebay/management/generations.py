@@ -199,11 +199,13 @@ class Generations:
     def prune(self, book: Book) -> None:
         """Remove every generation that the book does not keep. Raises OSError.
 
-        What `current` leads to stays: running parts may read there, though the file runs.
+        What `current` leads to stays: running parts may read there, though the file runs. So does
+        what is still being made: its number is the next.
         """
+        stays = {*book.kept, book.running}
         pointed = self._disk.pointed(self.folder / CURRENT)
         for number in self._numbers():
-            if number not in book.kept and number != book.running and _name(number) != pointed:
+            if number < book.next and number not in stays and _name(number) != pointed:
                 self._remove(self.place(number))
                 self._disk.sync_dir(self.folder)
 

@@ -14,6 +14,7 @@ from forebay.config.attempts import Phase
 from forebay.errors import JournalFull, RequestFailed
 from forebay.events import CONFIG_PHASE, CONFIG_ROLLED_BACK
 from forebay.management.book import Book
+from forebay.management.finishing import finished
 from forebay.writing.audit import CONFIGURATIONS, INTENT, OUTCOME, Deed, to_batch
 
 if TYPE_CHECKING:
@@ -49,12 +50,15 @@ class Notes:
         async with self._one:
             after = step(self.book)
             try:
-                await asyncio.shield(asyncio.to_thread(self._generations.write, after))
+                await finished(self._generations.write, after)
             except OSError as error:
                 raise RequestFailed(
                     f"the state directory does not take it: {error.strerror or error}",
                     hint="free some space there, or check the disk",
                 ) from error
+            except asyncio.CancelledError:
+                self.book, self.version = after, self.version + 1  # the disk has it by now
+                raise
             return await self._take(after)
 
     async def change_anyway(self, step: Callable[[Book], Book]) -> Book:
@@ -64,8 +68,12 @@ class Notes:
         """
         async with self._one:
             after = step(self.book)
-            with suppress(OSError):
-                await asyncio.shield(asyncio.to_thread(self._generations.write, after))
+            try:
+                with suppress(OSError):
+                    await finished(self._generations.write, after)
+            except asyncio.CancelledError:
+                self.book, self.version = after, self.version + 1
+                raise
             return await self._take(after)
 
     async def _take(self, book: Book) -> Book:

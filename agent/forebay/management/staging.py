@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from forebay.config.bundle import config_hash
 from forebay.errors import ConfigError, GenerationDamaged, RequestFailed, RequestInvalid
+from forebay.management.finishing import finished
 
 if TYPE_CHECKING:
     from forebay.config.attempts import Offer
@@ -44,13 +45,13 @@ class Staging:
         generations = self._generations
         try:
             async with asyncio.timeout(FETCH_S):
-                await asyncio.to_thread(generations.begin, number)
+                await finished(generations.begin, number)
                 for file in offer.files:
-                    content = await asyncio.to_thread(generations.find, file.sha256)
+                    content = await finished(generations.find, file.sha256)
                     if content is None:
                         content = await offer.content(file.sha256)
                     _check(file, content)
-                    await asyncio.to_thread(generations.put, number, file, content)
+                    await finished(generations.put, number, file, content)
         except TimeoutError as error:
             raise RequestFailed(
                 f"its files did not come within {FETCH_S:g} s", hint="it is asked for again"
@@ -67,8 +68,8 @@ class Staging:
     async def seal(self, number: int, offer: Offer) -> None:
         """Make it a whole generation, and be sure of it. Raises RequestFailed."""
         try:
-            await asyncio.to_thread(self._generations.seal, number, offer.files)
-            found = await asyncio.to_thread(self._generations.check, number)
+            await finished(self._generations.seal, number, offer.files)
+            found = await finished(self._generations.check, number)
         except OSError as error:
             raise _refused(error) from error
         except GenerationDamaged as error:
