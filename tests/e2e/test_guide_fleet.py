@@ -28,6 +28,7 @@ class Typist:
 
     def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
         self.folder, self._stack = folder, stack
+        self.log = folder / "lasting.log"
         clean = {k: v for k, v in os.environ.items() if not k.startswith("FOREBAY_")}
         self._environ = clean | {"PATH": f"{BIN}:{os.environ['PATH']}"}
 
@@ -38,17 +39,17 @@ class Typist:
                 self._environ[name] = value.replace("$PWD", str(self.folder))
             return 0, ""
         lasts = line.startswith(LASTING)
-        process = await asyncio.create_subprocess_exec(
-            *line.split(),
-            cwd=self.folder,
-            env=self._environ,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL if lasts else asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL if lasts else asyncio.subprocess.STDOUT,
-        )
+        with self.log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *line.split(),
+                cwd=self.folder,
+                env=self._environ,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log if lasts else asyncio.subprocess.PIPE,
+                stderr=log if lasts else asyncio.subprocess.STDOUT,
+            )
         if lasts:
-            self._stack.push_async_callback(process.wait)
-            self._stack.callback(process.kill)
+            self._stack.push_async_callback(ended, process)
             return 0, ""
         out, _ = await process.communicate()
         assert process.returncode is not None
@@ -64,7 +65,13 @@ class Typist:
                     if code == 0 and good(seen):
                         return seen
         except TimeoutError:
-            pytest.fail(f"{line}: never good; last seen:\n{seen}")
+            pytest.fail(f"{line}: never good; last seen:\n{seen}\n{self.log.read_text()}")
+
+
+async def ended(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
 
 
 def blocks(guide: str, kind: str) -> list[str]:
