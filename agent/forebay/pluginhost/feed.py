@@ -107,6 +107,7 @@ class JournalFeed:
         self._saved: Progress | None = None
         self._cursor: CursorView | None = None
         self._closed = False
+        self._saving = asyncio.Lock()
 
     def know(self, gone: Collection[str], schemas: Iterable[tuple[Stream, Schema]]) -> None:
         """Choose inputs among `schemas` from now on, and what else came of sources not `gone`."""
@@ -305,8 +306,9 @@ class JournalFeed:
             following.skip(newest)
 
     def _tell_skipped(self, position: Position, newest: Position) -> None:
+        passed = {position.epoch: position.seq}
         records = sum(
-            max(0, one.last_seq - max(one.first_seq - 1, _seq_in(position, one.epoch)))
+            max(0, one.last_seq - max(one.first_seq - 1, passed.get(one.epoch, 0)))
             for one in self._journal.segments()
             if one.stream is position.stream and one.epoch >= position.epoch
         )
@@ -417,6 +419,10 @@ class JournalFeed:
 
     async def save(self) -> None:
         """Make durable how far all is, as soon as the results until now are."""
+        async with self._saving:  # a file that two write at once is nobody's
+            await self._save()
+
+    async def _save(self) -> None:
         self._count()
         if not self._followings or self._old_given:
             return
@@ -490,8 +496,3 @@ class JournalFeed:
     async def _write(self, progress: Progress) -> None:
         disk = self._parts.seams.disk
         await asyncio.to_thread(progresses.save, self._parts.file, disk, progress)
-
-
-def _seq_in(position: Position, epoch: int) -> int:
-    """Give the seq of `position` if it is in `epoch`; else nothing of that epoch is passed."""
-    return position.seq if position.epoch == epoch else 0

@@ -340,8 +340,10 @@ class PluginHost:
             task = asyncio.create_task(old.stop(Why.SWAP.value), name=name)
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
-        await _let_go(old_feed, old_following)
-        standby.taken.set_result(None)
+        try:
+            await _let_go(old_feed, old_following)
+        finally:
+            standby.taken.set_result(None)
 
     async def _woken(self, seconds: float | None) -> None:
         """Wait for `wake` or that long; where no time is given, for other inputs."""

@@ -10,6 +10,7 @@ import pytest
 
 from forebay.events import PLUGIN_PROGRESS_LOST, PLUGIN_SKIPPED
 from forebay.model import GapCause, Schema, Stream, Tag, ValueType
+from forebay.pluginhost import progress
 from forebay.testing.disk import FaultyDisk
 from support.plugin_feed import (
     OVEN,
@@ -26,6 +27,9 @@ from support.plugin_feed import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    from forebay.files import Disk
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -401,3 +405,24 @@ async def test_a_backlog_comes_in_full_works_and_a_kill_between_them_costs_nothi
         assert sizes == [50, 50, 10]
         found = await here.results()
         assert [value for _, _, value, _ in found] == [s for _, _, s in sums(0, 210)]
+
+
+async def test_its_file_is_written_by_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a swap the old feed is closed, perhaps while it saves anyhow."""
+    writing, most, save = 0, 0, progress.save
+
+    def slowly(path: Path, disk: Disk, what: progress.Progress) -> None:
+        nonlocal writing, most
+        writing += 1
+        most = max(most, writing)
+        time.sleep(0.05)
+        save(path, disk, what)
+        writing -= 1
+
+    async with world() as here:
+        feed = here.feed(instance())
+        await here.accept(pump(n) for n in range(9))
+        await work_through(feed, 9)
+        monkeypatch.setattr(progress, "save", slowly)
+        await asyncio.gather(feed.save(), feed.close())
+    assert most == 1
