@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,9 @@ async def polled() -> AsyncIterator[Site]:
     rows = site.intake.rows("press")
     lasted_s = began_s(rows[-1]) - began_s(rows[0])
     assert len(rows) >= KEPT * lasted_s / PERIOD_S, "polls kept their period"
-    # Slower than asked for is honest where the whole machine is busy, and so is no reading.
-    found = {status for row in rows for status in statuses(row)}
-    assert found <= {0, Quality.GOOD_OVERLOAD}, found
+    # A busy machine stands still now and then, and says so of what it read then: uncertain, slower
+    # than asked for. None is lost.
+    found = Counter(status for row in rows for status in statuses(row))
+    assert found.keys() <= {0, Quality.GOOD_OVERLOAD, Quality.UNCERTAIN}, found
+    assert found[0] >= KEPT * found.total(), found
     assert site.events.count(DEVICE_LOST) == 0
