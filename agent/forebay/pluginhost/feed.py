@@ -4,7 +4,7 @@ Owns how far the plugin is. Must not know processes, sockets or how windows are 
 
     journal, tail ──Following──▶ Windows ──next──▶ Work ─ ─ ▶ plugin
                                                                │
-    intake ◀──batches── results.check ◀──done── Results ◀ ─ ─ ─┘
+    intake ◀──batches── giving.give ◀────done── Results ◀ ─ ─ ─┘
        └─ settled ──▶ progress file (and the cursor, if it holds data back)
 """
 
