@@ -128,7 +128,7 @@ class World:
         self.answers: Answers | None = None
         self.last_words: dict[str, dict[str, object]] = {}
         """What the last agent that stopped in order said of each uplink's account."""
-        self._agent: asyncio.Task[None] | None = None
+        self._agent: asyncio.Task[bool] | None = None
         self._stop = asyncio.Event()
 
     def note(self, text: str) -> None:

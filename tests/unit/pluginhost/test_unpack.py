@@ -8,7 +8,7 @@ import os
 import tarfile
 import tracemalloc
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -187,9 +187,11 @@ def test_a_name_without_end_is_not_read_into_memory(
 
 
 def test_other_compressions_are_taken(tmp_path: Path, target: Path) -> None:
-    for kind in ("", "bz2", "xz"):
+    modes: tuple[Literal["w:", "w:bz2", "w:xz"], ...] = ("w:", "w:bz2", "w:xz")
+    for mode in modes:
+        kind = mode.removeprefix("w:")
         source = tmp_path / f"a.tar.{kind}"
-        with tarfile.open(source, f"w:{kind}") as archive:
+        with tarfile.open(source, mode) as archive:
             info = tarfile.TarInfo(f"plugin-{kind}.toml")
             info.size = len(MANIFEST)
             archive.addfile(info, io.BytesIO(MANIFEST))
