@@ -52,6 +52,7 @@ ALLOWED = {
         "Window.__init__",
     ): "what is in flight: bounded by credit and MAX_RECORDS",
     ("agent/forebay/forwarding/forwarder.py", BROAD, "Forwarder._close"): "contains its uplink",
+    ("agent/forebay/management/link.py", BROAD, "Link.run"): "reading goes on without it",
     ("agent/forebay/management/renewal.py", BROAD, "Renewal._look"): "reading goes on without it",
     ("agent/forebay/pipeline/tail.py", DEQUE, "Tail.__init__"): "bounded in bytes by put",
     ("agent/forebay/pluginhost/following.py", DEQUE, "Following.__init__"): "by AHEAD_BYTES",

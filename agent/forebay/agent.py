@@ -39,6 +39,7 @@ from forebay.journal.journal import Journal, JournalLimits
 from forebay.journal.retention import FILE_SYSTEM_SHARE
 from forebay.journal.scrub import Scrub
 from forebay.management.ending import hand_over, tell_ledger
+from forebay.management.link import Link
 from forebay.management.liveness import Liveness, Manager
 from forebay.management.renewal import Renewal
 from forebay.management.rollout import Rollout
@@ -207,9 +208,19 @@ async def serve(
 
 
 def _rolled(boot: Booting, runtime: Runtime, seams: Seams) -> tuple[Rollout, Beside]:
-    """Give what tries other configurations, and its task."""
+    """Give what tries other configurations, and the task of all that a fleet server is asked by."""
     rollout = Rollout(boot, runtime, runtime.pipeline, seams)
-    return rollout, lambda _: rollout.run()
+    renewal = Renewal(runtime.loaded.state, seams)
+    link = Link(runtime.loaded.state, rollout, runtime, renewal, seams)
+    runtime.fleet = link.connected
+
+    async def managed(_: Runtime) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(rollout.run(), name="rollout")
+            tasks.create_task(renewal.run(), name="fleet.renewal")
+            tasks.create_task(link.run(), name="fleet.link")
+
+    return rollout, managed
 
 
 def _running(runtime: Runtime) -> tuple[Sequence[Session], Sequence[Forwarder]]:
@@ -254,7 +265,6 @@ async def _serve(
     if manager is not None:
         liveness = Liveness(manager, runtime.signs, seams)
         others.append(start("liveness", liveness.run(runtime.words(), stop)))
-        others.append(start("fleet.renewal", Renewal(runtime.loaded.state, seams).run()))
     feeding = runtime.begin(start)
     answers.state = "running"
     seams.events.emit(

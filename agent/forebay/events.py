@@ -389,6 +389,33 @@ IDENTITY_REFUSED = Event(
     "identity_refusals",
     ("code",),
 )
+FLEET_CONNECTED = Event(
+    "fleet_connected", "info", "Streams to the fleet server that it answered.", "fleet_connections"
+)
+FLEET_LOST = Event(
+    "fleet_lost", "warning", "Times that the stream to the fleet server ended.", "fleet_losses"
+)
+FLEET_STATE_REFUSED = Event(
+    "fleet_state_refused",
+    "error",
+    "Desired states that were refused: not signed, for another, replayed or expired.",
+    "fleet_states_refused",
+    ("code",),
+)
+FLEET_COMMAND_ENDED = Event(
+    "fleet_command_ended",
+    "info",
+    "Commands of the fleet server that ended.",
+    "fleet_commands",
+    ("outcome",),
+)
+FLEET_COMMAND_DROPPED = Event(
+    "fleet_command_dropped",
+    "error",
+    "Commands that were not taken: not signed, for another, with a used id, or too many.",
+    "fleet_commands_dropped",
+    ("code",),
+)
 IDENTITY_LOST = Event(
     "identity_lost",
     "error",

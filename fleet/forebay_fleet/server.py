@@ -123,7 +123,7 @@ async def serve(settings: ServerSettings, ready: Callable[[int], None]) -> None:
         door = Door(registry)
         server, port = _build(settings, desk, door)
         if settings.fleet is not None and settings.credentials is not None:
-            running = Running(server, port, registry, door)
+            running = Running(server, port, registry, door, stopping, settings.data)
             await open_fleet(stack, settings.fleet, settings.credentials, running)
         watching = asyncio.create_task(door.watch(), name="door.watch")
         stack.callback(watching.cancel)

@@ -152,16 +152,16 @@ def pinned(chain: list[bytes], pin: bytes) -> bytes:
 
 async def enroll(address: str, authority: bytes, request: pb.EnrollRequest) -> pb.Identity:
     """Use a token. `authority` is what `pinned` gave. Raises FleetRefused, FleetUnavailable."""
-    async with _channel(address, grpc.ssl_channel_credentials(authority)) as channel:
-        stub = fleet_pb2_grpc.EnrollmentStub(channel)
+    async with channel(address, grpc.ssl_channel_credentials(authority)) as opened:
+        stub = fleet_pb2_grpc.EnrollmentStub(opened)
         return await _answer(stub.Enroll, request)
 
 
 async def recover(identity: Identity, csr: bytes) -> pb.Identity:
     """Get a certificate by the bound key. Raises FleetRefused, FleetUnavailable."""
     credentials = grpc.ssl_channel_credentials(identity.authorities)
-    async with _channel(identity.enrollment_address, credentials) as channel:
-        stub = fleet_pb2_grpc.EnrollmentStub(channel)
+    async with channel(identity.enrollment_address, credentials) as opened:
+        stub = fleet_pb2_grpc.EnrollmentStub(opened)
         asked = pb.ChallengeRequest(gateway=identity.gateway)
         nonce: bytes = (await _answer(stub.Challenge, asked)).nonce
         request = pb.RecoverRequest(
@@ -186,8 +186,8 @@ def prove(identity: Identity, nonce: bytes, csr: bytes) -> bytes:
 
 async def renew(identity: Identity, csr: bytes) -> pb.Identity:
     """Get the next certificate by the present one. Raises FleetRefused, FleetUnavailable."""
-    async with _channel(identity.address, credentials(identity)) as channel:
-        stub = fleet_pb2_grpc.FleetStub(channel)
+    async with channel(identity.address, credentials(identity)) as opened:
+        stub = fleet_pb2_grpc.FleetStub(opened)
         request = pb.RenewRequest(csr=csr, generation=identity.generation)
         return await _answer(stub.Renew, request)
 
@@ -198,9 +198,10 @@ def credentials(identity: Identity) -> grpc.ChannelCredentials:
 
 
 @asynccontextmanager
-async def _channel(
+async def channel(
     address: str, credentials: grpc.ChannelCredentials
 ) -> AsyncIterator[grpc.aio.Channel]:
+    """Give a channel of its own to a server, and close it."""
     channel = grpc.aio.secure_channel(address, credentials, _OPTIONS)
     try:
         yield channel

@@ -89,6 +89,8 @@ class Runtime:
         self._applying: asyncio.Task[Applied] | None = None
         self.asked_again = asyncio.Event()
         """Set by `again`."""
+        self.fleet: Callable[[], bool | None] = _unknown
+        """Says whether the fleet server is reached, None if there is none."""
         self.told: Callable[[], None] = _nobody
         """Called when another configuration runs, before anybody hears of it otherwise."""
         self.settled: Callable[[], None] = _nobody
@@ -252,7 +254,7 @@ class Runtime:
             devices=self.devices.vitals(),
             journal=JournalVitals(figures.commits, figures.last_commit_s, figures.trouble),
             uplinks=self.uplinks.vitals(),
-            fleet_connected=None,
+            fleet_connected=self.fleet(),
             memory_bytes=rss_bytes() + self.plugins.memory_bytes(),
             restarts=round(self._seams.events.count(SESSION_FAILED)) + self.plugins.restarts(),
         )
@@ -274,6 +276,10 @@ def _build_stages(devices: Iterable[Device], kept: Mapping[str, tuple[Stage, ...
         else tuple(spec.build(settings) for spec, settings in d.stages)
         for d in devices
     }
+
+
+def _unknown() -> None:
+    """Know of no fleet server."""
 
 
 def _nobody() -> None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from forebay_fleet.cli import authorities, common, files, identity, ledger, values
+from forebay_fleet.cli import authorities, common, files, identity, ledger, push, values
 
 EXIT_DISK = 74
 """EX_IOERR of sysexits.h: a supervisor restarts the server, which then recovers from disk."""
@@ -27,6 +27,7 @@ identity.add(app)
 authorities.add(ca_app)
 ledger.add(app)
 values.add(app)
+push.add(app)
 files.add(app)
 
 

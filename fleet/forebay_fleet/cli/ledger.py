@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from forebay_fleet.cli import common, compare, identity
+from forebay_fleet.cli import common, compare, identity, push
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,14 +45,14 @@ def gateways(
     with StoreReader(data) as reader:
         rows = reader.gateways()
         marks = watermarks(reader.lines())
-    known = identity.identities(data)
+    known, links = identity.identities(data), push.told(data)
     came = {row.name for row in rows}
     rows += [GatewayRow(0, name, "", *[0] * 10) for name in known if name not in came]
     if as_json:
         output.print_json(
             [
                 {k: v for k, v in row._asdict().items() if k != "id"}
-                | {"identity": known.get(row.name)}
+                | {"identity": known.get(row.name), "link": links.get(row.name)}
                 | {"watermarks": [common.mark(mark) for mark in marks if mark.gateway == row.name]}
                 for row in rows
             ]
@@ -70,6 +70,15 @@ def gateways(
         for row in rows
     ]
     output.table(head, table, optional=("open", "forks"))
+    if links:
+        stands = [
+            (
+                *(name, "online" if one["online"] else "offline", one["version"] or "-"),
+                one["config"].get("last_attempt", {}).get("phase", "-"),
+            )
+            for name, one in links.items()
+        ]
+        output.table(("gateway", "link", "agent", "configuration"), stands)
     _alarm(rows, now_ns)
     for name, one in known.items():
         if one["state"] != "active":

@@ -5,6 +5,7 @@ Owns the order of that, and what commands beside the server are told of it. Must
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,8 @@ import structlog
 from cryptography import x509
 
 from forebay_fleet._proto import fleet_pb2_grpc
+from forebay_fleet.desired import signing
+from forebay_fleet.desired.hub import Hub
 from forebay_fleet.errors import CertificateError, UsageError
 from forebay_fleet.fleetservice import FleetService
 from forebay_fleet.identity import authorities
@@ -26,6 +29,7 @@ from forebay_fleet.tls import server_credentials
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
+    from pathlib import Path
 
     from forebay_fleet.identity.door import Door
     from forebay_fleet.registry import RegistryThread
@@ -57,6 +61,8 @@ class Running(NamedTuple):
     port: int
     registry: RegistryThread
     door: Door
+    stopping: asyncio.Event
+    data: Path
 
 
 async def open_fleet(
@@ -75,9 +81,15 @@ async def open_fleet(
     issuer = authorities.load(folder).issuer_of(own)
     host = settings.host or _first_name(own)
     challenges = Challenges(time.monotonic)
-    terms = Terms(f"{_bracketed(host)}:{running.port}", settings.valid_s)
+    signer = await asyncio.to_thread(signing.load, running.data)
+    keys = (signer.public,)
+    terms = Terms(f"{_bracketed(host)}:{running.port}", settings.valid_s, keys)
     office = Office(partial(authorities.load, folder), terms, challenges, time.time_ns)
-    service = FleetService(running.registry, office, running.door)
+    hub = Hub(running.registry, running.stopping)
+    await hub.open()
+    watching = asyncio.create_task(hub.watch(), name="hub.watch")
+    stack.callback(watching.cancel)
+    service = FleetService(running.registry, office, running.door, hub)
     fleet_pb2_grpc.add_FleetServicer_to_server(service, running.server)
     server = grpc.aio.server(maximum_concurrent_rpcs=MAX_CALLS, options=OPTIONS)
     enrollment = EnrollmentService(running.registry, office, challenges, time.monotonic)
