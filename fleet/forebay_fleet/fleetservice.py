@@ -15,16 +15,15 @@ from forebay_fleet._proto import fleet_pb2, fleet_pb2_grpc
 from forebay_fleet.desired import states
 from forebay_fleet.desired.link import Link, LinkEnded
 from forebay_fleet.errors import StoreFailed
-from forebay_fleet.identity import gateways
 from forebay_fleet.identity.answering import PUSHBACK, refuse
 from forebay_fleet.identity.refused import Refused, invalid
 
 if TYPE_CHECKING:
     from forebay_fleet.desired.hub import Hub
-    from forebay_fleet.identity.answering import Caller, Context
+    from forebay_fleet.identity.answering import Context
     from forebay_fleet.identity.door import Door
     from forebay_fleet.identity.office import Office
-    from forebay_fleet.registry import Registry, RegistryThread
+    from forebay_fleet.registry import RegistryThread
 
 PART_BYTES = 256 << 10
 """What one FetchReply carries at most."""
@@ -45,7 +44,9 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
         """See fleet.proto."""
         try:
             async with self._door.visit(context) as visit:
-                renew = await self._registry(lambda registry: _behind(registry, visit.who))
+                renew = await self._registry(
+                    lambda registry: self._office.behind(registry, *visit.who)
+                )
                 link = Link(self._hub, context, visit.who.name, renew=renew)
                 await visit.during(link.run())
         except Refused as refused:
@@ -106,13 +107,6 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
         except StoreFailed as error:
             await self._failed(context, error)
         raise AssertionError
-
-
-def _behind(registry: Registry, who: Caller) -> bool:
-    """Whether a box uses a certificate that is not its newest."""
-    with registry.reading() as db:
-        known = gateways.get(db, who.name)
-    return known is not None and 0 < who.generation < known.generation
 
 
 def _unknown() -> Refused:

@@ -90,7 +90,8 @@ async def test_three_boxes_take_a_push_and_one_heals_from_a_bad_one(
 
         # The same again is nothing.
         again = await fleet.ask("push", "gw-1", str(site))
-        assert (again["version"], again["hash"]) == (offered["version"] + 1, offered["hash"])
+        assert again["version"] > offered["version"]
+        assert again["hash"] == offered["hash"]
         found = await shown(fleet, "gw-1", ended(again["offer_id"]))
         assert found["config"]["last_attempt"]["phase"] == "committed"
         assert found["config"]["last_attempt"].get("changed", []) == []

@@ -64,10 +64,11 @@ def test_what_the_server_signs_for_this_box_is_believed(signer: Signer) -> None:
 
 def test_a_replay_is_refused_across_restarts(signer: Signer, tmp_path: Path) -> None:
     newest = made(signer, version=6)
-    write_seen(tmp_path, SystemDisk(), Seen(6, digest(newest), NOW_NS))
-    seen = read_seen(tmp_path, SystemDisk())
+    write_seen(tmp_path, SystemDisk(), Seen(6, digest(newest), NOW_NS, "a"))
+    seen = read_seen(tmp_path, SystemDisk(), "a")
     assert code(made(signer, version=5), expected(signer, seen)) == "replay"
     assert verify(newest, expected(signer, seen)).version == 6, "the same may come again"
+    assert read_seen(tmp_path, SystemDisk(), "b").version == 0, "another enrollment counts anew"
 
 
 def test_two_states_of_one_version_are_mixed(signer: Signer) -> None:

@@ -241,7 +241,8 @@ class Link:
         now_ns = self._seams.clock.now_ns()
         vouched = self._runtime.pipeline.anchors.state is not ClockState.UNSYNCED
         try:
-            seen = await asyncio.to_thread(read_seen, self._folder, self._seams.disk)
+            instance = self._identity.instance_uid.hex()
+            seen = await asyncio.to_thread(read_seen, self._folder, self._seams.disk, instance)
             expected = Expected(
                 self._identity.gateway,
                 self._identity.signing_keys,
@@ -249,7 +250,8 @@ class Link:
                 now_ns if vouched else None,
             )
             state = verify(signed, expected)
-            newest = Seen(state.version, digest(signed), max(state.issued_ns, seen.issued_ns))
+            issued_ns = max(state.issued_ns, seen.issued_ns)
+            newest = Seen(state.version, digest(signed), issued_ns, instance)
             if newest != seen:
                 await asyncio.to_thread(write_seen, self._folder, self._seams.disk, newest)
             self._refused = None

@@ -36,12 +36,14 @@ MAX_SEEN_BYTES = 4096
 class Seen:
     """The newest state that was believed: its version, the hash of its payload, when it was made.
 
-    `issued_ns` is the wall clock of the server, ns since 1970: it is at least as late now.
+    `issued_ns` is the wall clock of the server, ns since 1970: it is at least as late now. It holds
+    for one enrollment, `instance` (Identity.instance_uid in hex): another server counts anew.
     """
 
     version: int = 0
     payload: str = ""
     issued_ns: int = 0
+    instance: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,17 +157,27 @@ def is_signed(signed: pb.Signed, keys: Sequence[bytes]) -> bool:
     return False
 
 
-def read_seen(folder: Path, disk: Disk) -> Seen:
-    """Give what was seen, nothing if the box has seen no state. Raises IdentityUnusable."""
+def read_seen(folder: Path, disk: Disk, instance: str) -> Seen:
+    """Give what was seen since this enrollment, nothing if that is no state.
+
+    Raises:
+        IdentityUnusable: it cannot be read.
+    """
     path = folder / SEEN
     try:
         found = json.loads(disk.read_bytes(path, MAX_SEEN_BYTES))
-        return Seen(int(found["version"]), str(found["payload"]), int(found["issued_ns"]))
+        seen = Seen(
+            int(found["version"]),
+            str(found["payload"]),
+            int(found["issued_ns"]),
+            str(found["instance"]),
+        )
     except FileNotFoundError:
-        return Seen()
+        return Seen(instance=instance)
     except (OSError, ValueError, KeyError, TypeError) as error:
         hint = "enroll anew; until then nothing is taken from the server"
         raise IdentityUnusable(f"{path}: {error}", hint=hint) from None
+    return seen if seen.instance == instance else Seen(instance=instance)
 
 
 def write_seen(folder: Path, disk: Disk, seen: Seen) -> None:

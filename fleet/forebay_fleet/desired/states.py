@@ -72,7 +72,8 @@ def push(
             )
         sql = "SELECT version FROM desired WHERE gateway = ?"
         before = db.execute(sql, (gateway,)).fetchone()
-        version = before[0] + 1 if before else 1
+        # Not below the seconds since 1970, so that a server restored from a backup goes on upwards.
+        version = max(before[0] + 1 if before else 1, offer.issued_ns // 10**9)
         offer_id = secrets.token_hex(8)
         state = fleet_pb2.DesiredState(
             gateway=gateway,

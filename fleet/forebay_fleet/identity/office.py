@@ -105,6 +105,14 @@ class Office:
         _log.info("gateway_enrolled", gateway=name, generation=generation, replaces=token.replaces)
         return self._identity(row)
 
+    def behind(self, registry: Registry, name: str, generation: int) -> bool:
+        """Whether a box should renew: its certificate, or what it trusts, is not the newest."""
+        with registry.reading() as db:
+            known = gateways.get(db, name)
+        if known is None or not generation:
+            return False
+        return generation < known.generation or known.trusts != self._authorities().names
+
     def renew(
         self, registry: Registry, name: str, generation: int, asked: fleet_pb2.RenewRequest
     ) -> fleet_pb2.Identity:
