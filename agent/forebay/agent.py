@@ -38,6 +38,7 @@ from forebay.journal.entry import Overflow
 from forebay.journal.journal import Journal, JournalLimits
 from forebay.journal.retention import FILE_SYSTEM_SHARE
 from forebay.journal.scrub import Scrub
+from forebay.management.commands import Commands
 from forebay.management.ending import hand_over, tell_ledger
 from forebay.management.link import Link
 from forebay.management.liveness import Liveness, Manager
@@ -211,13 +212,15 @@ def _rolled(boot: Booting, runtime: Runtime, seams: Seams) -> tuple[Rollout, Bes
     """Give what tries other configurations, and the task of all that a fleet server is asked by."""
     rollout = Rollout(boot, runtime, runtime.pipeline, seams)
     renewal = Renewal(runtime.loaded.state, seams)
-    link = Link(runtime.loaded.state, rollout, runtime, renewal, seams)
+    commands = Commands(runtime.loaded.state, runtime, seams)
+    link = Link(runtime.loaded.state, rollout, runtime, renewal, commands, seams)
     runtime.fleet = link.connected
 
     async def managed(_: Runtime) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(rollout.run(), name="rollout")
             tasks.create_task(renewal.run(), name="fleet.renewal")
+            tasks.create_task(commands.run(), name="fleet.commands")
             tasks.create_task(link.run(), name="fleet.link")
 
     return rollout, managed

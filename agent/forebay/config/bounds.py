@@ -230,13 +230,13 @@ def _covers(bound: WriteRule, caller: str) -> bool:
         return True
     kind = caller.partition(":")[0]
     return (kind == "uid" and "operator" in bound.by) or (
-        kind == "plugin" and "plugin:*" in bound.by
+        kind in {"plugin", "fleet"} and f"{kind}:*" in bound.by
     )
 
 
 def _is_of(bound: WriteRule, caller: str) -> bool:
     """Whether `bound` is about some of those who are meant by `caller`."""
-    kind = {"operator": "uid:", "plugin:*": "plugin:"}.get(caller)
+    kind = {"operator": "uid:", "plugin:*": "plugin:", "fleet:*": "fleet:"}.get(caller)
     return kind is not None and any(one.startswith(kind) for one in bound.by)
 
 

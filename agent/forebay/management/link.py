@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from forebay.config.bundle import File
     from forebay.identity import Identity
     from forebay.interfaces import Seams
+    from forebay.management.commands import Commands
     from forebay.management.renewal import Renewal
     from forebay.management.runtime import Runtime
 
@@ -61,7 +62,13 @@ class Link:
     """Of one agent. `run` until cancelled."""
 
     def __init__(
-        self, state: Path, rolling: Rolling, runtime: Runtime, renewal: Renewal, seams: Seams
+        self,
+        state: Path,
+        rolling: Rolling,
+        runtime: Runtime,
+        renewal: Renewal,
+        commands: Commands,
+        seams: Seams,
     ) -> None:
         """Touch nothing yet."""
         self._folder, self._state = state / FOLDER, state
@@ -73,6 +80,8 @@ class Link:
         self._began_s = seams.clock.monotonic_s()
         self._news, self._full = asyncio.Event(), True
         self._told = ""
+        self._commands = commands
+        commands.news = self._news.set
 
     def connected(self) -> bool | None:
         """Whether the server has answered on the stream that is open; None: not enrolled."""
@@ -185,8 +194,11 @@ class Link:
             )
             if full:
                 message.description.CopyFrom(report.description())
-                message.capabilities = pb.AGENT_REPORTS_HEALTH | pb.AGENT_ACCEPTS_CONFIG
+                message.capabilities = (
+                    pb.AGENT_REPORTS_HEALTH | pb.AGENT_ACCEPTS_CONFIG | pb.AGENT_ACCEPTS_COMMANDS
+                )
                 message.generation = identity.generation
+            message.results.extend(self._commands.results())
             stands = report.config(await self._rolling.status(), self._refused)
             now = stands.SerializeToString(deterministic=True)
             if full or now != before:
@@ -230,6 +242,9 @@ class Link:
             if message.flags & pb.REPORT_FULL_STATE:
                 self._full = True
                 self._news.set()
+            await self._commands.accepted(message.accepted_results)
+            for signed in message.commands:
+                self._commands.take(signed, self._identity)
             if message.HasField("desired"):
                 await self._desired(message.desired)
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forebay.acquisition.standstill import Pulse
 from forebay.cancellation import end
-from forebay.config.diff import changes
+from forebay.config.diff import Change, changes
 from forebay.events import CONFIG_CHANGED, SESSION_FAILED
 from forebay.management.devices import DeviceSet
 from forebay.management.liveness import Signs
@@ -31,10 +31,9 @@ from forebay.writing.gate import Device as Gated
 from forebay.writing.gate import Gate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from forebay.config.devices import Device
-    from forebay.config.diff import Change
     from forebay.config.load import LoadedConfig
     from forebay.config.model import LogSettings
     from forebay.forwarding.forwarder import Forwarder
@@ -156,6 +155,29 @@ class Runtime:
         task = self._applying = asyncio.create_task(self._change(loaded), name="apply")
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return await asyncio.shield(task)
+
+    async def restart(self, component: str) -> bool:
+        """End a part and begin it again: "device NAME", "uplink NAME" or "plugin NAME".
+
+        False if there is none.
+        """
+        kind, _, name = component.partition(" ")
+        running: dict[str, Collection[str]] = {
+            "device": self.devices.sessions,
+            "uplink": self.uplinks.forwarders,
+            "plugin": self.plugins.hosts,
+        }
+        if name not in running.get(kind, ()):
+            return False
+        task = self._applying = asyncio.create_task(self._renew(kind, name), name="apply")
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        await asyncio.shield(task)
+        return True
+
+    async def _renew(self, kind: Any, name: str) -> Applied:  # noqa: ANN401 - one of diff.Kind
+        async with self._turn:
+            now, found = self._running(), (Change(kind, name, "change"),)
+            return await self._apply(now, now, found, self._make_ready(now, found))
 
     async def _change(self, loaded: LoadedConfig) -> Applied:
         """Go over to `loaded`; who asked may have gone meanwhile."""

@@ -61,6 +61,8 @@ SCHEMA = Schema(
 )
 CONFIGURATIONS = Schema("_config", "audit", SCHEMA.tags)
 """Of what was done to the configuration: the same columns."""
+COMMANDS = Schema("_commands", "audit", SCHEMA.tags)
+"""Of what the fleet server had done: the same columns."""
 
 
 def to_batch(deed: Deed, at: Stamp, schema: Schema = SCHEMA) -> Batch:

@@ -66,9 +66,13 @@ Pattern = Annotated[
 ]
 Caller = Annotated[
     str,
-    Field(max_length=128, pattern=r"^(operator|uid:\d{1,10}|plugin:(\*|[A-Za-z0-9_-]{1,64}))$"),
+    Field(
+        max_length=128,
+        pattern=r"^(operator|uid:\d{1,10}|(plugin|fleet):(\*|[A-Za-z0-9_-]{1,64}))$",
+    ),
 ]
-"""Who may ask: `operator`, anybody at the control socket; `uid:N`, a user there; `plugin:NAME`."""
+"""Who may ask: `operator`, anybody at the control socket; `uid:N`, a user there; `plugin:NAME`;
+`fleet:NAME`, a user of the fleet server."""
 Number = Annotated[StrictInt | StrictFloat, Field(allow_inf_nan=False)]
 Choice = StrictBool | StrictInt | StrictFloat | StrictStr
 
@@ -108,8 +112,8 @@ class WriteRule(Settings):
             min_length=1,
             max_length=MAX_CALLERS,
             description="Who is allowed so: `operator` (whoever may use the control socket), "
-            "`uid:1000` (that user there), `plugin:NAME`, `plugin:*`. To all others this rule says "
-            "nothing.",
+            "`uid:1000` (that user there), `plugin:NAME`, `plugin:*`, `fleet:NAME` (that "
+            "user of the fleet server), `fleet:*`. To all others this rule says nothing.",
         ),
     ] = ("operator",)
     rate: Annotated[
@@ -145,7 +149,7 @@ class WriteRule(Settings):
         return any(
             caller == who
             or (caller == "operator" and kind == "uid")
-            or (caller == "plugin:*" and kind == "plugin")
+            or (caller.endswith(":*") and kind == caller.removesuffix(":*"))
             for caller in self.by
         )
 

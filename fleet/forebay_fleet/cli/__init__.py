@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from forebay_fleet.cli import authorities, common, files, identity, ledger, push, values
+from forebay_fleet.cli import authorities, common, files, identity, ledger, push, send, values
 
 EXIT_DISK = 74
 """EX_IOERR of sysexits.h: a supervisor restarts the server, which then recovers from disk."""
@@ -28,6 +28,7 @@ authorities.add(ca_app)
 ledger.add(app)
 values.add(app)
 push.add(app)
+app.add_typer(send.send, name="send")
 files.add(app)
 
 

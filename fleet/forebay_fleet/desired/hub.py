@@ -6,15 +6,16 @@ Owns what of the registry concerns a stream. Must not know gRPC.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import structlog
 
-from forebay_fleet.desired import reports, states
+from forebay_fleet.desired import commands, reports, states
 from forebay_fleet.errors import StoreFailed
 
 if TYPE_CHECKING:
-    from forebay_fleet.registry import RegistryThread
+    from forebay_fleet.registry import Registry, RegistryThread
 
 LOOK_S = 1.0
 """How soon a push by a command reaches a box that is connected, at most."""
@@ -33,6 +34,7 @@ class Hub:
     async def open(self) -> None:
         """Make the tables. Raises StoreError, StoreFailed."""
         await self.registry(states.prepare)
+        await self.registry(commands.prepare)
         await self.registry(reports.forget_online)
 
     def enter(self, gateway: str) -> asyncio.Event:
@@ -65,10 +67,10 @@ class Hub:
 
     async def watch(self) -> None:
         """Wake a stream whose gateway has another state, and all at the end, until cancelled."""
-        known: dict[str, int] = {}
+        known: dict[str, tuple[int, int]] = {}
         while not self.stopping.is_set():
             try:
-                now = await self.registry(states.versions)
+                now = await self.registry(_newest)
             except StoreFailed as error:
                 _log.error("registry_failed", error=str(error), hint=error.hint)
                 now = known
@@ -82,3 +84,10 @@ class Hub:
                 continue
         for wake in self._streams.values():
             wake.set()
+
+
+def _newest(registry: Registry) -> dict[str, tuple[int, int]]:
+    """Give for each gateway what changes when there is something new for it."""
+    stands = states.versions(registry)
+    asked = commands.waiting(registry, time.time_ns())
+    return {name: (stands.get(name, 0), asked.get(name, 0)) for name in {*stands, *asked}}

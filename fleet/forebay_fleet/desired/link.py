@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 
 from forebay_fleet._proto import fleet_pb2
-from forebay_fleet.desired import reports, states
+from forebay_fleet.desired import commands, reports, states
 
 if TYPE_CHECKING:
     from forebay_fleet.desired.hub import Hub
@@ -43,6 +44,8 @@ class Link:
         self._hub, self._context, self._gateway, self._renew = hub, context, gateway, renew
         self._acked = self._expected = 0
         self._full = False
+        self._kept: list[str] = []
+        self._asked: set[str] = set()
 
     async def run(self) -> None:
         """Talk until either side ends."""
@@ -74,6 +77,10 @@ class Link:
             self._full = message.sequence_num != self._expected + 1 and not message.full_state
             self._expected = message.sequence_num
             await self._note(message, online=True)
+            if message.results:
+                self._kept += await self._hub.registry(
+                    partial(commands.note, gateway=self._gateway, results=tuple(message.results))
+                )
             self._acked = message.sequence_num
             wake.set()
 
@@ -102,4 +109,20 @@ class Link:
             if found is not None and found[0] > sent:
                 sent = found[0]
                 answer.desired.ParseFromString(found[1])
+            kept, self._kept = self._kept, []
+            answer.accepted_results.extend(kept)
+            await self._command(answer, wake)
             await self._context.write(answer)
+
+    async def _command(self, answer: fleet_pb2.ServerToAgent, wake: asyncio.Event) -> None:
+        """Add commands that were not sent on this stream yet."""
+        waiting = await self._hub.registry(
+            lambda r: commands.pending(r, self._gateway, time.time_ns())
+        )
+        fresh = [one for one in waiting if one[0] not in self._asked]
+        for id_, signed in fresh[: commands.AT_ONCE]:
+            self._asked.add(id_)
+            answer.commands.add().ParseFromString(signed)
+        self._asked &= {id_ for id_, _ in waiting}
+        if len(fresh) > commands.AT_ONCE:
+            wake.set()
