@@ -10,11 +10,11 @@ import gc
 
 import pytest
 
-from forebay.usage import rss_bytes
 from forebay.events import FRAME_REFUSED
 from forebay.model import is_bad
 from forebay.settings import BackoffSettings
 from forebay.testing.modbus_server import Misbehaviour
+from forebay.usage import rss_bytes
 from support.modbus import tag
 from support.modbus_process import modbus_process
 from support.sessions import Site, statuses

@@ -243,6 +243,7 @@ class Link:
                 self._full = True
                 self._news.set()
             await self._commands.accepted(message.accepted_results)
+            assert self._identity is not None
             for signed in message.commands:
                 self._commands.take(signed, self._identity)
             if message.HasField("desired"):
