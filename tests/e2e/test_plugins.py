@@ -214,7 +214,8 @@ async def test_another_version_takes_over_and_no_window_is_lost(tmp_path: Path) 
         code, document = await world.ask("plugins", "install", str(second))
         assert (code, document["taken_up"]) == (0, ["watch"])
         (world.directory / "echo-2/echo.py").write_text("raise SystemExit(3)\n")
-        await until_status(world, "the second version", windows=lambda n: n > 120, version="2")
+        begun = (await until_status(world, "the second version", version="2"))["windows"]
+        await until_status(world, "it works", windows=lambda n: n > begun + 50, version="2")
         assert await world.agent.stop() == 0
         found = await samples(world.journal)
         once(found)

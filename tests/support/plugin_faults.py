@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 PERIOD_S = 0.1
-KEPT = 0.8
+KEPT = 0.5
 """The least share of periods with a row: a busy machine may cost some, a stalled agent all."""
 WARM_ROWS = 10
 

@@ -21,6 +21,8 @@ from forebay_fleet import certificates
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+ASKED_EVERY_S = 0.3
+"""A command is a process of its own: who waits for something must not take the cores for asking."""
 BIN = Path(sys.executable).parent
 GATEWAY = "gw-1"
 
@@ -165,6 +167,7 @@ class World:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._asked_s = 0.0
         self.certificates = directory / "certificates"
         certificates.init(self.certificates, "test CA")
         certificates.issue_server(self.certificates, self.certificates, ["127.0.0.1"], 30)
@@ -231,6 +234,7 @@ backoff = {{ first = "50 ms", most = "500 ms" }}
 
         Give its exit code and document (None if it printed none).
         """
+        await self._turn()
         process = await asyncio.create_subprocess_exec(
             str(BIN / "forebay"), *words, "--json", "--socket", str(self.socket),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -241,6 +245,7 @@ backoff = {{ first = "50 ms", most = "500 ms" }}
 
     async def ask_fleet(self, *words: str) -> Any:
         """Run a `forebay-fleet` command on the store with --json; give its document."""
+        await self._turn()
         process = await asyncio.create_subprocess_exec(
             str(BIN / "forebay-fleet"), *words, "--json", "--data", str(self.store),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -248,6 +253,13 @@ backoff = {{ first = "50 ms", most = "500 ms" }}
         out, err = await process.communicate()
         assert process.returncode == 0, (out, err)
         return json.loads(out)
+
+    async def _turn(self) -> None:
+        """Wait until ASKED_EVERY_S are over since the last question."""
+        loop = asyncio.get_running_loop()
+        wait_s = self._asked_s + ASKED_EVERY_S - loop.time()
+        self._asked_s = loop.time() + max(0.0, wait_s)
+        await asyncio.sleep(wait_s)
 
     async def delivered(self) -> None:
         """Wait until the agent has delivered, or explained, all that it had when this began.
