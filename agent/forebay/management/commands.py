@@ -9,11 +9,12 @@ Owns the order of these steps, and who may ask for what. Must not know how comma
 from __future__ import annotations
 
 import asyncio
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from forebay._proto import fleet_pb2 as pb
 from forebay.clock import stamp
-from forebay.errors import ConfigError, ForebayError, JournalFull
+from forebay.errors import ConfigError, ForebayError, JournalFailed, JournalFull
 from forebay.events import FLEET_COMMAND_DROPPED, FLEET_COMMAND_ENDED
 from forebay.identity import FOLDER as IDENTITY
 from forebay.management.orders import DAY_NS, FOLDER, CommandDropped, Orders, made, verify
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 MAX_WAITING = 64
 """Commands that wait for their turn; the server sends the others again with its next stream."""
 MAX_TAGS, MAX_RESULTS, MAX_TEXT_BYTES = 1_000, 16, 256
+MAX_RESULTS_BYTES = 1 << 20
+"""Of the results in one report; one alone may be half of it."""
 AUDIT_S = 10.0
 """How long a command waits for its intent to be durable; then it is refused."""
 AGAIN_S = 60.0
@@ -82,13 +85,18 @@ class Commands:
         """Note that the server has these results."""
         for id_ in ids:
             if self._orders is not None:
-                await asyncio.to_thread(self._orders.accept, id_)
+                try:
+                    await asyncio.to_thread(self._orders.accept, id_)
+                except OSError as error:  # it is told again, and accepted again
+                    self._drop(_full(error))
 
     def results(self) -> list[pb.CommandResult]:
-        """Give results that the server has not said it has, MAX_RESULTS at most."""
+        """Give results that the server has not said it has; as many as one report holds."""
         known = self._orders.entries() if self._orders is not None else ()
         found = [one.result for one in known if one.result is not None and not one.accepted]
-        return [pb.CommandResult.FromString(one) for one in found[:MAX_RESULTS]]
+        sizes = accumulate(len(one) for one in found)
+        fitting = sum(size <= MAX_RESULTS_BYTES for size in sizes)
+        return [pb.CommandResult.FromString(one) for one in found[: min(MAX_RESULTS, fitting)]]
 
     async def run(self) -> None:
         """Say of what earlier runs left open that nobody knows; then execute, one at a time."""
@@ -109,21 +117,22 @@ class Commands:
             except CommandDropped as dropped:
                 self._drop(dropped)
             except OSError as error:
-                text = f"the state directory does not take it: {error.strerror}"
-                self._drop(CommandDropped(text, hint="check the disk", code="disk"))
+                self._drop(_full(error))
             self.news()
 
     async def _opened(self) -> Orders:
         """Read what there is, as soon as the disk gives it: without it nothing is executed."""
         while True:
             try:
-                self._orders = await asyncio.to_thread(Orders, self._folder, self._seams.disk)
+                now_ns = self._seams.clock.now_ns()
+                orders = await asyncio.to_thread(Orders, self._folder, self._seams.disk, now_ns)
+                self._orders = orders
             except OSError as error:
                 text = f"earlier commands cannot be read: {error.strerror}"
                 self._drop(CommandDropped(text, hint="check the disk", code="disk"))
                 await self._seams.clock.sleep(AGAIN_S)
             else:
-                return self._orders
+                return orders
 
     def _vouched(self) -> bool:
         return self._runtime.pipeline.anchors.state is not ClockState.UNSYNCED
@@ -142,6 +151,10 @@ class Commands:
             result, again = await self._done(command)
         except Refused as refused:
             result = pb.CommandResult(outcome=pb.COMMAND_REFUSED, detail=str(refused)[:1_000])
+        except JournalFailed as error:
+            # A device may have it: that the disk failed came after.
+            detail = f"the journal failed meanwhile: {error}"[:1_000]
+            result = pb.CommandResult(outcome=pb.COMMAND_UNKNOWN, detail=detail)
         except ForebayError as error:
             detail = f"{error} ({error.hint})"[:1_000]
             result = pb.CommandResult(outcome=pb.COMMAND_REFUSED, detail=detail)
@@ -151,7 +164,10 @@ class Commands:
 
     async def _ended(self, orders: Orders, command: pb.Command, result: pb.CommandResult) -> None:
         result.id, result.ended_ns = command.id, self._seams.clock.now_ns()
-        await asyncio.to_thread(orders.note, command.id, result)
+        try:
+            await asyncio.to_thread(orders.note, command.id, result)
+        except OSError as error:  # it is told all the same; after a restart it is UNKNOWN
+            self._drop(_full(error))
         outcome = pb.CommandOutcome.Name(result.outcome).removeprefix("COMMAND_").lower()
         self._seams.events.emit(
             FLEET_COMMAND_ENDED, outcome=outcome, id=command.id, detail=result.detail
@@ -237,6 +253,11 @@ class Commands:
         result = await self._runtime.gate.ask(ask)
         detail = result.detail if not result.hint else f"{result.detail} ({result.hint})"
         return pb.CommandResult(outcome=_OUTCOMES[result.outcome], detail=detail[:1_000])
+
+
+def _full(error: OSError) -> CommandDropped:
+    text = f"the state directory does not take it: {error.strerror}"
+    return CommandDropped(text, hint="check the disk", code="disk")
 
 
 def _value(device: str, sample: Sample) -> pb.ShadowValue:

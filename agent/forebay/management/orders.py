@@ -82,10 +82,11 @@ def verify(signed: pb.Signed, gateway: str, keys: Sequence[bytes]) -> pb.Command
 class Orders:
     """The commands that this box knows. Calls block; one after the other."""
 
-    def __init__(self, folder: Path, disk: Disk) -> None:
-        """Read what there is; a file that cannot be read is a command of which nobody knows.
+    def __init__(self, folder: Path, disk: Disk, now_ns: int) -> None:
+        """Read what there is; a damaged file is a command of which nobody knows the end.
 
-        Raises OSError.
+        Where the floor is damaged nothing is taken that was issued up to `now_ns`, the wall clock:
+        for a day. Raises OSError.
         """
         self._folder, self._disk = folder, disk
         self._entries: dict[str, Entry] = {}
@@ -93,9 +94,14 @@ class Orders:
         disk.makedirs(folder)
         for name in disk.listdir(folder):
             if name == FLOOR:
-                self._floor_ns = _number(disk.read_bytes(folder / name, 64))
+                floor_ns = _number(disk.read_bytes(folder / name, 64))
+                if floor_ns is None:  # nothing that was issued until now is taken, new or old
+                    floor_ns = now_ns + DAY_NS
+                    disk.write_atomic(folder / FLOOR, str(floor_ns).encode())
+                self._floor_ns = floor_ns
             elif _ID.fullmatch(name):
-                self._entries[name] = _entry(name, disk.read_bytes(folder / name, MAX_FILE_BYTES))
+                data = disk.read_bytes(folder / name, MAX_FILE_BYTES)
+                self._entries[name] = _entry(name, data, now_ns + DAY_NS)
 
     def get(self, id_: str) -> Entry | None:
         """Give what is known of a command."""
@@ -164,18 +170,19 @@ def made(command: pb.Command, signed: pb.Signed) -> Entry:
     return Entry(command.id, digest(signed), command.not_after_ns)
 
 
-def _entry(name: str, data: bytes) -> Entry:
+def _entry(name: str, data: bytes, latest_ns: int) -> Entry:
+    """Give what the file says; a damaged one is of a command that ends at the latest then."""
     try:
         payload, not_after_ns, result, accepted = json.loads(data)
         known = None if result is None else base64.b64decode(result)
         return Entry(name, str(payload), int(not_after_ns), known, bool(accepted))
     except (ValueError, TypeError):
-        return Entry(name, "", (1 << 63) - 1)
+        return Entry(name, "", latest_ns)
 
 
-def _number(data: bytes) -> int:
-    """Give the floor; a damaged one lets nothing be taken that could be old."""
+def _number(data: bytes) -> int | None:
+    """Give the floor, None if it is damaged."""
     try:
         return int(data)
     except ValueError:
-        return 0
+        return None
