@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -69,6 +70,9 @@ def trust(pki: Path) -> int:
     for file in rejected:
         with suppress(FileNotFoundError):  # it may write anew what it has rejected
             file.rename(pki / "trusted/certs" / file.name)
+    if not rejected:  # it may have looked at one that was half written, and looks at a change again
+        for file in (pki / "trusted/certs").glob("*"):
+            os.utime(file)
     return len(rejected)
 
 
