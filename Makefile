@@ -38,12 +38,14 @@ check: .venv/.dev
 	@scripts/check
 
 bench: .venv/.dev
+	@scripts/setup-testbeds
 	@$(VENV)/python -m bench $(if $(ONLY),--only $(ONLY))
 
 fuzz: .venv/.dev
 	@FUZZ_EXAMPLES=$(or $(N),2000) $(VENV)/python -m pytest -m hypothesis --hypothesis-profile=fuzz --timeout=0 $(ARGS)
 
 fuzz-drivers: .venv/.dev
+	@scripts/setup-testbeds
 	@PYTHONPATH=tests N=$(or $(N),10) ONLY=$(ONLY) $(VENV)/python -m fuzzing.run
 
 images: .venv/.dev

@@ -32,6 +32,9 @@ MODULES = {
     "poll": "bench.poll",
     "write": "bench.write",
     "plugin": "bench.plugin",
+    "fleet": "bench.fleet_load",
+    "fleet.jetstream": "bench.fleet_scale",
+    "fleet.query": "bench.fleet_query",
 }
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"

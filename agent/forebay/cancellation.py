@@ -10,10 +10,11 @@ where a result meets a cancellation) raises a subclass, which `asyncio.timeout` 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Coroutine
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,3 +55,17 @@ async def end(tasks: Collection[asyncio.Task[None]]) -> None:
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=AGAIN_S)
+
+
+async def through(work: Coroutine[object, object, T], name: str) -> T:
+    """Do `work`, which must not be left half done: who is cancelled meanwhile waits for its end."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):  # asked again: see `end`
+                await asyncio.wait((task,))
+        if not task.cancelled():
+            task.exception()  # nobody is there to be told
+        raise

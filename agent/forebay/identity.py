@@ -53,11 +53,13 @@ class Identity:
     authorities: bytes
     """All that may sign the server, one PEM after the other."""
     bound_key: bytes
-    """Ed25519, PKCS #8; never expires, for Recover alone."""
+    """Ed25519, PKCS #8; never expires; for Recover, and to sign data that is carried by hand."""
     signing_keys: tuple[bytes, ...] = ()
     """Ed25519 public keys, 32 bytes each: whose desired states and commands count."""
     root: bytes = b""
     """TUF root metadata to trust first; empty: the server has no artifacts."""
+    sealing_key: bytes = b""
+    """X25519 public key, 32 bytes: to whom data that is carried by hand is sealed; empty: none."""
 
     def valid(self) -> tuple[datetime, datetime]:
         """Give the two ends of the certificate's validity, UTC.
@@ -124,6 +126,13 @@ class IdentityStore:
         """
         self._write(IDENTITY, identity)
         self.drop_pending()
+
+    def amend(self, identity: Identity) -> None:
+        """Change what is said beside the certificate in use. Raises as `replace`; needs the lock.
+
+        What was asked for stays: the server may have given it already, to that key and no other.
+        """
+        self._write(IDENTITY, identity)
 
     def drop_pending(self) -> None:
         """Forget what was asked for."""
@@ -194,7 +203,9 @@ def decode(data: bytes, kind: type[_Kind]) -> _Kind:
     body: str = outer["body"]
     if _digest(body) != outer["sha256"]:
         raise ValueError("its checksum does not match")
-    fields: dict[str, Any] = json.loads(body)
+    # What a newer agent wrote beside is passed over: this one may run again after it.
+    told: dict[str, Any] = json.loads(body)
+    fields = {name: value for name, value in told.items() if name in kind.__annotations__}
     for name, value in fields.items():
         form = kind.__annotations__[name]
         if form == "bytes":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from forebay_fleet import keyfile
 from forebay_fleet.errors import CertificateError
 from forebay_fleet.limits import GATEWAY_PATTERN
 
@@ -55,8 +55,13 @@ def init(directory: Path, common_name: str, file: str = CA_NAME) -> Pair:
     return _save(directory, file, key, builder.sign(key, hashes.SHA256()))
 
 
-def issue_server(ca: Path, out: Path, hosts: Sequence[str], days: int) -> Pair:
+def issue_server(
+    ca: Path, out: Path, hosts: Sequence[str], days: int, *, peer: bool = False
+) -> Pair:
     """Issue a server certificate for `hosts`, names or IP addresses: `server.crt`, `server.key`.
+
+    `peer`: it may open connections to its like, too, as servers of a cluster do. A fleet's CA must
+    not sign such: its clients are gateways.
 
     Raises:
         CertificateError: no host, a CA that cannot be read, files that are there already.
@@ -64,7 +69,8 @@ def issue_server(ca: Path, out: Path, hosts: Sequence[str], days: int) -> Pair:
     if not hosts:
         raise CertificateError("a server certificate needs a host", hint="add --host NAME-OR-IP")
     alternatives = [_alternative(host) for host in hosts]
-    return _issue(ca, out, ("server", hosts[0]), alternatives, days)
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH][: 1 + peer]
+    return _issue(ca, out, ("server", hosts[0]), (alternatives, purposes), days)
 
 
 def issue_gateway(ca: Path, out: Path, gateway: str, days: int) -> Pair:
@@ -78,21 +84,26 @@ def issue_gateway(ca: Path, out: Path, gateway: str, days: int) -> Pair:
             f"{gateway!r} cannot be a gateway id",
             hint="use up to 64 letters, digits, dots, dashes and underscores, not 'ca' or 'server'",
         )
-    return _issue(ca, out, (gateway, gateway), [], days)
+    purposes = [ExtendedKeyUsageOID.CLIENT_AUTH]
+    return _issue(ca, out, (gateway, gateway), ([], purposes), days)
 
 
 def _issue(
-    ca: Path, out: Path, names: tuple[str, str], alternatives: list[x509.GeneralName], days: int
+    ca: Path,
+    out: Path,
+    names: tuple[str, str],
+    what: tuple[list[x509.GeneralName], list[x509.ObjectIdentifier]],
+    days: int,
 ) -> Pair:
-    """Sign; `names` are the file's and the common name. Only a server has alternative names."""
+    """Sign; `names` are the file's and the common name, `what` other names and the purposes."""
+    alternatives, purposes = what
     authority, signer = load_authority(ca)
     key = ec.generate_private_key(ec.SECP256R1())
-    purpose = ExtendedKeyUsageOID.SERVER_AUTH if alternatives else ExtendedKeyUsageOID.CLIENT_AUTH
     builder = (
         _builder(_name(names[1]), authority.subject, key.public_key(), days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
         )
@@ -177,9 +188,7 @@ def _save(
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for path, content, mode in ((pair.key, secret, 0o600), (pair.certificate, public, 0o644)):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
+            keyfile.create(path, content, mode)
     except FileExistsError as error:
         raise CertificateError(
             f"{error.filename} is there already", hint="delete it, or choose another directory"

@@ -1,5 +1,6 @@
-"""One column of a batch as a numpy array: the transforms of proto/forebay/v1/batch.proto, undone.
+"""One column of batches as a numpy array: the transforms of proto/forebay/v1/batch.proto, undone.
 
+Batches of the same form are done at once: `blocks` holds their bytes, shape (batches, bytes).
 Written apart from the agent's encoder, so that each checks the other. Pure. Must not know batches
 or schemas. Sizes are checked before anything is allocated; every fault is a `DecodingError`.
 """
@@ -43,32 +44,60 @@ def values(data: memoryview, column: pb.Column, shape: tuple[int, ...]) -> NDArr
             raise DecodingError("texts or blobs in a transform for numbers")
         read = _texts if column.type == pb.STRING else _blobs
         return read(data, math.prod(shape)).reshape(shape)
-    if column.transform == pb.DECIMAL:
-        return _decimals(data, column, shape)
-    array = numbers(data, column, shape)
-    return array.astype(np.bool_) if column.type == pb.BOOL else array
+    found: NDArray[Any] = stacked(_one(data), column, shape)[0]
+    return found
 
 
 def numbers(data: memoryview, column: pb.Column, shape: tuple[int, ...]) -> NDArray[Any]:
     """Undo a transform of numbers; the result has the column's own type."""
+    found: NDArray[Any] = _plain(_one(data), column, shape, None)[0]
+    return found
+
+
+def stacked(
+    blocks: NDArray[np.uint8], column: pb.Column, shape: tuple[int, ...], take: int | None = None
+) -> NDArray[Any]:
+    """Give a lane of numbers of several batches: (batches, *shape), BOOL as bool.
+
+    With `take` only that one of the last axis, which is then gone.
+    """
+    if column.transform == pb.DECIMAL:
+        return _decimals(blocks, column, shape, take)
+    array = _plain(blocks, column, shape, take)
+    return array.astype(np.bool_) if column.type == pb.BOOL else array
+
+
+def _one(data: memoryview) -> NDArray[np.uint8]:
+    return np.frombuffer(data, np.uint8).reshape(1, len(data))
+
+
+def _plain(
+    blocks: NDArray[np.uint8], column: pb.Column, shape: tuple[int, ...], take: int | None
+) -> NDArray[Any]:
     dtype = DTYPES.get(column.type)
-    if dtype is None or len(data) != math.prod(shape) * dtype.itemsize:
+    if dtype is None or blocks.shape[1] != math.prod(shape) * dtype.itemsize:
         raise DecodingError("a column of another size than its rows need")
     if column.transform == pb.PLAIN:
-        return np.frombuffer(data, dtype).reshape(shape)
-    words = _planes(data, dtype.itemsize).reshape(shape)
+        array: NDArray[Any] = np.ascontiguousarray(blocks).view(dtype)
+        array = array.reshape(len(blocks), *shape)
+        return array if take is None else array[..., take]
+    words = _planes(blocks, dtype.itemsize, shape, take)
     if column.transform == pb.DELTA:
-        words = np.add.accumulate(_unzigzag(words), axis=0, dtype=words.dtype)
+        words = np.add.accumulate(_unzigzag(words), axis=1, dtype=words.dtype)
     elif column.transform != pb.SHUFFLE:
         raise DecodingError("an unknown transform", code="BadDataEncodingUnsupported")
     return words.view(dtype)
 
 
-def _planes(data: memoryview, width: int) -> NDArray[Any]:
-    """Put the bytes of each word together again; `data` is a whole number of words."""
-    octets = np.frombuffer(data, np.uint8).reshape(width, len(data) // width)
-    words: NDArray[Any] = octets.transpose().ravel().view(np.dtype(f"<u{width}"))
-    return words
+def _planes(
+    blocks: NDArray[np.uint8], width: int, shape: tuple[int, ...], take: int | None
+) -> NDArray[Any]:
+    """Put the bytes of each word together again; each block is a whole number of words."""
+    octets = blocks.reshape(len(blocks), width, blocks.shape[1] // width)
+    if take is not None:
+        octets, shape = octets[:, :, take :: shape[-1]], shape[:-1]
+    words: NDArray[Any] = np.ascontiguousarray(octets.transpose(0, 2, 1))
+    return words.view(np.dtype(f"<u{width}")).reshape(len(blocks), *shape)
 
 
 def _unzigzag(words: NDArray[Any]) -> NDArray[Any]:
@@ -78,7 +107,9 @@ def _unzigzag(words: NDArray[Any]) -> NDArray[Any]:
     return signed
 
 
-def _decimals(data: memoryview, column: pb.Column, shape: tuple[int, ...]) -> NDArray[Any]:
+def _decimals(
+    blocks: NDArray[np.uint8], column: pb.Column, shape: tuple[int, ...], take: int | None
+) -> NDArray[Any]:
     """Undo DECIMAL; `Decimal` in batch.proto says what the bytes are."""
     form = column.decimal
     if column.type not in (pb.FLOAT32, pb.FLOAT64):
@@ -89,33 +120,72 @@ def _decimals(data: memoryview, column: pb.Column, shape: tuple[int, ...]) -> ND
         raise DecodingError("decimals of an unknown form", code="BadDataEncodingUnsupported")
     if math.prod(shape) * size > MAX_RAW_BYTES:
         raise DecodingError("decimals over the size limit", code="BadEncodingLimitsExceeded")
-    *rows, members = shape
-    marks = np.frombuffer(data[:members], np.uint8)
-    if len(marks) != members or np.any(marks > 1):
+    members = shape[-1]
+    marks = blocks[:, :members]
+    if marks.shape[1] != members or np.any(marks > 1):
         raise DecodingError("decimals with marks that are missing, or are none")
-    told, others = np.flatnonzero(marks == 1), np.flatnonzero(marks == 0)
-    height = math.prod(rows)
-    middle = members + height * len(told) * form.width
-    if middle + height * len(others) * size != len(data):
-        raise DecodingError("decimals of another size than their rows need")
-    out = np.empty(shape, dtype)
-    unsigned, signed = np.dtype(f"<u{size}"), np.dtype(f"<i{size}")
-    words = _planes(data[members:middle], form.width).reshape(*rows, len(told))
-    whole = _summed(words.astype(unsigned), dense=bool(rows)).view(signed).astype(np.float64)
-    if form.product:
-        out[..., told] = whole * float(dtype.type(10.0**-form.exponent))
-    else:
-        out[..., told] = whole / 10.0**form.exponent
-    if len(others):
-        words = _planes(data[middle:], size).reshape(*rows, len(others))
-        out.view(unsigned)[..., others] = _summed(words, dense=bool(rows))
+    out = np.empty((len(blocks), *(shape if take is None else shape[:-1])), dtype)
+    if len(blocks) < 2 or np.array_equal(marks, np.broadcast_to(marks[0], marks.shape)):
+        _fill(out, blocks, column, shape, take)
+        return out
+    kinds, kind_of = np.unique(marks, axis=0, return_inverse=True)
+    for kind in range(len(kinds)):
+        own = kind_of.reshape(-1) == kind
+        part = out[own]
+        _fill(part, blocks[own], column, shape, take)
+        out[own] = part
     return out
+
+
+def _fill(
+    out: NDArray[Any],
+    blocks: NDArray[np.uint8],
+    column: pb.Column,
+    shape: tuple[int, ...],
+    take: int | None,
+) -> None:
+    """Fill in decimals of batches whose marks are alike."""
+    form, size = column.decimal, out.dtype.itemsize
+    *rows, members = shape
+    height = math.prod(rows)
+    marks = blocks[0, :members]
+    told, others = np.flatnonzero(marks == 1), np.flatnonzero(marks == 0)
+    middle = members + height * len(told) * form.width
+    if middle + height * len(others) * size != blocks.shape[1]:
+        raise DecodingError("decimals of another size than their rows need")
+    pieces = ((told, form.width, slice(members, middle)), (others, size, slice(middle, None)))
+    for is_told, (columns, width, piece) in zip((True, False), pieces, strict=True):
+        place = None
+        if take is not None:
+            place = int(np.searchsorted(columns, take))
+            if place == len(columns) or columns[place] != take:
+                continue
+        elif not len(columns):
+            continue
+        words = _planes(blocks[:, piece], width, (*rows, len(columns)), place)
+        to = ... if take is not None else (..., columns)
+        if is_told:
+            out[to] = _scaled(words, column, out.dtype, dense=bool(rows))
+        else:
+            out.view(np.dtype(f"<u{size}"))[to] = _summed(words, dense=bool(rows))
+
+
+def _scaled(
+    words: NDArray[Any], column: pb.Column, dtype: np.dtype[Any], *, dense: bool
+) -> NDArray[Any]:
+    """Make numbers of whole ones."""
+    form, size = column.decimal, dtype.itemsize
+    whole = _summed(words.astype(np.dtype(f"<u{size}")), dense=dense)
+    exact: NDArray[Any] = whole.view(np.dtype(f"<i{size}")).astype(np.float64)
+    if form.product:
+        return exact * float(dtype.type(10.0**-form.exponent))
+    return exact / 10.0**form.exponent
 
 
 def _summed(words: NDArray[Any], *, dense: bool) -> NDArray[Any]:
     """Undo zigzag and, where rows are alike, differences."""
     steps = _unzigzag(words)
-    return np.add.accumulate(steps, axis=0, dtype=words.dtype) if dense else steps
+    return np.add.accumulate(steps, axis=1, dtype=words.dtype) if dense else steps
 
 
 def _blobs(data: memoryview, count: int) -> NDArray[Any]:

@@ -26,15 +26,18 @@ if TYPE_CHECKING:
     M = TypeVar("M", bound=Message)
 
 MAX_TAGS = 100_000
+MAX_NAME_BYTES = 1_000
+"""Of a device, a group or a tag, in UTF-8: what an index of any database takes twice."""
 MAX_COLUMNS = 64
 """Columns of one batch: four roles and a lane for each type are 16."""
 
-_ROLE_TYPES: dict[int, int] = {
+ROLE_TYPES: dict[int, int] = {
     pb.TIME: pb.INT64,
     pb.RECEIVED: pb.INT64,
     pb.INDEX: pb.UINT32,
     pb.QUALITY: pb.UINT32,
 }
+"""Each role but VALUES has one type."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,13 @@ def decode_schema(payload: bytes) -> SchemaView:
         raise DecodingError("a schema without an id")
     if any(not pb.BOOL <= tag.type <= pb.BYTES for tag in message.tags):
         raise DecodingError("a tag of a type that this server does not know")
+    names = (message.source, message.group, *(tag.name for tag in message.tags))
+    if max(map(len, names)) * 4 > MAX_NAME_BYTES and any(
+        len(name.encode()) > MAX_NAME_BYTES for name in names
+    ):
+        raise DecodingError(
+            f"a name of more than {MAX_NAME_BYTES} bytes", code="BadEncodingLimitsExceeded"
+        )
     return SchemaView(message)
 
 
@@ -209,7 +219,7 @@ def _pieces(message: pb.Batch) -> Iterator[tuple[int, tuple[memoryview, pb.Colum
     offset = 0
     for column in message.columns:
         key = _lane_key(column.type) if column.role == pb.VALUES else int(column.role)
-        if key in seen or (column.role != pb.VALUES and _ROLE_TYPES.get(key) != column.type):
+        if key in seen or (column.role != pb.VALUES and ROLE_TYPES.get(key) != column.type):
             raise DecodingError("a column that is there twice, or has an unknown role or type")
         seen.add(key)
         yield key, (data[offset : offset + column.bytes], column)

@@ -3,10 +3,12 @@
     FleetError
     ├── UsageError         what a person asked for cannot be
     ├── CertificateError   a key or certificate cannot be made or read
+    ├── SignInFailed       a provider of OpenID Connect does not vouch for who came
     ├── DecodingError      a payload is not what proto/forebay/v1/batch.proto says
     └── StoreError         the store cannot be used
         ├── StoreLocked    another server owns the directory
         └── StoreFailed    the disk refused a write: stop, exit 74, recover from disk
+            └── StoreAway  the database cannot be reached: it may come back
 
 `str(error)` states what is wrong, `hint` what a person does next. Knows no other module.
 """
@@ -43,6 +45,10 @@ class DecodingError(FleetError):
         self.code = code
 
 
+class SignInFailed(FleetError):
+    """Somebody came back from a provider of OpenID Connect and is not let in, or it is unsound."""
+
+
 class StoreError(FleetError):
     """The store cannot be used."""
 
@@ -53,3 +59,7 @@ class StoreLocked(StoreError):
 
 class StoreFailed(StoreError):
     """The disk refused a write or a flush. Nothing is retried in the process."""
+
+
+class StoreAway(StoreFailed):
+    """The database cannot be reached, or ended the connection."""

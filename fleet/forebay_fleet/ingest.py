@@ -50,8 +50,15 @@ class _Touched:
 class Ingest:
     """Applies what gateways send to the store."""
 
-    def __init__(self, store: StoreWriter, limits: Limits, now_ns: Callable[[], int]) -> None:
-        """Use `now_ns` (wall time) for the times of receipt."""
+    def __init__(
+        self,
+        store: StoreWriter,
+        limits: Limits,
+        now_ns: Callable[[], int],
+        max_islands: int = MAX_ISLANDS,
+    ) -> None:
+        """Use `now_ns` (wall time) for the times of receipt; refuse what makes more holes."""
+        self._max_islands = max_islands
         self._store = store
         self._limits = limits
         self._now_ns = now_ns
@@ -136,7 +143,7 @@ class Ingest:
         touched: dict[LineKey, _Touched] = {}
         try:
             for record in records:
-                _check_position(record)
+                check_position(record)
                 key = LineKey(gateway, record.stream, record.epoch)
                 at = touched.setdefault(key, _Touched())
                 at.seqs.append(record.seq)
@@ -188,7 +195,7 @@ class Ingest:
         """Give what is at a position. Raises SessionEnded for one hole too many."""
         if line.coverage.covers(seq):
             return self._store.known(line, seq)
-        if len(line.coverage.islands) >= MAX_ISLANDS:
+        if len(line.coverage.islands) >= self._max_islands:
             raise SessionEnded("RESOURCE_EXHAUSTED", "too many holes: send records in order")
         return None
 
@@ -264,7 +271,8 @@ def _check_heads(heads: Iterable[uplink_pb2.Head], most: int) -> None:
             raise SessionEnded("INVALID_ARGUMENT", "a head with impossible numbers")
 
 
-def _check_position(record: uplink_pb2.Record) -> None:
+def check_position(record: uplink_pb2.Record) -> None:
+    """Raise SessionEnded for a record that no gateway may send."""
     if not uplink_pb2.AUDIT <= record.stream <= uplink_pb2.BULK or not 0 < record.epoch < 1 << 63:
         raise SessionEnded("INVALID_ARGUMENT", "a record of no stream or epoch")
     if not 1 <= record.seq < MAX_NUMBER:

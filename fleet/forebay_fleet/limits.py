@@ -29,7 +29,6 @@ class Limits:
     credit_bytes: int = 16 << 20
     memory_bytes: int = 128 << 20
     max_gateways: int = 1000
-    max_sessions: int = 2000
     max_heads: int = 4096
     hello_timeout_s: float = 10.0
     commit_bytes: int = 16 << 20
@@ -39,6 +38,15 @@ class Limits:
     def __post_init__(self) -> None:
         """Check what the parts rely on."""
         assert self.max_record_bytes <= self.credit_bytes <= self.memory_bytes
+
+    @property
+    def max_calls(self) -> int:
+        """Calls on the port of gateways at once.
+
+        Two uplinks a gateway on average and its stream to the fleet, while a quarter of them renew
+        their certificates, or fetch what is new.
+        """
+        return 3 * self.max_gateways + max(200, self.max_gateways // 4)
 
     @property
     def max_message_bytes(self) -> int:

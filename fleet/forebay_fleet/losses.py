@@ -9,14 +9,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from forebay_fleet.store.gaps import THINNED
-from forebay_fleet.store.history import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from forebay_fleet.decode import SchemaView
     from forebay_fleet.query import TagHistory
-    from forebay_fleet.store.history import DetailRow
 
 
 class Loss(NamedTuple):
@@ -42,7 +40,8 @@ def losses(history: TagHistory, span_ns: tuple[int, int]) -> list[Loss]:
     Positions that were gone before the gateway came here have no times, and are in the ledger only.
     """
     found = list(_gaps(history))
-    for schema, _ in history.columns:
+    thinned = history.columns if history.history.thinned(history.gateway_id) else []
+    for schema, _ in thinned:
         found.extend(_thinned(history, schema, span_ns))
     within = (
         loss for loss in found if loss.time_to_ns >= span_ns[0] and loss.time_from_ns <= span_ns[1]
@@ -62,7 +61,7 @@ def _gaps(history: TagHistory) -> Iterator[Loss]:
 
 def _thinned(history: TagHistory, schema: SchemaView, span_ns: tuple[int, int]) -> Iterator[Loss]:
     """Give the stretches of a schema's batches that thinning went through without a break."""
-    rows = sorted(_details(history, schema, span_ns), key=lambda row: row.time_max_ns)
+    rows = history.details(schema, span_ns)
     for thinned, run in groupby(rows, key=lambda row: row.thinned > 0):
         if thinned:
             own = list(run)
@@ -72,22 +71,4 @@ def _thinned(history: TagHistory, schema: SchemaView, span_ns: tuple[int, int]) 
                 own[-1].time_max_ns,
                 sum(row.thinned for row in own),
                 schema.message.source,
-            )
-
-
-def _details(
-    history: TagHistory, schema: SchemaView, span_ns: tuple[int, int]
-) -> Iterator[DetailRow]:
-    """Walk what is known of a schema's batches, with mended times."""
-    number, mendable = schema.message.id, [] if history.raw_times else history.clocks.mendable
-    for row in history.history.detail(history.gateway_id, number, span_ns):
-        if not history.correction_ns(row.line, row.seq):
-            yield row
-    for stretch in mendable:
-        by_ns = stretch.correction_ns or 0
-        span = (span_ns[0] - by_ns, span_ns[1] - by_ns)
-        place = Place(stretch.line, stretch.first, stretch.last)
-        for row in history.history.detail(history.gateway_id, number, span, place):
-            yield row._replace(
-                time_min_ns=row.time_min_ns + by_ns, time_max_ns=row.time_max_ns + by_ns
             )

@@ -109,15 +109,24 @@ class Stretches:
         return 0 if stretch is None else stretch.correction_ns or 0
 
     @property
+    def any(self) -> bool:
+        """Whether there is one."""
+        return bool(self._of_line)
+
+    @property
     def mendable(self) -> list[Stretch]:
         """Those whose correction is known."""
         return [s for own in self._of_line.values() for s in own if s.correction_ns is not None]
 
 
 def mended(
-    times_ns: NDArray[np.int64], received_ns: NDArray[np.int64], correction_ns: int
+    times_ns: NDArray[np.int64],
+    received_ns: NDArray[np.int64],
+    correction_ns: int | NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Give source times and times of receipt, both of shape (rows,), as they should have been.
+
+    `correction_ns` is that of all rows, or of each.
 
     A source time nearer to the right time of receipt than to the stamped one was not told by the
     gateway's clock but by the device's own: it stays.

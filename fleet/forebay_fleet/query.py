@@ -10,16 +10,16 @@ import heapq
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from forebay_fleet._proto import batch_pb2
-from forebay_fleet.decode import decode_batch, decode_schema, parse
+from forebay_fleet.decode import decode_batch
 from forebay_fleet.errors import UsageError
-from forebay_fleet.mending import LAST, Stretches, Tie, mended, stretches
+from forebay_fleet.mending import LAST, mended
 from forebay_fleet.statuscodes import NAMES
 from forebay_fleet.store.history import Place
+from forebay_fleet.walking import GatewayHistory
 from forebay_fleet.watermark import Watermark, watermarks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from forebay_fleet.decode import SchemaView
     from forebay_fleet.store.history import RecordRow
@@ -77,7 +77,7 @@ class Page(NamedTuple):
     watermark: Watermark | None
 
 
-class TagHistory:
+class TagHistory(GatewayHistory):
     """One tag of one gateway: where its values are, and which clocks stamped them."""
 
     def __init__(
@@ -89,60 +89,26 @@ class TagHistory:
             UsageError: no such gateway or tag.
             DecodingError: the store holds a schema or an anchor that cannot be read.
         """
-        number = reader.gateway_id(gateway)
-        if number is None:
-            raise UsageError(f"no gateway {gateway!r}", hint="list them: forebay-fleet gateways")
+        super().__init__(reader, gateway, raw_times=raw_times)
         self.device, slash, self.tag = path.partition("/")
-        self.gateway, self.gateway_id = gateway, number
-        self.reader, self.history = reader, reader.history
         self.columns = [
-            (decode_schema(self.history.schema(number, schema_id) or b""), column)
-            for schema_id, column in self.history.columns(number, self.device, self.tag)
+            (self.schema(schema_id), column)
+            for schema_id, column in self.history.columns(self.gateway_id, self.device, self.tag)
         ]
         if not self.columns:
             hint = "names are case-sensitive" if slash else "write DEVICE/TAG"
             raise UsageError(f"no tag {path!r} on {gateway}", hint=hint)
-        self.lines = {line.id: line for line in self.history.lines(number)}
-        self.raw_times = raw_times
-        self.clocks = Stretches(stretches(self._ties()))
 
-    def _ties(self) -> Iterator[Tie]:
-        for row in self.history.anchors(self.gateway_id):
-            anchor = parse(batch_pb2.Anchor, row.payload)
-            yield Tie(
-                *(row.line, row.seq, anchor.boot_id, anchor.wall_ns, anchor.monotonic_ns),
-                anchor.state,
-            )
-
-    def correction_ns(self, line: int, seq: int) -> int:
-        """Give what this reader adds to times that the gateway stamped at a position."""
-        return 0 if self.raw_times else self.clocks.correction_ns(line, seq)
-
-    def batches(self, schema: SchemaView, span_ns: tuple[int, int]) -> Iterator[RecordRow]:
-        """Walk a schema's batches that may hold samples of `span_ns`, the latest end first.
-
-        Ends and span are mended ones; `end_ns` gives them.
-        """
-        number, first_ns, last_ns = schema.message.id, *span_ns
-        rest = self.history.newest(self.gateway_id, number, span_ns)
-        if self.raw_times:
-            return rest
-        walks: list[Iterable[RecordRow]] = [self._right(rest)]
-        for stretch in self.clocks.mendable:
-            by_ns = stretch.correction_ns or 0
-            # A device's own times stay, so the span is that of both clocks.
-            wide = (first_ns - max(by_ns, 0), last_ns - min(by_ns, 0))
-            place = Place(stretch.line, stretch.first, stretch.last)
-            walks.append(self.history.newest(self.gateway_id, number, wide, place))
-        return heapq.merge(*walks, key=self.end_ns, reverse=True)
-
-    def _right(self, records: Iterable[RecordRow]) -> Iterator[RecordRow]:
-        """Leave out what is mended: that is walked on its own."""
-        return (record for record in records if not self.correction_ns(record.line, record.seq))
-
-    def end_ns(self, record: RecordRow) -> int:
-        """Give a time that no mended sample of a record lies behind."""
-        return record.time_max_ns + max(self.correction_ns(record.line, record.seq), 0)
+    @classmethod
+    def of(
+        cls, whole: GatewayHistory, path: str, columns: Sequence[tuple[SchemaView, int]]
+    ) -> TagHistory:
+        """Give a tag whose columns are known, of a gateway that was looked up."""
+        tag = cls.__new__(cls)
+        tag.__dict__.update(whole.__dict__)
+        tag.device, _, tag.tag = path.partition("/")
+        tag.columns = list(columns)
+        return tag
 
     def values(self, record: RecordRow, schema: SchemaView, column: int) -> Iterator[Value]:
         """Give one column of a batch as people read it. DecodingError if it cannot be read."""
@@ -172,18 +138,34 @@ def quality_name(quality: int) -> str:
     return NAMES.get(quality >> 16, f"0x{quality:08X}")
 
 
-def query(history: TagHistory, span_ns: tuple[int, int], limit: int) -> Answer:
+def size_bytes(value: Value) -> int:
+    """Give what a text or a blob takes; 0 for a number."""
+    return len(value.value) if isinstance(value.value, str | bytes) else 0
+
+
+def query(
+    history: TagHistory, span_ns: tuple[int, int], limit: int, most_bytes: int = 1 << 62
+) -> Answer:
     """Give the newest `limit` values of a tag.
 
     Source times lie in `span_ns`, both ends inclusive.
 
     Raises:
         DecodingError: the store holds a batch that cannot be read.
+        UsageError: texts or blobs of more than `most_bytes`.
     """
+    room = most_bytes
     found: list[Value] = []
     unit, unit_ns = "", -1
     for schema, column in history.columns:
-        values = list(_newest(history, (schema, column), span_ns, limit))
+        values = []
+        for value in _newest(history, (schema, column), span_ns, limit):
+            room -= size_bytes(value)
+            if room < 0:
+                raise UsageError(
+                    f"texts or blobs of more than {most_bytes >> 20} MiB", hint="lower the limit"
+                )
+            values.append(value)
         if values and max(v.time_ns for v in values) > unit_ns:
             unit = schema.message.tags[column].unit
             unit_ns = max(v.time_ns for v in values)
@@ -212,14 +194,16 @@ def _newest(
                 yield value
 
 
-def ordered(history: TagHistory, after: tuple[int, int], limit: int) -> Page:
+def ordered(
+    history: TagHistory, after: tuple[int, int], limit: int, most_bytes: int = 1 << 62
+) -> Page:
     """Give values in the order of positions (epoch, seq), behind `after` and up to the watermark.
 
     An older epoch of which this server first heard when a younger one had records comes behind it.
 
-    At least `limit` of them if there are so many, always those of whole records: what follows is
-    behind `Page.after`. A record that came late, for a position that a Gap had accounted for, may
-    be behind a reader already.
+    At least `limit` of them if there are so many, fewer where texts and blobs come to `most_bytes`,
+    always those of whole records: what follows is behind `Page.after`. A record that came late, for
+    a position that a Gap had accounted for, may be behind a reader already.
 
     Raises:
         DecodingError: the store holds a batch that cannot be read.
@@ -228,7 +212,7 @@ def ordered(history: TagHistory, after: tuple[int, int], limit: int) -> Page:
     lines = history.reader.lines(history.gateway)
     mark = next((mark for mark in watermarks(lines) if mark.stream == stream), None)
     values: list[Value] = []
-    unit, reached = "", after
+    unit, reached, room = "", after, most_bytes
     of_stream = [line for line in history.lines.values() if line.stream == stream]
     places = {line.epoch: line.place for line in of_stream}
 
@@ -241,9 +225,11 @@ def ordered(history: TagHistory, after: tuple[int, int], limit: int) -> Page:
         first = after[1] + 1 if line.epoch == after[0] else 1
         last = mark.seq if line.epoch == mark.epoch else LAST
         for record, (schema, column) in _by_position(history, Place(line.id, first, last)):
-            if len(values) >= limit:
+            if len(values) >= limit or room <= 0:
                 return Page(values, unit, reached, mark)
-            values.extend(history.values(record, schema, column))
+            own = list(history.values(record, schema, column))
+            values += own
+            room -= sum(map(size_bytes, own))
             unit, reached = schema.message.tags[column].unit, (line.epoch, record.seq)
     if mark is not None and order(*reached) < order(*mark.position):
         reached = mark.position

@@ -1,10 +1,11 @@
-"""The registry: DATA/registry.db, all that the server knows of boxes beside their records.
+"""The registry: all that the server knows of boxes beside their records.
 
-Owns the file, its connection and the versions of the tables in it. Must not know what the tables
-mean: `identity` has its own, and each other part brings its own with `prepare`.
+It is DATA/registry.db, or a schema of the PostgreSQL that DATA names. Owns the connection and the
+versions of the tables. Must not know what the tables mean: `identity` has its own, and each other
+part brings its own with `prepare`.
 
-The server has one connection, and so has each command that runs beside it: SQLite lets one of them
-write at a time. WAL with FULL: what was committed survives a power cut.
+Each server has one connection, and so has each command that runs beside it: one of them writes at a
+time, with either database. What was committed survives a power cut.
 """
 
 from __future__ import annotations
@@ -15,19 +16,21 @@ from contextlib import contextmanager
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import apsw
-
-from forebay_fleet.errors import StoreError, StoreFailed
+from forebay_fleet.db import place
+from forebay_fleet.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from forebay_fleet.db.database import Database
+
 T = TypeVar("T")
 
-FILE = "registry.db"
-BUSY_MS = 10_000
-"""How long a change waits for that of another process."""
+FILE = place.REGISTRY
+SCHEMA = "forebay_registry"
+_CHANGES = "CREATE TABLE IF NOT EXISTS changes (n BIGINT NOT NULL)"
+_FIRST = "INSERT INTO changes SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM changes)"
 
 
 class Registry:
@@ -37,24 +40,18 @@ class Registry:
         """Open the registry of a data directory, or make it (directory 0700, file 0600).
 
         Raises:
+            UsageError: DATA/database names no database.
             StoreError: the file is no registry, or of a newer version.
-            StoreFailed: the disk refuses it.
+            StoreFailed: the disk refuses it; StoreAway: the database cannot be reached.
         """
-        path = directory / FILE
+        url = place.address(directory)
+        self._db = _file(directory) if url is None else _server(url)
         try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path.touch(mode=0o600)
-            self._db = apsw.Connection(str(path))
-            self._db.set_busy_timeout(BUSY_MS)
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "trusted_schema = OFF"):
-                self._db.execute(f"PRAGMA {pragma}")
             sql = resources.files("forebay_fleet").joinpath("registry.sql").read_text("utf-8")
             self.prepare("identity", 1, sql)
-            self._seen = self._db.pragma("data_version")
-        except apsw.NotADBError:
-            raise StoreError(f"{path} is no registry", hint="choose another --data") from None
-        except (apsw.Error, OSError) as error:
-            raise StoreFailed(f"the registry failed: {error}", hint="check the disk") from error
+            self._seen = self._db.version()
+        except self._db.errors as error:
+            raise self._db.failed(error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -63,7 +60,7 @@ class Registry:
         self.close()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the connection."""
         self._db.close()
 
     def prepare(self, part: str, version: int, sql: str) -> None:
@@ -73,13 +70,13 @@ class Registry:
             StoreError: they are there in another version.
         """
         with self.transaction() as db:
-            db.execute(
+            db.script(
                 "CREATE TABLE IF NOT EXISTS parts"
                 " (name TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT, WITHOUT ROWID"
             )
             found = db.execute("SELECT version FROM parts WHERE name = ?", (part,)).fetchone()
             if found is None:
-                db.execute(sql)
+                db.script(sql)
                 db.execute("INSERT INTO parts VALUES (?, ?)", (part, version))
             elif found[0] != version:
                 raise StoreError(
@@ -88,42 +85,35 @@ class Registry:
                 )
 
     @contextmanager
-    def transaction(self) -> Iterator[apsw.Connection]:
+    def transaction(self) -> Iterator[Database]:
         """Commit what the block does, durably, or nothing of it.
 
         Raises:
-            StoreFailed: the disk refused it, or another process wrote for longer than BUSY_MS.
+            StoreFailed: the disk refused it, or another process wrote for too long.
+            StoreAway: the database cannot be reached. It may have committed all the same.
         """
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-        except apsw.Error as error:
-            raise StoreFailed(f"the registry failed: {error}", hint="check the disk") from error
+        with self.reading() as db, db.transaction():
+            yield db
 
     @contextmanager
-    def reading(self) -> Iterator[apsw.Connection]:
+    def reading(self) -> Iterator[Database]:
         """Give the connection to read with. Raises StoreFailed."""
         try:
             yield self._db
-        except apsw.Error as error:
-            raise StoreFailed(f"the registry failed: {error}", hint="check the disk") from error
+        except self._db.errors as error:
+            raise self._db.failed(error) from error
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Read. Raises StoreFailed."""
         with self.reading() as db:
-            return list(db.execute(sql, tuple(values)))
+            return db.execute(sql, values).fetchall()
 
     def changed(self) -> bool:
         """Whether another process committed anything since the last time this was asked."""
-        version = self._db.pragma("data_version")
+        with self.reading() as db:
+            version = db.version()
         before, self._seen = self._seen, version
-        return bool(version != before)
+        return version != before
 
     def fact(self, name: str) -> str | None:
         """Give what the server last said of itself under `name`."""
@@ -133,7 +123,45 @@ class Registry:
     def tell(self, name: str, value: str) -> None:
         """Note what this server is: see `fact`."""
         with self.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+            db.execute(
+                "INSERT INTO facts VALUES (?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (name, value),
+            )
+
+
+def there(directory: Path) -> bool:
+    """Whether a data directory has a registry, or names a database for it. Raises as `address`."""
+    return (directory / FILE).exists() or place.address(directory) is not None
+
+
+def _file(directory: Path) -> Database:
+    import apsw
+
+    from forebay_fleet.db import sqlite
+
+    path = directory / FILE
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return sqlite.open_file(path)
+    except apsw.NotADBError:
+        raise StoreError(f"{path} is no registry", hint="choose another --data") from None
+    except (apsw.Error, OSError) as error:
+        raise sqlite.failed(error) from error
+
+
+def _server(url: str) -> Database:
+    place.need_driver()
+    from forebay_fleet.db import postgres
+
+    db = postgres.PostgresDatabase(url, postgres.Use(SCHEMA, serial=True, returns=True))
+    try:
+        with db.preparing():
+            postgres.made(db, SCHEMA)
+            db.plain(f"{_CHANGES}; {_FIRST}")
+    except db.errors as error:
+        raise db.failed(error) from error
+    return db
 
 
 class RegistryThread:
@@ -145,6 +173,8 @@ class RegistryThread:
 
     def __init__(self, directory: Path) -> None:
         """Open the registry. Raises as `Registry`."""
+        self.directory = directory
+        """The data directory."""
         self._registry = Registry(directory)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="registry")
 

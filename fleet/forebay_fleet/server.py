@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import random
+import os
+import resource
 import signal
 import time
 from contextlib import AsyncExitStack
@@ -19,29 +20,37 @@ import grpc
 import structlog
 
 from forebay_fleet._proto import uplink_pb2, uplink_pb2_grpc
-from forebay_fleet.committer import Committer
+from forebay_fleet.carried import sealing
+from forebay_fleet.carried.spool import Spool
+from forebay_fleet.carried.taking import Taking
+from forebay_fleet.desired import signing
 from forebay_fleet.errors import StoreFailed, UsageError
 from forebay_fleet.identity.answering import PUSHBACK, refuse
 from forebay_fleet.identity.door import Door
-from forebay_fleet.identity.opening import FleetSettings, Running, open_fleet
+from forebay_fleet.identity.opening import FleetSettings, Opened, Running, open_fleet
 from forebay_fleet.identity.refused import Refused
-from forebay_fleet.ingest import Ingest, SessionEnded
+from forebay_fleet.ingest import SessionEnded
+from forebay_fleet.intake import open_store
 from forebay_fleet.limits import Limits
 from forebay_fleet.registry import RegistryThread
+from forebay_fleet.returning import Returns
 from forebay_fleet.session import Desk, Session
-from forebay_fleet.store.writer import StoreWriter
+from forebay_fleet.store.owning import lock
 from forebay_fleet.tls import Credentials, server_credentials
+from forebay_fleet.values.reading import Readers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from forebay_fleet.stream.connecting import StreamSettings
+    from forebay_fleet.stream.publishing import StreamIntake
+
+HANDSHAKE_MS = 20_000
+"""How long a connection may take to say who it is."""
+MOST_FILES = 65_536
 STOP_GRACE_S = 5.0
 """How long sessions may take to say goodbye; what they handed over is committed in any case."""
-
-RETURNS_PER_S = 200
-"""How many gateways may come back in a second, of those that a stop sent away: a handshake costs
-about a millisecond of a core."""
 
 _log = structlog.get_logger()
 
@@ -59,14 +68,12 @@ class ServerSettings:
     credentials: Credentials | None
     limits: Limits = field(default_factory=Limits)
     fleet: FleetSettings | None = None
-
-
-def return_s(sessions: int, draw: float) -> float:
-    """Give when one of `sessions` that end together is to come back, s; `draw` is in [0, 1).
-
-    Each is told another time, so that they come one after the other to whoever serves next.
-    """
-    return draw * sessions / RETURNS_PER_S
+    web: str | None = None
+    """IP:PORT of the page and REST."""
+    oidc: Path | None = None
+    """File that says where people sign in beside passwords."""
+    stream: StreamSettings | None = None
+    """Where records go in place of a store of this process: workers commit them."""
 
 
 class UplinkService(uplink_pb2_grpc.UplinkServicer):
@@ -76,6 +83,7 @@ class UplinkService(uplink_pb2_grpc.UplinkServicer):
         """Let clients in by `door`, by their certificates; None: they have none."""
         self._desk = desk
         self._door = door
+        self._returns = Returns(lambda: len(desk.newest))
 
     async def Session(  # noqa: N802 - the name of the rpc
         self,
@@ -91,12 +99,15 @@ class UplinkService(uplink_pb2_grpc.UplinkServicer):
                 await visit.during(Session(self._desk, context, visit.who.name).run())
         except SessionEnded as ended:
             stopping = self._desk.stopping.is_set()
-            wait_s = return_s(len(self._desk.newest), random.random()) if stopping else 0.0
+            wait_s = self._returns.wait_s() if stopping else 0.0
             await context.abort(
                 grpc.StatusCode[ended.status], str(ended), ((PUSHBACK, str(round(wait_s * 1000))),)
             )
         except Refused as refused:
             await refuse(context, refused)
+        except StoreFailed as error:
+            _log.error("registry_failed", error=str(error), hint=error.hint)
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the database of the server failed")
 
 
 async def serve(settings: ServerSettings, ready: Callable[[int], None]) -> None:
@@ -109,44 +120,95 @@ async def serve(settings: ServerSettings, ready: Callable[[int], None]) -> None:
     """
     limits = settings.limits
     _check_plaintext(settings)
+    _open_files()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
-        store = stack.enter_context(StoreWriter(settings.data))
-        committer = Committer(store, limits.commit_bytes, limits.memory_bytes)
-        await stack.enter_async_context(committer)
-        ingest = Ingest(store, limits, time.time_ns)
-        desk = Desk(ingest, committer, limits, stopping)
+        own = None
+        if settings.stream is None:
+            own = await open_store(stack, settings.data, limits)
+        intake = own or await _open_stream(stack, settings, limits)
+        desk = Desk(intake, limits, stopping)
         registry = await stack.enter_async_context(RegistryThread(settings.data))
         door = Door(registry)
         server, port = _build(settings, desk, door)
+        opened = Opened(None, None)
         if settings.fleet is not None and settings.credentials is not None:
             running = Running(server, port, registry, door, stopping, settings.data)
-            await open_fleet(stack, settings.fleet, settings.credentials, running)
+            opened = await open_fleet(stack, settings.fleet, settings.credentials, running)
+        if own is not None and opened.hub is not None:
+            keys = signing.load(settings.data), sealing.load(settings.data)
+            taking = Taking(own.ingest, own.committer, registry, keys, time.time_ns)
+            carried = asyncio.create_task(Spool(settings.data, taking).watch(), name="carried")
+            stack.callback(carried.cancel)
+        if settings.web is not None:
+            await _open_web(stack, settings, desk, registry, opened)
         watching = asyncio.create_task(door.watch(), name="door.watch")
         stack.callback(watching.cancel)
         await server.start()
         stack.push_async_callback(server.stop, STOP_GRACE_S)
         stack.callback(stopping.set)
-        _log.info(
-            "server_started", port=port, incarnation=store.incarnation, data=str(settings.data)
-        )
+        incarnation = "" if own is None else own.incarnation
+        _log.info("server_started", port=port, incarnation=incarnation, data=str(settings.data))
         ready(port)
-        await _first_of(watching, stopping, committer.failed)
+        await _first_of(watching, stopping, *([] if own is None else [own.committer.failed]))
         if watching.done():
             watching.result()  # the registry failed
-    if committer.failure is not None:
-        raise StoreFailed(str(committer.failure), hint=committer.failure.hint)
+    if own is not None and own.committer.failure is not None:
+        raise StoreFailed(str(own.committer.failure), hint=own.committer.failure.hint)
     _log.info("server_stopped")
+
+
+async def _open_stream(
+    stack: AsyncExitStack, settings: ServerSettings, limits: Limits
+) -> StreamIntake:
+    """Have records go into the stream. StoreError if there is none that keeps them."""
+    from forebay_fleet.stream.connecting import open_line
+    from forebay_fleet.stream.publishing import StreamIntake
+
+    assert settings.stream is not None
+    # Its name is in there: of two with one name, each would take the boxes of the other for gone.
+    stack.callback(os.close, lock(settings.data))
+    line = await open_line(stack, settings.stream)
+    return await stack.enter_async_context(StreamIntake(line, limits, time.time_ns))
+
+
+async def _open_web(
+    stack: AsyncExitStack,
+    settings: ServerSettings,
+    desk: Desk,
+    registry: RegistryThread,
+    opened: Opened,
+) -> None:
+    """Open the page. UsageError if what it is made of is not installed."""
+    assert settings.web is not None
+    try:
+        from forebay_fleet.access import trail
+        from forebay_fleet.access.signing_in import SigningIn
+        from forebay_fleet.http.context import Context
+        from forebay_fleet.http.serving import WebSettings, open_site
+    except ImportError as error:
+        raise UsageError(
+            f"the page needs more libraries: {error.name} is missing",
+            hint="install: pip install 'forebay[web]'",
+        ) from None
+    await registry(trail.prepare)
+    readers = await stack.enter_async_context(Readers(settings.data))
+    signing_in = SigningIn(registry)
+    context = Context(
+        *(settings.data, registry, readers, desk, signing_in, time.time_ns),
+        *(opened.hub, opened.published),
+    )
+    await open_site(stack, WebSettings(settings.web, settings.credentials, settings.oidc), context)
 
 
 def _build(settings: ServerSettings, desk: Desk, door: Door) -> tuple[grpc.aio.Server, int]:
     limits = settings.limits
     keepalive_ms = int(limits.keepalive_s * 1000)
     server = grpc.aio.server(
-        maximum_concurrent_rpcs=limits.max_sessions,
+        maximum_concurrent_rpcs=limits.max_calls,
         options=[
             ("grpc.max_receive_message_length", limits.max_message_bytes),
             ("grpc.keepalive_time_ms", keepalive_ms),
@@ -154,6 +216,7 @@ def _build(settings: ServerSettings, desk: Desk, door: Door) -> tuple[grpc.aio.S
             # Without these gRPC's own minute counts, and an idle session is not watched at all.
             ("grpc.http2.ping_timeout_ms", int(limits.keepalive_timeout_s * 1000)),
             ("grpc.http2.max_pings_without_data", 0),
+            ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", keepalive_ms // 4),
             ("grpc.so_reuseport", 0),
         ],
@@ -186,6 +249,14 @@ def _check_plaintext(settings: ServerSettings) -> None:
         raise UsageError(
             f"plaintext on {host} is refused", hint="use certificates, or listen on 127.0.0.1"
         )
+
+
+def _open_files() -> None:
+    """Let this process have as many files as it may: each box has two connections or more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if most > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def _first_of(task: asyncio.Task[None], *events: asyncio.Event) -> None:

@@ -22,10 +22,9 @@ from forebay_fleet.ledger import MAX_REPORTED_ISLANDS
 from forebay_fleet.limits import GATEWAY_PATTERN, RECORD_OVERHEAD_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
-    from forebay_fleet.committer import Committer
-    from forebay_fleet.ingest import Ingest
+    from forebay_fleet.intake import Intake, Taker
     from forebay_fleet.limits import Limits
 
 
@@ -48,8 +47,7 @@ class Desk:
     `newest` has of each gateway with an open session the one that came last.
     """
 
-    ingest: Ingest
-    committer: Committer
+    intake: Intake
     limits: Limits
     stopping: asyncio.Event
     newest: dict[int, Session] = field(default_factory=dict)
@@ -79,7 +77,6 @@ class Session:
         # Never full: each message takes so much of the credit at least, and one is for the end.
         most = desk.limits.credit_bytes // RECORD_OVERHEAD_BYTES + 2
         self._decisions: asyncio.Queue[_Decision | None] = asyncio.Queue(most)
-        self._ended: SessionEnded | None = None
         self._answered = 0
         self.boot_id = ""
         """Of the gateway, once it has said Hello."""
@@ -103,15 +100,15 @@ class Session:
         self._log.info("session_closed")
 
     async def _serve(self) -> None:
-        gateway = -1
+        taker: Taker | None = None
         end: SessionEnded | None = None
         try:
-            gateway = await self._greet()
-            self._desk.newest[gateway] = self
+            taker = await self._greet()
+            self._desk.newest[taker.gateway] = self
             self._log.info("session_opened")
             async with asyncio.TaskGroup() as group:
                 stopper = group.create_task(self._stop(), name="session.stop")
-                group.create_task(self._receive(gateway), name="session.receive")
+                group.create_task(self._receive(taker), name="session.receive")
                 await group.create_task(self._acknowledge(), name="session.acknowledge")
                 stopper.cancel()
         except* SessionEnded as ended:
@@ -119,12 +116,14 @@ class Session:
         except* StoreFailed:
             end = SessionEnded("UNAVAILABLE", "the store failed")
         finally:
-            if self._desk.newest.get(gateway) is self:
-                del self._desk.newest[gateway]
+            if taker is not None:
+                if self._desk.newest.get(taker.gateway) is self:
+                    del self._desk.newest[taker.gateway]
+                await taker.close()
         if end is not None:
             raise end
 
-    async def _greet(self) -> int:
+    async def _greet(self) -> Taker:
         try:
             async with asyncio.timeout(self._desk.limits.hello_timeout_s):
                 message = await self._channel.read()
@@ -141,16 +140,15 @@ class Session:
             text = f"this certificate is for {self._certified!r}, not for {hello.gateway!r}"
             raise SessionEnded("PERMISSION_DENIED", text)
 
-        def apply() -> Callable[[], tuple[int, uplink_pb2.Welcome]]:
-            greeting = self._desk.ingest.greet(hello)
-            return lambda: greeting
+        taker, welcome = await self._desk.intake.greet(hello)
+        try:
+            await self._channel.write(uplink_pb2.FromServer(welcome=welcome))
+        except BaseException:
+            await taker.close()
+            raise
+        return taker
 
-        greeted = await self._desk.committer.submit(apply, hello.ByteSize())
-        gateway, welcome = await greeted
-        await self._channel.write(uplink_pb2.FromServer(welcome=welcome))
-        return gateway
-
-    async def _receive(self, gateway: int) -> None:
+    async def _receive(self, taker: Taker) -> None:
         """Take messages while there is room; the transport holds back who ignores the credit."""
         newest: asyncio.Future[list[uplink_pb2.Ack]] | None = None
         while (message := await self._channel.read()) is not grpc.aio.EOF:
@@ -159,8 +157,7 @@ class Session:
             records = message.records.records
             size = message.ByteSize() + RECORD_OVERHEAD_BYTES * (len(records) + 1)
             await self._credit.take(size)
-            apply = self._applying(gateway, records, twin=self._finds_twin(gateway))
-            newest = await self._desk.committer.submit(apply, size)
+            newest = await taker.take(records, size, twin=self._finds_twin(taker.gateway))
             newest.add_done_callback(partial(self._decided, size, len(records)))
         if newest is not None:
             await asyncio.wait([newest])
@@ -183,27 +180,6 @@ class Session:
         """Called in the order of submission."""
         acks.exception()  # marks it as seen: after the end of a session nobody asks
         self._decisions.put_nowait(_Decision(acks, size, records))
-
-    def _applying(
-        self,
-        gateway: int,
-        records: Any,  # noqa: ANN401 - a repeated field
-        *,
-        twin: bool,
-    ) -> Callable[[], Callable[[], list[uplink_pb2.Ack]]]:
-        def apply() -> Callable[[], list[uplink_pb2.Ack]]:
-            """Nothing of a session is taken after what ended it."""
-            if self._ended is not None:
-                raise self._ended
-            if twin:
-                self._desk.ingest.note_twin(gateway)
-            try:
-                return self._desk.ingest.take(gateway, records)
-            except SessionEnded as ended:
-                self._ended = ended
-                raise
-
-        return apply
 
     async def _acknowledge(self) -> None:
         """Send what is durable, for each line only the newest word: acks are cumulative."""

@@ -5,9 +5,12 @@ And what disturbs it: answers that are lost, guessed tokens, another authority u
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import random
 import ssl
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,14 +18,19 @@ import pytest
 from forebay._proto import fleet_pb2
 from forebay.errors import FleetError, FleetUnavailable, IdentityUnusable
 from forebay.files import SystemDisk
-from forebay.identity import IDENTITY, PENDING, IdentityStore
+from forebay.identity import FOLDER, IDENTITY, PENDING, IdentityStore
 from forebay.management import asking, certifying
+from forebay.management.events import IDENTITY_RECOVERED
+from forebay.management.renewal import Renewal
 from forebay.testing.disk import FaultyDisk
 from forebay_fleet import certificates
+from forebay_fleet.certificates import load_authority
 from forebay_fleet.identity import tokens
 from forebay_fleet.identity.throttle import BACK_EVERY_S, FAILURES
 from support.boxes import new_key
 from support.fleet_boxes import Box, Fleet, command
+from support.forwarding import HurryingClock, make_seams
+from support.handmade import resigned
 from support.processes import BIN, until
 
 pytestmark = pytest.mark.e2e
@@ -203,3 +211,61 @@ async def test_another_authority_under_way(tmp_path: Path) -> None:
             assert not box.told("identity_refused")
             context = ssl.create_default_context(cadata=box.identity.authorities.decode())
             assert context.cert_store_stats()["x509_ca"] == 1
+
+
+class WrongClock(HurryingClock):
+    """A clock that somebody has set wrong."""
+
+    def __init__(self, ahead_s: float) -> None:
+        super().__init__(20)
+        self._ahead_ns = round(ahead_s * 1e9)
+
+    def now_ns(self) -> int:
+        """Give the wrong time."""
+        return super().now_ns() + self._ahead_ns
+
+
+@pytest.mark.parametrize("days", [-20, 20, 40, 27_000])
+async def test_a_clock_that_is_wrong_spends_no_recovery_and_renews_once(
+    tmp_path: Path, days: int
+) -> None:
+    """By this clock it is not valid yet, old, or has expired; by the server's it is good."""
+    with Fleet(tmp_path) as fleet:
+        host, _, port = fleet.enrollment.partition(":")
+        seams = make_seams(WrongClock(days * 86_400.0))
+        store = IdentityStore(tmp_path / "state" / FOLDER, seams.disk)
+        await certifying.enroll(store, (host, int(port)), await fleet.token(), "gw-1")
+        renewal = Renewal(tmp_path / "state", seams)
+        running = asyncio.create_task(renewal.run(), name="renewal")
+        try:
+            await until(lambda: renewal.identity and renewal.identity.generation > 1, "it renews")
+            began_s = seams.clock.monotonic_s()
+            await until(lambda: seams.clock.monotonic_s() - began_s > 30.0, "half a minute passes")
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+        known = await fleet.identity("gw-1")
+        assert (known["generation"], known["recoveries"]) == (2, 0)
+        assert seams.events.count(IDENTITY_RECOVERED) == 0
+
+
+async def test_what_a_server_signed_whose_clock_was_a_century_ahead_is_replaced(
+    tmp_path: Path,
+) -> None:
+    """No server takes it before the year 2100: the bound key gets another."""
+    with Fleet(tmp_path) as fleet:
+        host, _, port = fleet.enrollment.partition(":")
+        seams = make_seams()
+        store = IdentityStore(tmp_path / "state" / FOLDER, seams.disk)
+        identity = await certifying.enroll(store, (host, int(port)), await fleet.token(), "gw-1")
+        begin = datetime(2100, 1, 1, tzinfo=UTC)
+        signed = resigned(load_authority(fleet.pki), identity.certificate, begin)
+        store.replace(replace(identity, certificate=signed))
+        renewal = Renewal(tmp_path / "state", seams)
+        running = asyncio.create_task(renewal.run(), name="renewal")
+        try:
+            await until(lambda: seams.events.count(IDENTITY_RECOVERED), "it recovers")
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+        assert (await fleet.identity("gw-1"))["generation"] == 2

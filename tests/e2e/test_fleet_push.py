@@ -1,11 +1,16 @@
-"""Configurations that are pushed to boxes: a good one, the same again, one that stops data."""
+"""Configurations that are pushed to boxes: a good one, the same again, ones that stop data.
+
+All the while a device that no push touches is polled as often as that of a box to which none comes.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import statistics
 import time
 from contextlib import AsyncExitStack
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +18,7 @@ import pytest
 from forebay.testing.modbus_server import ModbusServer
 from support.config_site import polled
 from support.fleet_boxes import Box, Fleet
+from support.live_agent import CountingPlc
 from support.processes import free_port, until
 
 if TYPE_CHECKING:
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 PROBATION_S = 8
+PERIOD_S = 0.2
 WAIT_S = 60.0
 
 
@@ -64,15 +71,18 @@ async def test_three_boxes_take_a_push_and_one_heals_from_a_bad_one(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     async with AsyncExitStack() as stack:
-        press = await stack.enter_async_context(ModbusServer())
+        press = await stack.enter_async_context(CountingPlc())
+        others = [await stack.enter_async_context(CountingPlc()) for _ in range(2)]
         oven = await stack.enter_async_context(ModbusServer())
         fleet = stack.enter_context(Fleet(tmp_path))
         boxes = [
             await started(
-                stack, fleet, number, polled("press", press.port), polled("oven", oven.port)
+                stack, fleet, number, polled("press", plc.port), polled("oven", oven.port)
             )
-            for number in (1, 2, 3)
+            for number, plc in enumerate((press, *others), 1)
         ]
+        clock = asyncio.get_running_loop().time
+        first_s = clock()
 
         # A good one: only the device that differs is begun again, on the box that it was for.
         site = tmp_path / "site"
@@ -81,34 +91,36 @@ async def test_three_boxes_take_a_push_and_one_heals_from_a_bad_one(
         good = polled("press", press.port) + polled("oven", oven.port, "300 ms")
         (site / "forebay.toml").write_text(head + good, "utf-8")
         before = press.connections, oven.connections
+        began_s = time.monotonic()
         offered = await fleet.ask("push", "gw-1", str(site), "--reason", "slower oven")
         found = await shown(fleet, "gw-1", ended(offered["offer_id"]))
+        record_property("push_to_committed_s", round(time.monotonic() - began_s, 1))
         attempt = found["config"]["last_attempt"]
         assert (attempt["phase"], attempt["changed"]) == ("committed", ["device oven"]), attempt
         assert found["config"]["running"] == found["config"]["desired"] == offered["hash"]
         assert (press.connections, oven.connections) == (before[0], before[1] + 1)
 
         # The same again is nothing.
-        again = await fleet.ask("push", "gw-1", str(site))
-        assert again["version"] > offered["version"]
-        assert again["hash"] == offered["hash"]
-        found = await shown(fleet, "gw-1", ended(again["offer_id"]))
-        assert found["config"]["last_attempt"]["phase"] == "committed"
-        assert found["config"]["last_attempt"].get("changed", []) == []
+        await nothing_again(fleet, site, offered)
         assert (press.connections, oven.connections) == (before[0], before[1] + 1)
 
         # One that parses, but stops the oven's data: the box goes back, says why, and stays there.
         bad = polled("press", press.port) + polled("oven", free_port())
         (site / "forebay.toml").write_text(head + bad, "utf-8")
-        began_s = time.monotonic()
-        worse = await fleet.ask("push", "gw-1", str(site))
-        found = await shown(fleet, "gw-1", ended(worse["offer_id"]))
-        record_property("push_to_rolled_back_s", round(time.monotonic() - began_s, 1))
-        attempt = found["config"]["last_attempt"]
-        assert attempt["phase"] == "rolled_back", attempt
+        attempt, took_s = await goes_back(fleet, site, offered["hash"])
+        record_property("push_to_rolled_back_s", took_s)
         assert "oven" in attempt["error"]
-        assert found["config"]["running"] == offered["hash"]
-        assert found["config"]["desired"] == worse["hash"]
+        assert press.connections == before[0]
+
+        # One that points to a dead server heals: nobody has to come.
+        nowhere = head.replace(fleet.server.address, f"127.0.0.1:{free_port()}")
+        assert nowhere != head
+        (site / "forebay.toml").write_text(nowhere + good, "utf-8")
+        attempt, took_s = await goes_back(fleet, site, offered["hash"])
+        record_property("push_of_dead_server_to_rolled_back_s", took_s)
+        assert attempt["changed"] == ["uplink cloud"]
+        assert "cloud" in attempt["error"]
+        await boxes[0].until_uplink("connected")
         assert press.connections == before[0]
 
         # The server's restart offers the very same state again: it is denied, and nothing moves.
@@ -116,9 +128,55 @@ async def test_three_boxes_take_a_push_and_one_heals_from_a_bad_one(
         fleet.server.kill()
         fleet.server.start()
         await until(lambda: len(boxes[0].told("fleet_connected")) > links, "it comes again")
-        found = await shown(fleet, "gw-1", ended(worse["offer_id"]))
+        found = await shown(fleet, "gw-1", ended(attempt["offer_id"]))
         assert found["config"]["running"] == offered["hash"]
         assert (press.connections, oven.connections) == (before[0], ovens)
         for box in boxes[1:]:
             told = await fleet.ask("show", box.gateway)
             assert told["config"]["running_source"] == "file"
+
+        touched, control = (gaps_s(plc, first_s, clock()) for plc in (press, others[0]))
+        period_kept(touched, control, record_property)
+
+
+async def nothing_again(fleet: Fleet, site: Path, offered: Any) -> None:
+    """Push what runs already: another version, and nothing is begun again."""
+    again = await fleet.ask("push", "gw-1", str(site))
+    assert again["version"] > offered["version"]
+    assert again["hash"] == offered["hash"]
+    found = await shown(fleet, "gw-1", ended(again["offer_id"]))
+    assert found["config"]["last_attempt"]["phase"] == "committed"
+    assert found["config"]["last_attempt"].get("changed", []) == []
+
+
+async def goes_back(fleet: Fleet, site: Path, hash_: str) -> tuple[Any, float]:
+    """Push what must not stay; give the attempt, and s until `hash_` runs again."""
+    began_s = time.monotonic()
+    worse = await fleet.ask("push", "gw-1", str(site))
+
+    def back(link: Any) -> object:
+        return ended(worse["offer_id"])(link) and link["config"]["running"] == hash_
+
+    found = await shown(fleet, "gw-1", back)
+    assert found["config"]["desired"] == worse["hash"]
+    attempt = found["config"]["last_attempt"]
+    assert attempt["phase"] == "rolled_back", attempt
+    return attempt, round(time.monotonic() - began_s, 1)
+
+
+def period_kept(
+    touched: list[float], control: list[float], record_property: Callable[[str, object], None]
+) -> None:
+    """Hold polls of what no push touched against those of a box to which nothing was pushed."""
+    for name, gaps in (("pushed", touched), ("control", control)):
+        told = len(gaps), round(statistics.median(gaps), 4), round(max(gaps), 3)
+        record_property(f"polls_{name}_number_median_s_worst_s", told)
+    assert len(touched) > 0.95 * len(control)
+    assert statistics.median(touched) < 1.1 * statistics.median(control)
+    assert max(touched) < 2 * max(control) + PERIOD_S
+
+
+def gaps_s(plc: CountingPlc, begin_s: float, end_s: float) -> list[float]:
+    """Give the times between polls from `begin_s` to `end_s`."""
+    polls = [at_s for at_s in plc.read_s if begin_s <= at_s <= end_s]
+    return [late - early for early, late in pairwise(polls)]

@@ -298,9 +298,10 @@ def of_wear(found: Found) -> None:
     low, high = dict(found["press/low"]), dict(found["press/high"])
     held = [low[at] <= left[at] <= high[at] for at, _ in sure]
     assert np.mean(held) > 0.5
-    first = next(at for at, due in found["press/due"] if due)
-    assert dict(found["press/remaining"])[first] <= 700
-    assert 350 < left[first] < 1400
+    told_due = sorted(found["press/due"])
+    since = max((at for at, due in told_due if not due), default=told_due[0][0])
+    assert told_due[-1][1], "service is due at the end"
+    assert left[since] == pytest.approx(700, abs=250), "and has been since about then"
     assert "service is due" in told(found, "press")[0]
 
 

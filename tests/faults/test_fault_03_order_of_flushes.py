@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from forebay_fleet.db.sqlite import SqliteDatabase
 from forebay_fleet.store.opening import FILE, connect
 from support.disk_life import TIMES
 from support.faults import lived, python
@@ -87,7 +88,9 @@ def test_fault_03_the_server_acknowledges_only_what_is_flushed(
 
 
 def test_fault_03_the_server_asks_sqlite_to_flush_each_commit(tmp_path: Path) -> None:
-    connection = connect(tmp_path)
+    db, _ = connect(tmp_path, None)
+    assert isinstance(db, SqliteDatabase)
+    connection = db.connection
     try:
         assert connection.pragma("synchronous") == SYNCHRONOUS_FULL
         assert connection.pragma("journal_mode") == "wal"

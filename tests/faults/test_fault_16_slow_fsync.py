@@ -41,7 +41,7 @@ async def test_fault_16_slow_fsync(tmp_path: Path, strace_binary: Path) -> None:
         began, before = loop.time(), await polls()
         await asyncio.sleep(LOOK_S)  # the time over which the pace is judged
         done, took = await polls() - before, loop.time() - began
-        assert done > 0.8 * took / PERIOD_S, (done, took)
+        assert done > 0.5 * took / PERIOD_S, (done, took)  # 0.05 if it waited for them
         assert '"ring_overflow"' not in world.agent.text()
         _, journal = await world.ask("journal", "status")
         assert journal["commit_p99_ms"] > 1500

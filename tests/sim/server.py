@@ -11,6 +11,7 @@ import grpc
 
 from forebay_fleet._proto import uplink_pb2
 from forebay_fleet.ingest import Ingest, SessionEnded
+from forebay_fleet.intake import DirectIntake
 from forebay_fleet.limits import Limits
 from forebay_fleet.session import Desk, Session
 from forebay_fleet.store.writer import StoreWriter
@@ -109,7 +110,7 @@ class SimServer:
         self._store = StoreWriter(self.directory)
         ingest = Ingest(self._store, self._limits, self._clock.now_ns)
         committer: Any = InlineCommitter(self._store, self._rng)
-        self._desk = Desk(ingest, committer, self._limits, asyncio.Event())
+        self._desk = Desk(DirectIntake(ingest, committer), self._limits, asyncio.Event())
 
     def serve(self, connection: Connection, gateway: str) -> None:
         """Take one connection."""

@@ -1,4 +1,4 @@
-"""The gRPC uplink without gRPC: its own codec over a simulated connection."""
+"""The gRPC uplink without gRPC: its own messages over a simulated connection."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from forebay import uplinkproto
 from forebay._proto import uplink_pb2 as pb
 from forebay.errors import UplinkUnavailable
-from forebay.uplinks.grpc import codec
 from sim.net import Broken, Connection
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ class SimUplink:
             raise _gone()
         self._connection = Connection(self._net)
         self._server.serve(self._connection, self._gateway)
-        await self._write(codec.hello(offer, self._clock.now_ns(), "sim"))
+        await self._write(uplinkproto.hello(offer, self._clock.now_ns(), "sim"))
         try:
             async with asyncio.timeout(CONNECT_S):
-                terms = codec.terms((await self._read()).welcome)
+                terms = uplinkproto.terms((await self._read()).welcome)
         except TimeoutError:
             raise _gone() from None
         self._told(terms.resume)
@@ -64,14 +64,16 @@ class SimUplink:
         self, records: Sequence[Record], *, historical: bool, absent_from: Sequence[int] = ()
     ) -> None:
         """See `Uplink.send`."""
-        await self._write(codec.group(records, historical=historical, absent_from=absent_from))
+        await self._write(
+            uplinkproto.group(records, historical=historical, absent_from=absent_from)
+        )
 
     async def receipts(self) -> AsyncIterator[Receipt]:
         """See `Uplink.receipts`."""
         while True:
             message = await self._read()
             if message.WhichOneof("message") == "ack":
-                receipt = codec.receipt(message.ack)
+                receipt = uplinkproto.receipt(message.ack)
                 if not self._server.counts:
                     receipt = replace(receipt, answered=None)
                 self._told((receipt.resume,))

@@ -56,7 +56,7 @@ class Bureau:
     def __post_init__(self) -> None:
         self.pki = self.folder / "pki"
         certificates.init(self.pki, "test CA")
-        self.registry = Registry(self.folder / "data")
+        self.registry = Registry(self.folder)
         self.challenges = Challenges(lambda: self.now_s)
         self.office = Office(
             partial(authorities.load, self.pki),

@@ -25,7 +25,7 @@ def polled(name: str, port: int, period: str = "200 ms", more: str = "") -> str:
 protocol = "modbus"
 host = "127.0.0.1"
 port = {port}
-timeout = "1 s"
+timeout = "5 s"
 backoff = {{ first = "50 ms", most = "200 ms" }}
 tags = [{{ name = "count", address = "holding:0", type = "uint16" }}]
 {more}

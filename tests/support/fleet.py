@@ -62,6 +62,10 @@ class FleetServer:
         if self._process is not None:
             self.kill()
 
+    def add(self, *arguments: str) -> None:
+        """Add arguments to `serve`, from its next start on."""
+        self._arguments = (*self._arguments, *arguments)
+
     @property
     def address(self) -> str:
         """HOST:PORT."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from forebay_fleet._proto import batch_pb2, uplink_pb2
 from forebay_fleet.audit import verify
 from forebay_fleet.ingest import Ingest, SessionEnded
 from forebay_fleet.limits import Limits
+from forebay_fleet.store.opening import connect
 from forebay_fleet.store.reader import LineRow, StoreReader
 from forebay_fleet.store.writer import StoreWriter
 from support.fleet import record
@@ -75,6 +77,15 @@ class Server:
 
     def verified(self) -> list[str]:
         return self.finding().problems
+
+
+def changed_by_hand(server: Server, *statements: str) -> None:
+    """Close a server's store and change what is in it behind its back."""
+    server.store.close()
+    db, _ = connect(server.directory, None)
+    with contextlib.closing(db), db.transaction():
+        for sql in statements:
+            db.execute(sql)
 
 
 def islands(ack: uplink_pb2.Ack) -> list[tuple[int, int]]:

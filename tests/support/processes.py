@@ -45,13 +45,15 @@ def free_port() -> int:
         return port
 
 
-async def until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
+async def until(
+    condition: Callable[[], object], what: str, timeout_s: float = 60.0, every_s: float = 0.05
+) -> None:
     """Wait for a condition; AssertionError naming `what` if it does not come."""
     loop = asyncio.get_running_loop()
     end = loop.time() + timeout_s
     while not condition():
         assert loop.time() < end, f"not within {timeout_s:g} s: {what}"
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(every_s)
 
 
 async def until_listening(process: asyncio.subprocess.Process, port: int) -> None:

@@ -1,7 +1,8 @@
 """A box's configurations on a modelled disk, tried by the real rollout on an agent of set words.
 
 A configuration here is one file of text. What runs gives data as its text says: `good` in it means
-that the device is polled and its destination acknowledges, `silent` that it is not.
+that the device is polled and its destination acknowledges, `silent` that it is not; `hasty`
+in it, that it asks for a trial of a second.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ BEFORE_S = 30.0
 
 def loaded_of(text: str) -> LoadedConfig:
     """Give what stands for the loaded configuration of this text."""
-    config = SimpleNamespace(fleet=SimpleNamespace(probation=PROBATION_S))
+    length_s = 1.0 if "hasty" in text else PROBATION_S
+    config = SimpleNamespace(fleet=SimpleNamespace(probation=length_s))
     return cast("LoadedConfig", SimpleNamespace(text=text, config=config, quarantined=()))
 
 

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from forebay.config.attempts import Rolling
+    from forebay.config.carried import Carrying
+    from forebay.config.linked import LinkStatus
+    from forebay.config.tended import Tending
     from forebay.interfaces import Driver
     from forebay.writing.rules import Ask
 
@@ -283,6 +286,9 @@ class ScriptedAgent:
     gate: ScriptedGate = field(default_factory=ScriptedGate)
     plugins: ScriptedPlugins = field(default_factory=ScriptedPlugins)
     config: Rolling | None = None
+    carrying: Carrying | None = None
+    tending: Tending | None = None
+    link: LinkStatus | None = None
 
     def status(self) -> StatusReply:
         return self.status_reply

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -152,3 +154,11 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     again = other.lock()
     assert again is not None
     again.close()
+
+
+def test_what_a_newer_agent_wrote_is_read_by_the_one_before_it() -> None:
+    """It may be gone back to, and must still be itself then."""
+    outer = json.loads(encode(FIRST))
+    outer["body"] = json.dumps(json.loads(outer["body"]) | {"of_the_next": "AAAA"})
+    outer["sha256"] = hashlib.sha256(outer["body"].encode()).hexdigest()
+    assert decode(json.dumps(outer).encode(), Identity) == FIRST

@@ -893,3 +893,149 @@ class RollbackRequest(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     reason: str
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class BundlePart(_message.Message):
+    __slots__ = ("data", "size_bytes", "confirmed")
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMED_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    size_bytes: int
+    confirmed: bytes
+    def __init__(self, data: _Optional[bytes] = ..., size_bytes: _Optional[int] = ..., confirmed: _Optional[bytes] = ...) -> None: ...
+
+class BundleReply(_message.Message):
+    __slots__ = ("digest", "gateway", "version", "issued_ns", "expires_ns", "issuer", "reason", "config_hash", "files", "packages", "known", "attempt")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ISSUED_NS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_NS_FIELD_NUMBER: _ClassVar[int]
+    ISSUER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_HASH_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    PACKAGES_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    digest: bytes
+    gateway: str
+    version: int
+    issued_ns: int
+    expires_ns: int
+    issuer: str
+    reason: str
+    config_hash: str
+    files: _containers.RepeatedScalarFieldContainer[str]
+    packages: _containers.RepeatedScalarFieldContainer[str]
+    known: bool
+    attempt: int
+    def __init__(self, digest: _Optional[bytes] = ..., gateway: _Optional[str] = ..., version: _Optional[int] = ..., issued_ns: _Optional[int] = ..., expires_ns: _Optional[int] = ..., issuer: _Optional[str] = ..., reason: _Optional[str] = ..., config_hash: _Optional[str] = ..., files: _Optional[_Iterable[str]] = ..., packages: _Optional[_Iterable[str]] = ..., known: _Optional[bool] = ..., attempt: _Optional[int] = ...) -> None: ...
+
+class CollectRequest(_message.Message):
+    __slots__ = ("uplink", "max_bytes", "after")
+    UPLINK_FIELD_NUMBER: _ClassVar[int]
+    MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    uplink: str
+    max_bytes: int
+    after: bytes
+    def __init__(self, uplink: _Optional[str] = ..., max_bytes: _Optional[int] = ..., after: _Optional[bytes] = ...) -> None: ...
+
+class CollectPart(_message.Message):
+    __slots__ = ("collection", "gateway", "data", "done")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    collection: bytes
+    gateway: str
+    data: bytes
+    done: CollectDone
+    def __init__(self, collection: _Optional[bytes] = ..., gateway: _Optional[str] = ..., data: _Optional[bytes] = ..., done: _Optional[_Union[CollectDone, _Mapping]] = ...) -> None: ...
+
+class CollectDone(_message.Message):
+    __slots__ = ("records", "payload_bytes", "more", "time_min_ns", "time_max_ns")
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    TIME_MIN_NS_FIELD_NUMBER: _ClassVar[int]
+    TIME_MAX_NS_FIELD_NUMBER: _ClassVar[int]
+    records: int
+    payload_bytes: int
+    more: bool
+    time_min_ns: int
+    time_max_ns: int
+    def __init__(self, records: _Optional[int] = ..., payload_bytes: _Optional[int] = ..., more: _Optional[bool] = ..., time_min_ns: _Optional[int] = ..., time_max_ns: _Optional[int] = ...) -> None: ...
+
+class AcknowledgeRequest(_message.Message):
+    __slots__ = ("signed",)
+    SIGNED_FIELD_NUMBER: _ClassVar[int]
+    signed: bytes
+    def __init__(self, signed: _Optional[bytes] = ...) -> None: ...
+
+class AcknowledgeReply(_message.Message):
+    __slots__ = ("uplink", "records", "refused", "remarks")
+    UPLINK_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    REMARKS_FIELD_NUMBER: _ClassVar[int]
+    uplink: str
+    records: int
+    refused: int
+    remarks: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, uplink: _Optional[str] = ..., records: _Optional[int] = ..., refused: _Optional[int] = ..., remarks: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RestartRequest(_message.Message):
+    __slots__ = ("part",)
+    PART_FIELD_NUMBER: _ClassVar[int]
+    part: str
+    def __init__(self, part: _Optional[str] = ...) -> None: ...
+
+class LogLevelRequest(_message.Message):
+    __slots__ = ("level", "for_s")
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    FOR_S_FIELD_NUMBER: _ClassVar[int]
+    level: str
+    for_s: float
+    def __init__(self, level: _Optional[str] = ..., for_s: _Optional[float] = ...) -> None: ...
+
+class TendReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SupportRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SupportPart(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+
+class FleetRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class FleetReply(_message.Message):
+    __slots__ = ("state", "address", "connected_s", "next_try_s", "last_error", "last_hint", "last_offer", "refused", "refused_hint")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_S_FIELD_NUMBER: _ClassVar[int]
+    NEXT_TRY_S_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    LAST_HINT_FIELD_NUMBER: _ClassVar[int]
+    LAST_OFFER_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_HINT_FIELD_NUMBER: _ClassVar[int]
+    state: str
+    address: str
+    connected_s: float
+    next_try_s: float
+    last_error: str
+    last_hint: str
+    last_offer: str
+    refused: str
+    refused_hint: str
+    def __init__(self, state: _Optional[str] = ..., address: _Optional[str] = ..., connected_s: _Optional[float] = ..., next_try_s: _Optional[float] = ..., last_error: _Optional[str] = ..., last_hint: _Optional[str] = ..., last_offer: _Optional[str] = ..., refused: _Optional[str] = ..., refused_hint: _Optional[str] = ...) -> None: ...

@@ -164,6 +164,41 @@ class ControlStub:
                 request_serializer=forebay_dot_v1_dot_control__pb2.RollbackRequest.SerializeToString,
                 response_deserializer=forebay_dot_v1_dot_control__pb2.AttemptBegun.FromString,
                 _registered_method=True)
+        self.TakeBundle = channel.stream_unary(
+                '/forebay.v1.Control/TakeBundle',
+                request_serializer=forebay_dot_v1_dot_control__pb2.BundlePart.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.BundleReply.FromString,
+                _registered_method=True)
+        self.CollectData = channel.unary_stream(
+                '/forebay.v1.Control/CollectData',
+                request_serializer=forebay_dot_v1_dot_control__pb2.CollectRequest.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.CollectPart.FromString,
+                _registered_method=True)
+        self.AcknowledgeData = channel.unary_unary(
+                '/forebay.v1.Control/AcknowledgeData',
+                request_serializer=forebay_dot_v1_dot_control__pb2.AcknowledgeRequest.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.AcknowledgeReply.FromString,
+                _registered_method=True)
+        self.RestartPart = channel.unary_unary(
+                '/forebay.v1.Control/RestartPart',
+                request_serializer=forebay_dot_v1_dot_control__pb2.RestartRequest.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.TendReply.FromString,
+                _registered_method=True)
+        self.SetLogLevel = channel.unary_unary(
+                '/forebay.v1.Control/SetLogLevel',
+                request_serializer=forebay_dot_v1_dot_control__pb2.LogLevelRequest.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.TendReply.FromString,
+                _registered_method=True)
+        self.MakeSupport = channel.unary_stream(
+                '/forebay.v1.Control/MakeSupport',
+                request_serializer=forebay_dot_v1_dot_control__pb2.SupportRequest.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.SupportPart.FromString,
+                _registered_method=True)
+        self.GetFleet = channel.unary_unary(
+                '/forebay.v1.Control/GetFleet',
+                request_serializer=forebay_dot_v1_dot_control__pb2.FleetRequest.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.FleetReply.FromString,
+                _registered_method=True)
 
 
 class ControlServicer:
@@ -328,6 +363,50 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TakeBundle(self, request_iterator, context):
+        """Carried by hand:
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CollectData(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcknowledgeData(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestartPart(self, request, context):
+        """The agent itself:
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetLogLevel(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MakeSupport(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFleet(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -460,6 +539,41 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.RollbackConfig,
                     request_deserializer=forebay_dot_v1_dot_control__pb2.RollbackRequest.FromString,
                     response_serializer=forebay_dot_v1_dot_control__pb2.AttemptBegun.SerializeToString,
+            ),
+            'TakeBundle': grpc.stream_unary_rpc_method_handler(
+                    servicer.TakeBundle,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.BundlePart.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.BundleReply.SerializeToString,
+            ),
+            'CollectData': grpc.unary_stream_rpc_method_handler(
+                    servicer.CollectData,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.CollectRequest.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.CollectPart.SerializeToString,
+            ),
+            'AcknowledgeData': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeData,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.AcknowledgeRequest.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.AcknowledgeReply.SerializeToString,
+            ),
+            'RestartPart': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestartPart,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.RestartRequest.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.TendReply.SerializeToString,
+            ),
+            'SetLogLevel': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetLogLevel,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.LogLevelRequest.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.TendReply.SerializeToString,
+            ),
+            'MakeSupport': grpc.unary_stream_rpc_method_handler(
+                    servicer.MakeSupport,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.SupportRequest.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.SupportPart.SerializeToString,
+            ),
+            'GetFleet': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFleet,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.FleetRequest.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.FleetReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1164,6 +1278,195 @@ class Control:
             '/forebay.v1.Control/RollbackConfig',
             forebay_dot_v1_dot_control__pb2.RollbackRequest.SerializeToString,
             forebay_dot_v1_dot_control__pb2.AttemptBegun.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeBundle(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/forebay.v1.Control/TakeBundle',
+            forebay_dot_v1_dot_control__pb2.BundlePart.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.BundleReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CollectData(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/forebay.v1.Control/CollectData',
+            forebay_dot_v1_dot_control__pb2.CollectRequest.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.CollectPart.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeData(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/forebay.v1.Control/AcknowledgeData',
+            forebay_dot_v1_dot_control__pb2.AcknowledgeRequest.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.AcknowledgeReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestartPart(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/forebay.v1.Control/RestartPart',
+            forebay_dot_v1_dot_control__pb2.RestartRequest.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.TendReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetLogLevel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/forebay.v1.Control/SetLogLevel',
+            forebay_dot_v1_dot_control__pb2.LogLevelRequest.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.TendReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MakeSupport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/forebay.v1.Control/MakeSupport',
+            forebay_dot_v1_dot_control__pb2.SupportRequest.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.SupportPart.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFleet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/forebay.v1.Control/GetFleet',
+            forebay_dot_v1_dot_control__pb2.FleetRequest.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.FleetReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -112,20 +112,22 @@ class EnrollRequest(_message.Message):
     def __init__(self, token: _Optional[str] = ..., gateway: _Optional[str] = ..., csr: _Optional[bytes] = ..., bound_key: _Optional[bytes] = ..., description: _Optional[_Union[AgentDescription, _Mapping]] = ...) -> None: ...
 
 class Identity(_message.Message):
-    __slots__ = ("certificate", "authorities", "generation", "signing_keys", "address", "root")
+    __slots__ = ("certificate", "authorities", "generation", "signing_keys", "address", "root", "sealing_key")
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     AUTHORITIES_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     SIGNING_KEYS_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     ROOT_FIELD_NUMBER: _ClassVar[int]
+    SEALING_KEY_FIELD_NUMBER: _ClassVar[int]
     certificate: bytes
     authorities: _containers.RepeatedScalarFieldContainer[bytes]
     generation: int
     signing_keys: _containers.RepeatedScalarFieldContainer[bytes]
     address: str
     root: bytes
-    def __init__(self, certificate: _Optional[bytes] = ..., authorities: _Optional[_Iterable[bytes]] = ..., generation: _Optional[int] = ..., signing_keys: _Optional[_Iterable[bytes]] = ..., address: _Optional[str] = ..., root: _Optional[bytes] = ...) -> None: ...
+    sealing_key: bytes
+    def __init__(self, certificate: _Optional[bytes] = ..., authorities: _Optional[_Iterable[bytes]] = ..., generation: _Optional[int] = ..., signing_keys: _Optional[_Iterable[bytes]] = ..., address: _Optional[str] = ..., root: _Optional[bytes] = ..., sealing_key: _Optional[bytes] = ...) -> None: ...
 
 class ChallengeRequest(_message.Message):
     __slots__ = ("gateway",)
@@ -588,3 +590,19 @@ class FetchReply(_message.Message):
     size_bytes: int
     data: bytes
     def __init__(self, size_bytes: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class DeliverRequest(_message.Message):
+    __slots__ = ("command_id", "sha256", "size_bytes", "data")
+    COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    command_id: str
+    sha256: bytes
+    size_bytes: int
+    data: bytes
+    def __init__(self, command_id: _Optional[str] = ..., sha256: _Optional[bytes] = ..., size_bytes: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class DeliverReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

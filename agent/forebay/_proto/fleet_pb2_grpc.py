@@ -220,6 +220,11 @@ class FleetStub:
                 request_serializer=forebay_dot_v1_dot_fleet__pb2.FetchRequest.SerializeToString,
                 response_deserializer=forebay_dot_v1_dot_fleet__pb2.FetchReply.FromString,
                 _registered_method=True)
+        self.Deliver = channel.stream_unary(
+                '/forebay.v1.Fleet/Deliver',
+                request_serializer=forebay_dot_v1_dot_fleet__pb2.DeliverRequest.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_fleet__pb2.DeliverReply.FromString,
+                _registered_method=True)
 
 
 class FleetServicer:
@@ -247,6 +252,13 @@ class FleetServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Deliver(self, request_iterator, context):
+        """A file that a command asked for: the archive of a BundleCommand. Sent before the command's result.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -264,6 +276,11 @@ def add_FleetServicer_to_server(servicer, server):
                     servicer.Fetch,
                     request_deserializer=forebay_dot_v1_dot_fleet__pb2.FetchRequest.FromString,
                     response_serializer=forebay_dot_v1_dot_fleet__pb2.FetchReply.SerializeToString,
+            ),
+            'Deliver': grpc.stream_unary_rpc_method_handler(
+                    servicer.Deliver,
+                    request_deserializer=forebay_dot_v1_dot_fleet__pb2.DeliverRequest.FromString,
+                    response_serializer=forebay_dot_v1_dot_fleet__pb2.DeliverReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -349,6 +366,33 @@ class Fleet:
             '/forebay.v1.Fleet/Fetch',
             forebay_dot_v1_dot_fleet__pb2.FetchRequest.SerializeToString,
             forebay_dot_v1_dot_fleet__pb2.FetchReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Deliver(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/forebay.v1.Fleet/Deliver',
+            forebay_dot_v1_dot_fleet__pb2.DeliverRequest.SerializeToString,
+            forebay_dot_v1_dot_fleet__pb2.DeliverReply.FromString,
             options,
             channel_credentials,
             insecure,

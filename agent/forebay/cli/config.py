@@ -108,7 +108,7 @@ def apply(
     """Have another configuration run, and keep it only if the data goes on to flow."""
     with call.agent(socket, as_json=as_json) as agent:
         id_ = agent.apply_config(gathered(path), reason)
-    _follow(socket, id_, wait=wait, as_json=as_json)
+    follow(socket, id_, wait=wait, as_json=as_json)
 
 
 def history(socket: call.Socket = call.SOCKET, *, as_json: call.Json = False) -> None:
@@ -130,7 +130,7 @@ def rollback(
         before = agent.config()
         id_ = agent.rollback_config(reason)
     ends = before.on_trial and before.last_attempt.id == id_
-    _follow(socket, id_, wait=wait, as_json=as_json, wanted="rolled_back" if ends else "committed")
+    follow(socket, id_, wait=wait, as_json=as_json, wanted="rolled_back" if ends else "committed")
 
 
 def gathered(path: Path) -> Mapping[str, bytes]:
@@ -143,9 +143,7 @@ def gathered(path: Path) -> Mapping[str, bytes]:
 # --- following an attempt -------------------------------------------------------------------------
 
 
-def _follow(
-    socket: Path, id_: int, *, wait: bool, as_json: bool, wanted: str = "committed"
-) -> None:
+def follow(socket: Path, id_: int, *, wait: bool, as_json: bool, wanted: str = "committed") -> None:
     """Tell how attempt `id_` goes on; ends with 0 if it becomes `wanted`, or without `wait`."""
     told, away_s = "", time.monotonic()
     while True:

@@ -18,6 +18,7 @@ import typer
 from rich.text import Text
 
 from forebay.cli import call, output
+from forebay.cli.owner import become_owner
 from forebay.config import places
 from forebay.errors import ConfigError, Fault, FleetRefused, FleetUnavailable, RequestInvalid
 from forebay.files import SystemDisk
@@ -77,7 +78,7 @@ def enroll(
         if token == "-":  # noqa: S105 - a dash, as everywhere, is standard input
             token = sys.stdin.read(MAX_TOKEN_BYTES)
         name = gateway or _configured(config)
-        _become_owner(places.state_directory(os.environ))
+        become_owner(places.state_directory(os.environ))
         store = _store()
         lock = store.lock()
         if lock is None:
@@ -95,16 +96,49 @@ def enroll(
         output.show(_parts(identity))
 
 
-def status(*, as_json: call.Json = False) -> None:
-    """Show who this box is in its fleet; exit 1 if it is not enrolled."""
+def status(socket: call.Socket = call.SOCKET, *, as_json: call.Json = False) -> None:
+    """Show who this box is in its fleet, and its line there; exit 1 if it is not enrolled."""
     with call.reporting(as_json=as_json):
         identity = _store().current()
         if identity is None:
             raise FleetRefused(NOT_ENROLLED, hint=ENROLL_HINT, code="not_enrolled")
+        link = _link(socket)
         if as_json:
-            output.document(_described(identity))
+            output.document({**_described(identity), "link": link})
         else:
-            output.show(_parts(identity))
+            output.show([*_parts(identity), *_line(link)])
+
+
+def _link(socket: Path) -> dict[str, Any]:
+    """Give how the line is, as the agent says; the agent need not run."""
+    from forebay.control import address
+    from forebay.control.client import AgentClient
+    from forebay.errors import ControlError
+
+    try:
+        address.check(socket.absolute())
+        with AgentClient(socket.absolute()) as asked:
+            reply = asked.fleet()
+    except ControlError as error:
+        return {"state": "unknown", "last_error": str(error), "last_hint": error.hint}
+    return {field.name: getattr(reply, field.name) for field in reply.DESCRIPTOR.fields}
+
+
+def _line(link: dict[str, Any]) -> Iterator[RenderableType]:
+    state = link["state"]
+    if state == "connected":
+        state += f" for {output.duration(int(link['connected_s']))}"
+    elif state == "waiting":
+        state += f", tried again in {output.duration(int(link['next_try_s']))}"
+    yield Text(f"line         {state}")
+    if link["last_error"]:
+        yield Text(f"  because    {output.clean(link['last_error'])}")
+        yield Text(f"  try        {output.clean(link['last_hint'])}")
+    if link.get("last_offer"):
+        yield Text(f"last offer   {output.clean(link['last_offer'])}")
+    if link.get("refused"):
+        yield Text(f"  refused    {output.clean(link['refused'])}")
+        yield Text(f"  try        {output.clean(link['refused_hint'])}")
 
 
 def _store() -> IdentityStore:
@@ -135,17 +169,6 @@ def _configured(path: Path) -> str:
     hint = "name it: --gateway ID, or --config PATH"
     faults = sources.faults or [Fault("gateway.id", "is missing", hint)]
     raise ConfigError(faults)
-
-
-def _become_owner(state: Path) -> None:
-    """As root, be who the state belongs to, so that the agent can renew what is written here."""
-    if os.geteuid() != 0 or not state.exists():
-        return
-    owner = state.stat()
-    if owner.st_uid:
-        os.setgroups([])
-        os.setegid(owner.st_gid)
-        os.seteuid(owner.st_uid)
 
 
 def _described(identity: Identity) -> dict[str, Any]:

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import structlog
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from structlog.typing import Processor
 
 
-def set_up(level: str, *, as_json: bool) -> None:
+def set_up(level: str, *, as_json: bool, keep: Callable[[str], None] | None = None) -> None:
     """Write every line from `level` (debug, info, warning or error) on to standard error.
+
+    `keep` is given each line as well.
 
     Libraries are heard from `warning` on: below, they speak of single requests.
     """
@@ -28,10 +32,11 @@ def set_up(level: str, *, as_json: bool) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *_rendering(as_json=as_json),
+            *([_keeping(keep)] if keep is not None else []),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # or a level set later would not reach those that log
     )
     logging.captureWarnings(capture=True)
     logging.basicConfig(level=max(least, logging.WARNING), handlers=[_ToStructlog()], force=True)
@@ -45,6 +50,14 @@ def _rendering(*, as_json: bool) -> list[Processor]:
         return [structlog.processors.ExceptionRenderer(told), structlog.processors.JSONRenderer()]
     plain = structlog.dev.plain_traceback
     return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+
+
+def _keeping(keep: Callable[[str], None]) -> Processor:
+    def kept(_: object, __: str, line: str) -> str:  # the last one: it is rendered
+        keep(line)
+        return line
+
+    return cast("Processor", kept)
 
 
 class _ToStructlog(logging.Handler):

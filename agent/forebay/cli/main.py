@@ -35,6 +35,11 @@ COMMANDS = {
     "plugins": "forebay.cli.plugins",
     "config": "forebay.cli.config",
     "fleet": "forebay.cli.fleet",
+    "usb": "forebay.cli.usb",
+    "update": "forebay.cli.update",
+    "restart": "forebay.cli.tend",
+    "log": "forebay.cli.tend",
+    "support": "forebay.cli.tend",
     "demo": "forebay.cli.simulation",
 }
 """Every command, in the order of the help, and the module that adds it: `add(app, name)`."""
@@ -43,7 +48,7 @@ COMMANDS = {
 def main() -> None:
     """Run `forebay`; ends the process with 0 ok, 1 failure, 2 invalid input, 3 no agent answers."""
     wanted = [word for word in sys.argv[1:2] if word in COMMANDS]
-    build(wanted or COMMANDS)()
+    build(wanted or COMMANDS)(prog_name="forebay")
 
 
 def build(names: Iterable[str]) -> typer.Typer:

@@ -106,6 +106,7 @@ def _bring(source: Path, installed: Installed) -> tuple[Manifest, str]:
     """Bring the plugin to its place and start it once; give its manifest, and what speaks in it."""
     from forebay.config.plugins import read_manifest
     from forebay.pluginhost import unpack
+    from forebay.pluginhost.installed import MARK
     from forebay.pluginhost.probe import probe
 
     if not source.exists():
@@ -121,6 +122,11 @@ def _bring(source: Path, installed: Installed) -> tuple[Manifest, str]:
             raise RequestInvalid(
                 f"{name} {version} is installed already, and in use",
                 hint="give what is new another version in plugin.toml, or remove the old one",
+            )
+        if (installed.home / name / version / MARK).exists():
+            raise RequestInvalid(
+                f"{name} {version} came by the fleet",
+                hint="give what is new another version in plugin.toml",
             )
         directory = installed.place(room, name, version)
     try:
@@ -181,7 +187,7 @@ def _take_up(installed: Installed, name: str, version: str, socket: Path) -> lis
 
 def _go_back(installed: Installed, name: str, before: Path | None) -> None:
     if before is None:
-        installed.remove(name)
+        installed.take_back(name)
     else:
         installed.use(name, before.name)
 

@@ -49,9 +49,12 @@ def run(config: Config = places.CONFIG, *, as_json: JsonLog = False) -> None:
         raise typer.Exit(call.EXIT_INVALID) from error
 
     from forebay.cli import logs
+    from forebay.management.logtail import LogTail
+
+    tail = LogTail()
 
     def relog(log: LogSettings) -> None:
-        logs.set_up(log.level, as_json=as_json or log.format == "json")
+        logs.set_up(log.level, as_json=as_json or log.format == "json", keep=tail.add)
 
     relog(loaded.config.log)
     for passed_over in boot.faults:
@@ -64,7 +67,7 @@ def run(config: Config = places.CONFIG, *, as_json: JsonLog = False) -> None:
     from forebay import agent
 
     with call.reporting(as_json=as_json):
-        raise typer.Exit(agent.run(boot, relog))
+        raise typer.Exit(agent.run(boot, relog, tail))
 
 
 def booting(file: Path) -> Booting:

@@ -68,7 +68,9 @@ class WriteLimits(Settings):
             max_length=MAX_RULES,
             description="What it may allow, as `[[writes.allow]]` says it. A pushed rule may name "
             "a tag only if a rule here does, for the same callers, and must be at least as narrow "
-            "as every rule here that names the tag: in range, values and rate.",
+            "as every rule here that names the tag: in range, values and rate. Rules go by the "
+            "names of devices and tags, and where a name leads the pushed configuration says: "
+            "`endpoints` says which machines these can be.",
         ),
     ] = ()
 
@@ -98,8 +100,9 @@ class Limits(Settings):
         Field(
             max_length=MAX_PATTERNS,
             description="What devices and uplinks may connect to: `HOST:PORT` with `*` and `?`, a "
-            "network such as `10.20.0.0/16:502`, the path of a serial port. A pattern of digits, "
-            "dots and stars fits addresses only, never names.",
+            "network such as `10.20.0.0/16:502`, the path of a serial port. In a name they stand "
+            "for letters between two dots: `plc-*` does not fit `plc-7.example.org`. A pattern of "
+            "digits, dots and stars fits addresses only, never names.",
         ),
     ] = ("*",)
     directories: Annotated[
@@ -120,6 +123,10 @@ class Limits(Settings):
     journal_size: Annotated[
         Bytes | None, Field(ge=64 << 20, description="The most that `journal.max_size` may be.")
     ] = None
+    package_size: Annotated[
+        Bytes,
+        Field(ge=1 << 20, description="How large a plugin, model or agent that is sent may be."),
+    ] = 1 << 30
     memory: Annotated[
         Bytes | None,
         Field(
@@ -195,9 +202,11 @@ def _fits(pattern: str, endpoint: str) -> bool:
     if "/" in hosts:
         network = ipaddress.ip_network(hosts.strip("[]"))
         return address is not None and address in network
-    if set(hosts) <= _NUMERIC and address is None and hosts != "*":
-        return False
-    return fnmatchcase(host.lower(), hosts.lower())
+    if set(hosts) <= _NUMERIC or address is not None:
+        return hosts == "*" or (address is not None and fnmatchcase(host.lower(), hosts.lower()))
+    # Part by part: plc-* is a machine of this plant, and not plc-7 of anybody's domain.
+    names, wanted = (text.lower().removesuffix(".").split(".") for text in (host, hosts))
+    return len(names) == len(wanted) and all(map(fnmatchcase, names, wanted))
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

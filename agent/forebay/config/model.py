@@ -237,10 +237,39 @@ class FleetSettings(Settings):
             le=600.0,
             description=(
                 "How long a configuration that was applied or pushed has to keep the data flowing; "
-                "what runs before it runs again if it does not."
+                "what runs before it runs again if it does not. Of the two that say it, the longer "
+                "counts: none makes its own trial shorter."
             ),
         ),
     ] = 120.0
+    update_probation: Annotated[
+        Seconds,
+        Field(
+            ge=5.0,
+            le=3600.0,
+            description=(
+                "How long another version of the agent has to keep the data flowing; the version "
+                "before it runs again if it does not."
+            ),
+        ),
+    ] = 600.0
+    shadow_interval: Annotated[
+        Literal["off"]
+        | Annotated[
+            Seconds,
+            Field(
+                ge=1.0,
+                le=86_400.0,
+            ),
+        ],
+        Field(
+            description=(
+                "How often the fleet server is told which tags have another value or quality than "
+                "before, on a gateway that is enrolled; `off` for never. At most 2,000 values go "
+                "out a second."
+            )
+        ),
+    ] = 10.0
 
 
 class Config(Settings):

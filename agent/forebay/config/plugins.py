@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from forebay.writing.settings import WritesSettings
 
 KIND = "plugins"
+MODELS = "models"
+"""Where models lie that came by the fleet: STATE/models/NAME/VERSION."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +93,35 @@ def _instance(
 ) -> Instance | None:
     directory, key = settings.path, "path"
     if settings.plugin is not None:
-        directory, key = Installed(state).current(settings.plugin), "plugin"
+        directory, key = _installed(settings, state), "plugin"
         if directory is None:
             known = ", ".join(Installed(state).names()) or "none"
             hint = f"forebay plugins install PATH; installed are: {known}"
-            message = f"{settings.plugin} is not installed"
+            message = f"{settings.plugin} {settings.version or ''}".rstrip() + " is not installed"
             faults.append(Fault(dotted((KIND, name, key)), message, hint))
     if directory is None:
         return None
     manifest = read_manifest(directory, dotted((KIND, name, key)), faults)
     if manifest is None:
         return None
+    if settings.model_package is not None:
+        model, _, version = settings.model_package.partition("@")
+        settings = settings.model_copy(update={"model": state / MODELS / model / version})
     if settings.model is not None and not settings.model.is_dir():
         place = dotted((KIND, name, "model"))
         faults.append(Fault(place, "is no directory", "put the model there, or correct the path"))
         return None
     return combine(name, settings, manifest, directory, faults)
+
+
+def _installed(settings: PluginSettings, state: Path) -> Path | None:
+    """Give the directory of the version that is asked for, else of the current one, if any."""
+    assert settings.plugin is not None
+    installed = Installed(state)
+    if settings.version is None:
+        return installed.current(settings.plugin)
+    path = installed.home / settings.plugin / settings.version
+    return path if path.is_dir() else None
 
 
 def read_manifest(directory: Path, place: str, faults: list[Fault]) -> Manifest | None:

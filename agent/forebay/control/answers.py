@@ -33,11 +33,14 @@ from forebay.pluginhost.results import WINDOW
 from forebay.usage import rss_bytes, written_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from forebay.acquisition.session import Session
     from forebay.config.attempts import Rolling
+    from forebay.config.carried import Carrying
+    from forebay.config.linked import LinkStatus
     from forebay.config.load import LoadedConfig
+    from forebay.config.tended import Tending
     from forebay.control.planning import PlanReply
     from forebay.control.pluginanswers import PluginAnswers
     from forebay.control.view import RecordSummary
@@ -53,11 +56,17 @@ SHOW_BYTES = 1 << 20
 
 
 class Acting(NamedTuple):
-    """What people change through the agent: devices, what plugins run, and the configuration."""
+    """What people change through the agent: devices, what plugins run, the configuration.
+
+    And, of what is carried by hand, what comes in and goes out; and the agent itself.
+    """
 
     gate: Gate
     plugins: PluginAnswers
     config: Rolling | None = None
+    carrying: Carrying | None = None
+    tending: Tending | None = None
+    link: Callable[[], LinkStatus] | None = None
 
 
 class Answers:
@@ -83,6 +92,11 @@ class Answers:
         """See `AgentView.plugins`."""
         self.config = acting.config
         """See `AgentView.config`."""
+        self.carrying = acting.carrying
+        """See `AgentView.carrying`."""
+        self.tending = acting.tending
+        """See `AgentView.tending`."""
+        self._link = acting.link
         self.follow(loaded, sessions, forwarders)
         self._began_s = seams.clock.monotonic_s()
         self._written_before = written_bytes()
@@ -168,6 +182,11 @@ class Answers:
 
     def _free_bytes(self) -> int:
         return self._seams.disk.free_bytes(self._journal.directory)
+
+    @property
+    def link(self) -> LinkStatus | None:
+        """See `AgentView.link`."""
+        return None if self._link is None else self._link()
 
     def devices(self) -> Iterable[DeviceStatus]:
         """See `AgentView.devices`."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from forebay._proto import control_pb2 as pb
+from forebay.control.carryquestions import CarryQuestions
 from forebay.control.configquestions import ConfigQuestions
 from forebay.control.devicequestions import DeviceQuestions
 from forebay.control.limits import PAGE_TAGS, QUARANTINE_IDS, READ_TAGS
 from forebay.control.pluginquestions import PluginQuestions
+from forebay.control.tendquestions import TendQuestions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,12 +22,16 @@ RETRY_DEADLINE_S = 60.0
 """Longest wait for a destination to say whether it takes one quarantined record."""
 
 
-class AgentClient(ConfigQuestions, DeviceQuestions, PluginQuestions):
+class AgentClient(CarryQuestions, ConfigQuestions, DeviceQuestions, PluginQuestions, TendQuestions):
     """One connection to the agent; see `Asking` for what it raises."""
 
     def status(self) -> pb.StatusReply:
         """Ask for the gateway at a glance."""
         return self._ask("GetStatus", pb.StatusRequest(), pb.StatusReply.FromString)
+
+    def fleet(self) -> pb.FleetReply:
+        """Ask how the line to the fleet server is."""
+        return self._ask("GetFleet", pb.FleetRequest(), pb.FleetReply.FromString)
 
     def devices(self) -> pb.DevicesReply:
         """Ask for every device."""

@@ -24,6 +24,7 @@ from forebay._proto import control_pb2 as pb
 from forebay.config.places import MAX_SOCKET_PATH_BYTES
 from forebay.control import browsing, scanning
 from forebay.control.address import Answer, knock, too_long
+from forebay.control.carryservice import CarryService
 from forebay.control.configservice import ConfigService
 from forebay.control.front import Front
 from forebay.control.limits import (
@@ -41,12 +42,14 @@ from forebay.control.limits import (
 )
 from forebay.control.operating import Operating
 from forebay.control.pluginservice import PluginService
+from forebay.control.tendservice import TendService
 from forebay.control.view import TagKey
 from forebay.control.wire import message, tag_message
 from forebay.errors import (
     ControlSocketBusy,
     ControlSocketUnusable,
     ForebayError,
+    RequestFailed,
     RequestInvalid,
 )
 from forebay.model import Stream
@@ -207,6 +210,12 @@ class _Service:
         reply.notes.extend(await self.config.notes())
         return reply
 
+    async def fleet(self, _: pb.FleetRequest) -> pb.FleetReply:
+        link = self._view.link
+        if link is None:
+            raise RequestFailed("this agent has no line to a fleet", hint="start `forebay run`")
+        return pb.FleetReply(**link._asdict())
+
     async def devices(self, _: pb.DevicesRequest) -> pb.DevicesReply:
         return pb.DevicesReply(devices=[message(pb.DeviceStatus, d) for d in self._view.devices()])
 
@@ -324,6 +333,7 @@ def _choice(request: pb.QuarantineChoice) -> Sequence[str]:
 
 def _handlers(service: _Service, view: AgentView, front: Front) -> grpc.GenericRpcHandler:
     operating, plugins = Operating(view.gate), PluginService(view.plugins)
+    carried, tending = CarryService(view.carrying), TendService(view.tending)
     config = service.config
     asked_by = partial(_asked_by_handler, front)
     return grpc.method_handlers_generic_handler(
@@ -355,6 +365,13 @@ def _handlers(service: _Service, view: AgentView, front: Front) -> grpc.GenericR
             "ReadConfig": _stream_handler(pb.ConfigFilesRequest, config.read),
             "ApplyConfig": _taking_handler(front, pb.ConfigPart, config.apply),
             "RollbackConfig": asked_by(pb.RollbackRequest, config.rollback),
+            "TakeBundle": _taking_handler(front, pb.BundlePart, carried.bundle),
+            "CollectData": _stream_asked_by(front, pb.CollectRequest, carried.collect),
+            "RestartPart": asked_by(pb.RestartRequest, tending.restart),
+            "SetLogLevel": asked_by(pb.LogLevelRequest, tending.log_level),
+            "GetFleet": _handler(pb.FleetRequest, service.fleet),
+            "MakeSupport": _stream_asked_by(front, pb.SupportRequest, tending.support),
+            "AcknowledgeData": asked_by(pb.AcknowledgeRequest, carried.acknowledge),
         },
     )
 
@@ -394,13 +411,27 @@ def _handler_of(
 def _stream_handler(
     request: type[Q], answer: Callable[[Q], AsyncGenerator[Message]]
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    """Serve one method that answers piece by piece; the person may hang up at any point."""
+    """Serve one method that answers piece by piece, and to which everybody is alike."""
+    return _stream_handler_of(request, lambda asked, _: answer(asked))
+
+
+def _stream_asked_by(
+    front: Front, request: type[Q], answer: Callable[[Q, str], AsyncGenerator[Message]]
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """Serve one method that answers piece by piece, and is told who asks."""
+    return _stream_handler_of(request, lambda asked, peer: answer(asked, front.who(peer)))
+
+
+def _stream_handler_of(
+    request: type[Q], answer: Callable[[Q, str], AsyncGenerator[Message]]
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """Serve one method, told gRPC's name of the peer; the person may hang up at any point."""
 
     async def serve(
         asked: Q, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[Message]:
         try:
-            async with contextlib.aclosing(answer(asked)) as replies:
+            async with contextlib.aclosing(answer(asked, context.peer())) as replies:
                 async for reply in replies:
                     yield reply
         except ForebayError as error:

@@ -94,7 +94,7 @@ class Summaries:
     def _batch(self, payload: bytes) -> str:
         """Give what a batch is of; of the audit, what it says."""
         schema_id = peek_schema_id(payload)
-        for schema in (audit.SCHEMA, audit.CONFIGURATIONS, audit.COMMANDS):
+        for schema in (audit.SCHEMA, audit.CONFIGURATIONS, audit.COMMANDS, audit.CARRIED):
             if schema_id == schema.id:
                 deeds = audit.from_batch(decode_batch(payload, schema))
                 return "; ".join(audit.sentence(deed) for deed in deeds)

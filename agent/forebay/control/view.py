@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from forebay.config.attempts import Rolling
+    from forebay.config.carried import Carrying
+    from forebay.config.linked import LinkStatus
+    from forebay.config.tended import Tending
     from forebay.control.planning import PlanReply
     from forebay.control.pluginview import PluginsView
     from forebay.interfaces import Driver
@@ -311,6 +314,21 @@ class ActingView(Protocol):
     @property
     def config(self) -> Rolling | None:
         """Give the way to another configuration; None where there is none."""
+        ...
+
+    @property
+    def carrying(self) -> Carrying | None:
+        """Give the way for what is carried by hand; None where there is none."""
+        ...
+
+    @property
+    def tending(self) -> Tending | None:
+        """Give the way to what looks after the agent; None where there is none."""
+        ...
+
+    @property
+    def link(self) -> LinkStatus | None:
+        """Give how the line to the fleet server is; None where there can be none."""
         ...
 
 

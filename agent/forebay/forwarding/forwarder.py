@@ -159,6 +159,16 @@ class Forwarder:
         self._cursor.accept(record.position, samples)
         return True
 
+    def catch_up(self) -> None:
+        """Take over how far the cursor is: what was pending was delivered by another way.
+
+        In a session the destination says so itself.
+        """
+        if self._session is None:
+            for stream, acked in self._tally.acked.items():
+                self._tally.acked[stream] = max(acked, self._cursor.get(stream))
+            self._tally.changed.set()
+
     def status(self) -> UplinkStatus:
         """Give how things stand; cheap enough for once a second."""
         clock, tally = self._seams.clock, self._tally

@@ -200,9 +200,12 @@ class Appender:
     ) -> None:
         """Seal the active segment and open the next, large enough for `need` bytes of entries.
 
-        With `least` no larger than for these and `anchor`, with which it begins.
+        With `least` no larger than for these and `anchor`, with which it begins. One without any
+        record is not sealed: the next takes over its name, and with it its place.
         """
-        self.seal(clean=False)
+        empty = self._segment if self._state.count == 0 else None
+        if empty is None:
+            self.seal(clean=False)
         if anchor is not None:
             need, entries = need + record_bytes(len(anchor.payload)), entries + 1
         end = self._end
@@ -211,33 +214,37 @@ class Appender:
         )
         enough = aligned(HEADER_BYTES + need + footer_bytes(1 + entries, 1, entries))
         usual = min(CRAMPED_BYTES, self._segment_bytes) if self.cramped else self._segment_bytes
-        self._capacity = enough if least else max(usual, enough)
+        capacity = enough if least else max(usual, enough)
         path = self._directory / file_name(end.epoch, end.next_seq)
         try:
-            self._create(path, header)
+            file = self._create(path, header, capacity)
         except OSError as error:
             if not no_space(error):
                 raise
-            self.close()
             raise NoRoom from error
         self._disk.sync_dir(self._directory)
+        self.close()
+        self._file, self._capacity = file, capacity
         self._state = Summary(
             last_seq=end.next_seq - 1,
             count=0,
             samples=0,
             end=HEADER_BYTES,
-            file_bytes=self._capacity,
+            file_bytes=capacity,
             after=end.totals,
             chain=end.chain,
         )
         self._segment = Segment(path, header, self._state)
         self._segment.rows = np.empty(_FIRST_ROWS, INDEX)
         self._pieces_at, self._pieces_bytes, self._pieces = HEADER_BYTES, 0, []
-        self._catalog.add(self._segment)
+        if empty is None:
+            self._catalog.add(self._segment)
+        else:
+            self._catalog.replace(empty, self._segment)
         if anchor is not None:
             self._put(anchor, 0)
 
-    def _create(self, path: Path, header: SegmentHeader) -> None:
+    def _create(self, path: Path, header: SegmentHeader, capacity: int) -> DiskFile:
         """Make the file, all its blocks and its header durable before it gets its name.
 
         What an attempt without room has left is removed.
@@ -246,16 +253,18 @@ class Appender:
         self._disk.makedirs(self._directory)
         if self._disk.exists(fresh):
             self._disk.unlink(fresh)
-        self._file = self._disk.open(fresh, create=True)
+        file = self._disk.open(fresh, create=True)
         try:
-            self._file.allocate(self._capacity)
-            self._file.pwrite([encode_segment_header(header)], 0)
-            self._file.datasync()
+            file.allocate(capacity)
+            file.pwrite([encode_segment_header(header)], 0)
+            file.datasync()
             self._disk.rename(fresh, path)
         except OSError:
+            file.close()
             with contextlib.suppress(OSError):
                 self._disk.unlink(fresh)
             raise
+        return file
 
     def _put_schema(self, schema: tuple[int, bytes], entry: Entry) -> None:
         schema_id, payload = schema

@@ -7,6 +7,7 @@ asked, nor where an identity rests.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import socket
@@ -36,7 +37,7 @@ TOKEN_PREFIX = "fbt1_"  # noqa: S105 - what a token's text begins with
 SECRET_BYTES, PIN_BYTES = 20, 32
 MAX_TOKEN_CHARACTERS = 128
 DEADLINE_S = 20.0
-MAX_ANSWER_BYTES = 1 << 20
+MAX_ANSWER_BYTES = 4 << 20
 MAX_CHAIN = 8
 
 _OPTIONS = (
@@ -190,6 +191,44 @@ async def renew(identity: Identity, csr: bytes) -> pb.Identity:
         stub = fleet_pb2_grpc.FleetStub(opened)
         request = pb.RenewRequest(csr=csr, generation=identity.generation)
         return await _answer(stub.Renew, request)
+
+
+async def reach(identity: Identity) -> None:
+    """See that a server of this fleet, which knows this box, answers at its address.
+
+    Nothing is changed there: it is asked for a content that it has not. The stream that this box
+    has, be it with the same server, stays open.
+
+    Raises:
+        FleetRefused: one answers, and has no place for this box.
+        FleetUnavailable: none answers.
+    """
+    async with channel(identity.address, credentials(identity)) as opened:
+        call = fleet_pb2_grpc.FleetStub(opened).Fetch(
+            pb.FetchRequest(sha256=bytes(32)), timeout=DEADLINE_S
+        )
+        try:
+            await strict(call.read)
+            code = await call.code()
+            text, trailers = await call.details(), await call.trailing_metadata()
+            error = grpc.aio.AioRpcError(code, None, trailers, text)
+        except grpc.aio.AioRpcError as caught:
+            error = caught
+        except (StrayCancellation, asyncio.InvalidStateError):
+            raise FleetUnavailable("the call was cut off", hint=_AWAY_HINT) from None
+        finally:
+            call.cancel()
+    found = from_status(error)
+    if not (isinstance(found, FleetRefused) and found.code == "unknown"):
+        raise found from None
+
+
+async def reach_enrollment(identity: Identity) -> None:
+    """See that the server answers at its address for recoveries. Raises as `reach`."""
+    trusted = grpc.ssl_channel_credentials(identity.authorities)
+    async with channel(identity.enrollment_address, trusted) as opened:
+        stub = fleet_pb2_grpc.EnrollmentStub(opened)
+        await _answer(stub.Challenge, pb.ChallengeRequest(gateway=identity.gateway))
 
 
 def credentials(identity: Identity) -> grpc.ChannelCredentials:

@@ -24,6 +24,8 @@ BOOTS = 3
 """Starts that a configuration on trial gets."""
 ROLLBACK = "rollback-"
 """What the offer of somebody who goes back is called by."""
+CUT_OFF = "the agent ended before it was tried"
+CUT_OFF_AGAIN = f"the agent ended {BOOTS} times while it was being checked"
 MAX_ATTEMPTS = 50
 MAX_DENIED = 100
 MAX_KEPT = 10
@@ -234,6 +236,30 @@ class Book:
         return number == FILE or (number in self.kept and self.kept[number].proved)
 
 
+def cut_off(book: Book, id_: int, now_ns: int) -> Book:
+    """End an attempt that a start found open, before its trial.
+
+    One whose files were all here (`generation`) was being checked: what ends the agent then as
+    often as BOOTS is denied. One that was still being fetched is asked for again, for ever.
+    """
+    after = book.note(
+        id_, phase=Phase.FAILED, error=CUT_OFF, hint="offer it again", ended_ns=now_ns
+    )
+    mine = after.attempt(id_)
+    if mine is None or not mine.generation:
+        return after
+    same = [
+        one
+        for one in after.attempts
+        if (one.hash, one.offer_id, one.error) == (mine.hash, mine.offer_id, CUT_OFF)
+        and one.generation
+    ]
+    if len(same) < BOOTS:
+        return after
+    hint = "correct it, and offer it again: it may be too large for this machine"
+    return after.note(id_, error=CUT_OFF_AGAIN, hint=hint).deny(mine.hash, mine.offer_id)
+
+
 def encode(book: Book) -> bytes:
     """Give the content of a file: JSON, and a hash against rot."""
     body = json.dumps(asdict(book), sort_keys=True, separators=(",", ":"))
@@ -254,19 +280,25 @@ def decode(data: bytes) -> Book:
         running=inner["running"],
         next=inner["next"],
         next_attempt=inner["next_attempt"],
-        trial=_made(Trial, inner["trial"]),
-        kept={int(number): Kept(**one) for number, one in inner["kept"].items()},
+        trial=_read(Trial, inner["trial"]),
+        kept={int(number): _made(Kept, one) for number, one in inner["kept"].items()},
         attempts=tuple(_attempt(one) for one in inner["attempts"]),
-        denied=tuple(Denied(**one) for one in inner["denied"]),
-        desired=_made(Denied, inner["desired"]),
+        denied=tuple(_made(Denied, one) for one in inner["denied"]),
+        desired=_read(Denied, inner["desired"]),
     )
 
 
-_Made = TypeVar("_Made")
+_Made = TypeVar("_Made", Trial, Kept, Denied)
 
 
-def _made(kind: type[_Made], inner: dict[str, Any] | None) -> _Made | None:
-    return None if inner is None else kind(**inner)
+def _made(kind: type[_Made], inner: dict[str, Any]) -> _Made:
+    """Make one of what a file says; what a newer agent wrote beside is passed over."""
+    known = {one.name for one in fields(kind)}
+    return kind(**{name: value for name, value in inner.items() if name in known})
+
+
+def _read(kind: type[_Made], inner: dict[str, Any] | None) -> _Made | None:
+    return None if inner is None else _made(kind, inner)
 
 
 def _attempt(inner: dict[str, Any]) -> Attempt:

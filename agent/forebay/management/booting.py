@@ -14,10 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from forebay.config.attempts import Phase
 from forebay.config.bundle import config_hash, described, gather
 from forebay.errors import ConfigError, ForebayError
-from forebay.management.book import FILE, Book
+from forebay.management.book import FILE, Book, cut_off
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,14 +67,7 @@ class Booting:
         for attempt in book.attempts:
             mine = book.trial is not None and book.trial.attempt == attempt.id
             if not attempt.phase.ended and not mine:
-                error, hint = "the agent ended before it was tried", "offer it again"
-                book = book.note(
-                    attempt.id,
-                    phase=Phase.FAILED,
-                    error=error,
-                    hint=hint,
-                    ended_ns=self._clock.now_ns(),
-                )
+                book = cut_off(book, attempt.id, self._clock.now_ns())
                 self._write(book)
         self._started = self._loaded(book)
         return self._started
@@ -163,6 +155,11 @@ class Booting:
             return self._load.items(self.file)
         self.generations.check(number)
         return self._load.items(self.generations.main(number))
+
+    def main(self) -> Path:
+        """Give the main file of what runs."""
+        number = self.running.generation
+        return self.file if number == FILE else self.generations.main(number)
 
     def file_hash(self) -> str:
         """Give the hash of what a person's file says now, in hex; empty if it cannot be had."""

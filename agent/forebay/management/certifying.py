@@ -10,6 +10,7 @@ import asyncio
 import os
 import platform
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,6 +95,8 @@ async def _taken(
     taken = _identity(
         answer, pending, identity.instance_uid, identity.enrollment_address, identity.bound_key
     )
+    # The address that works stays: another one is proved first (`connecting`).
+    taken = replace(taken, address=identity.address)
     if taken.generation <= identity.generation:
         raise FleetUnavailable(
             "the server gave a certificate that is not newer", hint="look at the server's log"
@@ -137,6 +140,8 @@ def _identity(
         authorities = b"".join(_authorities(answer.authorities))
         if any(len(one) != 32 for one in answer.signing_keys[:MAX_SIGNING_KEYS]):
             raise ValueError("a signing key has 32 bytes")  # noqa: TRY301 - as above
+        if len(answer.sealing_key) not in (0, 32):
+            raise ValueError("a sealing key has 32 bytes")  # noqa: TRY301 - as above
     except ValueError as error:
         raise FleetUnavailable(
             f"the server's answer is no identity: {error}",
@@ -154,6 +159,7 @@ def _identity(
         bound_key=bound_key,
         signing_keys=tuple(answer.signing_keys[:MAX_SIGNING_KEYS]),
         root=answer.root,
+        sealing_key=answer.sealing_key,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the fleet server asks of this box, once each: read, write, restart a part.
+"""What the fleet server asks of this box, once each: read, write, restart a part, tell of itself.
 
     verified ──▶ begun, durable ──▶ intent in the audit ──▶ done ──▶ result, durable ──▶ reported
     start: begun without a result ──▶ UNKNOWN, never done again
@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import asyncio
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from forebay._proto import fleet_pb2 as pb
 from forebay.clock import stamp
 from forebay.errors import ConfigError, ForebayError, JournalFailed, JournalFull
-from forebay.events import FLEET_COMMAND_DROPPED, FLEET_COMMAND_ENDED
 from forebay.identity import FOLDER as IDENTITY
+from forebay.management.events import FLEET_COMMAND_DROPPED, FLEET_COMMAND_ENDED
 from forebay.management.orders import DAY_NS, FOLDER, CommandDropped, Orders, made, verify
 from forebay.management.rollout import installed_limits
+from forebay.management.telling import told
 from forebay.model import ClockState, Outcome
 from forebay.writing.audit import COMMANDS, INTENT, OUTCOME, Deed, to_batch
 from forebay.writing.rules import Action, Ask
@@ -30,16 +31,17 @@ if TYPE_CHECKING:
     from forebay.config.limits import Limits
     from forebay.identity import Identity
     from forebay.interfaces import Seams
+    from forebay.management.delivering import Delivering
+    from forebay.management.loglevel import LogLevel
     from forebay.management.runtime import Runtime
-    from forebay.model import Sample
 
 MAX_WAITING = 64
 """Commands that wait for their turn; the server sends the others again with its next stream."""
-MAX_TAGS, MAX_RESULTS, MAX_TEXT_BYTES = 1_000, 16, 256
+MAX_TAGS, MAX_RESULTS = 1_000, 16
 MAX_RESULTS_BYTES = 1 << 20
 """Of the results in one report; one alone may be half of it."""
 AUDIT_S = 10.0
-"""How long a command waits for its intent to be durable; then it is refused."""
+"""How long a command waits at most for its intent to be durable; then it is refused."""
 AGAIN_S = 60.0
 AHEAD_NS = DAY_NS + 300 * 10**9
 """How far off an end may be: a day, and what two clocks may differ by."""
@@ -50,21 +52,32 @@ _OUTCOMES = {
 }
 
 
+class Tools(NamedTuple):
+    """What commands are done with, beside the running agent itself."""
+
+    level: LogLevel
+    delivering: Delivering
+
+
 class Refused(Exception):
     """A command that is not executed; its text is the result's detail."""
 
 
 class Commands:
-    """Of one agent. `run` until cancelled."""
+    """Of one agent: a `parts.Part`. `run` until cancelled."""
+
+    capabilities = pb.AGENT_ACCEPTS_COMMANDS
 
     def __init__(
         self,
         state: Path,
         runtime: Runtime,
         seams: Seams,
+        tools: Tools,
         limits: Callable[[], Limits] = installed_limits,
     ) -> None:
         """Touch nothing yet."""
+        self._tools = tools
         self._folder, self._runtime, self._seams = state / IDENTITY / FOLDER, runtime, seams
         self._limits = limits
         self._orders: Orders | None = None
@@ -74,7 +87,17 @@ class Commands:
         self.news: Callable[[], None] = _nobody
         """Called when there is a result to report."""
 
-    def take(self, signed: pb.Signed, identity: Identity) -> None:
+    def report(self, message: pb.AgentToServer, *, full: bool) -> None:  # noqa: ARG002 - of a Part
+        """See `Part.report`: results, again and again until the server has them."""
+        message.results.extend(self.results())
+
+    async def take(self, message: pb.ServerToAgent, identity: Identity) -> None:
+        """See `Part.take`."""
+        await self.accepted(message.accepted_results)
+        for signed in message.commands:
+            self.order(signed, identity)
+
+    def order(self, signed: pb.Signed, identity: Identity) -> None:
         """Have a command executed in its turn, unless it was before."""
         try:
             self._waiting.put_nowait((signed, identity.gateway, identity.signing_keys))
@@ -106,13 +129,21 @@ class Commands:
                 detail = "the agent ended before its end was on record; it is not done again"
                 result = pb.CommandResult(outcome=pb.COMMAND_UNKNOWN, detail=detail)
                 await self._ended(orders, pb.Command(id=entry.id), result)
+        async with asyncio.TaskGroup() as tasks:
+            await self._serve(orders, tasks)
+
+    async def _serve(self, orders: Orders, tasks: asyncio.TaskGroup) -> None:
         while True:
             signed, gateway, keys = await self._waiting.get()
             try:
                 command = verify(signed, gateway, keys)
                 if self._vouched():
                     await asyncio.to_thread(orders.forget, self._seams.clock.now_ns())
-                if await asyncio.to_thread(orders.begin, made(command, signed)) is None:
+                if await asyncio.to_thread(orders.begin, made(command, signed)) is not None:
+                    orders.tell_again(command.id)
+                elif command.HasField("bundle"):  # it may take as long as the line needs
+                    tasks.create_task(self._one(orders, command), name="fleet.bundle")
+                else:
                     await self._one(orders, command)
             except CommandDropped as dropped:
                 self._drop(dropped)
@@ -179,7 +210,6 @@ class Commands:
     async def _allowed(self, command: pb.Command) -> None:
         """Raise Refused for what must not be executed now, or by this role."""
         kind = command.WhichOneof("action") or ""
-        now_ns = self._seams.clock.now_ns()
         try:
             limits = await asyncio.to_thread(self._limits)
         except ConfigError as error:
@@ -188,18 +218,25 @@ class Commands:
             raise Refused(f"limits.toml does not allow {kind!r} to role {command.role[:32]!r}")
         if kind == "write" and not self._vouched():
             raise Refused("nobody vouches for this box's clock: nothing is written until then")
-        if command.not_after_ns <= now_ns:
-            raise Refused("it has expired")
-        if command.not_after_ns > now_ns + AHEAD_NS:
+        if self._left_s(command) * 1e9 > AHEAD_NS:
             raise Refused("it would be valid for longer than a day")
 
     async def _intend(self, command: pb.Command) -> None:
-        if not await self._on_record(_deed(command, INTENT)):
+        within_s = min(AUDIT_S, self._left_s(command))
+        if not await self._on_record(_deed(command, INTENT), within_s):
             raise Refused("the audit could not be written, and nothing was done")
+        self._left_s(command)
 
-    async def _on_record(self, deed: Deed) -> bool:
+    def _left_s(self, command: pb.Command) -> float:
+        """Give how long it may still begin, s; raise Refused once it may not."""
+        left_s = (command.not_after_ns - self._seams.clock.now_ns()) / 1e9
+        if left_s <= 0:
+            raise Refused("it has expired")
+        return left_s
+
+    async def _on_record(self, deed: Deed, within_s: float = AUDIT_S) -> bool:
         try:
-            async with asyncio.timeout(AUDIT_S):
+            async with asyncio.timeout(within_s):
                 batch = to_batch(deed, stamp(self._seams.clock), COMMANDS)
                 await self._runtime.pipeline.commit(batch)
         except (TimeoutError, JournalFull):
@@ -215,6 +252,13 @@ class Commands:
                 return await self._write(command), False
             case "restart" if command.restart.component == "agent":
                 return pb.CommandResult(outcome=pb.COMMAND_DONE), True
+            case "log_level":
+                self._tools.level.ask(command.log_level.level, command.log_level.for_s)
+                return pb.CommandResult(outcome=pb.COMMAND_DONE), False
+            case "bundle":
+                left_s = self._left_s(command)
+                digest = await self._tools.delivering.deliver(command.id, left_s)
+                return pb.CommandResult(outcome=pb.COMMAND_DONE, bundle_sha256=digest), False
             case "restart":
                 await self._restart(command.restart.component)
                 return pb.CommandResult(outcome=pb.COMMAND_DONE), False
@@ -233,7 +277,7 @@ class Commands:
             found = self._runtime.shadow.get(device, tag)
             if found is None:
                 raise Refused(f"there is no tag {target[:256]!r}")
-            values.append(_value(device, found[1]))
+            values.append(told(device, found[1]))
         return pb.CommandResult(outcome=pb.COMMAND_DONE, values=values)
 
     async def _write(self, command: pb.Command) -> pb.CommandResult:
@@ -250,7 +294,8 @@ class Commands:
             f"fleet:{command.issuer}",
             command.reason[:256],
         )
-        result = await self._runtime.gate.ask(ask)
+        usual_s = self._runtime.loaded.config.writes.deadline
+        result = await self._runtime.gate.ask(ask, min(usual_s, self._left_s(command)))
         detail = result.detail if not result.hint else f"{result.detail} ({result.hint})"
         return pb.CommandResult(outcome=_OUTCOMES[result.outcome], detail=detail[:1_000])
 
@@ -260,36 +305,13 @@ def _full(error: OSError) -> CommandDropped:
     return CommandDropped(text, hint="check the disk", code="disk")
 
 
-def _value(device: str, sample: Sample) -> pb.ShadowValue:
-    told = pb.ShadowValue(
-        device=device,
-        tag=sample.tag.name,
-        quality=sample.quality,
-        time_ns=sample.time_ns,
-        received_ns=sample.received_ns,
-        unit=sample.tag.unit,
-    )
-    value = sample.value
-    if isinstance(value, bool):
-        told.bool_value = value
-    elif isinstance(value, int):
-        if value < 0:
-            told.int_value = value
-        else:
-            told.uint_value = value
-    elif isinstance(value, float):
-        told.double_value = value
-    elif isinstance(value, str):
-        told.string_value = value.encode()[:MAX_TEXT_BYTES].decode(errors="ignore")
-    return told
-
-
 def _deed(command: pb.Command, step: str) -> Deed:
     kind = command.WhichOneof("action") or "command"
     target = {
         "read": f"{len(command.read.tags)} tags",
         "write": f"{command.write.device}/{command.write.tag}",
         "restart": command.restart.component,
+        "log_level": f"{command.log_level.level[:32]} for {command.log_level.for_s:g} s",
     }.get(kind, "")
     who = f"fleet:{command.issuer}" if command.issuer else "fleet"
     return Deed(command.id, step, kind, target[:256], command.role[:32], who, command.reason[:256])

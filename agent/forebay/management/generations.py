@@ -21,6 +21,7 @@ import contextlib
 import hashlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from forebay.config.bundle import MAIN, MAX_FILE_BYTES, File, config_hash
@@ -29,7 +30,7 @@ from forebay.management import book as books
 from forebay.management.book import FILE, Book
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from forebay.files import Disk
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 FOLDER = "config"
 BOOK, COMMITTED, MANIFEST, CURRENT = "book.json", "committed.json", "manifest.json", "current"
 MAX_BOOK_BYTES = 16 << 20
+Known = Mapping[bytes, Sequence[tuple[int, File]]]
 _GENERATION = re.compile(r"gen-([1-9][0-9]{0,9})")
 _HINT = "roll on with `forebay config apply FILE`, and check the disk"
 
@@ -113,11 +115,41 @@ class Generations:
 
     # --- One generation ------------------------------------------------------------------------
 
-    def begin(self, number: int) -> None:
-        """Make the directory of a new generation, instead of what a cut left. Raises OSError."""
-        if self._disk.exists(self.place(number)):
-            self._remove(self.place(number))
-        self._disk.makedirs(self.place(number))
+    def begin(self, number: int, files: Iterable[File] = ()) -> set[str]:
+        """Make the directory of a new generation; give the paths of `files` that are there whole.
+
+        Of what an attempt before has left there, nothing else stays. Raises OSError.
+        """
+        place, wanted = self.place(number), {file.path: file for file in files}
+        if not self._disk.exists(place):
+            self._disk.makedirs(place)
+            return set()
+        with contextlib.suppress(FileNotFoundError):
+            self._disk.unlink(place / MANIFEST)
+        return self._weeded(number, place, wanted)
+
+    def _weeded(self, number: int, folder: Path, wanted: Mapping[str, File]) -> set[str]:
+        """Remove from a directory what is not `wanted`, or not whole; give what stays."""
+        stays: set[str] = set()
+        files = set(self._disk.files(folder))
+        for name in files:
+            file = wanted.get((folder / name).relative_to(self.place(number)).as_posix())
+            if file is not None and self._whole(number, file):
+                stays.add(file.path)
+            else:
+                self._disk.unlink(folder / name)
+        for name in set(self._disk.listdir(folder)) - files:
+            stays |= self._weeded(number, folder / name, wanted)
+            if not self._disk.listdir(folder / name):
+                self._disk.rmdir(folder / name)
+        return stays
+
+    def _whole(self, number: int, file: File) -> bool:
+        try:
+            self.content(number, file)
+        except GenerationDamaged:
+            return False
+        return True
 
     def put(self, number: int, file: File, content: bytes) -> None:
         """Write one of its files, durably but for its name. Raises OSError."""
@@ -187,13 +219,19 @@ class Generations:
             self.content(number, file)
         return config_hash(files)
 
-    def find(self, wanted: bytes) -> bytes | None:
-        """Give the content with this SHA-256 from any generation there is; None if none has it."""
+    def known(self) -> Known:
+        """Give where each content is, by its SHA-256; the newest generation first."""
+        found: dict[bytes, list[tuple[int, File]]] = {}
         for number, files in self._there():
             for file in files:
-                if file.sha256 == wanted:
-                    with contextlib.suppress(GenerationDamaged):
-                        return self.content(number, file)
+                found.setdefault(file.sha256, []).append((number, file))
+        return found
+
+    def find(self, known: Known, wanted: bytes) -> bytes | None:
+        """Give the content with this SHA-256; None if no generation has it, or not any more."""
+        for number, file in known.get(wanted, ()):
+            with contextlib.suppress(GenerationDamaged):
+                return self.content(number, file)
         return None
 
     def prune(self, book: Book) -> None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from forebay.clock import stamp
 from forebay.config.attempts import Phase
 from forebay.errors import JournalFull, RequestFailed
-from forebay.events import CONFIG_PHASE, CONFIG_ROLLED_BACK
 from forebay.management.book import Book
+from forebay.management.events import CONFIG_PHASE, CONFIG_ROLLED_BACK
 from forebay.management.finishing import finished
 from forebay.writing.audit import CONFIGURATIONS, INTENT, OUTCOME, Deed, to_batch
 
@@ -89,6 +89,12 @@ class Notes:
             await self._news.wait_for(lambda: self.version != seen)
             return self.version
 
+    async def look_again(self) -> None:
+        """Have whoever follows look again: what stands beside the book has changed."""
+        async with self._news:
+            self.version += 1
+            self._news.notify_all()
+
     # --- attempts ---------------------------------------------------------------------------------
 
     async def begin(self, hash_: str, offer_id: str, source: str, who: str, reason: str) -> Attempt:
@@ -123,6 +129,8 @@ class Notes:
             after = book.note(
                 id_, phase=phase, error=error, hint=hint, ended_ns=now_ns, took_s=took_s
             ).bounded()
+            if attempt is not None and attempt.generation not in book.kept:
+                after = after.note(id_, generation=0)  # it was never whole
             if attempt is not None and deny and phase is Phase.FAILED:
                 after = after.deny(attempt.hash, attempt.offer_id)
             return after
@@ -131,7 +139,11 @@ class Notes:
         await self.told(id_)
 
     async def told(self, id_: int) -> None:
-        """Put the end of an attempt into audit and log, and let go of what nobody needs."""
+        """Put the end of an attempt into audit and log, and let go of what nobody needs.
+
+        What runs by now may be another than when the end was noted: whoever reports looks again.
+        """
+        await self.look_again()
         with suppress(TimeoutError, JournalFull):
             async with asyncio.timeout(OUTCOME_S):
                 await self._commit(id_, OUTCOME)

@@ -38,12 +38,14 @@ class Seen:
 
     `issued_ns` is the wall clock of the server, ns since 1970: it is at least as late now. It holds
     for one enrollment, `instance` (Identity.instance_uid in hex): another server counts anew.
+    `begun` says that the rollout has had it.
     """
 
     version: int = 0
     payload: str = ""
     issued_ns: int = 0
     instance: str = ""
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,10 @@ def _late(state: pb.DesiredState, payload: str, expected: Expected) -> tuple[str
         if payload == seen.payload:
             return None
         return "mixed", f"there are two of version {state.version}", "push again"
-    now_ns = max(seen.issued_ns, state.issued_ns, expected.now_ns or 0)
+    # What a server's clock once said does not go before a clock that somebody vouches for.
+    now_ns = expected.now_ns
+    if now_ns is None:
+        now_ns = max(seen.issued_ns, state.issued_ns)
     if state.expires_ns <= now_ns:
         return "expired", "it has expired", "push again; compare the clocks if it is new"
     return None
@@ -134,6 +139,14 @@ def _unsound(state: pb.DesiredState) -> tuple[str, str, str] | None:
 def files_of(state: pb.DesiredState) -> tuple[File, ...]:
     """Give the files of a state."""
     return tuple(File(one.path, one.sha256, one.size_bytes) for one in state.files)
+
+
+def state_of(signed: pb.Signed) -> pb.DesiredState:
+    """Give what a state says of itself, believed or not; an empty one if it cannot be read."""
+    state = pb.DesiredState()
+    with contextlib.suppress(DecodeError):
+        state.ParseFromString(signed.payload[:MAX_STATE_BYTES])
+    return state
 
 
 def digest(signed: pb.Signed) -> str:
@@ -171,10 +184,11 @@ def read_seen(folder: Path, disk: Disk, instance: str) -> Seen:
             str(found["payload"]),
             int(found["issued_ns"]),
             str(found["instance"]),
+            bool(found.get("begun")),
         )
     except FileNotFoundError:
         return Seen(instance=instance)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         hint = "enroll anew; until then nothing is taken from the server"
         raise IdentityUnusable(f"{path}: {error}", hint=hint) from None
     return seen if seen.instance == instance else Seen(instance=instance)

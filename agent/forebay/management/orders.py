@@ -143,6 +143,12 @@ class Orders:
         if known is not None and known.result is not None and not known.accepted:
             self._write(replace(known, accepted=True))
 
+    def tell_again(self, id_: str) -> None:
+        """Have a result told once more: the server has lost it, or would not ask."""
+        known = self._entries.get(id_)
+        if known is not None and known.accepted:
+            self._entries[id_] = replace(known, accepted=False)
+
     def forget(self, now_ns: int) -> None:
         """Let go of commands whose time was over a day ago. Raises OSError.
 

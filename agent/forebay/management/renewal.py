@@ -1,9 +1,9 @@
 """Keeps the certificate of an enrolled box fresh, for as long as the agent runs.
 
 Owns when: at half of a certificate's time with some chance in it, at once when the server or an
-operator asks, by the bound key once it has expired, and never faster than the back-off. Reading and
-journaling go on whatever becomes of it. Must not know what a certificate is asked by
-(`certifying`).
+operator asks, and never faster than the back-off. Whether a certificate has expired is the server's
+to say: this box's clock may be wrong, and the bound key serves once. Reading and journaling go on
+whatever becomes of it. Must not know what a certificate is asked by (`certifying`).
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from forebay.errors import FleetRefused, FleetUnavailable, IdentityUnusable
-from forebay.events import (
+from forebay.identity import FOLDER, IdentityStore
+from forebay.management.events import (
     IDENTITY_FAILED,
     IDENTITY_LOST,
     IDENTITY_RECOVERED,
     IDENTITY_REFUSED,
     IDENTITY_RENEWED,
 )
-from forebay.identity import FOLDER, IdentityStore
 from forebay.settings import BackoffSettings
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Renewal:
         self._seams = seams
         self._draw = seams.rng.random()
         self._failures = 0
-        self._not_before_s = 0.0
+        self._not_before_s = self._fresh_until_s = 0.0
         self._asked = asyncio.Event()
         self._told = ""
         self.identity: Identity | None = None
@@ -110,36 +110,49 @@ class Renewal:
         """Renew or recover if it is time; give how long to wait then, s."""
         begin, end = identity.valid()
         now_s = self._seams.clock.now_ns() / 1e9
-        expired = now_s >= end.timestamp()
+        fresh = self._seams.clock.monotonic_s() < self._fresh_until_s
+        # Not yet valid: its clock is slow, or that of the server which signed was ahead.
+        good = begin.timestamp() <= now_s < end.timestamp()
         due_s = renew_at_s(begin, end, self._draw)
         pending = await asyncio.to_thread(self._store.pending)
         begun = pending is not None and pending.generation == identity.generation
-        if not (expired or begun or self._asked.is_set() or now_s >= due_s):
-            return min(due_s - now_s, LOOK_S)
+        due = (now_s >= due_s or not good) and not fresh
+        if not (due or begun or self._asked.is_set()):
+            return LOOK_S if fresh else min(due_s - now_s, LOOK_S)
         lock = await asyncio.to_thread(self._store.lock)
         if lock is not None:  # else a command is at it
             try:
-                await self._attempt(expired=expired)
+                await self._attempt(good=good)
             finally:
                 lock.close()
         return LOOK_S
 
-    async def _attempt(self, *, expired: bool) -> None:
+    async def _attempt(self, *, good: bool) -> None:
         from forebay.management import certifying
 
         identity = await asyncio.to_thread(self._store.current)  # once more, under the lock
         if identity is None:
             return
-        by = certifying.recover if expired else certifying.renew
-        event = IDENTITY_RECOVERED if expired else IDENTITY_RENEWED
+        event = IDENTITY_RENEWED
         try:
-            self.identity = await by(self._store, identity)
+            try:
+                self.identity = await certifying.renew(self._store, identity)
+            except FleetUnavailable:
+                if good:
+                    raise
+                event = IDENTITY_RECOVERED
+                self.identity = await certifying.recover(self._store, identity)
         except (FleetRefused, FleetUnavailable, IdentityUnusable) as error:
             self._failed(error)
             return
         self._asked.clear()
         self._good()
-        _, end = self.identity.valid()
+        begin, end = self.identity.valid()
+        now_s = self._seams.clock.now_ns() / 1e9
+        if not begin.timestamp() <= now_s < renew_at_s(begin, end, self._draw):
+            # It is fresh, so the clock is wrong: time alone says when the next one is due.
+            held_s = FIRST * (end - begin).total_seconds()
+            self._fresh_until_s = self._seams.clock.monotonic_s() + held_s
         self._seams.events.emit(
             event, generation=self.identity.generation, until=f"{end:%Y-%m-%dT%H:%M:%SZ}"
         )
@@ -155,6 +168,7 @@ class Renewal:
 
     def _good(self) -> None:
         self._failures, self._not_before_s, self._told = 0, 0.0, ""
+        self._fresh_until_s = 0.0
         self._draw = self._seams.rng.random()
 
     def _tell(self, error: FleetError) -> None:

@@ -1,4 +1,4 @@
-"""What a box tells its fleet server of itself: health, and how its configuration stands.
+"""What a box tells its fleet server of itself: what it is, and how its configuration stands.
 
 Owns the form (AgentToServer in fleet.proto). Pure. Must not know when it is sent.
 """
@@ -13,9 +13,9 @@ from forebay._proto import fleet_pb2 as pb
 if TYPE_CHECKING:
     from forebay.config.attempts import Attempt, Status
     from forebay.management.offers import StateRefused
-    from forebay.management.views import Vitals
 
-MAX_QUARANTINED, MAX_COMPONENTS, MAX_TEXT = 1_000, 1_100, 2_000
+MAX_QUARANTINED, MAX_COMPONENTS, MAX_TEXT, MAX_FAULT_TEXT = 1_000, 1_100, 2_000, 500
+"""All of it together is far less than the 4 MiB that a server takes."""
 
 
 def description() -> pb.AgentDescription:
@@ -23,29 +23,6 @@ def description() -> pb.AgentDescription:
     import platform
 
     return pb.AgentDescription(version=__version__, machine=platform.machine())
-
-
-def health(vitals: Vitals, uptime_s: float) -> pb.Health:
-    """Say how this box does; a device is well whose values came since it was begun."""
-    components = [
-        pb.ComponentHealth(kind="device", name=name, healthy=one.good_samples > 0)
-        for name, one in sorted(vitals.devices.items())
-    ]
-    components += [
-        pb.ComponentHealth(kind="uplink", name=name, healthy=one.connected)
-        for name, one in sorted(vitals.uplinks.items())
-    ]
-    bad = [f"{one.kind} {one.name}" for one in components if not one.healthy]
-    trouble = vitals.journal.trouble
-    status = trouble or (f"not well: {', '.join(bad[:5])}" if bad else "well")
-    return pb.Health(
-        healthy=not bad and not trouble,
-        status=status[:MAX_TEXT],
-        last_error=trouble[:MAX_TEXT],
-        uptime_s=uptime_s,
-        memory_bytes=vitals.memory_bytes,
-        components=components[:MAX_COMPONENTS],
-    )
 
 
 def config(status: Status, refused: StateRefused | None) -> pb.ConfigStatus:
@@ -60,7 +37,11 @@ def config(status: Status, refused: StateRefused | None) -> pb.ConfigStatus:
         running_generation=status.running_generation,
         running_source=status.running_source,
         quarantined=[
-            pb.ItemFault(path=one.path, message=one.message[:MAX_TEXT], hint=one.hint[:MAX_TEXT])
+            pb.ItemFault(
+                path=one.path[:MAX_FAULT_TEXT],
+                message=one.message[:MAX_FAULT_TEXT],
+                hint=one.hint[:MAX_FAULT_TEXT],
+            )
             for one in status.quarantined[:MAX_QUARANTINED]
         ],
         quarantined_count=len(status.quarantined),

@@ -24,7 +24,8 @@ from forebay.config.attempts import Phase
 from forebay.config.bounds import check_limits
 from forebay.config.bundle import check_files, config_hash
 from forebay.config.limits import read_limits
-from forebay.errors import ConfigError, ForebayError, RequestInvalid
+from forebay.errors import ConfigError, Fault, ForebayError, IdentityUnusable, RequestInvalid
+from forebay.identity import current
 from forebay.management import standing
 from forebay.management.book import ROLLBACK
 from forebay.management.booting import explained
@@ -38,12 +39,14 @@ if TYPE_CHECKING:
 
     from forebay.config.attempts import Attempt, Offer, Status
     from forebay.config.limits import Limits
+    from forebay.config.load import LoadedConfig
     from forebay.interfaces import Intake, Seams
     from forebay.management.book import Book
     from forebay.management.booting import Booting
     from forebay.management.staging import Validate
     from forebay.management.views import Live
 
+_NEWER = "a newer configuration was offered"
 _AGAIN = "offer it again, as another offer: what failed is not tried twice by itself"
 
 
@@ -68,7 +71,7 @@ class Rollout:
         self._boot, self._live, self._seams, self._limits = boot, live, seams, limits
         self._notes = Notes(boot.generations, intake, seams)
         self._staging = Staging(boot.generations, validate)
-        self._trying = Trying(boot, live, self._notes, seams, self._memory_limit)
+        self._trying = Trying(boot, live, self._notes, seams, self.memory_limit)
         self._wanted, self._read = asyncio.Event(), asyncio.Event()
         self._pending: tuple[int, Offer] | None = None
 
@@ -78,6 +81,7 @@ class Rollout:
             self._notes.book = await asyncio.to_thread(self._boot.generations.read)
         await self._trying.resume()
         self._read.set()
+        await self._notes.look_again()  # who looked before it was read saw nothing
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._trying.watch(), name="rollout.watch")
             tasks.create_task(self._work(), name="rollout.work")
@@ -97,8 +101,10 @@ class Rollout:
         attempt = await self._notes.begin(
             hash_, offer.offer_id, offer.source, offer.who, offer.reason
         )
-        self._pending = attempt.id, offer
+        replaced, self._pending = self._pending, (attempt.id, offer)
         self._wanted.set()
+        if replaced is not None:  # one change was under way, and this one never had its turn
+            await self._notes.end(replaced[0], Phase.SUPERSEDED, _NEWER, "")
         return attempt.id
 
     async def rollback(self, who: str, reason: str) -> int:
@@ -136,6 +142,11 @@ class Rollout:
         """See `Rolling.attempts`."""
         return self._notes.book.attempts
 
+    def trying(self) -> bool:
+        """Whether an attempt is under way."""
+        attempts = self._notes.book.attempts
+        return bool(attempts) and not attempts[-1].phase.ended
+
     async def contents(self, which: str) -> Mapping[str, bytes]:
         """See `Rolling.contents`."""
         return await asyncio.to_thread(standing.contents, self._notes.book, self._boot, which)
@@ -152,7 +163,7 @@ class Rollout:
             await self._wanted.wait()
             self._wanted.clear()
             assert self._pending is not None
-            id_, offer = self._pending
+            (id_, offer), self._pending = self._pending, None
             ready = asyncio.create_task(self._ready(id_, offer), name="rollout.ready")
             newer = asyncio.create_task(self._wanted.wait(), name="rollout.newer")
             try:
@@ -163,11 +174,20 @@ class Rollout:
                     ready.cancel()
                     await asyncio.wait([ready])
             if ready.cancelled():
-                error = "a newer configuration was offered"
-                await self._notes.end(id_, Phase.SUPERSEDED, error, "")
+                await self._notes.end(id_, Phase.SUPERSEDED, _NEWER, "")
+            elif ready.exception() is not None:
+                await self._notes.end(id_, Phase.FAILED, f"a defect: {ready.exception()!r}", _AGAIN)
             elif (staged := ready.result()) is not None:
-                async with self._trying.turn:
-                    await self._trying.switch(staged)
+                await self._try(staged)
+
+    async def _try(self, staged: Staged) -> None:
+        """Have it run, unless something else was decided meanwhile."""
+        async with self._trying.turn:
+            last = self._notes.book.last
+            if last is None or last.id == staged.attempt:
+                await self._trying.switch(staged)
+                return
+        await self._notes.end(staged.attempt, Phase.SUPERSEDED, _NEWER, "")
 
     async def _ready(self, id_: int, offer: Offer) -> Staged | None:
         """Stage an offer; None if it ended otherwise, which is noted."""
@@ -184,6 +204,7 @@ class Rollout:
         number = book.next
         try:
             await self._staging.fill(number, offer)
+            await notes.change(lambda b: b.note(id_, generation=number))  # see book.cut_off
             await self._staging.check(number, self._trying.working())
             await self._staging.seal(number, offer)
             await self._bounded(number, offer)
@@ -220,10 +241,34 @@ class Rollout:
         limits = await asyncio.to_thread(self._limits)
         loaded = await asyncio.to_thread(self._boot.one, number)
         faults = await asyncio.to_thread(check_limits, loaded, limits, self._live.loaded)
+        faults += await asyncio.to_thread(self._renamed, loaded)
         if faults:
             raise ConfigError(faults)
 
-    def _memory_limit(self) -> int | None:
+    def _renamed(self, loaded: LoadedConfig) -> list[Fault]:
+        """Find that it would make this box another: the configuration of that one, by mistake.
+
+        It may keep the name that it has, or take that under which it was enrolled.
+        """
+        names = {self._live.loaded.config.gateway.id}
+        with suppress(IdentityUnusable):
+            identity = current(self._live.loaded.state, self._seams.disk)
+            names |= {identity.gateway} if identity is not None else set()
+        name = loaded.config.gateway.id
+        if name in names:
+            return []
+        hint = "push it to that one; or change this one's name by hand, and enroll it anew"
+        return [Fault("gateway.id", f"it is the configuration of {name}, another gateway", hint)]
+
+    def package_limit(self) -> int:
+        """Give how large a package may be, in bytes; 0 where nobody can say."""
+        try:
+            return self._limits().package_size
+        except ConfigError:
+            return 0
+
+    def memory_limit(self) -> int | None:
+        """Give the most memory that the agent may take, in bytes; None: any."""
         try:
             return self._limits().memory
         except ConfigError:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 Validate = Callable[[Path, Sequence[str]], Awaitable["Validated"]]
 FETCH_S = 600.0
-"""How long the files of one configuration may take to come."""
+SLOWEST_BYTES_PER_S = 1_000.0
+"""How long the files of one configuration may take to come: so long, and by their size on a line
+that is hardly one."""
 
 
 class Staging:
@@ -37,24 +39,31 @@ class Staging:
     async def fill(self, number: int, offer: Offer) -> None:
         """Have every file of `offer` on disk, those that are here already from here.
 
+        What came before it was broken off is not asked for again.
+
         Raises:
             RequestInvalid: the content that came is not what the offer says.
             RequestFailed: it did not come, or the disk did not take it.
             ForebayError: what `Offer.content` raises.
         """
         generations = self._generations
+        size_bytes = sum(file.size_bytes for file in offer.files)
+        longest_s = FETCH_S + size_bytes / SLOWEST_BYTES_PER_S
         try:
-            async with asyncio.timeout(FETCH_S):
-                await finished(generations.begin, number)
+            async with asyncio.timeout(longest_s):
+                there = await finished(generations.begin, number, offer.files)
+                known = await finished(generations.known)
                 for file in offer.files:
-                    content = await finished(generations.find, file.sha256)
+                    if file.path in there:
+                        continue
+                    content = await finished(generations.find, known, file.sha256)
                     if content is None:
                         content = await offer.content(file.sha256)
                     _check(file, content)
                     await finished(generations.put, number, file, content)
         except TimeoutError as error:
             raise RequestFailed(
-                f"its files did not come within {FETCH_S:g} s", hint="it is asked for again"
+                f"its files did not come within {longest_s:.0f} s", hint="it is asked for again"
             ) from error
         except OSError as error:
             raise _refused(error) from error

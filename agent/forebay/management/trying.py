@@ -123,15 +123,26 @@ class Trying:
         try:
             loaded = await asyncio.to_thread(self._boot.one, staged.generation)
             await self._notes.intend(id_)
-            await self._begin_trial(staged, loaded.config.fleet.probation)
+            await self._begin_trial(staged, self._length_s(loaded))
         except ForebayError as error:
             await self._notes.end(id_, Phase.FAILED, str(error), error.hint, deny=False)
             return
-        with suppress(ForebayError):
+        except Exception as error:  # noqa: BLE001 - as below: it ends no agent
+            await self._notes.end(id_, Phase.FAILED, f"it could not be begun: {error!r}", "")
+            return
+        with suppress(Exception):
             # Through `current` from now on: what is not touched reads its files there later, too.
             loaded = await asyncio.to_thread(self._boot.one, staged.generation)
         self._boot.running = Running(staged.generation, staged.hash, staged.source)
         await self._apply(loaded)
+
+    def _length_s(self, loaded: LoadedConfig) -> float:
+        """Give how long `loaded` has to prove itself: no configuration makes it shorter for itself.
+
+        What is not proved yet has no say in it, but what runs, or ran before the trial.
+        """
+        trial, running = self._notes.book.trial, self._live.loaded.config.fleet.probation
+        return max(loaded.config.fleet.probation, running if trial is None else trial.probation_s)
 
     async def _begin_trial(self, staged: Staged, length_s: float) -> None:
         """Put the trial on disk, in place of one that goes on. Raises RequestFailed."""

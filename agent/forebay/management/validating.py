@@ -49,17 +49,23 @@ async def validate(main: Path, working: Sequence[str]) -> Validated:
     `working` are the parts that give data now, as "device press": to leave one of them out is a
     fault. Raises RequestFailed if no answer comes.
     """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",  # nothing is imported from where the agent happens to stand
-        "-m",
-        "forebay.management.validating",
-        str(main),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        close_fds=True,
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",  # nothing is imported from where the agent happens to stand
+            "-m",
+            "forebay.management.validating",
+            str(main),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            close_fds=True,
+        )
+    except OSError as error:
+        raise RequestFailed(
+            f"the configuration could not be checked: {error.strerror}",
+            hint="this machine has no memory or no process left: see what takes them",
+        ) from error
     try:
         async with asyncio.timeout(DEADLINE_S):
             out, _ = await process.communicate(json.dumps(list(working)).encode())

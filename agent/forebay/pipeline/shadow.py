@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,29 @@ if TYPE_CHECKING:
 
 
 _DIGEST_CHARACTERS = 12
+
+
+class Snapshot(NamedTuple):
+    """The last sample of each column of a schema at one moment; copies, which nothing changes.
+
+    `values` has an array for each lane of the schema; `place` says where in it a column is.
+    """
+
+    schema: Schema
+    times_ns: NDArray[np.int64]
+    received_ns: NDArray[np.int64]
+    quality: NDArray[np.uint32]
+    values: tuple[NDArray[Any], ...]
+    place: NDArray[np.intp]
+
+    def sample(self, column: int) -> Sample:
+        """Give the sample of one column."""
+        tag, quality = self.schema.tags[column], int(self.quality[column])
+        raw = self.values[self.schema.lane_of[column]][self.place[column]]
+        value = None if is_bad(quality) else engineering(tag, raw)
+        return Sample(
+            tag, int(self.times_ns[column]), int(self.received_ns[column]), value, quality
+        )
 
 
 class _Twin:
@@ -81,11 +104,18 @@ class _Twin:
             mine[:] = values[-1]
 
     def sample(self, column: int) -> Sample:
-        tag, quality = self.schema.tags[column], int(self.quality[column])
-        raw = self.values[self.schema.lane_of[column]][self.place[column]]
-        value = None if is_bad(quality) else engineering(tag, raw)
-        return Sample(
-            tag, int(self.times_ns[column]), int(self.received_ns[column]), value, quality
+        return self._now().sample(column)
+
+    def snapshot(self) -> Snapshot:
+        values = tuple(one.copy() for one in self.values)
+        times_ns, received_ns = self.times_ns.copy(), self.received_ns.copy()
+        quality = self.quality.copy()
+        return Snapshot(self.schema, times_ns, received_ns, quality, values, self.place)
+
+    def _now(self) -> Snapshot:
+        values = tuple(self.values)
+        return Snapshot(
+            self.schema, self.times_ns, self.received_ns, self.quality, values, self.place
         )
 
     def inherit(self, before: _Twin) -> None:
@@ -181,6 +211,12 @@ class Shadow:
         twin = self._twins[schema.id]
         twin.settle()
         return twin.sample(column)
+
+    def snapshots(self) -> list[Snapshot]:
+        """Give all there is at this moment, a snapshot for each schema; no value is looked at."""
+        for twin in self._twins.values():
+            twin.settle()
+        return [twin.snapshot() for twin in self._twins.values()]
 
     def bad_counts(self) -> dict[str, int]:
         """Give for each device how many of its tags have no usable value now."""

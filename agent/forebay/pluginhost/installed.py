@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 CURRENT = "current"
 KEPT_VERSIONS = 3
 """How many versions of one plugin stay on disk: the current one and those it can go back to."""
+MARK = "package.sha256"
+"""A file in a version that came by the fleet, which says what archive it came as: it is the
+fleet's to replace and to let go of, and runs without being `current`."""
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,31}")
 
@@ -67,14 +70,17 @@ class Installed:
     def place(self, prepared: Path, plugin: str, version: str) -> Path:
         """Move the directory `prepared` to its place as a version of `plugin`; it is not yet used.
 
-        One of the same version makes way. FileExistsError if that one is in use.
+        One of the same version makes way. FileExistsError if that one is in use, or the fleet's.
         """
         target = self.home / plugin / version
+        if (target / MARK).exists():
+            raise FileExistsError(f"{plugin} {version} came by the fleet")
         if self.current(plugin) == target:
             raise FileExistsError(f"{plugin} {version} is installed and in use")
         target.parent.mkdir(exist_ok=True)
         if target.exists():
             shutil.rmtree(target)
+        (prepared / MARK).unlink(missing_ok=True)  # whatever an archive says of itself
         prepared.rename(target)
         os.utime(target)
         return target
@@ -85,13 +91,24 @@ class Installed:
         fresh = folder / f".{secrets.token_hex(8)}"
         fresh.symlink_to(version)
         fresh.replace(folder / CURRENT)
-        for old in [name for name in self.versions(plugin) if name != version][: 1 - KEPT_VERSIONS]:
+        mine = (one for one in self.versions(plugin) if not (folder / one / MARK).exists())
+        for old in [one for one in mine if one != version][: 1 - KEPT_VERSIONS]:
             shutil.rmtree(folder / old, ignore_errors=True)
 
     def forget(self, plugin: str, version: str) -> None:
         """Remove a version that is not the current one, if it is there."""
+        if (self.home / plugin / version / MARK).exists():
+            return
         if self.current(plugin) != self.home / plugin / version:
             shutil.rmtree(self.home / plugin / version, ignore_errors=True)
+
+    def take_back(self, plugin: str) -> None:
+        """Undo the first `use` of a plugin: what was installed for it goes, nothing is current."""
+        (self.home / plugin / CURRENT).unlink(missing_ok=True)
+        for version in self.versions(plugin):
+            self.forget(plugin, version)
+        with suppress(OSError):
+            (self.home / plugin).rmdir()  # unless there is what came by the fleet
 
     def remove(self, plugin: str) -> None:
         """Remove every version of `plugin`. FileNotFoundError if it is not installed."""

@@ -24,7 +24,7 @@ from forebay.pluginhost.rows import Selection, key_of
 from forebay.pluginhost.rule import Rule
 from forebay.pluginhost.running import Running
 from forebay.pluginhost.seams import OutputKind
-from forebay.pluginhost.windows import Moment, Through, Windows
+from forebay.pluginhost.windows import Moment, Taken, Through, Windows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -198,7 +198,8 @@ def works(past: Past, instance: Instance) -> Iterator[Work]:
         windows.add(selection.blocks(batch, chosen, together=together))
         while (work := windows.take(instance.manifest.plugin.batch)) is not None:
             yield work
-            windows.forget(work.mark.after)  # type: ignore[attr-defined]
+            assert isinstance(work.mark, Taken)
+            windows.forget(work.mark.after)
 
 
 async def replay(instance: Instance, past: Past, ground: Ground) -> AsyncIterator[Replayed]:

@@ -45,6 +45,14 @@ class PluginSettings(Settings):
         Directory | None,
         Field(description="Directory with its `plugin.toml`, where it is not installed."),
     ] = None
+    version: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,31}$",
+            description="Which version of the installed plugin; the one that was installed last, "
+            "if absent. What comes by the fleet needs it.",
+        ),
+    ] = None
     enabled: Annotated[bool, Field(description="Whether it is run.")] = True
     inputs: Annotated[
         Mapping[Name, Annotated[tuple[Pattern, ...], Field(max_length=MAX_PATTERNS)]],
@@ -67,6 +75,13 @@ class PluginSettings(Settings):
     ] = None
     model: Annotated[
         Directory | None, Field(description="Directory of its model; its own `model`, if absent.")
+    ] = None
+    model_package: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[a-z][a-z0-9-]{0,31}@[A-Za-z0-9][A-Za-z0-9.+_-]{0,31}$",
+            description="Its model as it came by the fleet, `NAME@VERSION`, instead of `model`.",
+        ),
     ] = None
     writes: Annotated[
         Mapping[Name, Pattern],

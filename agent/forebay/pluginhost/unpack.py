@@ -12,6 +12,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import shutil
 import stat
 import tarfile
 import zipfile
@@ -21,7 +22,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, NamedTuple, Self, cast
 
-from forebay.errors import RequestInvalid
+from forebay.errors import RequestFailed, RequestInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +32,8 @@ MAX_DEPTH = 24
 LEFT_OUT = frozenset({".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"})
 """Folders that are no part of a plugin."""
 VENV = "venv"
+SPARE_BYTES = 64 << 20
+"""What must stay free on the disk: the journal is on it too."""
 _CHUNK = 1 << 20
 _READ_MOST = 2 * _CHUNK
 _NO_ARCHIVE = (
@@ -69,13 +72,15 @@ def take(source: Path, target: Path, most: Most = MOST) -> None:
     """Copy the plugin in `source`, a folder, a .tar.gz or a .zip, into the empty folder `target`.
 
     An archive whose files all lie in one folder gives what is in that folder. Raises RequestInvalid
-    for what must not come in, OSError for what cannot be read or written. Blocks.
+    for what must not come in, RequestFailed where there is no room for it, OSError for what cannot
+    be read or written. Blocks.
     """
     with _entries(source, most) as found:
         entries = [entry for entry in found if not LEFT_OUT & set(entry.path.parts)]
     # Opened again: what was judged first is what is written then.
     for entry in entries:
         _judge_one(entry)
+    _need_room(target, sum(entry.size_bytes for entry in entries))
     strip = 0 if source.is_dir() else _common(entries)
     with _entries(source, most) as found:
         left = most.size_bytes
@@ -84,6 +89,16 @@ def take(source: Path, target: Path, most: Most = MOST) -> None:
                 _judge_one(entry)
                 to = target.joinpath(*entry.path.parts[strip:])
                 left = _write(entry, to, left, most.size_bytes)
+
+
+def _need_room(target: Path, need: int) -> None:
+    free = shutil.disk_usage(target).free
+    if need + SPARE_BYTES > free:
+        raise RequestFailed(
+            f"it takes {need >> 20:,} MiB, and {SPARE_BYTES >> 20} MiB must stay free: "
+            f"{free >> 20:,} MiB are free",
+            hint="make room under the state directory",
+        )
 
 
 def _judge_one(entry: _Entry) -> None:

@@ -63,6 +63,8 @@ CONFIGURATIONS = Schema("_config", "audit", SCHEMA.tags)
 """Of what was done to the configuration: the same columns."""
 COMMANDS = Schema("_commands", "audit", SCHEMA.tags)
 """Of what the fleet server had done: the same columns."""
+CARRIED = Schema("_carried", "audit", SCHEMA.tags)
+"""Of the data that a person carried away, and of the answers that came back: the same columns."""
 
 
 def to_batch(deed: Deed, at: Stamp, schema: Schema = SCHEMA) -> Batch:

@@ -10,11 +10,29 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations when it runs
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from forebay_fleet.cli import authorities, common, files, identity, ledger, push, send, values
+from forebay_fleet.cli import (
+    artifacts,
+    authorities,
+    common,
+    exporting,
+    files,
+    identity,
+    labels,
+    ledger,
+    move,
+    people,
+    push,
+    rollouts,
+    send,
+    serving,
+    stream,
+    usb,
+    values,
+)
 
 EXIT_DISK = 74
 """EX_IOERR of sysexits.h: a supervisor restarts the server, which then recovers from disk."""
@@ -27,9 +45,17 @@ identity.add(app)
 authorities.add(ca_app)
 ledger.add(app)
 values.add(app)
+exporting.add(app)
 push.add(app)
+artifacts.add(app)
+move.add(app)
 app.add_typer(send.send, name="send")
+app.add_typer(usb.app, name="usb")
 files.add(app)
+app.command()(stream.worker)
+people.add(app)
+labels.add(app)
+app.add_typer(rollouts.app, name="rollout")
 
 
 @app.command()
@@ -55,6 +81,18 @@ def serve(  # noqa: PLR0913 - an option each
     valid_for: Annotated[
         str, typer.Option(help="How long certificates of boxes are good: 30d, 12h.")
     ] = "30d",
+    web: Annotated[
+        str | None, typer.Option(help="IP:PORT of the page and of REST; none by default.")
+    ] = None,
+    oidc: Annotated[
+        Path | None, typer.Option(help="TOML file of an OpenID provider where people sign in.")
+    ] = None,
+    database: stream.Database = None,
+    stream_servers: stream.Servers = None,
+    stream_ca: stream.Authority = None,
+    stream_credentials: stream.Creds = None,
+    replicas: stream.Replicas = None,
+    stream_gib: stream.MaxGib = stream.GIB,
     insecure: Annotated[bool, typer.Option(help="Plaintext; loopback addresses only.")] = False,
     max_gateways: Annotated[int, typer.Option(min=1, help="Take no more than this.")] = 1000,
     credit_mib: Annotated[
@@ -65,33 +103,26 @@ def serve(  # noqa: PLR0913 - an option each
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its lines would break ours; before its import
     import uvloop
 
-    from forebay_fleet.errors import UsageError
-    from forebay_fleet.identity.opening import FleetSettings
+    from forebay_fleet.cli.logs import configure_log
+    from forebay_fleet.db import place
     from forebay_fleet.limits import Limits
     from forebay_fleet.server import ServerSettings
     from forebay_fleet.server import serve as run
-    from forebay_fleet.tls import Credentials
 
-    _configure_log()
-    credentials = None
-    if ca is not None and not insecure:
-        credentials = Credentials(cert or ca / "server.crt", key or ca / "server.key", None, ca)
-    elif cert is not None and key is not None and client_ca is not None and not insecure:
-        credentials = Credentials(cert, key, client_ca)
-    elif not insecure or cert or key or client_ca or ca:
-        raise UsageError(
-            "serve needs --ca, or --cert, --key and --client-ca, or --insecure",
-            hint="make certificates: forebay-fleet ca init DIR; forebay-fleet ca issue --help",
-        )
-    fleet = None
-    if enroll_listen is not None:
-        if ca is None or insecure:
-            raise UsageError("enrollment needs an authority that signs", hint="add --ca DIR")
-        fleet = FleetSettings(enroll_listen, host, common.seconds(valid_for))
+    configure_log()
+    files = serving.Files(cert, key, client_ca, ca)
+    credentials = serving.credentials(files, insecure=insecure)
+    enrolled = serving.enrollment(enroll_listen, host, valid_for, ca if not insecure else None)
+    if database is not None:
+        place.move(data, database)
     limits = Limits(max_gateways=max_gateways, credit_bytes=credit_mib << 20)
-    settings = ServerSettings(data, listen, credentials, limits, fleet)
-    shown = listen.rpartition(":")[0]
-    uvloop.run(run(settings, lambda port: typer.echo(f"listening on {shown}:{port}")))
+    by = None
+    if stream_servers is not None:
+        by = stream.settings(stream_servers, stream_ca, stream_credentials, replicas, stream_gib)
+    settings = ServerSettings(
+        data, listen, credentials, limits, enrolled, web, oidc=oidc, stream=by
+    )
+    uvloop.run(run(settings, lambda port: serving.say(listen, port, web, plain=insecure)))
 
 
 @ca_app.command("init")
@@ -117,6 +148,10 @@ def ca_issue(
         Path | None, typer.Option(help="Where it goes; default: the CA's directory.")
     ] = None,
     days: Annotated[int, typer.Option(min=1, max=825, help="Validity.")] = 365,
+    *,
+    peer: Annotated[
+        bool, typer.Option(help="With --host: for both ends, as servers of a cluster have it.")
+    ] = False,
 ) -> None:
     """Issue a certificate: for a server with --host (or several), for a gateway with --gateway."""
     from forebay_fleet.certificates import issue_gateway, issue_server
@@ -127,7 +162,7 @@ def ca_issue(
     if gateway is not None:
         pair = issue_gateway(directory, out or directory, gateway, days)
     else:
-        pair = issue_server(directory, out or directory, host or [], days)
+        pair = issue_server(directory, out or directory, host or [], days, peer=peer)
     typer.echo(f"{pair.certificate}\n{pair.key}")
 
 
@@ -142,22 +177,3 @@ def main() -> None:
         if isinstance(error, StoreFailed):
             sys.exit(EXIT_DISK)
         sys.exit(2 if isinstance(error, UsageError) else 1)
-
-
-def _configure_log() -> None:
-    """Log to stderr, for people on a terminal and as JSON lines elsewhere."""
-    import structlog
-
-    console = sys.stderr.isatty()
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )

@@ -80,9 +80,9 @@ def _left_behind(directory: Path, data: Path, *, finish: bool) -> list[str]:
 
     from forebay_fleet.identity import authorities, gateways
     from forebay_fleet.identity.requests import spki_hash
-    from forebay_fleet.registry import FILE, Registry
+    from forebay_fleet.registry import Registry, there
 
-    if not (data / FILE).exists():
+    if not there(data):
         return []
     now = authorities.load(directory)
     with Registry(data) as registry:

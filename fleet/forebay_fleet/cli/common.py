@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+
+    from forebay_fleet.access.roles import Principal
     from forebay_fleet.watermark import Watermark
 
+MOST_S = 36_525 * 86_400.0
+"""The longest span of time that anybody means; beyond it dates cannot be written any more."""
 DATA = Path("/var/lib/forebay-fleet")
 Data = Annotated[Path, typer.Option("--data", envvar="FOREBAY_FLEET_DATA", help="Data directory.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -24,7 +29,36 @@ def seconds(text: str) -> float:
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(s|min|h|d)", text)
     if match is None or not float(match[1]):
         raise UsageError(f"{text!r} is no span of time", hint="write 30d, 24h, 90min or 20s")
-    return float(match[1]) * {"s": 1, "min": 60, "h": 3600, "d": 86_400}[match[2]]
+    found = float(match[1]) * {"s": 1, "min": 60, "h": 3600, "d": 86_400}[match[2]]
+    if found > MOST_S:
+        raise UsageError(f"{text!r} is longer than a century", hint="write 30d, 24h or 90min")
+    return found
+
+
+def user() -> str:
+    """Give who runs this command, 64 characters at most: the name, or the number of one without."""
+    import getpass
+    import os
+
+    try:
+        return getpass.getuser()[:64]
+    except (KeyError, OSError):  # as in a container
+        return f"uid-{os.getuid()}"
+
+
+def principal() -> Principal:
+    """Give who runs this command: whoever has the data directory may do everything."""
+    from forebay_fleet.access.roles import Principal, Role
+
+    return Principal(user(), Role.ADMIN, "command line")
+
+
+def word(kind: EnumTypeWrapper, number: int, prefix: str) -> str:
+    """Give the name of an enum's value as people read it; the number of one that is not known."""
+    try:
+        return kind.Name(number).removeprefix(prefix).lower()
+    except ValueError:
+        return str(number)
 
 
 def stream_name(number: int) -> str:

@@ -159,9 +159,9 @@ def unlock(name: Name, data: common.Data = common.DATA, *, as_json: common.Json 
 def identities(data: Path) -> dict[str, dict[str, Any]]:
     """Give what the registry of a data directory says of each gateway it knows, for JSON."""
     from forebay_fleet.identity import gateways
-    from forebay_fleet.registry import FILE, Registry
+    from forebay_fleet.registry import Registry, there
 
-    if not (data / FILE).exists():
+    if not there(data):
         return {}
     with Registry(data) as registry:
         shut = gateways.all_denied(registry)

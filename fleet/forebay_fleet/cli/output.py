@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from forebay_fleet.errors import UsageError
+from forebay_fleet.values.spans import moment_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,16 +31,8 @@ _ORIGIN = dt.datetime.fromtimestamp(0, dt.UTC)
 
 
 def parse_time(text: str | None, default_ns: int) -> int:
-    """Turn ISO 8601 into ns since 1970; UTC unless it says otherwise. UsageError if it is none."""
-    if text is None:
-        return default_ns
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is no time", hint="write 2026-01-31T08:00:00Z") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=dt.UTC)
-    return (moment - _ORIGIN) // dt.timedelta(microseconds=1) * 1000
+    """Turn a time that somebody wrote into ns since 1970; see `moment_ns`."""
+    return default_ns if text is None else moment_ns(text)
 
 
 def time(time_ns: int) -> str:
@@ -74,6 +66,11 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, allow_nan=True))
 
 
+def readable(text: str) -> str:
+    """Give what a person can read of a text from outside: no terminal takes it for an order."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
 def table(
     head: Sequence[str], rows: Iterable[Sequence[object]], *, optional: Iterable[str] = ()
 ) -> None:
@@ -89,7 +86,7 @@ def lines(
     hidden = {name for name in optional if not any(row[head.index(name)] for row in rows)}
     kept = [at for at, name in enumerate(head) if name not in hidden]
     values = [[row[at] for at in kept] for row in rows]
-    cells = [[head[at] for at in kept], *([str(cell) for cell in row] for row in values)]
+    cells = [[head[at] for at in kept], *([readable(str(cell)) for cell in row] for row in values)]
     widths = [max(len(row[at]) for row in cells) for at in range(len(kept))]
     right = [
         bool(values) and all(isinstance(row[at], int | float) or row[at] == "-" for row in values)

@@ -28,26 +28,38 @@ def add(app: typer.Typer) -> None:
 def push(
     gateway: Name,
     path: Annotated[
-        Path, typer.Argument(help="forebay.toml, or a directory with one; its files go along.")
+        Path,
+        typer.Argument(help="forebay.toml, or a directory with one; may be a template."),
     ],
     data: common.Data = common.DATA,
     for_: Annotated[str, typer.Option("--for", help="How long a box may begin with it.")] = "30d",
     reason: Annotated[str, typer.Option(help="Why; the box keeps it.")] = "",
+    agent: Annotated[str, typer.Option(help="A published version of the agent to run.")] = "",
+    min_agent: Annotated[
+        str, typer.Option(help="Not to be begun with by an agent that is older.")
+    ] = "",
     *,
     as_json: common.Json = False,
 ) -> None:
     """Have a gateway run a configuration: it tries it, and keeps it or goes back by itself."""
-    import getpass
     import time
 
+    from forebay_fleet.artifacts import choosing
+    from forebay_fleet.artifacts.published import Published
     from forebay_fleet.cli import output
     from forebay_fleet.desired import folder, signing, states
+    from forebay_fleet.errors import UsageError
     from forebay_fleet.registry import Registry
 
-    contents = folder.read(path)
+    contents = for_box(data, gateway, folder.read(path))
+    packages, absent = choosing.chosen(contents, Published(data).artifacts(), agent)
+    if agent and f"agent/{choosing.AGENT}/{agent}" in absent:
+        raise UsageError(f"agent {agent} is not published", hint="forebay-fleet artifacts list")
     now_ns = time.time_ns()
     until_ns = now_ns + round(common.seconds(for_) * 1e9)
-    offer = states.Offer(getpass.getuser()[:64], reason[:200], now_ns, until_ns)
+    offer = states.Offer(
+        *(common.user(), reason[:200], now_ns, until_ns), tuple(packages), min_agent
+    )
     with Registry(data) as registry:
         states.prepare(registry)
         pushed = states.push(registry, signing.load(data), gateway, contents, offer)
@@ -58,20 +70,55 @@ def push(
                 **pushed._asdict(),
                 "hash": pushed.hash.hex(),
                 "files": sorted(contents),
+                "packages": [one.target for one in packages],
+                "not_published": absent,
                 "expires_ns": until_ns,
             }
         )
         return
     typer.echo(f"pushed   version {pushed.version} for {gateway}, {len(contents)} files")
     typer.echo(f"hash     {pushed.hash.hex()}")
+    for one in packages:
+        typer.echo(f"with     {one.target}")
+    for name in absent:
+        typer.echo(f"without  {name}: not published, it must be on the box already")
     typer.echo(f"see what becomes of it: forebay-fleet show {gateway}")
 
 
-def show(gateway: Name, data: common.Data = common.DATA, *, as_json: common.Json = False) -> None:
+def for_box(data: Path, gateway: str, contents: dict[str, bytes]) -> dict[str, bytes]:
+    """Fill the places of a template with the box's values. UsageError if one is missing."""
+    from forebay_fleet.cli.labels import opened
+    from forebay_fleet.errors import UsageError
+    from forebay_fleet.rollouts import labels, templates
+
+    template = templates.Template(contents)
+    if not template.names and not template.faults:
+        return template.render({})
+    with opened(data) as registry:
+        values = labels.values(registry, gateway)
+    for fault in template.faults or template.missing(values):
+        raise UsageError(f"{fault.path}: {fault.message}", hint=fault.hint)
+    return template.render(values)
+
+
+def show(
+    gateway: Name,
+    data: common.Data = common.DATA,
+    values: Annotated[
+        str | None,
+        typer.Option(help="Show last values instead: of DEVICE/TAG, with * and ?.", metavar="GLOB"),
+    ] = None,
+    *,
+    as_json: common.Json = False,
+) -> None:
     """Show what a gateway was told, what it runs, and what became of the last attempt."""
-    from forebay_fleet.cli import output
+    from forebay_fleet.cli import health as lines
+    from forebay_fleet.cli import output, shadow
     from forebay_fleet.errors import UsageError
 
+    if values is not None:
+        shadow.show(data, gateway, values, as_json=as_json)
+        return
     found = told(data).get(gateway)
     if found is None:
         hint = "it must be enrolled, and have come once: forebay-fleet gateways"
@@ -93,24 +140,30 @@ def show(gateway: Name, data: common.Data = common.DATA, *, as_json: common.Json
         ("hint", attempt.get("hint", "-")),
         ("changed", ", ".join(attempt.get("changed", [])) or "-"),
         ("left out", str(config.get("quarantined_count", 0))),
+        *lines.rows(health, found["journal_went_back"]),
     ]
     output.table(("gateway", gateway), rows)
 
 
 def told(data: Path) -> dict[str, dict[str, Any]]:
     """Give what each gateway of a data directory was told, and last said, for JSON."""
-    from forebay_fleet.desired import reports, states
-    from forebay_fleet.registry import FILE, Registry
+    from forebay_fleet.desired import reports, states, witness
+    from forebay_fleet.registry import Registry, there
 
-    if not (data / FILE).exists():
+    if not there(data):
         return {}
     with Registry(data) as registry:
         states.prepare(registry)
+        witness.prepare(registry)
+        back = witness.told(registry)
         said = reports.every(registry)
         pushed = {row[0]: row[1] for row in registry.rows("SELECT gateway, hash FROM desired")}
     empty = (0, 0, "", b"", b"")
     return {
-        name: _described(said.get(name) or reports.Report(name, *empty), pushed.get(name, b""))
+        name: {
+            **_described(said.get(name) or reports.Report(name, *empty), pushed.get(name, b"")),
+            "journal_went_back": back.get(name, []),
+        }
         for name in sorted({*said, *pushed})
     }
 
@@ -129,8 +182,7 @@ def _described(report: Report, pushed: bytes) -> dict[str, Any]:
     if "last_attempt" in shown:
         attempt = shown["last_attempt"]
         attempt["hash"] = config.last_attempt.hash.hex()
-        phase = fleet_pb2.ConfigPhase.Name(config.last_attempt.phase)
-        attempt["phase"] = phase.removeprefix("PHASE_").lower()
+        attempt["phase"] = common.word(fleet_pb2.ConfigPhase, config.last_attempt.phase, "PHASE_")
     return {
         "online": bool(report.online),
         "seen_ns": report.seen_ns,

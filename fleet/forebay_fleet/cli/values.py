@@ -6,8 +6,7 @@ imported when it runs, so that `--help` is instant.
 
 from __future__ import annotations
 
-import base64
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -56,6 +55,7 @@ def query(  # noqa: PLR0913 - the options of the command
     from forebay_fleet.query import TagHistory
     from forebay_fleet.query import query as ask
     from forebay_fleet.store.reader import StoreReader
+    from forebay_fleet.values.telling import position, told
 
     if (ordered and (since or until)) or (after and not ordered):
         raise UsageError("--ordered goes by position, --from and --to by time", hint="see --help")
@@ -63,7 +63,7 @@ def query(  # noqa: PLR0913 - the options of the command
     with StoreReader(data) as reader:
         history = TagHistory(reader, gateway, tag, raw_times=raw_times)
         if ordered:
-            _print_ordered(history, _position(after), limit, as_json=as_json)
+            _print_ordered(history, position(after), limit, as_json=as_json)
             return
         answer = ask(history, span_ns, limit)
         if len(answer.values) == limit:  # older ones were not asked for, nor is what misses there
@@ -75,7 +75,7 @@ def query(  # noqa: PLR0913 - the options of the command
                 "gateway": gateway,
                 "tag": tag,
                 "unit": answer.unit,
-                "values": [_value(value) for value in answer.values],
+                "values": [told(value) for value in answer.values],
                 "missing": [loss._asdict() for loss in missing],
             }
         )
@@ -83,26 +83,12 @@ def query(  # noqa: PLR0913 - the options of the command
     _print_values(answer.values, answer.unit, missing)
 
 
-def _position(text: str | None) -> tuple[int, int]:
-    """Read EPOCH/SEQ, the epoch in hex digits."""
-    from forebay_fleet.errors import UsageError
-
-    if text is None:
-        return 0, 0
-    epoch, _, seq = text.partition("/")
-    try:
-        return int(epoch, 16), int(seq)
-    except ValueError:
-        raise UsageError(
-            f"{text!r} is no position", hint="write EPOCH/SEQ, as `after` in --json has them"
-        ) from None
-
-
 def _print_ordered(
     history: TagHistory, after: tuple[int, int], limit: int, *, as_json: bool
 ) -> None:
     from forebay_fleet.cli import output
     from forebay_fleet.query import ordered as ask
+    from forebay_fleet.values.telling import told
 
     page = ask(history, after, limit)
     if not as_json:
@@ -114,34 +100,11 @@ def _print_ordered(
             "gateway": history.gateway,
             "tag": f"{history.device}/{history.tag}",
             "unit": page.unit,
-            "values": [_value(value) for value in page.values],
+            "values": [told(value) for value in page.values],
             "after": f"{output.epoch(epoch)}/{seq}",
             "watermark": page.watermark and common.mark(page.watermark),
         }
     )
-
-
-def _value(value: Value) -> dict[str, Any]:
-    from forebay_fleet.cli import output
-    from forebay_fleet.query import quality_name
-
-    return {
-        "time_ns": value.time_ns,
-        "received_ns": value.received_ns,
-        **_json_value(value.value),
-        "status": value.quality,
-        "quality": quality_name(value.quality),
-        "clock": value.clock.value,
-        "epoch": output.epoch(value.epoch),
-        "seq": value.seq,
-    }
-
-
-def _json_value(value: float | str | bytes | None) -> dict[str, Any]:
-    """Give `value` as a field of JSON; bytes as Base64, with a field beside it that says so."""
-    if isinstance(value, bytes):
-        return {"value": base64.b64encode(value).decode(), "encoding": "base64"}
-    return {"value": value}
 
 
 def _shown(value: float | str | bytes | None) -> float | str:

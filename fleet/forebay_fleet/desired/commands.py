@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 PART, VERSION, KIND = "commands", 1, "command"
 AT_ONCE = 16
 """Commands that go out with one message."""
+MAX_COMMAND_BYTES = 256 << 10
+"""What a box takes."""
 MAX_OPEN = 100
 """Commands of one gateway that may wait for their results."""
 
@@ -35,9 +37,13 @@ def send(registry: Registry, signer: Signer, command: fleet_pb2.Command, now_ns:
     """Sign a command and keep it for its gateway.
 
     Raises:
-        UsageError: no such gateway is enrolled, or too many commands wait for it.
+        UsageError: no such gateway is enrolled, too many commands wait for it, or a box could not
+            take it.
     """
-    signed = signer.sign(KIND, command.SerializeToString(deterministic=True))
+    payload = command.SerializeToString(deterministic=True)
+    if len(payload) > MAX_COMMAND_BYTES:
+        raise UsageError("the command is larger than 256 KiB", hint="ask for fewer tags at once")
+    signed = signer.sign(KIND, payload)
     with registry.transaction() as db:
         if gateways.get(db, command.gateway) is None:
             text = f"no gateway {command.gateway!r} is enrolled here"
@@ -88,5 +94,11 @@ def note(registry: Registry, gateway: str, results: Sequence[fleet_pb2.CommandRe
 
 def result(registry: Registry, id_: str) -> fleet_pb2.CommandResult | None:
     """Give the result of a command, None while there is none."""
-    found = registry.rows("SELECT result FROM commands WHERE id = ? AND result NOTNULL", (id_,))
+    found = registry.rows("SELECT result FROM commands WHERE id = ? AND result IS NOT NULL", (id_,))
     return fleet_pb2.CommandResult.FromString(found[0][0]) if found else None
+
+
+def ends(registry: Registry, id_: str) -> int | None:
+    """Give until when a command may begin (wall clock, ns); None: no such was sent."""
+    found = registry.rows("SELECT not_after_ns FROM commands WHERE id = ?", (id_,))
+    return int(found[0][0]) if found else None

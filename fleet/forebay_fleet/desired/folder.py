@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from forebay_fleet.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 MAIN = "forebay.toml"
@@ -34,19 +34,40 @@ def read(path: Path) -> dict[str, bytes]:
     contents: dict[str, bytes] = {}
     total = 0
     for name, file in found:
-        if not _PATH.fullmatch(name) or len(name) > 512:
-            raise UsageError(
-                f"{name!r} is no name of a configuration's file",
-                hint="use at most 8 parts of letters, digits, '.', '_' and '-'",
-            )
-        data = _data(file)
-        total += len(data)
-        contents[name] = data
-        if len(contents) > MAX_FILES or total > MAX_BYTES:
-            raise UsageError(f"{base} is too large", hint="at most 2,048 files, 64 MiB")
-    if MAIN not in contents:
-        raise UsageError(f"{base} has no {MAIN}", hint=f"call its main file {MAIN}")
+        _check_name(name)
+        contents[name] = _data(file)
+        total += len(contents[name])
+        _check_size(str(base), len(contents), total)
+    check(contents, str(base))
     return contents
+
+
+def check(contents: Mapping[str, bytes], where: str = "the configuration") -> None:
+    """See that files in memory can be a configuration; `where` they are, for a person.
+
+    Raises:
+        UsageError: as `read`.
+    """
+    for name, data in contents.items():
+        _check_name(name)
+        if len(data) > MAX_FILE_BYTES:
+            raise UsageError(f"{name} is larger than 16 MiB", hint="split it into several")
+    _check_size(where, len(contents), sum(map(len, contents.values())))
+    if MAIN not in contents:
+        raise UsageError(f"{where} has no {MAIN}", hint=f"call its main file {MAIN}")
+
+
+def _check_name(name: str) -> None:
+    if not _PATH.fullmatch(name) or len(name) > 512:
+        raise UsageError(
+            f"{name!r} is no name of a configuration's file",
+            hint="use at most 8 parts of letters, digits, '.', '_' and '-'",
+        )
+
+
+def _check_size(where: str, files: int, size_bytes: int) -> None:
+    if files > MAX_FILES or size_bytes > MAX_BYTES:
+        raise UsageError(f"{where} is too large", hint="at most 2,048 files, 64 MiB")
 
 
 def _data(file: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Open streams of boxes, and who wakes them.
+"""Open streams of boxes, who wakes them, and what each of them is shared by.
 
 Owns what of the registry concerns a stream. Must not know gRPC.
 """
@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
-from forebay_fleet.desired import commands, reports, states
+from forebay_fleet.desired import commands, connections, reports, states, witness
+from forebay_fleet.desired.speaking import Commanding, Stating
 from forebay_fleet.errors import StoreFailed
+from forebay_fleet.returning import Returns
 
 if TYPE_CHECKING:
+    from forebay_fleet.desired.parts import Make
     from forebay_fleet.registry import Registry, RegistryThread
 
 LOOK_S = 1.0
@@ -30,12 +34,26 @@ class Hub:
         """Know nobody yet; `stopping` is set when the server is to end."""
         self.registry, self.stopping = registry, stopping
         self._streams: dict[str, asyncio.Event] = {}
+        self.returns = Returns(lambda: len(self._streams))
+        """When those come back whom a stop sends away."""
+        self.reports = reports.Reports(registry)
+        """What boxes said and is not committed yet."""
+        self.makes: list[Make] = [
+            partial(make, registry) for make in (Stating, Commanding, connections.Moving)
+        ]
+        """What makes the parts of a stream, beside its reports."""
 
     async def open(self) -> None:
         """Make the tables. Raises StoreError, StoreFailed."""
         await self.registry(states.prepare)
         await self.registry(commands.prepare)
-        await self.registry(reports.forget_online)
+        await self.registry(connections.prepare)
+        await self.registry(witness.prepare)
+        await self.reports.open()
+
+    async def close(self) -> None:
+        """Commit what is not yet; all streams have ended."""
+        await self.reports.flush()
 
     def enter(self, gateway: str) -> asyncio.Event:
         """Begin a stream: give what is set when there is something to look at.
@@ -60,14 +78,12 @@ class Hub:
             del self._streams[gateway]
         return mine
 
-    @property
-    def streams(self) -> int:
-        """How many are open."""
-        return len(self._streams)
-
     async def watch(self) -> None:
-        """Wake a stream whose gateway has another state, and all at the end, until cancelled."""
-        known: dict[str, tuple[int, int]] = {}
+        """Wake a stream whose gateway has another state, and all at the end, until cancelled.
+
+        And commit what boxes said.
+        """
+        known: dict[str, tuple[int, ...]] = {}
         while not self.stopping.is_set():
             try:
                 now = await self.registry(_newest)
@@ -78,6 +94,7 @@ class Hub:
                 if known.get(gateway) != version and gateway in self._streams:
                     self._streams[gateway].set()
             known = now
+            await self.reports.flush()
             try:
                 await asyncio.wait_for(self.stopping.wait(), LOOK_S)
             except TimeoutError:
@@ -86,8 +103,12 @@ class Hub:
             wake.set()
 
 
-def _newest(registry: Registry) -> dict[str, tuple[int, int]]:
+def _newest(registry: Registry) -> dict[str, tuple[int, ...]]:
     """Give for each gateway what changes when there is something new for it."""
-    stands = states.versions(registry)
-    asked = commands.waiting(registry, time.time_ns())
-    return {name: (stands.get(name, 0), asked.get(name, 0)) for name in {*stands, *asked}}
+    now_ns = time.time_ns()
+    found = (
+        states.versions(registry),
+        commands.waiting(registry, now_ns),
+        connections.waiting(registry, now_ns),
+    )
+    return {name: tuple(one.get(name, 0) for one in found) for name in set().union(*found)}

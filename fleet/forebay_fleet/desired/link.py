@@ -1,30 +1,37 @@
-"""One stream of one box: what it says is kept, and its newest state goes to it.
+"""One stream of one box: the order of its messages, shared by the parts of the server.
 
-Owns the order of messages of `Fleet.Connect`. Must not know who may come (`identity.door`).
+Owns the order of messages of `Fleet.Connect`, and what ends a stream. Must not know who may come
+(`identity.door`), nor what is said (`parts`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-import time
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from forebay_fleet._proto import fleet_pb2
-from forebay_fleet.desired import commands, reports, states
+from forebay_fleet.desired.reports import Reporting
 
 if TYPE_CHECKING:
-    from forebay_fleet.desired.hub import Hub
+    from collections.abc import Callable
 
-    Context = grpc.aio.ServicerContext[fleet_pb2.AgentToServer, fleet_pb2.ServerToAgent]
+    from forebay_fleet.desired.hub import Hub
+    from forebay_fleet.desired.parts import Part
+    from forebay_fleet.registry import Registry
+
+    Context = grpc.aio.ServicerContext[bytes, fleet_pb2.ServerToAgent]
 
 SILENCE_S = 60.0
 """A box that says nothing for so long is gone: it reports every 10 s."""
 MAX_REPORT_BYTES = 4 << 20
-RETURNS_PER_S = 200
+"""Before it is parsed: what is parsed may take twenty times as much."""
+LEAST_S = 0.2
+"""What a box may take of a server on the long run: a report in so much time."""
+AT_ONCE = 20
+"""Reports that may come at once."""
 
 
 class LinkEnded(Exception):
@@ -39,13 +46,15 @@ class LinkEnded(Exception):
 class Link:
     """Serves one stream. `run` raises LinkEnded unless the box says that it goes."""
 
-    def __init__(self, hub: Hub, context: Context, gateway: str, *, renew: bool) -> None:
-        """`renew`: the box is to renew its certificate."""
-        self._hub, self._context, self._gateway, self._renew = hub, context, gateway, renew
+    def __init__(
+        self, hub: Hub, context: Context, gateway: str, behind: Callable[[Registry], bool]
+    ) -> None:
+        """`behind` says whether the box is to renew its certificate now."""
+        self._hub, self._context, self._gateway, self._behind = hub, context, gateway, behind
         self._acked = self._expected = 0
         self._full = False
-        self._kept: list[str] = []
-        self._asked: set[str] = set()
+        self._reporting = Reporting(hub.reports, gateway)
+        self._parts: list[Part] = [self._reporting, *(make(gateway) for make in hub.makes)]
 
     async def run(self) -> None:
         """Talk until either side ends."""
@@ -62,67 +71,60 @@ class Link:
                 task.cancel()
             await asyncio.wait((reading, writing))
             if self._hub.leave(self._gateway, wake):
-                await self._note(fleet_pb2.AgentToServer(), online=False)
+                self._reporting.left()
 
     async def _read(self, wake: asyncio.Event) -> None:
+        clock = asyncio.get_running_loop().time
+        credit_s = clock() - AT_ONCE * LEAST_S
         while True:
-            try:
-                message: Any = await asyncio.wait_for(self._context.read(), SILENCE_S)
-            except TimeoutError:
-                raise LinkEnded("DEADLINE_EXCEEDED", "no report for too long") from None
-            if message is grpc.aio.EOF or message.disconnecting:
+            message = await self._next()
+            if message is None or message.disconnecting:
                 return
-            if message.ByteSize() > MAX_REPORT_BYTES:
-                raise LinkEnded("INVALID_ARGUMENT", "a report is larger than 4 MiB")
-            self._full = message.sequence_num != self._expected + 1 and not message.full_state
-            self._expected = message.sequence_num
-            await self._note(message, online=True)
-            if message.results:
-                self._kept += await self._hub.registry(
-                    partial(commands.note, gateway=self._gateway, results=tuple(message.results))
-                )
+            self._heard(message)
+            for part in self._parts:
+                await part.take(message)
             self._acked = message.sequence_num
             wake.set()
+            credit_s = max(credit_s, clock() - AT_ONCE * LEAST_S) + LEAST_S
+            if (ahead_s := credit_s - clock()) > 0:
+                await asyncio.sleep(ahead_s)
 
-    async def _note(self, message: fleet_pb2.AgentToServer, *, online: bool) -> None:
-        report = reports.Report(
-            *(self._gateway, int(online), time.time_ns(), message.description.version[:64]),
-            message.health.SerializeToString() if message.HasField("health") else b"",
-            message.config.SerializeToString() if message.HasField("config") else b"",
-        )
-        await self._hub.registry(lambda registry: reports.note(registry, report))
+    def _heard(self, message: fleet_pb2.AgentToServer) -> None:
+        """Note whether all is known: if not, all is asked for until it comes."""
+        if message.full_state:
+            self._full = False
+        elif self._expected == 0 or message.sequence_num != self._expected + 1:
+            self._full = True
+        self._expected = message.sequence_num
+
+    async def _next(self) -> fleet_pb2.AgentToServer | None:
+        """Give what the box says next; None: no more."""
+        try:
+            data: Any = await asyncio.wait_for(self._context.read(), SILENCE_S)
+        except TimeoutError:
+            raise LinkEnded("DEADLINE_EXCEEDED", "no report for too long") from None
+        if data is grpc.aio.EOF:
+            return None
+        if len(data) > MAX_REPORT_BYTES:
+            raise LinkEnded("INVALID_ARGUMENT", "a report is larger than 4 MiB")
+        try:
+            return fleet_pb2.AgentToServer.FromString(data)
+        except DecodeError:
+            raise LinkEnded("INVALID_ARGUMENT", "a report cannot be read") from None
 
     async def _write(self, wake: asyncio.Event) -> None:
-        sent = 0
         while True:
             await wake.wait()
             wake.clear()
             if not self._hub.newest(self._gateway, wake):
                 raise LinkEnded("ABORTED", "this gateway has connected anew")
             if self._hub.stopping.is_set():
-                wait_s = random.random() * self._hub.streams / RETURNS_PER_S
-                raise LinkEnded("UNAVAILABLE", "the server stops", wait_s)
+                raise LinkEnded("UNAVAILABLE", "the server stops", self._hub.returns.wait_s())
             answer = fleet_pb2.ServerToAgent(acked=self._acked)
             answer.flags |= fleet_pb2.REPORT_FULL_STATE if self._full else 0
-            answer.flags |= fleet_pb2.RENEW_CERTIFICATE if self._renew else 0
-            found = await self._hub.registry(lambda r: states.newest(r, self._gateway))
-            if found is not None and found[0] > sent:
-                sent = found[0]
-                answer.desired.ParseFromString(found[1])
-            kept, self._kept = self._kept, []
-            answer.accepted_results.extend(kept)
-            await self._command(answer, wake)
+            behind = await self._hub.registry(self._behind)
+            answer.flags |= fleet_pb2.RENEW_CERTIFICATE if behind else 0
+            for part in self._parts:
+                if await part.answer(answer):
+                    wake.set()
             await self._context.write(answer)
-
-    async def _command(self, answer: fleet_pb2.ServerToAgent, wake: asyncio.Event) -> None:
-        """Add commands that were not sent on this stream yet."""
-        waiting = await self._hub.registry(
-            lambda r: commands.pending(r, self._gateway, time.time_ns())
-        )
-        fresh = [one for one in waiting if one[0] not in self._asked]
-        for id_, signed in fresh[: commands.AT_ONCE]:
-            self._asked.add(id_)
-            answer.commands.add().ParseFromString(signed)
-        self._asked &= {id_ for id_, _ in waiting}
-        if len(fresh) > commands.AT_ONCE:
-            wake.set()

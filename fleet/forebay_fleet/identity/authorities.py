@@ -23,7 +23,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from forebay_fleet import certificates
+from forebay_fleet import certificates, keyfile
 from forebay_fleet.errors import CertificateError
 from forebay_fleet.identity.requests import spki_hash
 
@@ -126,11 +126,12 @@ def switch(directory: Path) -> None:
     """Have the next authority sign. Begun and cut off, it is taken up again.
 
     Raises:
-        CertificateError: there is no next one, or the disk refuses.
+        CertificateError: there is no next one, it is not whole, or the disk refuses.
     """
     pairs = [(directory / f"ca.{kind}", kind) for kind in ("crt", "key")]
     if not any((directory / f"{NEXT}.{kind}").exists() for _, kind in pairs):
         raise CertificateError("there is no next authority", hint="make it: ca rotate DIR")
+    _check_next(directory)
     try:
         for present, kind in pairs:
             following = directory / f"{NEXT}.{kind}"
@@ -140,8 +141,28 @@ def switch(directory: Path) -> None:
             if present.exists() and not before.exists():
                 present.replace(before)
             following.replace(present)
+        keyfile.sync_folder(directory)
     except OSError as error:
         raise CertificateError(f"cannot write: {error}", hint="run it again") from error
+
+
+def _check_next(directory: Path) -> None:
+    """Raise CertificateError unless what would be in place then is a pair."""
+    found = {}
+    for kind in ("crt", "key"):
+        following, present = directory / f"{NEXT}.{kind}", directory / f"ca.{kind}"
+        found[kind] = following if following.exists() else present
+    try:
+        certificate = x509.load_pem_x509_certificate(found["crt"].read_bytes())
+        key = serialization.load_pem_private_key(found["key"].read_bytes(), None)
+        whole = certificate.public_key() == key.public_key()
+    except (OSError, ValueError, TypeError):
+        whole = False
+    if not whole:
+        raise CertificateError(
+            "the next authority is not whole: making it was cut off",
+            hint=f"delete {NEXT}.crt and {NEXT}.key, and make it again: ca rotate DIR",
+        )
 
 
 def finish(directory: Path) -> None:

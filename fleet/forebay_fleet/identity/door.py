@@ -8,25 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
+from forebay_fleet.errors import StoreAway
 from forebay_fleet.identity import gateways
 from forebay_fleet.identity.answering import Caller, caller
 from forebay_fleet.identity.office import replaced
+from forebay_fleet.identity.refused import Refused
+from forebay_fleet.limits import GATEWAY_PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
     from forebay_fleet.identity.answering import Context
-    from forebay_fleet.identity.refused import Refused
     from forebay_fleet.registry import Registry, RegistryThread
 
 T = TypeVar("T")
 
 LOOK_S = 1.0
 """How soon a session ends whose gateway was locked or revoked, at most."""
+
+MOST_CALLS = 32
+"""Calls of one gateway that may be open at once: 16 uplinks, two streams, a renewal, contents. One
+that is out of its mind, or whose key was stolen, does not take the places of the others."""
 
 _log = structlog.get_logger()
 
@@ -63,15 +70,22 @@ class Door:
         """Ask `registry`."""
         self._registry = registry
         self._open: set[Visit] = set()
+        self._calls = Counter[str]()
 
     @contextlib.asynccontextmanager
     async def visit(self, context: Context) -> AsyncIterator[Visit]:
         """Let the caller of a TLS session in.
 
         Raises:
-            Refused: its gateway is locked, revoked, or taken over by another box.
+            Refused: its gateway is locked, revoked, or taken over by another box, has too many
+                calls open, or its certificate names none.
         """
         visit = Visit(caller(context))
+        if not GATEWAY_PATTERN.fullmatch(visit.who.name):
+            raise _nobody()
+        if self._calls[visit.who.name] >= MOST_CALLS:
+            raise _too_many(visit.who.name)
+        self._calls[visit.who.name] += 1
         self._open.add(visit)  # before the look: what is decided meanwhile reaches it too
         try:
             refusal = await self._registry(lambda registry: judge(registry, visit.who))
@@ -81,6 +95,9 @@ class Door:
             yield visit
         finally:
             self._open.discard(visit)
+            self._calls[visit.who.name] -= 1
+            if not self._calls[visit.who.name]:
+                del self._calls[visit.who.name]
 
     async def look(self) -> None:
         """End the sessions of those that may not stay. The next look finds what changes now."""
@@ -94,14 +111,23 @@ class Door:
                 visit.over.set()
 
     async def watch(self) -> None:
-        """Look again whenever the registry changed, by whoever's hand."""
-        before = None
+        """Look again whenever the registry changed, by whoever's hand.
+
+        While its database is away nobody comes in, and who is in stays.
+        """
+        before, away = None, False
         while True:
             await asyncio.sleep(LOOK_S)
-            now = await self._registry(_state)
-            if now != before:
-                before = now
-                await self.look()
+            try:
+                now = await self._registry(_state)
+                if now != before:
+                    await self.look()
+            except StoreAway as error:
+                if not away:
+                    _log.error("registry_away", error=str(error), hint=error.hint)
+                away = True
+                continue
+            before, away = now, False
 
 
 def judge(registry: Registry, who: Caller) -> Refused | None:
@@ -114,6 +140,24 @@ def judge(registry: Registry, who: Caller) -> Refused | None:
         if known is not None and who.generation < known.floor:
             return replaced(who.name)
     return None
+
+
+def _nobody() -> Refused:
+    return Refused(
+        "name",
+        "UNAUTHENTICATED",
+        "the certificate's common name is no gateway id",
+        hint="enroll the box, or make its certificate by: forebay-fleet ca issue --gateway ID",
+    )
+
+
+def _too_many(name: str) -> Refused:
+    return Refused(
+        "busy",
+        "RESOURCE_EXHAUSTED",
+        f"{name} has {MOST_CALLS} calls open",
+        hint="is more than one box running with its certificate?",
+    )
 
 
 def _state(registry: Registry) -> tuple[object, ...]:

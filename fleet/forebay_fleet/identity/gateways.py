@@ -12,8 +12,7 @@ from forebay_fleet.identity.refused import locked, revoked
 from forebay_fleet.limits import GATEWAY_PATTERN
 
 if TYPE_CHECKING:
-    import apsw
-
+    from forebay_fleet.db.database import Database
     from forebay_fleet.identity.refused import Refused
     from forebay_fleet.registry import Registry
 
@@ -50,35 +49,40 @@ class Denied(NamedTuple):
 _COLUMNS = ", ".join(GatewayRow._fields)
 
 
-def get(db: apsw.Connection, name: str) -> GatewayRow | None:
+def get(db: Database, name: str) -> GatewayRow | None:
     """Give a box, None if it was never enrolled."""
     row = db.execute(f"SELECT {_COLUMNS} FROM gateways WHERE name = ?", (name,)).fetchone()  # noqa: S608 - constants
     return None if row is None else GatewayRow(*row)
 
 
-def put(db: apsw.Connection, row: GatewayRow) -> None:
+def put(db: Database, row: GatewayRow) -> None:
     """Write a box, new or known."""
     marks = ", ".join("?" for _ in row)
-    db.execute(f"INSERT OR REPLACE INTO gateways ({_COLUMNS}) VALUES ({marks})", row)  # noqa: S608 - constants
+    rest = ", ".join(f"{name} = excluded.{name}" for name in row._fields[1:])
+    db.execute(
+        f"INSERT INTO gateways ({_COLUMNS}) VALUES ({marks})"  # noqa: S608 - constants
+        f" ON CONFLICT (name) DO UPDATE SET {rest}",
+        row,
+    )
 
 
-def denied(db: apsw.Connection, name: str) -> Denied | None:
+def denied(db: Database, name: str) -> Denied | None:
     """Give why a gateway may not come, None if it may."""
     row = db.execute("SELECT * FROM denied WHERE name = ?", (name,)).fetchone()
     return None if row is None else Denied(*row)
 
 
-def deny(db: apsw.Connection, row: Denied) -> None:
+def deny(db: Database, row: Denied) -> None:
     """Shut a gateway out; one that is revoked stays so."""
     db.execute(
-        "INSERT INTO denied VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+        "INSERT INTO denied VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
         " state = excluded.state, reason = excluded.reason, since_ns = excluded.since_ns"
         " WHERE denied.state != 'revoked'",
         row,
     )
 
 
-def allow(db: apsw.Connection, name: str) -> bool:
+def allow(db: Database, name: str) -> bool:
     """Let a gateway come again; whether it was shut out."""
     sql = "DELETE FROM denied WHERE name = ? RETURNING name"
     return db.execute(sql, (name,)).fetchone() is not None

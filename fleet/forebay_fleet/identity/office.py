@@ -18,6 +18,7 @@ import structlog
 from cryptography.hazmat.primitives import serialization
 
 from forebay_fleet._proto import fleet_pb2
+from forebay_fleet.errors import CertificateError
 from forebay_fleet.identity import gateways, tokens
 from forebay_fleet.identity.gateways import Denied, GatewayRow
 from forebay_fleet.identity.refused import Refused, bad_token, invalid, locked
@@ -32,14 +33,18 @@ from forebay_fleet.identity.requests import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import apsw
-
+    from forebay_fleet.db.database import Database
     from forebay_fleet.identity.authorities import Authorities
     from forebay_fleet.identity.challenge import Challenges
     from forebay_fleet.registry import Registry
 
 CERTIFICATE_S = 30 * 86_400.0
 MOST_GENERATIONS = 1 << 62
+LOOK_NS = 5 * 10**9
+"""How soon another set of authorities is noticed, at most."""
+LATE_SHARE = 0.35
+"""What of a certificate's time is left when the server asks for its renewal: a box that is well has
+renewed it by then."""
 RECOVERIES = 1
 """Recoveries that a box has between two regular renewals."""
 
@@ -53,7 +58,10 @@ class Terms:
     address: str
     valid_s: float = CERTIFICATE_S
     signing_keys: tuple[bytes, ...] = ()
-    root: bytes = b""
+    root: Callable[[], bytes] = bytes
+    root_since_ns: Callable[[], int] = int
+    """When there first was a root, since 1970; 0: there is none."""
+    sealing_key: bytes = b""
 
 
 class Office:
@@ -69,6 +77,7 @@ class Office:
         """`authorities` is asked each time, so that a rotation needs no restart."""
         self._authorities, self._terms = authorities, terms
         self._challenges, self._now_ns = challenges, now_ns
+        self._seen = (-LOOK_NS, "")
 
     def enroll(self, registry: Registry, asked: fleet_pb2.EnrollRequest) -> fleet_pb2.Identity:
         """Use a token. Raises Refused."""
@@ -111,7 +120,29 @@ class Office:
             known = gateways.get(db, name)
         if known is None or not generation:
             return False
-        return generation < known.generation or known.trusts != self._authorities().names
+        if generation < known.generation:
+            return True
+        # A box whose clock is slow does not see its certificate end.
+        if known.expires_ns - self._now_ns() < LATE_SHARE * self._terms.valid_s * 1e9:
+            return True
+        issued_ns = known.expires_ns - round(self._terms.valid_s * 1e9)
+        if issued_ns < self._terms.root_since_ns():
+            return True  # its identity has no root yet: it could take no packages
+        trusted = self._trusted()
+        return bool(trusted) and known.trusts != trusted
+
+    def _trusted(self) -> str:
+        """Give the names of the authorities as of late; empty while they cannot be read."""
+        now_ns = self._now_ns()
+        then_ns, names = self._seen
+        if not 0 <= now_ns - then_ns < LOOK_NS:
+            try:
+                names = self._authorities().names
+            except CertificateError as error:  # it cannot sign, and boxes may connect all the same
+                _log.error("authority_unusable", error=str(error), hint=error.hint)
+                names = ""
+            self._seen = now_ns, names
+        return names
 
     def renew(
         self, registry: Registry, name: str, generation: int, asked: fleet_pb2.RenewRequest
@@ -148,7 +179,7 @@ class Office:
 
     def _next(
         self,
-        db: apsw.Connection,
+        db: Database,
         name: str,
         generation: int,
         request: Request,
@@ -228,7 +259,8 @@ class Office:
             generation=row.generation,
             signing_keys=self._terms.signing_keys,
             address=self._terms.address,
-            root=self._terms.root,
+            root=self._terms.root(),
+            sealing_key=self._terms.sealing_key,
         )
 
 

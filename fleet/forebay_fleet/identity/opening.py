@@ -15,9 +15,12 @@ import grpc
 import structlog
 from cryptography import x509
 
-from forebay_fleet._proto import fleet_pb2_grpc
+from forebay_fleet.artifacts.keeping import keep
+from forebay_fleet.artifacts.published import Published
+from forebay_fleet.carried import sealing
 from forebay_fleet.desired import signing
 from forebay_fleet.desired.hub import Hub
+from forebay_fleet.desired.shadows import Shadowing, Shadows
 from forebay_fleet.errors import CertificateError, UsageError
 from forebay_fleet.fleetservice import FleetService
 from forebay_fleet.identity import authorities
@@ -25,6 +28,7 @@ from forebay_fleet.identity.challenge import Challenges
 from forebay_fleet.identity.enrollment import MAX_CALLS, OPTIONS, EnrollmentService
 from forebay_fleet.identity.office import CERTIFICATE_S, Office, Terms
 from forebay_fleet.identity.requests import spki_hash
+from forebay_fleet.rollouts import engine as rollouts
 from forebay_fleet.tls import server_credentials
 
 if TYPE_CHECKING:
@@ -65,10 +69,17 @@ class Running(NamedTuple):
     data: Path
 
 
+class Opened(NamedTuple):
+    """What else the server's parts work with; None where no box can enroll."""
+
+    hub: Hub | None
+    published: Published | None
+
+
 async def open_fleet(
     stack: AsyncExitStack, settings: FleetSettings, files: Credentials, running: Running
-) -> int:
-    """Listen for enrollments until the stack unwinds, and add `Fleet` to the server; give the port.
+) -> Opened:
+    """Listen for enrollments until the stack unwinds, and add `Fleet` to the server.
 
     Raises:
         CertificateError: no authority that can sign.
@@ -83,17 +94,30 @@ async def open_fleet(
     challenges = Challenges(time.monotonic)
     signer = await asyncio.to_thread(signing.load, running.data)
     keys = (signer.public,)
-    terms = Terms(f"{_bracketed(host)}:{running.port}", settings.valid_s, keys)
+    unsealer = await asyncio.to_thread(sealing.load, running.data)
+    address = f"{_bracketed(host)}:{running.port}"
+    published = Published(running.data)
+    roots = published.root, published.root_since_ns
+    terms = Terms(address, settings.valid_s, keys, *roots, unsealer.public)
     office = Office(partial(authorities.load, folder), terms, challenges, time.time_ns)
     hub = Hub(running.registry, running.stopping)
     await hub.open()
+    shadows = await stack.enter_async_context(Shadows(running.data))
+    hub.makes.append(partial(Shadowing, shadows))
     watching = asyncio.create_task(hub.watch(), name="hub.watch")
+    stack.push_async_callback(hub.close)
     stack.callback(watching.cancel)
-    service = FleetService(running.registry, office, running.door, hub)
-    fleet_pb2_grpc.add_FleetServicer_to_server(service, running.server)
+    await rollouts.prepare(running.registry)
+    engine = rollouts.Engine(running.registry, rollouts.Tools(signer, published), running.stopping)
+    rolling = asyncio.create_task(engine.run(), name="rollouts.engine")
+    stack.callback(rolling.cancel)
+    service = FleetService(running.registry, office, running.door, hub, published)
+    renewing = asyncio.create_task(keep(published, running.stopping), name="artifacts.keep")
+    stack.callback(renewing.cancel)
+    service.add_to(running.server)
     server = grpc.aio.server(maximum_concurrent_rpcs=MAX_CALLS, options=OPTIONS)
     enrollment = EnrollmentService(running.registry, office, challenges, time.monotonic)
-    fleet_pb2_grpc.add_EnrollmentServicer_to_server(enrollment, server)
+    enrollment.add_to(server)
     try:
         port = server.add_secure_port(settings.listen, server_credentials(files, mutual=False))
     except RuntimeError:
@@ -107,7 +131,7 @@ async def open_fleet(
     await server.start()
     stack.push_async_callback(server.stop, STOP_GRACE_S)
     _log.info("enrollment_open", port=port, address=place)
-    return port
+    return Opened(hub, published)
 
 
 def _bracketed(host: str) -> str:

@@ -19,8 +19,7 @@ from forebay_fleet.identity.refused import bad_token
 from forebay_fleet.limits import GATEWAY_PATTERN
 
 if TYPE_CHECKING:
-    import apsw
-
+    from forebay_fleet.db.database import Database
     from forebay_fleet.registry import Registry
 
 PREFIX = "fbt1_"
@@ -111,7 +110,8 @@ def create(
     )
     with registry.transaction() as db:
         db.execute("DELETE FROM tokens WHERE expires_ns < ?", (now_ns - KEEP_NS,))
-        if db.execute("SELECT count(*) FROM tokens").get >= MOST_TOKENS:
+        (count,) = db.execute("SELECT count(*) FROM tokens").fetchone() or (0,)
+        if count >= MOST_TOKENS:
             raise UsageError(f"there are {MOST_TOKENS} tokens", hint="let them expire first")
         db.execute(
             "INSERT INTO tokens (id, hash, gateway, replaces, created_ns, expires_ns)"
@@ -140,7 +140,7 @@ def revoke(registry: Registry, token_id: str, now_ns: int) -> None:
             )
 
 
-def redeem(db: apsw.Connection, text: str, gateway: str, key: bytes, now_ns: int) -> Redeemed:
+def redeem(db: Database, text: str, gateway: str, key: bytes, now_ns: int) -> Redeemed:
     """Use a token for `gateway`, whose new key has the SHA-256 `key`. Inside a transaction.
 
     Raises:

@@ -12,8 +12,7 @@ from forebay_fleet.gaps import NamedGap
 from forebay_fleet.ledger import MAX_GAPPED, MAX_REPORTED_ISLANDS, Island
 
 if TYPE_CHECKING:
-    import apsw
-
+    from forebay_fleet.db.database import Database
     from forebay_fleet.store.writer import Line
 
 NOT_HELD = "NOT_HELD"
@@ -26,7 +25,7 @@ _LACKING = (
     " UNION ALL SELECT seq FROM rejections WHERE line = ?1 AND seq BETWEEN ?2 AND ?3"
     " UNION ALL SELECT ?3 + 1)"
     " SELECT before + 1, seq - 1"
-    " FROM (SELECT seq, lag(seq, 1, ?2 - 1) OVER (ORDER BY seq) AS before FROM held)"
+    " FROM (SELECT seq, lag(seq, 1, ?2 - 1) OVER (ORDER BY seq) AS before FROM held) AS walked"
     " WHERE seq > before + 1 ORDER BY seq"
 )
 """The runs of the positions ?2..?3 of the line ?1 at which nothing is."""
@@ -35,7 +34,7 @@ _LACKING = (
 class StoredHoldings:
     """What the store has of a line, for the arithmetic of gaps."""
 
-    def __init__(self, db: apsw.Connection, line: int) -> None:
+    def __init__(self, db: Database, line: int) -> None:
         """Read through `db`, inside its transaction."""
         self._db = db
         self._line = line
@@ -52,25 +51,24 @@ class StoredHoldings:
     def samples(self, first: int, last: int) -> int:
         """See `forebay_fleet.gaps.Holdings`."""
         return self._sum(
-            "SELECT total((samples + thinned) * (kind = ?4)) AS n FROM records"
-            " WHERE line = ?1 AND seq BETWEEN ?2 AND ?3"
-            " UNION ALL SELECT total(counted) FROM gaps"
+            "SELECT sum(CAST(samples + thinned AS DOUBLE PRECISION)) AS n FROM records"
+            " WHERE line = ?1 AND seq BETWEEN ?2 AND ?3 AND kind = ?4"
+            " UNION ALL SELECT sum(CAST(counted AS DOUBLE PRECISION)) FROM gaps"
             " WHERE line = ?1 AND seq BETWEEN ?2 AND ?3 AND seq_to = 0"
-            " UNION ALL SELECT total(samples) FROM rejections"
+            " UNION ALL SELECT sum(CAST(samples AS DOUBLE PRECISION)) FROM rejections"
             " WHERE line = ?1 AND seq BETWEEN ?2 AND ?3",
             (self._line, first, last, uplink_pb2.BATCH),
         )
 
     def _sum(self, parts: str, bindings: tuple[int, ...]) -> int:
-        # total, not sum: what a hostile gateway makes overflow would stop the server.
-        sql = f"SELECT CAST(total(n) AS INTEGER) FROM ({parts})"  # noqa: S608 - constants
-        return int(self._db.execute(sql, bindings).get)
+        rows = self._db.execute(parts, bindings).fetchall()
+        return sum(int(count) for (count,) in rows if count is not None)
 
 
 class GapTable:
     """Works on the writer's connection, inside its transactions."""
 
-    def __init__(self, db: apsw.Connection) -> None:
+    def __init__(self, db: Database) -> None:
         """Use the connection; its owner closes it."""
         self._db = db
 
@@ -146,19 +144,21 @@ class GapTable:
         if line.gapped < MAX_GAPPED:
             line.gapped = min(line.gapped + samples, MAX_GAPPED)
         elif samples < 0:
-            sql = "SELECT CAST(min(total(counted), ?) AS INTEGER) FROM gaps WHERE line = ?"
-            line.gapped = int(self._db.execute(sql, (MAX_GAPPED, line.id)).get)
+            sql = "SELECT sum(CAST(counted AS DOUBLE PRECISION)) FROM gaps WHERE line = ?"
+            (counted,) = self._db.execute(sql, (line.id,)).fetchone() or (None,)
+            line.gapped = min(int(counted or 0), MAX_GAPPED)
 
 
-def _runs(db: apsw.Connection, line: int, first: int, last: int) -> list[Island]:
+def _runs(db: Database, line: int, first: int, last: int) -> list[Island]:
     """Give the runs of `first..last` of a line that gaps name, with or without a Gap record."""
     named = db.execute(
-        "SELECT max(seq_from, ?2), min(seq_to, ?3) FROM gaps"
+        "SELECT seq_from, seq_to FROM gaps"
         " WHERE target = ?1 AND seq_to >= ?2 AND seq_from <= ?3 ORDER BY seq_from",
         (line, first, last),
     )
     found: list[Island] = []
-    for low, high in named:
+    for told_first, told_last in named:
+        low, high = max(told_first, first), min(told_last, last)
         if found and low <= found[-1].last + 1:
             found[-1] = Island(found[-1].first, max(found[-1].last, high))
         else:
@@ -166,7 +166,7 @@ def _runs(db: apsw.Connection, line: int, first: int, last: int) -> list[Island]
     return found
 
 
-def naming(db: apsw.Connection, line: int, first: int, last: int) -> list[NamedGap]:
+def naming(db: Database, line: int, first: int, last: int) -> list[NamedGap]:
     """Give the Gap records that name any of `first..last` of the line with the number `line`."""
     rows = db.execute(
         "SELECT g.id, l.epoch, seq, cause, seq_from, seq_to, g.samples, counted"

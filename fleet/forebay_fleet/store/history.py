@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from forebay_fleet.store.records import LONG
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import apsw
+    from forebay_fleet.db.database import Database
 
 
 class RecordRow(NamedTuple):
@@ -39,6 +41,33 @@ RECORD = (
 """The columns of a `RecordRow`."""
 
 
+LONG_NS = 3 * 3600 * 10**9
+"""No batch is longer but those that `LONG` is true of."""
+
+
+class TagRow(NamedTuple):
+    """A column that ever held a tag."""
+
+    device: str
+    tag: str
+    schema_id: int
+    column: int
+
+    @property
+    def path(self) -> str:
+        """DEVICE/TAG."""
+        return f"{self.device}/{self.tag}"
+
+
+class TailRow(NamedTuple):
+    """A line of a gateway, and how far it is there without a hole."""
+
+    id: int
+    stream: int
+    epoch: int
+    committed: int
+
+
 class Place(NamedTuple):
     """A run of positions of one line (its number in the store), both ends inclusive."""
 
@@ -56,7 +85,10 @@ class AnchorRow(NamedTuple):
 
 
 class DetailRow(NamedTuple):
-    """What a stored batch still holds of its time: `thinned` samples were taken from it."""
+    """What a stored batch still holds of its time: `thinned` samples were taken from it.
+
+    `size` is that of its payload, bytes.
+    """
 
     line: int
     seq: int
@@ -64,6 +96,7 @@ class DetailRow(NamedTuple):
     time_max_ns: int
     samples: int
     thinned: int
+    size: int
 
 
 class ToldRow(NamedTuple):
@@ -96,7 +129,7 @@ class LineRef(NamedTuple):
 class History:
     """Works on a reader's connection."""
 
-    def __init__(self, db: apsw.Connection) -> None:
+    def __init__(self, db: Database) -> None:
         """Read through `db`; its owner closes it."""
         self._db = db
 
@@ -107,6 +140,15 @@ class History:
             (gateway, device, tag),
         )
         return [(schema_id, column) for schema_id, column in rows]
+
+    def tags(self, gateway: int, only: tuple[str, str] | None = None) -> list[TagRow]:
+        """Give the columns of all tags of a gateway, or of `only` (device, tag), by names."""
+        sql = "SELECT device, tag, schema_id, col FROM tags WHERE gateway = ?"
+        order = " ORDER BY device, tag, schema_id, col"
+        if only is None:
+            return [TagRow(*row) for row in self._db.execute(sql + order, (gateway,))]
+        sql += " AND device = ? AND tag = ?"
+        return [TagRow(*row) for row in self._db.execute(sql + order, (gateway, *only))]
 
     def schema(self, gateway: int, schema_id: int) -> bytes | None:
         """Give a schema's payload."""
@@ -123,6 +165,22 @@ class History:
         )
         return [LineRef(*row) for row in self._db.execute(sql, (gateway,))]
 
+    def tails(self, gateway: int) -> list[TailRow]:
+        """Give how far each line of a gateway is, each stream's in their order."""
+        sql = (
+            "SELECT id, stream, epoch, committed FROM lines WHERE gateway = ?"
+            " ORDER BY place, epoch, stream"
+        )
+        return [TailRow(*row) for row in self._db.execute(sql, (gateway,))]
+
+    def schemas_in(self, place: Place) -> list[int]:
+        """Give the schemas of the batches of a place."""
+        sql = (
+            "SELECT DISTINCT schema_id FROM records"
+            " WHERE line = ? AND seq BETWEEN ? AND ? AND schema_id IS NOT NULL"
+        )
+        return [schema_id for (schema_id,) in self._db.execute(sql, place)]
+
     def newest(
         self, gateway: int, schema_id: int, span_ns: tuple[int, int], place: Place | None = None
     ) -> Iterator[RecordRow]:
@@ -130,14 +188,20 @@ class History:
 
         All of them, or those of one place.
         """
-        sql = (
-            f"SELECT {RECORD} FROM records"  # noqa: S608 - a constant
-            " WHERE gateway = ?1 AND schema_id = ?2 AND time_max_ns >= ?3 AND time_min_ns <= ?4"
-            " AND (?5 IS NULL OR line = ?5 AND seq BETWEEN ?6 AND ?7) ORDER BY time_max_ns DESC"
-        )
-        where = place or (None, None, None)
-        for row in self._db.execute(sql, (gateway, schema_id, *span_ns, *where)):
-            yield RecordRow(*row)
+        for part in (_far, _near):
+            where, values = part(gateway, schema_id, span_ns, place)
+            sql = f"SELECT {RECORD} FROM records WHERE {where} ORDER BY time_max_ns DESC"  # noqa: S608 - constants
+            for row in self._db.walk(sql, values):
+                yield RecordRow(*row)
+
+    def payloads(
+        self, gateway: int, schema_id: int, span_ns: tuple[int, int]
+    ) -> Iterator[tuple[int, int, int, bytes]]:
+        """Walk as `newest` does, as tuples (line, seq, samples, payload): many, so no objects."""
+        for part in (_far, _near):
+            where, values = part(gateway, schema_id, span_ns, None)
+            sql = f"SELECT line, seq, samples, payload FROM records WHERE {where}"  # noqa: S608 - constants
+            yield from self._db.walk(f"{sql} ORDER BY time_max_ns DESC", values)
 
     def ordered(self, place: Place, schema_id: int) -> Iterator[RecordRow]:
         """Walk a schema's batches of one place in the order of positions."""
@@ -145,21 +209,22 @@ class History:
             f"SELECT {RECORD} FROM records"  # noqa: S608 - a constant
             " WHERE line = ? AND seq BETWEEN ? AND ? AND schema_id = ? ORDER BY seq"
         )
-        for row in self._db.execute(sql, (*place, schema_id)):
+        for row in self._db.walk(sql, (*place, schema_id)):
             yield RecordRow(*row)
 
     def detail(
         self, gateway: int, schema_id: int, span_ns: tuple[int, int], place: Place | None = None
     ) -> Iterator[DetailRow]:
         """Walk what is known of the resolution of a schema's batches, the earliest end first."""
-        sql = (
-            "SELECT line, seq, time_min_ns, time_max_ns, samples, thinned FROM records"
-            " WHERE gateway = ?1 AND schema_id = ?2 AND time_max_ns >= ?3 AND time_min_ns <= ?4"
-            " AND (?5 IS NULL OR line = ?5 AND seq BETWEEN ?6 AND ?7) ORDER BY time_max_ns"
-        )
-        where = place or (None, None, None)
-        for row in self._db.execute(sql, (gateway, schema_id, *span_ns, *where)):
-            yield DetailRow(*row)
+        for part in (_near, _far):
+            where, values = part(gateway, schema_id, span_ns, place)
+            sql = (
+                "SELECT line, seq, time_min_ns, time_max_ns, samples, thinned, length(payload)"  # noqa: S608 - constants
+                " FROM records"
+                f" WHERE {where} ORDER BY time_max_ns"
+            )
+            for row in self._db.walk(sql, values):
+                yield DetailRow(*row)
 
     def anchors(self, gateway: int) -> Iterator[AnchorRow]:
         """Walk a gateway's anchors by line and position."""
@@ -169,6 +234,13 @@ class History:
         )
         for row in self._db.execute(sql, (gateway,)):
             yield AnchorRow(*row)
+
+    def thinned(self, gateway: int) -> bool:
+        """Whether thinning ever took anything from a gateway's batches."""
+        sql = (
+            "SELECT 1 FROM gaps JOIN lines l ON l.id = line WHERE gateway = ? AND cause = 'THINNED'"
+        )
+        return self._db.execute(f"{sql} LIMIT 1", (gateway,)).fetchone() is not None
 
     def told(self, gateway: int, source: str) -> Iterator[ToldRow]:
         """Walk the Gap records that concern a device: its own, and those of all devices."""
@@ -185,3 +257,31 @@ class History:
         )
         for row in rows:
             yield ToldRow(*row)
+
+
+def _near(
+    gateway: int, schema_id: int, span_ns: tuple[int, int], place: Place | None
+) -> tuple[str, tuple[int, ...]]:
+    """Give the condition, and its values, of all that meets a span but for `_far`.
+
+    Batches are short, so none that ends long after the span began in it: the index is read no
+    further, however much was stored since.
+    """
+    where = "gateway = ? AND schema_id = ? AND time_max_ns BETWEEN ? AND ? AND time_min_ns <= ?"
+    first_ns, last_ns = span_ns
+    return _at(where, (gateway, schema_id, first_ns, last_ns + LONG_NS, last_ns), place)
+
+
+def _far(
+    gateway: int, schema_id: int, span_ns: tuple[int, int], place: Place | None
+) -> tuple[str, tuple[int, ...]]:
+    """Give the condition of those that are not short: an index of their own has them."""
+    where = f"gateway = ? AND schema_id = ? AND time_max_ns > ? AND time_min_ns <= ? AND {LONG}"
+    last_ns = span_ns[1]
+    return _at(where, (gateway, schema_id, last_ns + LONG_NS, last_ns), place)
+
+
+def _at(where: str, values: tuple[int, ...], place: Place | None) -> tuple[str, tuple[int, ...]]:
+    if place is None:
+        return where, values
+    return f"{where} AND line = ? AND seq BETWEEN ? AND ?", (*values, *place)

@@ -1,152 +1,170 @@
-"""Opening the store: one owner, a sound SQLite, an identity that notices a restored backup.
+"""Opening the store for its writer and its readers.
 
-Must not know what the tables hold.
+The store is DATA/fleet.db, or a schema of the PostgreSQL that DATA names: there several may own a
+part of it each. Must not know what the tables hold, but `meta`.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-import secrets
 from importlib import resources
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-import apsw
-
-from forebay_fleet.errors import StoreError, StoreFailed, StoreLocked
+from forebay_fleet.db import place
+from forebay_fleet.errors import StoreError, UsageError
+from forebay_fleet.store.owning import keep
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FILE = "fleet.db"
+    from forebay_fleet.db.database import Database
+    from forebay_fleet.store.records import Records
+
+FILE = place.SQLITE
+SCHEMA = "forebay_store"
 VERSION = 3
+MOST_PARTS = 16
 PAGE_BYTES = 8192
 CHECKPOINT_PAGES = 2048
 """16 MiB of WAL between checkpoints."""
 
 
-def lock(directory: Path) -> int:
-    """Make `directory` (mode 0700) and take it; the descriptor holds the lock until it is closed.
+def connect(directory: Path, part: int | None) -> tuple[Database, Records]:
+    """Open the writer's connection, so that a commit survives a power cut.
 
     Raises:
-        StoreLocked: another process has it.
-    """
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise StoreLocked(
-            f"{directory} is in use by another server", hint="stop it, or choose another --data"
-        ) from None
-    return descriptor
-
-
-def connect(directory: Path) -> apsw.Connection:
-    """Open the writer's connection: WAL with FULL, so that a commit survives a power cut.
-
-    Raises:
+        UsageError: DATA/database names no database; a part of SQLite.
+        StoreLocked: another process has the part, or the whole.
         StoreError: the file is no store, or one of a newer version.
-        StoreFailed: the disk refuses it.
+        StoreFailed: the disk refuses it; StoreAway: the database cannot be reached.
     """
+    url = place.address(directory)
+    if url is not None:
+        return _server(url, part)
+    if part is not None:
+        raise UsageError("SQLite has one writer", hint="name a PostgreSQL: --database")
+    import apsw
+
+    from forebay_fleet.db import sqlite
+    from forebay_fleet.store.records import OneByOne
+
+    pragmas = (
+        f"page_size = {PAGE_BYTES}",
+        *sqlite.FULL,
+        f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+        "journal_size_limit = 67108864",
+    )
     try:
-        connection = apsw.Connection(str(directory / FILE))
-        connection.set_busy_timeout(10_000)
-        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        connection.execute("PRAGMA journal_size_limit = 67108864")
-        connection.execute("PRAGMA trusted_schema = OFF")
-        _prepare(connection)
+        db = sqlite.open_file(directory / FILE, pragmas)
+        version = int(db.connection.pragma("user_version"))
+        if version:
+            _check(version)
+        else:
+            with db.transaction():
+                db.script(f"{_sql('schema.sql')}{_sql('records.sql')}")
+                db.script(f"PRAGMA user_version = {VERSION}")
+        db.script(_sql("records_long.sql"))
     except apsw.NotADBError:
         raise StoreError(f"{directory / FILE} is no store", hint="choose another --data") from None
-    except apsw.Error as error:
-        raise failed(error) from error
-    return connection
+    except (apsw.Error, OSError) as error:
+        raise sqlite.failed(error) from error
+    return db, OneByOne(db)
 
 
-def failed(error: apsw.Error | OSError) -> StoreFailed:
-    """Turn an error of SQLite or of the file system into ours."""
-    return StoreFailed(f"the store failed: {error}", hint="check the disk and its free space")
+def _server(url: str, part: int | None) -> tuple[Database, Records]:
+    place.need_driver()
+    from forebay_fleet.db import postgres
+    from forebay_fleet.store.records import ByDay, make_indexes
+
+    db = postgres.PostgresDatabase(url, postgres.Use(SCHEMA))
+    try:
+        if part is None:
+            postgres.own_whole(db, place.shown(url))
+        else:
+            postgres.own_part(db, part, place.shown(url))
+        with db.preparing():
+            postgres.made(db, SCHEMA)
+            version = version_of(db)
+            if version is not None:
+                _check(version)
+            else:
+                with db.transaction():
+                    db.script(_sql("schema.sql"))
+                    db.plain(_sql("records_postgres.sql"))
+                    make_indexes(db, "records_astray")
+                    keep(db, "version", str(VERSION))
+    except db.errors as error:
+        db.close()
+        raise db.failed(error) from error
+    except BaseException:
+        db.close()
+        raise
+    return db, ByDay(db)
 
 
-def identify(connection: apsw.Connection, directory: Path) -> tuple[str, int]:
-    """Give the store's incarnation, a new one if the store is new or older than the last start.
-
-    With it the era: how often this store was found to be restored.
-
-    The number of starts is kept both in the database and in a file beside it; a database restored
-    from a backup has fewer than the file says. (After a crash between the two writes the database
-    has one more, which means nothing.)
+def open_reader(directory: Path) -> Database:
+    """Open a connection that only reads.
 
     Raises:
-        StoreFailed: the disk refuses it.
+        StoreError: there is no store, or one of another version; it cannot be read.
     """
+    url = place.address(directory)
+    if url is not None:
+        return _server_reader(url)
+    import apsw
+
+    from forebay_fleet.db import sqlite
+
+    path = directory / FILE
+    if not path.is_file():
+        raise StoreError(f"no store in {directory}", hint="name the --data of the server")
     try:
-        with connection:
-            kept: dict[str, Any] = dict(
-                cast("Any", connection.execute("SELECT key, value FROM meta").fetchall())
-            )
-            starts = int(kept.get("starts", 0))
-            incarnation = str(kept.get("incarnation", ""))
-            seen = _witness(directory)
-            restored = seen is not None and (seen[0] != incarnation or seen[1] > starts)
-            if not incarnation or restored:
-                incarnation = secrets.token_hex(16)
-            era = int(kept.get("era", 0)) + restored
-            _keep(connection, "era", str(era))
-            _keep(connection, "incarnation", incarnation)
-            _keep(connection, "starts", str(starts + 1))
-        _testify(directory, incarnation, starts + 1)
+        # Not read-only: without a server there is no shared memory of the WAL, and SQLite has to
+        # make it.
+        db = sqlite.open_file(path, ("query_only = ON",), apsw.SQLITE_OPEN_READWRITE)
+        db.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        version = int(db.connection.pragma("user_version"))
     except (apsw.Error, OSError) as error:
-        raise failed(error) from error
-    return incarnation, era
+        raise _unreadable(error) from error
+    _check(version)
+    return db
 
 
-def _prepare(connection: apsw.Connection) -> None:
-    version = connection.pragma("user_version")
-    if version == VERSION:
-        return
-    if version != 0:
-        raise StoreError(
-            f"the store has version {version}, this server knows {VERSION}",
-            hint="use the server that made it, or a newer one",
-        )
-    sql = resources.files("forebay_fleet.store").joinpath("schema.sql").read_text("utf-8")
-    with connection:
-        connection.execute(sql)
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+def _server_reader(url: str) -> Database:
+    place.need_driver()
+    from forebay_fleet.db import postgres
 
-
-def _keep(connection: apsw.Connection, key: str, value: str) -> None:
-    connection.execute(
-        "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
-        (key, value),
-    )
-
-
-def _witness(directory: Path) -> tuple[str, int] | None:
-    """Read the file beside the database; None if it is missing or torn."""
+    db = postgres.PostgresDatabase(url, postgres.Use(SCHEMA, returns=True, reads=True))
     try:
-        seen = json.loads((directory / "starts.json").read_text("utf-8"))
-        return str(seen["incarnation"]), int(seen["starts"])
-    except (OSError, ValueError, KeyError, TypeError):
+        version = version_of(db)
+    except db.errors as error:
+        db.close()
+        raise _unreadable(error) from error
+    if version is None:
+        db.close()
+        raise StoreError(f"no store in {place.shown(url)}", hint="start the server first")
+    _check(version)
+    return db
+
+
+def version_of(db: Database) -> int | None:
+    """Give the version of the tables in PostgreSQL, None if there are none."""
+    if db.execute("SELECT to_regclass('meta')").fetchone() == (None,):
         return None
+    row = db.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()
+    return None if row is None else int(row[0])
 
 
-def _testify(directory: Path, incarnation: str, starts: int) -> None:
-    """Replace the file beside the database, and make it and the directory's entries durable."""
-    temporary = directory / "starts.json.new"
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump({"incarnation": incarnation, "starts": starts}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(directory / "starts.json")
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _check(version: int) -> None:
+    if version != VERSION:
+        raise StoreError(
+            f"the store has version {version}, this program knows {VERSION}",
+            hint="use the version that made it, or a newer one",
+        )
+
+
+def _unreadable(error: Exception) -> StoreError:
+    return StoreError(f"the store cannot be read: {error}", hint="check who owns the files")
+
+
+def _sql(name: str) -> str:
+    return resources.files("forebay_fleet.store").joinpath(name).read_text("utf-8")

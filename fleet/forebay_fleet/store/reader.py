@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-import apsw
-
 from forebay_fleet._proto import uplink_pb2
-from forebay_fleet.errors import StoreError
 from forebay_fleet.ledger import Coverage
 from forebay_fleet.store.gaps import naming
 from forebay_fleet.store.history import RECORD, History, RecordRow
-from forebay_fleet.store.opening import FILE, VERSION
+from forebay_fleet.store.opening import open_reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from forebay_fleet.errors import StoreError
     from forebay_fleet.gaps import NamedGap
 
 
@@ -104,31 +102,15 @@ class GapRow(NamedTuple):
 
 
 class StoreReader:
-    """A connection that only reads. Raises StoreError if there is no store."""
+    """A connection that only reads. Raises StoreError if there is no store, or it cannot be read.
+
+    What is asked of it later may raise `errors` of its database.
+    """
 
     def __init__(self, directory: Path) -> None:
         """Open the store in `directory`."""
-        path = directory / FILE
-        if not path.is_file():
-            raise StoreError(f"no store in {directory}", hint="name the --data of the server")
-        try:
-            # Not read-only: without a server there is no shared memory of the WAL, and SQLite has
-            # to make it.
-            self._db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-            self._db.set_busy_timeout(10_000)
-            self._db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-            self._db.execute("PRAGMA query_only = ON")
-            version = self._db.pragma("user_version")
-            self.history = History(self._db)
-        except apsw.Error as error:
-            raise StoreError(
-                f"the store cannot be read: {error}", hint="check who owns the files"
-            ) from error
-        if version != VERSION:
-            raise StoreError(
-                f"the store has version {version}, this program knows {VERSION}",
-                hint="use the version that made it",
-            )
+        self._db = open_reader(directory)
+        self.history = History(self._db)
 
     def __enter__(self) -> Self:
         return self
@@ -137,13 +119,22 @@ class StoreReader:
         self._db.close()
 
     @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What its database raises."""
+        return self._db.errors
+
+    def failed(self, error: Exception) -> StoreError:
+        """Give what to raise for one of `errors`; this reader is good for nothing more."""
+        return self._db.failed(error)
+
+    @property
     def restored(self) -> bool:
         """Whether this store was ever put back from a backup."""
         return bool(self._value("SELECT value != '0' FROM meta WHERE key = 'era'"))
 
     def snapshot(self) -> None:
         """See one state of the store from here to the end, whatever the server does meanwhile."""
-        self._db.execute("BEGIN")
+        self._db.snapshot()
 
     def gateways(self) -> list[GatewayRow]:
         """Give all gateways by name."""
@@ -165,13 +156,13 @@ class StoreReader:
             "SELECT l.id, name, stream, epoch, committed, islands, chain, records, samples, gapped,"
             " thinned, bytes, duplicates, late, next_seq, ended, earlier,"
             " (SELECT count(*) FROM rejections WHERE line = l.id),"
-            " (SELECT CAST(total(samples) AS INTEGER) FROM rejections WHERE line = l.id),"
+            " (SELECT coalesce(sum(samples), 0) FROM rejections WHERE line = l.id),"
             " (SELECT count(*) FROM forks WHERE line = l.id),"
-            " (SELECT CAST(total(samples) AS INTEGER) FROM forks WHERE line = l.id),"
-            " (SELECT coalesce(sum(min(seq_to, l.earlier - 1) - seq_from + 1), 0) FROM gaps"
-            " WHERE target = l.id AND seq IS NULL AND seq_from < l.earlier) FROM lines l"
-            " JOIN gateways g ON g.id = l.gateway WHERE name = ?1 OR ?1 IS NULL"
-            " ORDER BY name, stream, place, epoch",
+            " (SELECT coalesce(sum(samples), 0) FROM forks WHERE line = l.id),"
+            " (SELECT coalesce(sum(CASE WHEN seq_to < l.earlier THEN seq_to + 1 ELSE l.earlier END"
+            " - seq_from), 0) FROM gaps WHERE target = l.id AND seq IS NULL"
+            " AND seq_from < l.earlier) FROM lines l JOIN gateways g ON g.id = l.gateway"
+            " WHERE name = ?1 OR ?1 IS NULL ORDER BY name, stream, place, epoch",
             (gateway,),
         )
         return [
@@ -202,19 +193,19 @@ class StoreReader:
     def records(self, line: int) -> Iterator[RecordRow]:
         """Walk a line's records in order."""
         sql = f"SELECT {RECORD} FROM records WHERE line = ? ORDER BY seq"  # noqa: S608 - as above
-        for row in self._db.execute(sql, (line,)):
+        for row in self._db.walk(sql, (line,)):
             yield RecordRow(*row)
 
     def forks(self, gateway: str | None = None) -> list[ForkRow]:
         """Give the alarms, of one gateway or all, the newest last."""
         rows = self._db.execute(
-            "SELECT name, stream, epoch, f.seq, coalesce(r.hash, j.hash, x''), f.hash, f.samples,"
+            "SELECT name, stream, epoch, f.seq, coalesce(r.hash, j.hash, ?2), f.hash, f.samples,"
             " times, first_ns, f.last_ns FROM forks f JOIN lines l ON l.id = f.line"
             " JOIN gateways g ON g.id = l.gateway"
             " LEFT JOIN records r ON r.line = f.line AND r.seq = f.seq"
             " LEFT JOIN rejections j ON j.line = f.line AND j.seq = f.seq"
             " WHERE name = ?1 OR ?1 IS NULL ORDER BY f.last_ns, name, stream, epoch, f.seq",
-            (gateway,),
+            (gateway, b""),
         )
         return [ForkRow(*row) for row in rows]
 
@@ -249,7 +240,7 @@ class StoreReader:
             self._value(
                 "SELECT coalesce(sum(n - 1), 0) FROM"
                 " (SELECT count(*) AS n FROM records JOIN lines l ON l.id = line"
-                " GROUP BY l.gateway, stream, epoch, seq HAVING n > 1)"
+                " GROUP BY l.gateway, stream, epoch, seq HAVING count(*) > 1) AS twice"
             )
         )
 

@@ -1,4 +1,4 @@
-"""The one connection that changes the store: one thread, every change inside `transaction`.
+"""The connection that changes the store, or a part: one thread, all changes in `transaction`.
 
 Owns the statements and the lines of the ledger in memory. Must not know what makes a record
 acceptable (`ingest`).
@@ -7,17 +7,17 @@ acceptable (`ingest`).
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
-
-import apsw
 
 from forebay_fleet._proto import batch_pb2
 from forebay_fleet.envelope import MAX_SAMPLES
 from forebay_fleet.ledger import GENESIS, Coverage, extend
+from forebay_fleet.store.aside import Aside
 from forebay_fleet.store.gaps import GapTable
-from forebay_fleet.store.opening import connect, failed, identify, lock
+from forebay_fleet.store.opening import MOST_PARTS, connect
+from forebay_fleet.store.owning import identify, lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +62,10 @@ _SAVED = (
     *("next_seq", "ended", "era", "earlier"),
 )
 """Columns of `lines` that are attributes of `Line` as they are."""
+_SAVE = (
+    "UPDATE lines SET committed = ?, islands = ?, chain = ?,"  # noqa: S608 - constants
+    f" {', '.join(f'{name} = ?' for name in _SAVED)} WHERE id = ?"
+)
 
 
 class Known(NamedTuple):
@@ -86,26 +90,31 @@ class Greeted(NamedTuple):
 class StoreWriter:
     """Opens the store and owns it until `close`.
 
-    `gaps` is changed inside `transaction` too. After an exception inside `transaction` the object's
-    memory no longer matches the disk: close it.
+    `gaps` and `aside` are changed inside `transaction` too. After an exception inside `transaction`
+    the object's memory no longer matches the disk: close it.
     """
 
-    def __init__(self, directory: Path) -> None:
-        """Open, or make, the store in `directory`.
+    def __init__(self, directory: Path, part: int | None = None) -> None:
+        """Open, or make, the store of `directory`: all of it, or one of MOST_PARTS.
 
-        Raises StoreLocked, StoreError or StoreFailed.
+        Those who own a part must share out the gateways among the parts. One of SQLite has none.
+
+        Raises:
+            UsageError, StoreLocked, StoreError or StoreFailed: see `connect`.
         """
-        self._lock = lock(directory)
-        try:
-            self._db = connect(directory)
+        assert part is None or 0 <= part < MOST_PARTS
+        with ExitStack() as stack:
+            if part is None:
+                stack.callback(os.close, lock(directory))
+            self._db, self._records = connect(directory, part)
+            stack.callback(self._db.close)
             self.incarnation, self.era = identify(self._db, directory)
-        except BaseException:
-            os.close(self._lock)
-            raise
+            self._stack = stack.pop_all()
         self._lines: dict[LineKey, Line] = {}
         self._dirty: dict[LineKey, Line] = {}
         self._columns: dict[tuple[int, int], int] = {}
         self.gaps = GapTable(self._db)
+        self.aside = Aside(self._db)
 
     def __enter__(self) -> Self:
         return self
@@ -114,27 +123,21 @@ class StoreWriter:
         self.close()
 
     def close(self) -> None:
-        """Close the database and give up the directory."""
-        self._db.close()
-        os.close(self._lock)
+        """Close the database and give up what this one owned."""
+        self._stack.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit what the block did, durably; all of it or nothing. Raises StoreFailed."""
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
+            with self._db.transaction():
+                self._records.begin()
                 yield
-                for line in self._dirty.values():
-                    self._save(line)
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+                self._records.flush()
+                self._db.executemany(_SAVE, (_values(line) for line in self._dirty.values()))
             self._dirty.clear()
-        except apsw.Error as error:
-            raise failed(error) from error
+        except self._db.errors as error:
+            raise self._db.failed(error) from error
 
     def greet(self, hello: uplink_pb2.Hello, now_ns: int, max_gateways: int) -> Greeted | None:
         """Note a gateway's session; None if that is one gateway too many."""
@@ -149,7 +152,8 @@ class StoreWriter:
             " (name, version, boot_id, sessions, first_seen_ns, last_hello_ns, era, horizon, twins,"
             " twin_ns) VALUES (?1, ?2, ?3, 1, ?4, ?4, ?5, ?6, 0, 0)"
             " ON CONFLICT (name) DO UPDATE SET"
-            " version = excluded.version, boot_id = excluded.boot_id, sessions = sessions + 1,"
+            " version = excluded.version, boot_id = excluded.boot_id,"
+            " sessions = gateways.sessions + 1,"
             " last_hello_ns = excluded.last_hello_ns, era = excluded.era,"
             " horizon = excluded.horizon RETURNING id",
             (hello.gateway, hello.version[:64], hello.boot_id[:64], now_ns, self.era, horizon),
@@ -183,9 +187,9 @@ class StoreWriter:
         if line is None:
             number = self._count(
                 f"INSERT INTO lines (gateway, stream, epoch, place, committed, islands, chain,"  # noqa: S608 - constants
-                f" {', '.join(_SAVED)}) VALUES (?, ?, ?, ?, 0, x'', ?{', ?' * len(_SAVED)})"
+                f" {', '.join(_SAVED)}) VALUES (?, ?, ?, ?, 0, ?, ?{', ?' * len(_SAVED)})"
                 " RETURNING id",
-                (*key, self._place(key), GENESIS, *_saved(Line(0, key, Coverage()))),
+                (*key, self._place(key), b"", GENESIS, *_saved(Line(0, key, Coverage()))),
             )
             line = self._lines[key] = Line(number, key, Coverage())
         self._dirty[key] = line
@@ -213,7 +217,7 @@ class StoreWriter:
         """Give the lines of a stream with older epochs than `epoch`: those that are not whole."""
         rows: list[Any] = self._db.execute(
             "SELECT epoch FROM lines WHERE gateway = ? AND stream = ? AND epoch < ?"
-            " AND (ended = 0 OR islands != x'' OR committed + 1 < next_seq)",
+            " AND (ended = 0 OR length(islands) > 0 OR committed + 1 < next_seq)",
             (gateway, stream, epoch),
         ).fetchall()
         return [self.line(LineKey(gateway, stream, older)) for (older,) in rows]
@@ -233,10 +237,7 @@ class StoreWriter:
         late: bool,
     ) -> None:
         """Store a record's bytes and, if its position is new, advance the line."""
-        self._db.execute(
-            "INSERT INTO records (line, seq, kind, revision, historical, samples, thinned, late,"
-            " time_min_ns, time_max_ns, received_ns, hash, gateway, schema_id, payload)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        self._records.add(
             (
                 *(line.id, record.seq, record.kind, record.revision, record.historical),
                 *(record.samples, record.thinned, late, record.time_min_ns, record.time_max_ns),
@@ -267,8 +268,8 @@ class StoreWriter:
         """Note a record refused for good (`refusal`: code, reason) and account for its position."""
         self._db.execute(
             "INSERT INTO rejections (line, seq, hash, code, reason, samples, late, at_ns)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET code = excluded.code,"
-            " reason = excluded.reason, at_ns = excluded.at_ns",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (line, seq) DO UPDATE"
+            " SET code = excluded.code, reason = excluded.reason, at_ns = excluded.at_ns",
             (line.id, record.seq, identity, *refusal, stands_for(record), late, now_ns),
         )
         if not line.coverage.covers(record.seq):
@@ -289,7 +290,7 @@ class StoreWriter:
                 "SELECT hash FROM"
                 " (SELECT seq, hash, late FROM records WHERE line = ?1 AND seq BETWEEN ?2 AND ?3"
                 " UNION ALL SELECT seq, hash, late FROM rejections"
-                " WHERE line = ?1 AND seq BETWEEN ?2 AND ?3) WHERE NOT late ORDER BY seq",
+                " WHERE line = ?1 AND seq BETWEEN ?2 AND ?3) AS held WHERE late = 0 ORDER BY seq",
                 (line.id, before + 1, after),
             ):
                 line.chain = extend(line.chain, record_hash)
@@ -333,25 +334,16 @@ class StoreWriter:
         """Keep the alarm that a position was claimed by a second record."""
         self._db.execute(
             "INSERT INTO forks VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5)"
-            " ON CONFLICT DO UPDATE SET times = times + 1, last_ns = excluded.last_ns",
+            " ON CONFLICT (line, seq, hash) DO UPDATE SET times = forks.times + 1,"
+            " last_ns = excluded.last_ns",
             (line.id, record.seq, identity, stands_for(record), now_ns),
-        )
-
-    def _save(self, line: Line) -> None:
-        columns = ", ".join(f"{name} = ?" for name in _SAVED)
-        self._db.execute(
-            f"UPDATE lines SET committed = ?, islands = ?, chain = ?, {columns} WHERE id = ?",  # noqa: S608 - constants
-            (
-                *(line.coverage.committed, line.coverage.pack(), line.chain),
-                *(*_saved(line), line.id),
-            ),
         )
 
     def _one(self, sql: str, bindings: tuple[object, ...] = ()) -> tuple[Any, ...] | None:
         return self._db.execute(sql, bindings).fetchone()
 
     def _count(self, sql: str, bindings: tuple[object, ...] = ()) -> int:
-        return int(self._db.execute(sql, bindings).get)
+        return int((self._one(sql, bindings) or (0,))[0])
 
 
 def stands_for(record: uplink_pb2.Record) -> int:
@@ -360,6 +352,12 @@ def stands_for(record: uplink_pb2.Record) -> int:
     Bounded, because nothing else of a refused record was checked.
     """
     return min(record.samples, MAX_SAMPLES) + min(record.thinned, MAX_SAMPLES)
+
+
+def _values(line: Line) -> tuple[object, ...]:
+    """Give the values of `_SAVE`."""
+    coverage = line.coverage
+    return (coverage.committed, coverage.pack(), line.chain, *_saved(line), line.id)
 
 
 def _saved(line: Line) -> tuple[int, ...]:

@@ -32,13 +32,13 @@ warnings.warn("old call", DeprecationWarning, stacklevel=1)
 """
 
 
-async def speak(level: str, form: str) -> str:
+async def speak(level: str, form: str, more: str = "") -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-W",
         "always",
         "-c",
-        SPEAK,
+        SPEAK + more,
         level,
         form,
         stdout=asyncio.subprocess.PIPE,
@@ -91,3 +91,18 @@ async def test_a_traceback_shows_no_variables(form: str) -> None:
     text = await speak("info", form)
     assert "inside" in text
     assert "hunter2" not in text
+
+
+async def test_another_level_reaches_who_logged_before_and_each_line_is_kept() -> None:
+    again = """
+kept = []
+logs.set_up("error", as_json=True, keep=kept.append)
+events.emit(DEVICE_CONNECTED, device="quiet")
+logs.set_up("debug", as_json=True, keep=kept.append)
+events.emit(SEGMENT_SEALED, stream="loud")
+assert len(kept) == 1 and "loud" in kept[0], kept
+"""
+    text = await speak("info", "json", again)
+    lines = [json.loads(line) for line in text.splitlines() if line[0] == "{"]
+    told = [line["event"] for line in lines if line.get("stream") or line.get("device")]
+    assert told == ["device_connected", "poll_overrun", "segment_sealed"]

@@ -52,6 +52,11 @@ def test_help_names_every_command() -> None:
     [
         (("nonsense",), 2, "No such command"),
         (("serve",), 2, "--client-ca"),
+        (
+            ("serve", "--ca=a", "--enroll-listen=127.0.0.1:0", "--valid-for=999999999d"),
+            2,
+            "longer than a century",
+        ),
         (("serve", "--insecure", "--cert", "x"), 2, "--insecure"),
         (("serve", "--insecure", "--listen", "0.0.0.0:0"), 2, "plaintext on 0.0.0.0"),
         (("serve", "--insecure", "--listen", "localhost:0"), 2, "no address"),

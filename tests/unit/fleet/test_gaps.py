@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,10 +11,9 @@ from hypothesis import strategies as st
 from forebay_fleet._proto import batch_pb2, uplink_pb2
 from forebay_fleet.gaps import NamedGap, counts
 from forebay_fleet.store.gaps import NOT_HELD, THINNED
-from forebay_fleet.store.opening import FILE
 from forebay_fleet.store.reader import GapRow, StoreReader
 from support.fleet import anchor, record
-from support.fleet_ingest import EPOCH, Server, batch, codes, gap, schema
+from support.fleet_ingest import EPOCH, Server, batch, changed_by_hand, codes, gap, schema
 from support.fuzz import examples
 
 if TYPE_CHECKING:
@@ -27,8 +24,8 @@ NEXT = 2 << 32
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path)
+def server(data: Path) -> Iterator[Server]:
+    server = Server(data)
     server.hello()
     yield server
     server.store.close()
@@ -138,9 +135,7 @@ def test_a_gap_of_a_cause_that_is_not_known_is_refused(server: Server) -> None:
 
 def test_verify_finds_a_wrong_sum_of_gaps(server: Server) -> None:
     server.send(gap(1, 0, 0, samples=5, epoch=0))
-    server.store.close()
-    with contextlib.closing(sqlite3.connect(server.directory / FILE)) as store, store:
-        store.execute("UPDATE lines SET gapped = 4")
+    changed_by_hand(server, "UPDATE lines SET gapped = 4")
     assert "counts 4 gapped samples, not 5" in server.verified()[0]
     server.open()
 
@@ -177,8 +172,8 @@ def test_what_came_late_of_a_longer_gap_leaves_the_rest_of_it(server: Server) ->
     assert server.finding().sound
 
 
-def test_what_a_hello_said_is_gone_may_come_after_all(tmp_path: Path) -> None:
-    server = Server(tmp_path)
+def test_what_a_hello_said_is_gone_may_come_after_all(data: Path) -> None:
+    server = Server(data)
     server.hello((4, 9))
     server.send(schema(4), batch(2, 5))
     line = server.line()
@@ -258,10 +253,7 @@ def test_a_record_of_the_first_revision_lost_nothing(server: Server) -> None:
 
 def test_verify_finds_a_thinned_row_that_is_missing(server: Server) -> None:
     server.send(schema(1), batch(2, 4, thinned=6, first=batch(2, 10).hash))
-    server.store.close()
-    with contextlib.closing(sqlite3.connect(server.directory / FILE)) as store, store:
-        store.execute("DELETE FROM gaps")
-        store.execute("UPDATE lines SET gapped = 0")
+    changed_by_hand(server, "DELETE FROM gaps", "UPDATE lines SET gapped = 0")
     (problem,) = server.verified()
     assert "do not match the thinned records" in problem
     server.open()
@@ -269,10 +261,7 @@ def test_verify_finds_a_thinned_row_that_is_missing(server: Server) -> None:
 
 def test_verify_finds_a_gap_that_counts_what_is_here(server: Server) -> None:
     server.send(schema(1), batch(2, 10), gap(3, 2, 2, samples=10))
-    server.store.close()
-    with contextlib.closing(sqlite3.connect(server.directory / FILE)) as store, store:
-        store.execute("UPDATE gaps SET counted = 10")
-        store.execute("UPDATE lines SET gapped = 10")
+    changed_by_hand(server, "UPDATE gaps SET counted = 10", "UPDATE lines SET gapped = 10")
     (problem,) = server.verified()
     assert "counts 10 samples of 2-2, not 0" in problem
     server.open()

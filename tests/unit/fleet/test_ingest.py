@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path)
+def server(data: Path) -> Iterator[Server]:
+    server = Server(data)
     server.hello()
     yield server
     server.store.close()
@@ -165,8 +165,8 @@ def test_what_the_journal_no_longer_holds_is_not_waited_for(server: Server) -> N
     assert (finding.unexplained, finding.missing, finding.sound) == (0, [], True)
 
 
-def test_what_was_gone_before_the_gateway_first_came_is_told_apart(tmp_path: Path) -> None:
-    server = Server(tmp_path)
+def test_what_was_gone_before_the_gateway_first_came_is_told_apart(data: Path) -> None:
+    server = Server(data)
     server.hello((8, 12), (1, 5, 2 << 32))
     server.send(*(anchor(seq) for seq in range(8, 12)))
     finding = server.finding()
@@ -343,7 +343,9 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
         StoreWriter(tmp_path)
 
 
-def test_verify_finds_a_flipped_bit(server: Server) -> None:
+def test_verify_finds_a_flipped_bit(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    server.hello()
     payload = batch_pb2.Anchor(boot_id="needle".ljust(250, "-")).SerializeToString()
     server.send(record(1, uplink_pb2.ANCHOR, payload))
     server.store.close()
@@ -352,4 +354,3 @@ def test_verify_finds_a_flipped_bit(server: Server) -> None:
     assert stored.count(b"needle") == 1
     path.write_bytes(stored.replace(b"needle", b"nfedle"))
     assert server.verified() == [f"g telemetry {EPOCH:016x} 1: the payload has another hash"]
-    server.open()

@@ -24,8 +24,8 @@ NOW_S = 1_795_000_000
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path)
+def server(data: Path) -> Iterator[Server]:
+    server = Server(data)
     server.hello()
     server.send(schema(1))
     yield server

@@ -25,8 +25,8 @@ def test_what_was_told_is_known_later(tmp_path: Path) -> None:
         assert registry.fact("pin") == "01"
 
 
-def test_the_change_of_another_process_is_seen(tmp_path: Path) -> None:
-    with Registry(tmp_path) as server, Registry(tmp_path) as command:
+def test_the_change_of_another_process_is_seen(data: Path) -> None:
+    with Registry(data) as server, Registry(data) as command:
         assert not server.changed()
         server.tell("x", "1")
         assert not server.changed()
@@ -36,8 +36,8 @@ def test_the_change_of_another_process_is_seen(tmp_path: Path) -> None:
         assert server.fact("x") == "2"
 
 
-def test_nothing_is_left_of_what_failed(tmp_path: Path) -> None:
-    with Registry(tmp_path) as registry:
+def test_nothing_is_left_of_what_failed(data: Path) -> None:
+    with Registry(data) as registry:
         with suppress(KeyError), registry.transaction() as db:
             db.execute("INSERT INTO facts VALUES ('x', 'y')")
             raise KeyError
@@ -47,9 +47,9 @@ def test_nothing_is_left_of_what_failed(tmp_path: Path) -> None:
         registry.tell("x", "z")
 
 
-def test_parts_bring_their_own_tables(tmp_path: Path) -> None:
+def test_parts_bring_their_own_tables(data: Path) -> None:
     sql = "CREATE TABLE mine (a TEXT) STRICT"
-    with Registry(tmp_path) as registry:
+    with Registry(data) as registry:
         registry.prepare("mine", 1, sql)
         registry.prepare("mine", 1, sql)
         assert registry.rows("SELECT * FROM mine") == []
@@ -63,13 +63,13 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
         Registry(tmp_path)
 
 
-async def test_calls_come_one_after_the_other(tmp_path: Path) -> None:
+async def test_calls_come_one_after_the_other(data: Path) -> None:
     def count(registry: Registry) -> int:
         number = int(registry.fact("n") or 0) + 1
         registry.tell("n", str(number))
         return number
 
-    async with RegistryThread(tmp_path) as registry:
+    async with RegistryThread(data) as registry:
         found = await asyncio.gather(*(registry(count) for _ in range(20)))
         assert found == [*range(1, 21)]
         with pytest.raises(StoreFailed):

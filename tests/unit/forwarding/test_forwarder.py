@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
+from forebay import uplinkproto
 from forebay._proto import control_pb2
 from forebay.columnar import decode_gap
 from forebay.errors import JournalFailed
@@ -17,7 +18,6 @@ from forebay.forwarding.status import UplinkStatus
 from forebay.model import GapCause, Position, Stream
 from forebay.testing.records import make_record
 from forebay.testing.uplink_server import Faults, Store, UplinkServer
-from forebay.uplinks.grpc import codec
 from support.forwarding import HurryingClock, make_forwarder, make_seams, running, until
 from support.memory_journal import MemoryJournal
 
@@ -43,7 +43,7 @@ def telemetry(first: int, last: int) -> list[Record]:
 def filled(*records: Record) -> Store:
     """Give a store that has `records`."""
     store = Store()
-    sent = codec.group(records, historical=False).records.records
+    sent = uplinkproto.group(records, historical=False).records.records
     taken = [store.take(record) for record in sent]
     assert all(taken)
     return store

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from forebay.errors import JournalFailed
-from forebay.journal.appender import Appender, End
+from forebay.journal.appender import Appender, End, NoRoom
 from forebay.journal.catalog import Catalog, IndexCache
 from forebay.journal.record import HEADER_BYTES as RECORD_HEADER_BYTES
 from forebay.journal.record import record_bytes
@@ -136,3 +136,39 @@ async def test_each_segment_begins_with_the_anchor_in_force() -> None:
                 begun.append(record.position[1:])
     assert begun == first
     assert in_force == later
+
+
+def test_what_was_reserved_and_not_used_makes_way_for_what_comes() -> None:
+    """Two segments of one name would be one file: the first to be dropped would take both."""
+    disk = FaultyDisk()
+    catalog = Catalog()
+    log = Appender(
+        DIRECTORY / T.value, T, End(1, 1), 8192, (disk, FakeClock(), catalog, IndexCache(disk))
+    )
+    log.append(entry(1, size=2000, schema=ENCODED_SCHEMA))
+    log.cramped = True
+    log.reserve([entry(2, size=6000)])  # seals, and begins a segment just large enough
+    log.append(entry(3, size=40_000, schema=ENCODED_SCHEMA))  # which this does not fit
+    log.seal(clean=True)
+    paths = [segment.path for segment in catalog.segments(T)]
+    assert len(paths) == len(set(paths)) == 2
+    assert sorted(disk.paths()) == sorted(paths)
+    assert [segment.summary.count for segment in catalog.segments(T)] == [2, 2]
+
+
+def test_without_room_for_more_what_was_reserved_stays() -> None:
+    disk = FaultyDisk(capacity_bytes=32 << 10)
+    catalog = Catalog()
+    log = Appender(
+        DIRECTORY / T.value, T, End(1, 1), 8192, (disk, FakeClock(), catalog, IndexCache(disk))
+    )
+    log.append(entry(1, size=2000, schema=ENCODED_SCHEMA))
+    log.cramped = True
+    log.reserve([entry(2, size=6000)])
+    with pytest.raises(NoRoom):
+        log.append(entry(3, size=40_000, schema=ENCODED_SCHEMA))
+    log.append(entry(2, size=6000))
+    log.seal(clean=True)
+    paths = [segment.path for segment in catalog.segments(T)]
+    assert sorted(disk.paths()) == sorted(paths)
+    assert [segment.summary.count for segment in catalog.segments(T)] == [2, 1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import TYPE_CHECKING
 
 from hypothesis import given
@@ -86,3 +88,15 @@ def test_bytes_that_are_no_book_are_refused_in_the_ways_that_are_expected(data: 
             decode(wrong)
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
+
+
+def test_what_a_newer_agent_wrote_is_read_by_the_one_before_it() -> None:
+    book = Book().begin("aa", "offer", "fleet", "", "", 1).keep(1, "aa", "fleet")
+    book = book.deny("bb", "offer").put_on_trial(Trial(1, 1, FILE, BOOTS, 9.0, "b", 1, 1, {}))
+    outer = json.loads(encode(book))
+    body = json.loads(outer["body"])
+    for told in (body, body["trial"], body["kept"]["1"], body["denied"][0], body["attempts"][0]):
+        told["of_the_next"] = 7
+    outer["body"] = json.dumps(body)
+    outer["sha256"] = hashlib.sha256(outer["body"].encode()).hexdigest()
+    assert decode(json.dumps(outer).encode()) == book

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.events import IDENTITY_FAILED, IDENTITY_LOST
 from forebay.identity import FOLDER, IDENTITY, Identity, IdentityStore
+from forebay.management.events import IDENTITY_FAILED, IDENTITY_LOST
 from forebay.management.renewal import BACKOFF, Renewal, renew_at_s
 from support.certificates import Authority
 from support.forwarding import make_seams

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,6 +53,52 @@ async def test_what_keeps_the_data_flowing_is_committed_and_runs_at_the_next_sta
     after = Box(box.disk, file)
     assert await after.start() == "good one"
     await after.stop()
+
+
+async def test_who_follows_hears_of_the_last_attempt_after_a_start(box: Box, file: Path) -> None:
+    ended = await box.ended(await box.offer("good one"))
+    await box.stop()
+    after = Box(box.disk, file)
+    await after.start()
+    heard: list[object] = []
+
+    async def follow() -> None:
+        seen = 0
+        while True:
+            seen = await after.rollout.changed(seen)
+            heard.append((await after.rollout.status()).last_attempt)
+
+    following = asyncio.create_task(follow(), name="follow")
+    await after.until(lambda: heard and heard[-1] == ended)
+    following.cancel()
+    await after.stop()
+
+
+async def test_who_follows_hears_of_what_runs_after_the_way_back(box: Box) -> None:
+    heard: list[str] = []
+
+    async def follow() -> None:
+        seen = 0
+        while True:
+            seen = await box.rollout.changed(seen)
+            heard.append((await box.rollout.status()).running)
+
+    hash_of_file = box.boot.file_hash
+
+    def slowly() -> str:
+        time.sleep(0.1)  # whoever looks at once sees what is about to go
+        return hash_of_file()
+
+    following = asyncio.create_task(follow(), name="follow")
+    id_ = await box.offer("silent")
+    await box.until(lambda: (one := box.attempt(id_)) is not None and one.phase == "probation")
+    box.boot.file_hash = slowly  # type: ignore[method-assign]
+    ended = await box.ended(id_)
+    assert ended.phase == "rolled_back"
+    runs = (await box.rollout.status()).running
+    assert runs != ended.hash
+    await box.until(lambda: heard[-1] == runs)
+    following.cancel()
 
 
 async def test_what_stops_the_data_goes_again_and_is_denied_until_another_offer(box: Box) -> None:

@@ -14,6 +14,7 @@ from forebay.config.limits import Limits
 from forebay.config.load import load, load_items
 from forebay.errors import RequestFailed
 from forebay.files import SystemDisk
+from forebay.identity import FOLDER, Identity, IdentityStore
 from forebay.management import validating
 from forebay.management.booting import Booting, Loaders
 from forebay.management.generations import Generations
@@ -88,9 +89,8 @@ async def test_a_configuration_that_eats_all_time_is_ended(
         await validating.validate(main, [])
 
 
-async def test_who_is_not_root_is_held_to_the_limits_of_the_box(main: Path, tmp_path: Path) -> None:
-    file = tmp_path / "forebay.toml"
-    file.write_text(HEAD, encoding="utf-8")
+def rollout_of(tmp_path: Path, file: Path, limits: dict[str, object]) -> Rollout:
+    """Give what tries configurations on a real disk, by the real check, within `limits`."""
 
     def items(path: Path) -> LoadedConfig:
         return load_items(path, Registry(), os.environ)
@@ -100,9 +100,37 @@ async def test_who_is_not_root_is_held_to_the_limits_of_the_box(main: Path, tmp_
 
     generations = Generations(tmp_path / "state" / "config", SystemDisk())
     boot = Booting(file, generations, SystemClock(), Loaders(strict, items))
-    limits = Limits.model_validate({"endpoints": ["10.0.0.0/8:502"]})
-    live = ScriptedLive(boot.start(), FakeClock())
-    rollout = Rollout(boot, live, Records(), system_seams(), validating.validate, lambda: limits)
+    live, bounds = ScriptedLive(boot.start(), FakeClock()), Limits.model_validate(limits)
+    return Rollout(boot, live, Records(), system_seams(), validating.validate, lambda: bounds)
+
+
+async def test_a_push_makes_no_box_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when one configuration goes to all boxes by mistake: each would speak for the first."""
+    monkeypatch.setenv("FOREBAY_STATE", str(tmp_path / "state"))
+    file = tmp_path / "forebay.toml"
+    file.write_text(HEAD, encoding="utf-8")
+    rollout = rollout_of(tmp_path, file, {})
+    identity = Identity("enrolled-7", bytes(16), "a:1", "a:2", 1, b"", b"", b"", b"")
+    staged = {}
+    for name, enrolled in (("other-1", False), ("enrolled-7", False), ("enrolled-7", True)):
+        if enrolled:
+            IdentityStore(tmp_path / "state" / FOLDER, SystemDisk()).replace(identity)
+        text = f'[gateway]\nid = "{name}"\n'.encode()
+
+        async def content(_: bytes, text: bytes = text) -> bytes:
+            return text
+
+        offer = Offer(described({MAIN: text}), content, f"{name} {enrolled}", "fleet", "anna")
+        attempt = await rollout._notes.begin("aa", offer.offer_id, "fleet", "anna", "")  # noqa: SLF001
+        staged[name, enrolled] = await rollout._ready(attempt.id, offer)  # noqa: SLF001
+    assert [found is not None for found in staged.values()] == [False, False, True]
+    assert "the configuration of enrolled-7, another gateway" in rollout.attempts()[-2].error
+
+
+async def test_who_is_not_root_is_held_to_the_limits_of_the_box(main: Path, tmp_path: Path) -> None:
+    file = tmp_path / "forebay.toml"
+    file.write_text(HEAD, encoding="utf-8")
+    rollout = rollout_of(tmp_path, file, {"endpoints": ["10.0.0.0/8:502"]})
     contents = {MAIN: (HEAD + PRESS).encode()}
 
     async def content(sha256: bytes) -> bytes:

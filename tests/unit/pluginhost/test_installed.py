@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from forebay.pluginhost.installed import KEPT_VERSIONS, Installed
+from forebay.pluginhost.installed import KEPT_VERSIONS, MARK, Installed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,3 +92,30 @@ def test_removal_leaves_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "plugins/installed").iterdir()) == []
     with pytest.raises(FileNotFoundError):
         installed.remove("score")
+
+
+def test_what_came_by_the_fleet_is_not_touched_by_hand(tmp_path: Path) -> None:
+    installed = Installed(tmp_path)
+    fleet = installed.home / "score/1.0"
+    fleet.mkdir(parents=True)
+    (fleet / MARK).write_text("ab" * 32)
+    with pytest.raises(FileExistsError, match="by the fleet"):
+        bring(installed, "1.0")
+    installed.forget("score", "1.0")
+    for count in range(KEPT_VERSIONS + 1):
+        version = f"2.{count}"
+        bring(installed, version)
+        installed.use("score", version)
+    assert installed.versions("score") == ("1.0", *(f"2.{n}" for n in range(1, KEPT_VERSIONS + 1)))
+    installed.take_back("score")
+    assert installed.versions("score") == ("1.0",), "it runs without being current"
+    assert installed.current("score") is None
+
+
+def test_what_says_of_itself_that_it_came_by_the_fleet_did_not(tmp_path: Path) -> None:
+    installed = Installed(tmp_path)
+    room = installed.room()
+    (room / MARK).write_text("ab" * 32)
+    assert not (installed.place(room, "score", "1.0") / MARK).exists()
+    installed.take_back("score")
+    assert installed.names() == ()

@@ -22,6 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forebay.cli.demo import page
 from forebay.cli.demo.processes import DemoFailed, Worker, clean
 from forebay.cli.demo.screen import Picture, Watch, line, render, save_svg
 from forebay.cli.demo.verdict import Verdict, judge, last_account
@@ -52,6 +53,7 @@ class Demo:
         self._began_s = math.inf  # until all are ready
         self._port = _free_port()
         self._store = directory / "server"
+        self.page = page.offered(_free_port())
         certificates = directory / "certificates"
         self.plant = Worker(
             "plant", [_python(), "-m", "forebay.testing.plant", "--config-dir", str(directory),
@@ -64,7 +66,8 @@ class Demo:
                        "--listen", f"127.0.0.1:{self._port}",
                        "--cert", str(certificates / "server.crt"),
                        "--key", str(certificates / "server.key"),
-                       "--client-ca", str(certificates / "ca.crt")], directory
+                       "--client-ca", str(certificates / "ca.crt"),
+                       *(["--web", self.page.listen] if self.page else [])], directory
         )  # fmt: skip
         config = directory / "forebay.toml"
         self.agent = Worker(
@@ -98,6 +101,9 @@ class Demo:
         _ask([_fleet(), "ca", "init", str(certificates)])
         for whose in (["--host", "127.0.0.1"], ["--gateway", GATEWAY]):
             _ask([_fleet(), "ca", "issue", str(certificates), *whose])
+        if self.page is not None:
+            words = ["user", "add", page.USER, "--role", "operator", "--data", str(self._store)]
+            _ask([_fleet(), *words], told=self.page.password)
         self._picture.phase = "starting PLCs, server and agent"
         self.plant.start()
         self.server.start()
@@ -155,8 +161,8 @@ class Demo:
         picture = self._picture
         picture.samples_per_s = agent.status().samples_per_s
         picture.devices = list(agent.devices().devices)
-        for page in agent.tags():
-            for tag in page.tags:
+        for part in agent.tags():
+            for tag in part.tags:
                 if tag.WhichOneof("value") == "double_value":
                     picture.values.setdefault(tag.device, tag)
                     if picture.values[tag.device].name == tag.name:
@@ -221,6 +227,8 @@ def _play(directory: Path, options: argparse.Namespace) -> tuple[Verdict, Watch 
         if options.picture:
             show = _photographed(show, options.picture)
         demo = Demo(directory, options.seconds, show)
+        if demo.page is not None and not options.json:
+            print(demo.page.said(), flush=True)
         return demo.play(), demo.watch
 
 
@@ -314,10 +322,11 @@ def _fleet() -> str:
     return str(Path(sys.executable).with_name("forebay-fleet"))
 
 
-def _ask(command: Sequence[str]) -> str:
+def _ask(command: Sequence[str], told: str = "") -> str:
     """Run a short command and give what it prints; DemoFailed with its complaint."""
     ran = subprocess.run(  # noqa: S603 - our own
         command,
+        input=told + "\n",
         capture_output=True,
         text=True,
         timeout=120,

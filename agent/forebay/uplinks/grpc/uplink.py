@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 import grpc
 import grpc.aio
 
-from forebay import __version__
+from forebay import __version__, uplinkproto
 from forebay._proto import uplink_pb2 as pb
 from forebay._proto.uplink_pb2_grpc import UplinkStub
 from forebay.cancellation import StrayCancellation, strict
 from forebay.errors import IdentityUnusable, UplinkMisbehaved, UplinkUnavailable
 from forebay.identity import ENROLL_HINT, NOT_ENROLLED, IdentityStore
-from forebay.uplinks.grpc import codec
 from forebay.uplinks.grpc.patience import Patience
 from forebay.uplinks.grpc.refusals import from_status
 
@@ -69,7 +68,7 @@ class GrpcUplink:
         credentials = await self._credentials()
         self._channel = self._open(credentials)
         self._call = UplinkStub(self._channel).Session()
-        message = codec.hello(offer, self._seams.clock.now_ns(), __version__)
+        message = uplinkproto.hello(offer, self._seams.clock.now_ns(), __version__)
         try:
             async with asyncio.timeout(wait_s):
                 await self._write(message)
@@ -85,7 +84,7 @@ class GrpcUplink:
                 hint="this address may serve something else: check host and port",
             )
         self._patience.opened(self._seams.clock.monotonic_s())
-        return codec.terms(answer.welcome)
+        return uplinkproto.terms(answer.welcome)
 
     async def send(
         self, records: Sequence[Record], *, historical: bool, absent_from: Sequence[int] = ()
@@ -94,7 +93,9 @@ class GrpcUplink:
         now_s = self._seams.clock.monotonic_s()
         for record in records:
             self._patience.sent(len(record.payload), now_s)
-        await self._write(codec.group(records, historical=historical, absent_from=absent_from))
+        await self._write(
+            uplinkproto.group(records, historical=historical, absent_from=absent_from)
+        )
 
     async def receipts(self) -> AsyncIterator[Receipt]:
         """See `Uplink.receipts`.
@@ -105,7 +106,7 @@ class GrpcUplink:
             answer = await self._read()
             kind = answer.WhichOneof("message")
             if kind == "ack":
-                receipt = codec.receipt(answer.ack)
+                receipt = uplinkproto.receipt(answer.ack)
                 self._patience.heard(receipt.answered, self._seams.clock.monotonic_s())
                 yield receipt
             elif kind == "welcome":

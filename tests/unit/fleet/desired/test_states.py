@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from forebay_fleet._proto import fleet_pb2
-from forebay_fleet.desired import folder, reports, signing, states
+from forebay_fleet.desired import folder, presence, reports, signing, states
 from forebay_fleet.errors import StoreError, UsageError
 from forebay_fleet.identity import gateways
 from forebay_fleet.identity.gateways import GatewayRow
@@ -24,8 +24,8 @@ MAIN = b"[gateway]\nid = 'gw-1'\n"
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    with Registry(tmp_path) as opened:
+def registry(data: Path) -> Iterator[Registry]:
+    with Registry(data) as opened:
         states.prepare(opened)
         for name in ("gw-1", "gw-2"):
             row = GatewayRow(name, b"k", 1, 0, b"k", b"c", 0, "", 0, 0, 0)
@@ -87,7 +87,7 @@ def test_a_report_without_a_part_leaves_what_was_said_before(registry: Registry)
     reports.note(registry, reports.Report("gw-1", 1, 5, "1.0", b"h", b"c"))
     reports.note(registry, reports.Report("gw-1", 1, 6, "", b"i", b""))
     assert reports.every(registry)["gw-1"] == ("gw-1", 1, 6, "1.0", b"i", b"c")
-    reports.forget_online(registry)
+    presence.begin(registry, "", 7)
     assert reports.every(registry)["gw-1"].online == 0
 
 

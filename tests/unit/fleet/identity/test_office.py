@@ -20,13 +20,15 @@ from forebay_fleet.identity.refused import Refused
 from support.boxes import Bureau, HandBox, new_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
 @pytest.fixture
-def bureau(tmp_path: Path) -> Bureau:
-    return Bureau(tmp_path)
+def bureau(data: Path) -> Iterator[Bureau]:
+    bureau = Bureau(data)
+    with bureau.registry:
+        yield bureau
 
 
 @pytest.fixture(scope="module")

@@ -68,8 +68,8 @@ def test_the_secret_is_not_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ended", ["expired", "revoked"])
-def test_a_token_has_an_end(tmp_path: Path, ended: str) -> None:
-    with Registry(tmp_path) as registry:
+def test_a_token_has_an_end(data: Path, ended: str) -> None:
+    with Registry(data) as registry:
         text, row = tokens.create(registry, PIN, 60.0, START_NS, gateway=None, replace=False)
         now_ns = START_NS + 60 * 10**9
         if ended == "revoked":
@@ -80,8 +80,8 @@ def test_a_token_has_an_end(tmp_path: Path, ended: str) -> None:
         assert [one.state(now_ns) for one in tokens.rows(registry)] == [ended]
 
 
-def test_what_cannot_be_a_token(tmp_path: Path) -> None:
-    with Registry(tmp_path) as registry:
+def test_what_cannot_be_a_token(data: Path) -> None:
+    with Registry(data) as registry:
         for valid_s, gateway, replace in (
             (86_401.0, None, False),
             (60.0, "a b", False),

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forebay import uplinkproto
 from forebay._proto import uplink_pb2 as pb
 from forebay.errors import UplinkMisbehaved, UplinkUnavailable
 from forebay.interfaces import Head, Offer, Receipt, Resume
 from forebay.model import Position, Record, RecordKind, Stream
 from forebay.testing.records import make_record
-from forebay.uplinks.grpc import codec
 
 records = st.builds(
     Record,
@@ -34,7 +34,9 @@ records = st.builds(
 
 @given(st.lists(records, max_size=5))
 def test_records_cross_the_wire_unchanged(sent: list[Record]) -> None:
-    message = pb.FromGateway.FromString(codec.group(sent, historical=True).SerializeToString())
+    message = pb.FromGateway.FromString(
+        uplinkproto.group(sent, historical=True).SerializeToString()
+    )
     got = [
         Record(
             position=Position(Stream.of(r.stream), r.epoch, r.seq),
@@ -55,13 +57,13 @@ def test_records_cross_the_wire_unchanged(sent: list[Record]) -> None:
 
 def test_the_epoch_that_is_written_in_is_a_head_of_every_stream() -> None:
     heads = (Head(Stream.TELEMETRY, 7, 3, 9), Head(Stream.TELEMETRY, 8, 1, 4))
-    sent = codec.hello(Offer("g", "boot", 1, heads, epoch=8), 0, "1").hello.heads
+    sent = uplinkproto.hello(Offer("g", "boot", 1, heads, epoch=8), 0, "1").hello.heads
     assert sorted((h.stream, h.epoch, h.first_seq, h.next_seq) for h in sent) == [
         *((pb.AUDIT, 8, 1, 1), (pb.EVENTS, 8, 1, 1)),
         *((pb.TELEMETRY, 7, 3, 9), (pb.TELEMETRY, 8, 1, 4), (pb.BULK, 8, 1, 1)),
     ]
-    assert len(codec.hello(Offer("g", "boot", 1, heads), 0, "1").hello.heads) == 2
-    assert codec.terms(pb.Welcome(newest_epoch=9)).newest_epoch == 9
+    assert len(uplinkproto.hello(Offer("g", "boot", 1, heads), 0, "1").hello.heads) == 2
+    assert uplinkproto.terms(pb.Welcome(newest_epoch=9)).newest_epoch == 9
 
 
 def test_kinds_and_streams_have_the_numbers_of_the_wire() -> None:
@@ -75,13 +77,13 @@ def test_kinds_and_streams_have_the_numbers_of_the_wire() -> None:
 
 def test_holes_are_told_beside_the_records_behind_them() -> None:
     sent = [make_record(seq) for seq in (1, 4, 5)]
-    message = codec.group(sent, historical=False, absent_from=[0, 2, 0])
+    message = uplinkproto.group(sent, historical=False, absent_from=[0, 2, 0])
     assert [r.absent_from for r in message.records.records] == [0, 2, 0]
 
 
 def test_hello() -> None:
     offer = Offer("press-hall-1", "boot", 7, (Head(Stream.EVENTS, 2**63 - 1, 3, 9),))
-    hello = codec.hello(offer, 123, "1.0").hello
+    hello = uplinkproto.hello(offer, 123, "1.0").hello
     assert (hello.gateway, hello.boot_id, hello.session, hello.wall_ns, hello.version) == (
         "press-hall-1",
         "boot",
@@ -111,14 +113,14 @@ def test_welcome() -> None:
         ],
         credit_bytes=10,
     )
-    terms = codec.terms(welcome)
+    terms = uplinkproto.terms(welcome)
     assert terms.resume == (
         Resume(Stream.AUDIT, 5, 6),
         Resume(Stream.BULK, 5, 6, bytes(range(32))),
         Resume(Stream.EVENTS, 5, 6, gapped=((1, 2), (4, 4))),
     )
     assert (terms.incarnation, terms.credit_bytes) == ("a", 10)
-    assert terms.max_record_bytes == codec.DEFAULT_MAX_RECORD_BYTES
+    assert terms.max_record_bytes == uplinkproto.DEFAULT_MAX_RECORD_BYTES
 
 
 @pytest.mark.parametrize("runs", [[(0, 2)], [(3, 2)], [(1, 2), (3, 4)], [(5, 6), (1, 2)]])
@@ -126,7 +128,7 @@ def test_a_welcome_with_runs_that_cannot_be_is_misbehaviour(runs: list[tuple[int
     gapped = [pb.Island(first_seq=first, last_seq=last) for first, last in runs]
     committed = pb.Committed(stream=pb.BULK, epoch=5, committed_seq=9, gapped=gapped)
     with pytest.raises(UplinkMisbehaved, match="impossible run"):
-        codec.terms(pb.Welcome(committed=[committed]))
+        uplinkproto.terms(pb.Welcome(committed=[committed]))
 
 
 def test_ack_with_a_record_refused_for_good() -> None:
@@ -138,18 +140,18 @@ def test_ack_with_a_record_refused_for_good() -> None:
         1,
         ((Position(Stream.BULK, 5, 4), "BadDecodingError"),),
     )
-    assert codec.receipt(ack) == expected
+    assert uplinkproto.receipt(ack) == expected
     ack.answered = 0
-    assert codec.receipt(ack).answered == 0
+    assert uplinkproto.receipt(ack).answered == 0
 
 
 def test_ack_with_a_record_refused_for_now_ends_the_session() -> None:
     ack = pb.Ack(committed=pb.Committed(stream=pb.BULK, epoch=5, committed_seq=3))
     ack.rejected.add(seq=4, code="BadResourceUnavailable")
     with pytest.raises(UplinkUnavailable, match="bulk 4 now: BadResourceUnavailable"):
-        codec.receipt(ack)
+        uplinkproto.receipt(ack)
 
 
 def test_ack_of_an_unknown_stream_is_misbehaviour() -> None:
     with pytest.raises(UplinkMisbehaved, match="stream numbered 0"):
-        codec.receipt(pb.Ack())
+        uplinkproto.receipt(pb.Ack())

@@ -1,7 +1,8 @@
 """Translation at the edge: the model's words to messages of `uplink.proto` and back.
 
-Owns every check of what the server says before the forwarder sees it. Must not know sessions or
-sockets. A payload passes as it is: journal bytes are wire bytes.
+Owns every check of what the server says before the forwarder sees it. Must not know sessions,
+sockets or files: the uplink sends these messages, and `management.collecting` has them carried by
+hand. A payload passes as it is: journal bytes are wire bytes.
 """
 
 from __future__ import annotations
@@ -91,18 +92,31 @@ def terms(welcome: pb.Welcome) -> Terms:
     """Read a Welcome. Streams that this version does not know are passed over."""
     return Terms(
         incarnation=welcome.incarnation,
-        resume=tuple(
-            Resume(
-                *(_STREAMS[c.stream], c.epoch, c.committed_seq, _chain(c), _islands(c)),
-                gapped=_runs(c.gapped, 1),
-            )
-            for c in welcome.committed
-            if c.stream in _STREAMS
-        ),
+        resume=resumes(welcome.committed),
         credit_bytes=welcome.credit_bytes,
         max_record_bytes=welcome.max_record_bytes or DEFAULT_MAX_RECORD_BYTES,
         newest_epoch=welcome.newest_epoch,
     )
+
+
+def resumes(committed: Iterable[pb.Committed]) -> tuple[Resume, ...]:
+    """Read how far a server has each line. Streams that this version does not know are left out.
+
+    Raises UplinkMisbehaved for runs that make no sense.
+    """
+    return tuple(
+        Resume(
+            *(_STREAMS[c.stream], c.epoch, c.committed_seq, _chain(c), _islands(c)),
+            gapped=_runs(c.gapped, 1),
+        )
+        for c in committed
+        if c.stream in _STREAMS
+    )
+
+
+def stream(number: int) -> Stream | None:
+    """Give the stream with a number of `uplink.proto`, None for one that is not known."""
+    return _STREAMS.get(number)
 
 
 def _chain(committed: pb.Committed) -> bytes:

@@ -1,0 +1,101 @@
+"""`forebay restart`, `forebay log level`, `forebay support`: looks after the running agent.
+
+Owns the arguments and the file of a diagnostics bundle. Must not know what is in one.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from forebay.cli import call, output
+from forebay.errors import RequestFailed, RequestInvalid
+
+Part = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PART...",
+        help="agent, or device, uplink, plugin and a name.",
+        show_default=False,
+    ),
+]
+Level = Annotated[str, typer.Argument(help="debug, info, warning or error.", show_default=False)]
+For = Annotated[str, typer.Option("--for", help="How long, a day at most; then as configured.")]
+File = Annotated[
+    Path,
+    typer.Argument(readable=False, metavar="FILE", help="A new .tar.gz.", show_default=False),
+]
+
+
+def add(app: typer.Typer, name: str) -> None:
+    """Add the command `name`, which is `restart`, `log` or `support`, to `app`."""
+    if name == "log":
+        group = typer.Typer(help="How much the agent logs.", no_args_is_help=True)
+        group.command("level")(level)
+        app.add_typer(group, name=name)
+    else:
+        app.command(name)(restart if name == "restart" else support)
+
+
+def restart(part: Part, socket: call.Socket = call.SOCKET, *, as_json: call.Json = False) -> None:
+    """End a part of the agent and begin it again; the others go on."""
+    name = " ".join(part)
+    with call.agent(socket, as_json=as_json) as agent:
+        agent.restart_part(name)
+    _said({"restarted": name}, f"restarted  {name}", as_json=as_json)
+
+
+def level(
+    wanted: Level,
+    for_: For = "30min",
+    socket: call.Socket = call.SOCKET,
+    *,
+    as_json: call.Json = False,
+) -> None:
+    """Log more, or less, for a while. A restart ends it."""
+    from forebay.settings import parse_duration
+
+    with call.reporting(as_json=as_json):
+        try:
+            for_s = float(parse_duration(for_))
+        except (TypeError, ValueError) as error:
+            raise RequestInvalid(
+                f"{for_!r} is no span of time: {error}", hint="write 30min or 2h"
+            ) from error
+    with call.agent(socket, as_json=as_json) as agent:
+        agent.log_level(wanted, for_s)
+    told = {"level": wanted, "for_s": for_s}
+    _said(told, f"logging  from {wanted} on, for {output.duration(int(for_s))}", as_json=as_json)
+
+
+def support(path: File, socket: call.Socket = call.SOCKET, *, as_json: call.Json = False) -> None:
+    """Write a diagnostics bundle: all that helps to find what is wrong, and no secrets."""
+    size = 0
+    with call.agent(socket, as_json=as_json) as agent:
+        temporary = path.with_name(f"{path.name}.part")
+        if path.exists():
+            raise RequestInvalid(f"{path} is there already", hint="name a new file")
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                for piece in agent.support():
+                    size += file.write(piece.data)
+            if not size:
+                raise RequestFailed("the agent gave nothing", hint="see its log")
+            temporary.replace(path)
+        except OSError as error:
+            raise RequestInvalid(f"{path}: {error.strerror}", hint="name a new file") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+    told = {"file": str(path), "bytes": size}
+    _said(told, f"{path}: {output.size(size)}; look into it before you hand it on", as_json=as_json)
+
+
+def _said(told: dict[str, object], text: str, *, as_json: bool) -> None:
+    if as_json:
+        output.document(told)
+    else:
+        print(output.clean(text))

@@ -1,0 +1,46 @@
+"""Answers the questions about the agent itself on the control socket.
+
+Owns their translation. Must not know how anything is done.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from forebay._proto import control_pb2 as pb
+from forebay.errors import RequestFailed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from forebay.config.tended import Tending
+
+
+class TendService:
+    """One method for each question."""
+
+    def __init__(self, tending: Tending | None) -> None:
+        """Ask `tending`; None where the agent is no process of its own."""
+        self._tending = tending
+
+    def _asked(self) -> Tending:
+        if self._tending is None:
+            raise RequestFailed("this agent cannot do that", hint="start `forebay run`")
+        return self._tending
+
+    async def restart(self, request: pb.RestartRequest, who: str) -> pb.TendReply:
+        """Answer RestartPart."""
+        await self._asked().restart(request.part, who)
+        return pb.TendReply()
+
+    async def log_level(self, request: pb.LogLevelRequest, who: str) -> pb.TendReply:
+        """Answer SetLogLevel."""
+        await self._asked().log_level(request.level, request.for_s, who)
+        return pb.TendReply()
+
+    async def support(self, _: pb.SupportRequest, who: str) -> AsyncGenerator[pb.SupportPart]:
+        """Answer MakeSupport piece by piece."""
+        async with aclosing(self._asked().support(who)) as pieces:
+            async for piece in pieces:
+                yield pb.SupportPart(data=piece)

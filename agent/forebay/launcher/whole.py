@@ -1,0 +1,82 @@
+"""Whether a slot is whole: its files against the list that was made when it was filled.
+
+    whole.json            version, interpreter, and the SHA-256 of each file; written last
+    pyvenv.cfg, bin/python, lib/pythonX.Y/site-packages/: an environment as `venv` makes it
+
+The list finds damage, and a slot that was never filled to its end. It is no signature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WHOLE = "whole.json"
+MAX_BYTES = 16 << 20
+_PIECE = 1 << 20
+
+
+class Damaged(Exception):
+    """A slot that must not run; its text says why."""
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Give the SHA-256 in hex of each file under `folder`, by its path within; links are left out.
+
+    Raises OSError.
+    """
+    found: dict[str, str] = {}
+    for base, folders, names in os.walk(folder, onerror=_raised):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        for name in names:
+            path = os.path.join(base, name)  # noqa: PTH118 - thousands of files, at each start
+            if not os.path.islink(path):  # noqa: PTH114 - the same
+                found[os.path.relpath(path, folder)] = _digest(path)
+    found.pop(WHOLE, None)
+    return found
+
+
+def _raised(error: OSError) -> None:
+    raise error
+
+
+def check(folder: Path) -> str:
+    """Give the version in the slot `folder`.
+
+    What Python compiled from its files does not count.
+
+    Raises:
+        Damaged: a file is missing, other than it was, or more than there was; or nothing is there.
+    """
+    try:
+        with (folder / WHOLE).open("rb") as file:
+            told = json.loads(file.read(MAX_BYTES))
+        version, files = str(told["version"]), dict(told["files"])
+        there = digests(folder)
+        if not (folder / "bin/python").exists():
+            raise Damaged(f"{folder}: its interpreter is gone")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Damaged(f"{folder} is not whole: {error}") from error
+    if there != files:
+        names = sorted(name for name in {*there, *files} if there.get(name) != files.get(name))
+        raise Damaged(f"{folder} is damaged: {len(names)} files, the first is {names[0]}")
+    return version
+
+
+def archive(folder: Path) -> str:
+    """Give the SHA-256 in hex of what the slot `folder` was filled with; "" if that is unknown."""
+    try:
+        with (folder / WHOLE).open("rb") as file:
+            return str(json.loads(file.read(MAX_BYTES))["archive"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:  # noqa: PTH123 - as above
+        return hashlib.file_digest(file, "sha256").hexdigest()

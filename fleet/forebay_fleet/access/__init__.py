@@ -1,0 +1,1 @@
+"""Who may look at the fleet and change it: people, sessions, tokens of programs, the trail."""

@@ -1,0 +1,1 @@
+"""What boxes may run: plugins, models and agents that two people signed (TUF)."""

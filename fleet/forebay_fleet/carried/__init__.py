@@ -1,0 +1,1 @@
+"""What is carried by hand to boxes and from them."""

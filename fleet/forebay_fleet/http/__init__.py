@@ -1,0 +1,1 @@
+"""The server's port for people and programs: the page and REST, over HTTPS."""

@@ -1,0 +1,139 @@
+"""REST: who asks, which boxes and tags there are, how far they are accounted for.
+
+Owns routes under /api/v1 and what they answer; `history` has those of values. Must not know how
+anything is found.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from forebay_fleet.access.http import require
+from forebay_fleet.access.roles import Principal, Role
+from forebay_fleet.http import history
+from forebay_fleet.http.history import Mark, described
+from forebay_fleet.http.problems import TOLD
+from forebay_fleet.values import asking
+from forebay_fleet.values.selecting import MOST_PATTERN
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from forebay_fleet.http.context import Context
+
+MOST_ROWS = 10_000
+
+
+class Me(BaseModel):
+    """Who asks."""
+
+    name: str
+    role: str
+    via: str
+
+
+class Gateway(BaseModel):
+    """A gateway that ever sent something; times are ns since 1970 UTC, 0 for never."""
+
+    name: str
+    version: str
+    first_seen_ns: int
+    last_hello_ns: int
+    last_record_ns: int
+    records: int
+    samples: int
+
+
+class Gateways(BaseModel):
+    """A page by name; ask on with `after`, null behind the last."""
+
+    gateways: list[Gateway]
+    after: str | None
+
+
+class TagOf(BaseModel):
+    """A tag as its newest schema has it."""
+
+    tag: str
+    type: str
+    unit: str
+    address: str
+
+
+class Tags(BaseModel):
+    """A page by path; ask on with `after`, null behind the last."""
+
+    gateway: str
+    tags: list[TagOf]
+    after: str | None
+
+
+class Marks(BaseModel):
+    """Of all streams of one gateway."""
+
+    gateway: str
+    watermarks: list[Mark]
+
+
+Match = Annotated[str, Query(max_length=MOST_PATTERN, description="A pattern: * ? [abc].")]
+After = Annotated[str, Query(max_length=1024)]
+Limit = Annotated[int, Query(ge=1, le=MOST_ROWS)]
+
+
+def add_to(app: FastAPI, context: Context) -> None:
+    """Add the routes."""
+    router = APIRouter(prefix="/api/v1", responses=TOLD)
+    viewer = Depends(require(Role.VIEWER))
+
+    @router.get("/me")
+    async def me(who: Principal = viewer) -> Me:
+        """Give who asks."""
+        return Me(name=who.name, role=who.role.word, via=who.via)
+
+    @router.get("/gateways", dependencies=[viewer])
+    async def gateways(match: Match = "*", after: After = "", limit: Limit = 1000) -> Gateways:
+        """Give gateways by name."""
+        rows = await context.readers(lambda store: store.gateways())
+        found = [row for row in rows if row.name > after and fnmatchcase(row.name, match)]
+        page = [Gateway.model_validate(row, from_attributes=True) for row in found[:limit]]
+        return Gateways(gateways=page, after=page[-1].name if len(found) > limit else None)
+
+    @router.get(
+        "/gateways/{name}/tags",
+        dependencies=[viewer],
+        responses=described(Tags),
+        response_class=Response,
+    )
+    async def tags(
+        name: str, match: Match = "*", after: After = "", limit: Limit = 1000
+    ) -> Response:
+        """Give tags that a gateway ever had, by path."""
+        answer = await context.readers(lambda s: asking.tags(s, name, match, after, limit))
+        return Response(answer, media_type="application/json")
+
+    @router.get(
+        "/gateways/{name}/watermarks",
+        dependencies=[viewer],
+        responses=described(Marks),
+        response_class=Response,
+    )
+    async def watermarks(name: str) -> Response:
+        """Give up to where each stream of a gateway is accounted for."""
+        answer = await context.readers(lambda store: asking.marks(store, name))
+        return Response(answer, media_type="application/json")
+
+    app.include_router(router)
+    history.add_to(app, context)
+    nowhere = APIRouter(prefix="/api", include_in_schema=False)
+
+    @nowhere.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    async def unknown(path: str) -> None:
+        """Say that there is nothing."""
+        raise HTTPException(404, f"there is no /api/{path}"[:200])
+
+    app.include_router(nowhere)

@@ -1,0 +1,1 @@
+"""Values as people and programs ask for them: ranges, downsampled, exported, live."""

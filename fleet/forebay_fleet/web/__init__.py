@@ -1,0 +1,1 @@
+"""The page that a fleet is run from."""
