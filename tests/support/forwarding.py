@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from forebay.forwarding.journal_view import JournalView
     from forebay.testing.uplink_server import UplinkServer
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 class HurryingClock(SystemClock):

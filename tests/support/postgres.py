@@ -73,7 +73,9 @@ class Postgres:
         shutil.rmtree(self.home, ignore_errors=True)
 
     def start(self, **settings: str) -> None:
-        """Start and wait until it answers, whatever it has to recover."""
+        """Start, unless it runs, and wait until it answers, whatever it has to recover."""
+        if self._process is not None:
+            return
         options = [f"--{name}={value}" for name, value in {**_SETTINGS, **settings}.items()]
         leash = ["setpriv"]
         if threading.current_thread() is threading.main_thread():

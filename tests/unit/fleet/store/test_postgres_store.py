@@ -142,12 +142,14 @@ def test_a_crash_of_postgresql_costs_what_was_not_acknowledged(
     server = At(site)
     server.hello()
     server.send(schema(1), batch(2, 5), dated(3, 20_000))
-    with pytest.raises(StoreAway):
-        crash_under_way(server, postgres)
-    server.store.close()
-    with pytest.raises(StoreAway):
-        StoreWriter(site)
-    postgres.start()
+    try:
+        with pytest.raises(StoreAway):
+            crash_under_way(server, postgres)
+        server.store.close()
+        with pytest.raises(StoreAway):
+            StoreWriter(site)
+    finally:
+        postgres.start()  # other tests of this worker have it too
     server.open()
     server.hello()
     assert server.line().coverage.committed == 3
