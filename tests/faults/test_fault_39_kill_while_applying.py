@@ -112,7 +112,7 @@ class Victim:
         )
 
     async def killed(self, site: Path, number: int) -> tuple[Any, bool]:
-        """Push, have it die, start it again; give how it ended, and whether it died in the state."""
+        """Push, have it die, start it again; give how it ended, and if it died there."""
         port = self.plc.port if self.cut.good else free_port()
         period = f"{300 + number} ms"  # another one each time: what was tried is not tried again
         (site / "forebay.toml").write_text(self.text(port, period), "utf-8")
