@@ -1,6 +1,7 @@
 # One command for each thing a person wants; every target works on a fresh clone with Python 3.11+ and make.
 #   make demo                     the main job, live, with an outage in the middle (DEMO_SECONDS=20 ends by itself)
-#   make test [ARGS="-k journal"] all tests, after setting up the foreign servers they talk to
+#   make test [ARGS="-k journal"] the tests, after setting up the foreign servers they talk to
+#   make test-long                the tests that take half a minute and more: whole fleets, guides typed as written, some faults
 #   make check                    lint, format, types, import contracts, generated code fresh
 #   make bench [ONLY=prefix]      measurements as a table and bench/results/latest.json (latest-PREFIX.json)
 #   make fuzz [N=2000] [ARGS=..]  every property test with N examples each
@@ -15,7 +16,7 @@
 #   make lock                     pinned requirements from pyproject.toml
 #   make clean                    delete everything that make made
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz fuzz-drivers images crash sim soak powercut systemd proto lock clean
+.PHONY: help demo test test-long check bench fuzz fuzz-drivers images crash sim soak powercut systemd proto lock clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -33,6 +34,9 @@ demo: .venv/.demo
 
 test: .venv/.dev
 	@scripts/test $(ARGS)
+
+test-long: .venv/.dev
+	@scripts/test --long
 
 check: .venv/.dev
 	@scripts/check

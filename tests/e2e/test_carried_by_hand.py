@@ -60,6 +60,7 @@ async def delivered(box: Box, condition: Any) -> dict[str, int]:
             await asyncio.sleep(ASKED_EVERY_S)
 
 
+@pytest.mark.long
 async def test_data_goes_by_hand_and_its_answer_moves_the_cursor(tmp_path: Path) -> None:
     stick, acks = tmp_path / "stick", tmp_path / "acks"
     stick.mkdir()

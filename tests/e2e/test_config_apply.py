@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 
+@pytest.mark.long
 async def test_only_what_changed_restarts_and_the_same_again_is_nothing(tmp_path: Path) -> None:
     async with config_site(tmp_path) as site:
         before = site.press.connections, site.oven.connections
@@ -80,6 +81,7 @@ async def test_one_bad_tag_of_5000_is_left_out_and_told_of(tmp_path: Path) -> No
         )
         done = await site.run("apply", site.written("big.toml", devices))
         assert done.code == 0, done
+        assert "left out: press.csv:2502" in done.out
         status = await site.status()
         assert [one["path"] for one in status["quarantined"]] == ["press.csv:2502"]
         assert status["effective"] != status["running"]
@@ -145,4 +147,5 @@ async def test_a_journal_that_would_lie_in_a_copy_is_refused(tmp_path: Path) -> 
         refused = await site.run("apply", relative)
         assert refused.code == 2
         assert "journal.directory" in refused.out
+        print(refused)
         assert (await site.status())["running_source"] == "file"

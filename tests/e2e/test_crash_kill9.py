@@ -167,6 +167,7 @@ async def one_life(world: World, server: ModbusServer, rng: random.Random) -> Li
     return Life(heads, server_kills)
 
 
+@pytest.mark.long
 @pytest.mark.e2e
 @pytest.mark.timeout(MOST_S)
 async def test_kill_9_loses_repeats_and_misfiles_nothing(tmp_path: Path) -> None:

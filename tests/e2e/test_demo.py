@@ -11,6 +11,7 @@ from support.processes import run_forebay
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 
+@pytest.mark.long
 async def test_the_anomaly_is_flagged_while_the_server_is_away_and_the_ledger_balances() -> None:
     code, said = await run_forebay("demo", "--seconds", "24")
     assert code == 0, said

@@ -183,6 +183,7 @@ async def test_who_guesses_tokens_is_not_listened_to(tmp_path: Path) -> None:
                 assert "too many failures" in ended.document()["error"]["message"]
 
 
+@pytest.mark.long
 async def test_another_authority_under_way(tmp_path: Path) -> None:
     with Fleet(tmp_path, valid_for="16s") as fleet:
         rotate = ("ca", "rotate", str(fleet.pki))

@@ -31,6 +31,7 @@ async def became(fleet: Fleet, gateway: str, state: str) -> Any:
             await asyncio.sleep(0.3)
 
 
+@pytest.mark.long
 async def test_a_way_that_leads_nowhere_is_given_up_and_one_that_holds_is_kept(
     tmp_path: Path,
 ) -> None:

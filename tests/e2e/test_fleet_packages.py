@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
+@pytest.mark.long
 async def test_a_plugin_comes_by_version_and_goes_back_with_its_configuration(
     tmp_path: Path,
 ) -> None:
@@ -40,6 +41,7 @@ async def test_a_plugin_comes_by_version_and_goes_back_with_its_configuration(
             await site.until_plugin("1")
 
 
+@pytest.mark.long
 async def test_an_agent_comes_by_the_fleet_and_its_state_after_it(tmp_path: Path) -> None:
     with Fleet(tmp_path) as fleet:
         async with Box(fleet, "box") as box:

@@ -67,6 +67,7 @@ async def started(stack: AsyncExitStack, fleet: Fleet, number: int, *devices: st
     return box
 
 
+@pytest.mark.long
 async def test_three_boxes_take_a_push_and_one_heals_from_a_bad_one(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

@@ -37,6 +37,7 @@ SOME = 2 * GATEWAYS
 """Records that are to come through after each death."""
 
 
+@pytest.mark.long
 async def test_every_batch_arrives_once_whoever_dies(tmp_path: Path, postgres: Postgres) -> None:
     async with AsyncExitStack() as stack:
         fleet = await stack.enter_async_context(Scaled(tmp_path, postgres.fresh()))

@@ -36,6 +36,7 @@ def typed(guide: str) -> list[str]:
     return re.findall(r"^\$ (.*)$", "".join(blocks(guide, "console")), re.MULTILINE)
 
 
+@pytest.mark.long
 async def test_the_guide_to_packages(tmp_path: Path) -> None:
     ports = {"7443": str(free_port()), "7444": str(free_port())}
 

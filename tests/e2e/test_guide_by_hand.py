@@ -62,6 +62,7 @@ async def joined(typist: Typist, ours: dict[str, str]) -> None:
     typist.lasting.clear()
 
 
+@pytest.mark.long
 async def test_a_box_without_a_line(tmp_path: Path) -> None:
     first, guide = ((GUIDES / f"{name}.md").read_text("utf-8") for name in ("first-plc", "by-hand"))
     ports = {"7443": str(free_port()), "7444": str(free_port())}

@@ -33,6 +33,7 @@ def timeless(text: str) -> str:
     return text.strip()
 
 
+@pytest.mark.long
 async def test_the_guide_shows_what_comes(tmp_path: Path) -> None:
     guide = GUIDE.read_text(encoding="utf-8")
     first, more = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)

@@ -75,6 +75,7 @@ class Reader:
             await self._agent.wait()
 
 
+@pytest.mark.long
 async def test_the_first_opcua_server(tmp_path: Path) -> None:
     guide, port = GUIDE.read_text("utf-8"), free_port()
     whole, certificate, tags = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)

@@ -29,6 +29,7 @@ def nothing_more(_: str) -> bool:
     return True
 
 
+@pytest.mark.long
 async def test_a_fleet_of_boxes(tmp_path: Path) -> None:
     first, guide = ((GUIDES / f"{name}.md").read_text("utf-8") for name in ("first-plc", "fleet"))
     ports = {"7443": str(free_port()), "7444": str(free_port())}

@@ -43,6 +43,7 @@ async def join(typist: Typist, name: str, text: str, own: dict[str, str]) -> Non
     await typist.type(f"forebay run --json {config}")
 
 
+@pytest.mark.long
 async def test_the_guide_to_rollouts(tmp_path: Path) -> None:
     ports = {"7443": str(free_port()), "7444": str(free_port())}
 

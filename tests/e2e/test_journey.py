@@ -100,6 +100,7 @@ tags = "line.csv"
     )
 
 
+@pytest.mark.long
 async def test_three_foreign_servers_an_outage_and_a_restart(
     tmp_path: Path,
     libmodbus_server_binary: Path,

@@ -54,6 +54,7 @@ backoff = {{ first = "100 ms", most = "1 s" }}
 """
 
 
+@pytest.mark.long
 async def test_browsed_then_read_then_called(
     tmp_path: Path, node_binary: Path, node_opcua_dir: Path
 ) -> None:

@@ -45,6 +45,7 @@ def sessions_of(world: World, run: int) -> bool:
     return world.agent.text().count('"uplink_connected"') >= run
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
 async def test_it_sees_all_of_every_run_while_the_newest_goes_on(
     tmp_path: Path, *, kill: bool

@@ -31,6 +31,7 @@ TRIED_MS = 120_000.0
 """How long a box may take to try and to go back, on a machine that is busy."""
 
 
+@pytest.mark.long
 async def test_a_box_goes_and_comes_back_and_takes_back_a_push(
     tmp_path: Path, chromium_binary: Path
 ) -> None:

@@ -62,6 +62,7 @@ async def until_value(world: World, value: float) -> None:
             assert world.agent.running, world.agent.text()[-3000:]
 
 
+@pytest.mark.long
 async def test_a_model_is_signed_served_followed_and_put_back(tmp_path: Path) -> None:
     key, store = tmp_path / "key.pem", tmp_path / "store"
     pem = Ed25519PrivateKey.generate().private_bytes(

@@ -118,6 +118,7 @@ def transitions(readings: list[tuple[int, Any]]) -> list[tuple[int, bool]]:
     return found
 
 
+@pytest.mark.long
 async def test_results_are_what_the_readings_say_whatever_dies(tmp_path: Path, node: Path) -> None:
     async with World(tmp_path) as world, ModbusServer() as server:
         server.values = lambda area, address: len(server.requests) % TURN

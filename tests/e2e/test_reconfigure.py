@@ -186,6 +186,7 @@ async def test_signs_of_life_tell_a_device_that_gives_nothing(tmp_path: Path) ->
             assert now.restarts == 0
 
 
+@pytest.mark.long
 async def test_the_ledger_balances_over_fifty_changes_under_load(tmp_path: Path) -> None:
     rng = random.Random(1)
     async with CountingPlc() as still, CountingPlc() as a, CountingPlc() as b, CountingPlc() as c:

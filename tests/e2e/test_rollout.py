@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 CANARY = "gw-07"
 
 
+@pytest.mark.long
 async def test_twenty_boxes_and_a_canary_that_fails(tmp_path: Path, chromium_binary: Path) -> None:
     with PagedFleet(tmp_path) as fleet:
         await fleet.person("ada", "operator")

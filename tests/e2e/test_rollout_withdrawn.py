@@ -33,6 +33,7 @@ async def until(fleet: Fleet, words: tuple[str, ...], condition: Callable[[Any],
     raise AssertionError(found)
 
 
+@pytest.mark.long
 async def test_it_does_not_begin_with_what_was_aborted(tmp_path: Path) -> None:
     assert "200 ms" in SIMULATED
     with Fleet(tmp_path) as fleet:

@@ -40,6 +40,7 @@ def p95(values: Sequence[float]) -> float:
     return values[int(len(values) * 0.95)]
 
 
+@pytest.mark.long
 async def test_one_silent_unit_among_eight() -> None:
     tags = [tag(f"holding:{address}") for address in range(0, 1000, 5)]
     async with ModbusServer() as server:

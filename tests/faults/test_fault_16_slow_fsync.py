@@ -20,6 +20,7 @@ LOOK_S = 6.0
 """Over three flushes."""
 
 
+@pytest.mark.long
 async def test_fault_16_slow_fsync(tmp_path: Path, strace_binary: Path) -> None:
     async with World(tmp_path) as world:
         world.write_config(simulated("a", 20, f"{PERIOD_S * 1000:.0f} ms"))

@@ -43,6 +43,7 @@ async def attempt(fleet: Fleet, condition: Callable[[Any], object]) -> Any:
         raise AssertionError(json.dumps(last)) from None
 
 
+@pytest.mark.long
 async def test_fault_25_registry_restored_from_backup(tmp_path: Path) -> None:
     async with CountingPlc() as plc:
         with Fleet(tmp_path) as fleet:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 
+@pytest.mark.long
 async def test_fault_30_cloned_gateway(tmp_path: Path) -> None:
     with Fleet(tmp_path, valid_for="20s") as fleet:
         async with Box(fleet, "original") as box:

@@ -26,6 +26,7 @@ async def expiry(box: Box) -> None:
     await asyncio.sleep(max(0.0, (end - datetime.now(UTC)).total_seconds()) + 1.0)
 
 
+@pytest.mark.long
 async def test_fault_32_certificate_expired(tmp_path: Path) -> None:
     with Fleet(tmp_path, valid_for="16s") as fleet:
         async with Box(fleet, "box") as box:

@@ -165,6 +165,7 @@ async def shown(box: Box, condition: Callable[[Any], object]) -> Any:
         raise AssertionError(json.dumps(found)) from None
 
 
+@pytest.mark.long
 async def test_fault_39_killed_at_each_state_it_ends_as_it_must(
     tmp_path: Path, strace_binary: Path, record_property: Callable[[str, object], None]
 ) -> None:

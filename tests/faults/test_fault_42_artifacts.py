@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
+@pytest.mark.long
 async def test_fault_42_damaged_artifacts_are_refused(tmp_path: Path) -> None:
     with Fleet(tmp_path) as fleet:
         async with Box(fleet, "box") as box:

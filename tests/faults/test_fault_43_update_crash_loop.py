@@ -92,6 +92,7 @@ def rest(box: Supervised, ends: int) -> asyncio.Event:
     return box.rests[ends]
 
 
+@pytest.mark.long
 async def test_fault_43_update_crash_loop(tmp_path: Path) -> None:
     crash = "def run(*_: object) -> int:\n    raise SystemExit(1)"
     bad = package(tmp_path / "bad.tar", "0.2.0", {"agent.py": crash})
@@ -120,6 +121,7 @@ async def test_fault_43_update_crash_loop(tmp_path: Path) -> None:
         assert code == 0, verified
 
 
+@pytest.mark.long
 async def test_fault_43_a_good_update_is_kept_and_a_damaged_slot_not_begun(
     tmp_path: Path,
 ) -> None:
@@ -146,6 +148,7 @@ async def test_fault_43_a_good_update_is_kept_and_a_damaged_slot_not_begun(
         assert "agent.py" in told["current"]["fault"]
 
 
+@pytest.mark.long
 async def test_fault_43_an_update_that_stops_the_data_goes_back_by_itself(tmp_path: Path) -> None:
     deaf = (
         "async def _deaf(self):\n"

@@ -26,6 +26,7 @@ HALF_S = 0.5
 PERIOD_S = 0.1
 
 
+@pytest.mark.long
 async def test_fault_49_flapping_plc() -> None:
     tags = [tag(f"holding:{address}") for address in range(20)]
     site = Site()

@@ -91,6 +91,7 @@ def check_lateness(usual_s: float, failed_s: float) -> None:
     assert failed_s < limit_s, (usual_s, failed_s)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", FAILURES)
 async def test_fault_52_all_tags_fail(what: str) -> None:
     failure = FAILURES[what]
@@ -140,6 +141,7 @@ async def test_fault_52_all_tags_fail(what: str) -> None:
         assert [each["count"] for each in site.told("tags_good")] == [TAGS]
 
 
+@pytest.mark.long
 async def test_fault_52_a_hundred_devices_behind_one_gateway() -> None:
     tags = [ModbusTag(name=f"t{n}", address=f"holding:{n}", type="uint16") for n in range(100)]
     names = [f"unit{number}" for number in range(1, UNITS + 1)]

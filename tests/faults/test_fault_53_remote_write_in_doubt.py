@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 
+@pytest.mark.long
 async def test_fault_53_killed_between_intent_and_result(
     tmp_path: Path, strace_binary: Path
 ) -> None:

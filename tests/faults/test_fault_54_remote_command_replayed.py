@@ -42,6 +42,7 @@ def restore(site: Site, backup: Path) -> None:
     site.fleet.server.start()
 
 
+@pytest.mark.long
 async def test_fault_54_remote_command_replayed(tmp_path: Path, strace_binary: Path) -> None:
     async with commanded(tmp_path, strace_binary) as site:
         await site.box.agent.kill()
@@ -68,6 +69,7 @@ async def test_fault_54_remote_command_replayed(tmp_path: Path, strace_binary: P
         assert [values for _, _, values in site.plc.writes] == [(425,), (70,)]
 
 
+@pytest.mark.long
 async def test_fault_54_a_command_that_came_too_late(tmp_path: Path, strace_binary: Path) -> None:
     """What expired while the box was away is not executed when it comes back."""
     async with commanded(tmp_path, strace_binary) as site:

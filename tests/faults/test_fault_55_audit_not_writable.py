@@ -20,6 +20,7 @@ HANG = "fdatasync,fsync:delay_enter=1500000:when=40+"
 WRITE = ("write", "press/Setpoint", "42.5", "--deadline", "0.5")
 
 
+@pytest.mark.long
 async def test_fault_55_audit_not_writable(tmp_path: Path, strace_binary: Path) -> None:
     async with site(tmp_path) as (world, plc):
         assert await world.agent.stop() == 0

@@ -44,6 +44,7 @@ async def hang_flushes(agent: Process, strace: Path, files: list[Path]) -> None:
     await until(lambda: tracer(agent) == agent_traced.pid, "it is traced again")
 
 
+@pytest.mark.long
 async def test_fault_55_audit_not_writable(tmp_path: Path, strace_binary: Path) -> None:
     async with commanded(tmp_path, strace_binary) as site:
         agent = site.box.agent

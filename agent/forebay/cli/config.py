@@ -22,10 +22,12 @@ from forebay.errors import AgentUnreachable, RequestFailed, RequestInvalid
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from forebay._proto.control_pb2 import ConfigAttempt, ConfigReply
+    from forebay._proto.control_pb2 import ConfigAttempt, ConfigFault, ConfigReply
     from forebay.control.configquestions import ReadFile
 
 ENDED = ("committed", "rolled_back", "failed", "superseded")
+RUNS = ("probation", "committed")
+LEFT_OUT_SHOWN = 20
 STYLES = {"committed": output.GOOD, "rolled_back": output.BAD, "failed": output.BAD}
 LOOK_S = 0.5
 AWAY_S = 60.0
@@ -149,7 +151,7 @@ def follow(socket: Path, id_: int, *, wait: bool, as_json: bool, wanted: str = "
     while True:
         attempt = None
         try:
-            attempt = _asked(socket, id_)
+            attempt, left_out = _asked(socket, id_)
             away_s = time.monotonic()
         except AgentUnreachable as error:
             if time.monotonic() - away_s > AWAY_S:
@@ -167,20 +169,28 @@ def follow(socket: Path, id_: int, *, wait: bool, as_json: bool, wanted: str = "
                 break
         threading.Event().wait(LOOK_S)
     if as_json:
-        output.document(output.plain(attempt))
+        faults = [output.plain(fault) for fault in left_out]
+        output.document({**output.plain(attempt), "quarantined": faults})
+    else:
+        output.show(_left_out(left_out))
     if wait and attempt.phase != wanted:
         raise typer.Exit(call.EXIT_INVALID if attempt.phase == "failed" else call.EXIT_FAILURE)
 
 
-def _asked(socket: Path, id_: int) -> ConfigAttempt:
-    """Ask for one attempt. Raises as the client does; RequestFailed if it is forgotten."""
+def _asked(socket: Path, id_: int) -> tuple[ConfigAttempt, Sequence[ConfigFault]]:
+    """Ask for one attempt, and for the items of it that are left out while it runs.
+
+    Raises as the client does; RequestFailed if it is forgotten.
+    """
     from forebay.control.client import AgentClient
 
     with AgentClient(socket) as client:
         found = [one for one in client.config_attempts().attempts if one.id == id_]
+        status = client.config()
     if not found:
         raise RequestFailed("the agent knows no such attempt", hint="see `forebay config history`")
-    return found[0]
+    runs = status.last_attempt.id == id_ and found[0].phase in RUNS
+    return found[0], status.quarantined if runs else ()
 
 
 def _steps(attempt: ConfigAttempt) -> Iterator[Text]:
@@ -214,10 +224,18 @@ def summary(status: ConfigReply) -> Iterator[Text]:
             f"{which} ({short}, {status.running_source}) runs{trial if status.on_trial else ''}"
         )
     )
-    for fault in status.quarantined:
-        yield output.fault(f"left out: {fault.path}", fault.message, fault.hint)
+    yield from _left_out(status.quarantined)
     if status.file_differs:
         yield Text(output.clean(differs(status)), output.ODD)
+
+
+def _left_out(faults: Sequence[ConfigFault]) -> Iterator[Text]:
+    """Name the items that do not run, though the rest of their configuration does."""
+    for fault in faults[:LEFT_OUT_SHOWN]:
+        yield output.fault(f"left out: {fault.path}", fault.message, fault.hint)
+    if len(faults) > LEFT_OUT_SHOWN:
+        more = len(faults) - LEFT_OUT_SHOWN
+        yield Text(f"left out: {more:,} more, see `forebay config show --json`", output.BAD)
 
 
 def differs(status: ConfigReply) -> str:
