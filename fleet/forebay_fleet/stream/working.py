@@ -41,6 +41,8 @@ BEAT_S = 2.0
 SILENT_NS = 5 * 10**9
 """After this without a word a worker is not counted any more: what it has left is free for others.
 One that is merely slow keeps what it has, by its locks."""
+ALIVE = "alive"
+"""File of the data directory, touched at each beat: a worker has no port to ask it by."""
 _TABLE = "CREATE TABLE workers (name TEXT PRIMARY KEY, seen_ns INTEGER NOT NULL) STRICT"
 
 _log = structlog.get_logger()
@@ -85,6 +87,8 @@ async def work(
             except nats.errors.Error as error:
                 _log.error("stream_failed", error=str(error))
             parts.keep(share)
+            with suppress(OSError):  # a full disk: it grows old, and that is seen
+                await asyncio.to_thread((settings.data / ALIVE).touch)
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), BEAT_S)
         await parts.close()

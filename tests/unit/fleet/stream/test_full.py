@@ -16,7 +16,7 @@ from forebay_fleet.limits import Limits
 from forebay_fleet.stream.connecting import open_line
 from forebay_fleet.stream.naming import STREAM
 from forebay_fleet.stream.publishing import StreamIntake
-from forebay_fleet.stream.working import WorkerSettings, work
+from forebay_fleet.stream.working import ALIVE, WorkerSettings, work
 from support.fleet import record
 from support.fleet_ingest import EPOCH
 from support.jetstream import Cluster
@@ -61,6 +61,7 @@ async def test_a_full_stream_ends_the_session_and_forgets_nothing(
         taker, _ = await greeted(intake, hello(1))
         stopping.set()
         await worker
+        assert (settings.data / ALIVE).exists()
         told: list[int] = []
         with pytest.raises(SessionEnded, match="full") as ended:
             await fill(taker, told)
