@@ -17,6 +17,7 @@ SCRIPT = ROOT / "scripts/agent-package"
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 
+@pytest.mark.long
 def test_the_package_is_reproducible_and_runs_by_itself(tmp_path: Path) -> None:
     made = []
     for name in ("one.tar", "two.tar"):
