@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "systemd"
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "polkitd", "python3", "iproute2", "procps")
-HOME = Path("opt/forebay")
+HOME = Path("usr/lib/forebay")
 LIBRARIES = HOME / "lib/python3.11/site-packages"
 UNITS = Path("usr/lib/systemd/system")
 BOOT_S = 60.0
@@ -60,7 +60,7 @@ def _install(tree: Path) -> None:
         (project / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0\n")
     (tree / LIBRARIES / "forebay-0.dist-info" / "entry_points.txt").write_text(_entry_points())
     program = tree / HOME / "bin" / "forebay"
-    program.write_text("#!/opt/forebay/bin/python\nfrom forebay.cli.main import main\n\nmain()\n")
+    program.write_text("#!/usr/lib/forebay/bin/python\nfrom forebay.cli.main import main\n\nmain()\n")
     program.chmod(0o755)
     for unit in (ROOT / "systemd").glob("*.service"):
         shutil.copy(unit, tree / UNITS)
@@ -151,7 +151,7 @@ class Machine:
 
     def status(self, *words: str) -> Any:
         """Give what a command of the agent answers, as JSON; None if it could not be asked."""
-        said = self.run("/opt/forebay/bin/forebay", *words, "--json", check=False)
+        said = self.run("/usr/lib/forebay/bin/forebay", *words, "--json", check=False)
         try:
             return json.loads(said)
         except ValueError:

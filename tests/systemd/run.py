@@ -157,7 +157,7 @@ class Story:
         )
         said = str(self._plugin()["last_error"])
         (self.machine.tree / "opt/prober/eat").unlink()
-        self.machine.run("/opt/forebay/bin/forebay", "plugins", "restart", "prober")
+        self.machine.run("/usr/lib/forebay/bin/forebay", "plugins", "restart", "prober")
         self.machine.until(self._works, SOON_S, "the plugin works again")
         return said
 

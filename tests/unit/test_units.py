@@ -33,7 +33,7 @@ def test_a_unit_is_as_closed_as_is_promised(unit: str, most: int) -> None:
 def test_a_unit_says_nothing_that_systemd_does_not_know(unit: str, tmp_path: Path) -> None:
     """But for its program, which is not installed where tests run."""
     text = (SYSTEMD / unit).read_text()
-    for program in ("/opt/forebay/bin/forebay", "/opt/forebay/bin/python"):
+    for program in ("/usr/lib/forebay/bin/forebay", "/usr/lib/forebay/bin/python"):
         text = text.replace(program, "/bin/true")
     (tmp_path / unit).write_text(text)
     found = analyze("verify", "--man=no", str(tmp_path / unit))
