@@ -23,7 +23,8 @@ from forebay_fleet.ingest import Ingest
 from forebay_fleet.limits import Limits
 from forebay_fleet.store.reader import StoreReader
 from forebay_fleet.store.writer import StoreWriter
-from forebay_fleet.values.asking import Asked, ranges
+from forebay_fleet.values.asking import Asked
+from forebay_fleet.values.documents import ranges
 from support.fleet import record
 
 if TYPE_CHECKING:

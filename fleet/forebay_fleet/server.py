@@ -7,7 +7,6 @@ record is.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import resource
 import signal
@@ -24,7 +23,7 @@ from forebay_fleet.carried import sealing
 from forebay_fleet.carried.spool import Spool
 from forebay_fleet.carried.taking import Taking
 from forebay_fleet.desired import signing
-from forebay_fleet.errors import StoreFailed, UsageError
+from forebay_fleet.errors import StoreFailed
 from forebay_fleet.identity.answering import PUSHBACK, refuse
 from forebay_fleet.identity.door import Door
 from forebay_fleet.identity.opening import FleetSettings, Opened, Running, open_fleet
@@ -32,12 +31,12 @@ from forebay_fleet.identity.refused import Refused
 from forebay_fleet.ingest import SessionEnded
 from forebay_fleet.intake import open_store
 from forebay_fleet.limits import Limits
+from forebay_fleet.listening import listen
+from forebay_fleet.outside import Inside, open_outside
 from forebay_fleet.registry import RegistryThread
 from forebay_fleet.returning import Returns
 from forebay_fleet.session import Desk, Session
 from forebay_fleet.store.owning import lock
-from forebay_fleet.tls import Credentials, server_credentials
-from forebay_fleet.values.reading import Readers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
 
     from forebay_fleet.stream.connecting import StreamSettings
     from forebay_fleet.stream.publishing import StreamIntake
+    from forebay_fleet.tls import Credentials
 
 HANDSHAKE_MS = 20_000
 """How long a connection may take to say who it is."""
@@ -70,6 +70,8 @@ class ServerSettings:
     fleet: FleetSettings | None = None
     web: str | None = None
     """IP:PORT of the page and REST."""
+    values: str | None = None
+    """IP:PORT of values by gRPC."""
     oidc: Path | None = None
     """File that says where people sign in beside passwords."""
     stream: StreamSettings | None = None
@@ -119,7 +121,6 @@ async def serve(settings: ServerSettings, ready: Callable[[int], None]) -> None:
         StoreError: the store cannot be used; StoreFailed if the disk failed while running.
     """
     limits = settings.limits
-    _check_plaintext(settings)
     _open_files()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -143,8 +144,7 @@ async def serve(settings: ServerSettings, ready: Callable[[int], None]) -> None:
             taking = Taking(own.ingest, own.committer, registry, keys, time.time_ns)
             carried = asyncio.create_task(Spool(settings.data, taking).watch(), name="carried")
             stack.callback(carried.cancel)
-        if settings.web is not None:
-            await _open_web(stack, settings, desk, registry, opened)
+        await open_outside(stack, settings, Inside(desk, registry, opened))
         watching = asyncio.create_task(door.watch(), name="door.watch")
         stack.callback(watching.cancel)
         await server.start()
@@ -175,35 +175,6 @@ async def _open_stream(
     return await stack.enter_async_context(StreamIntake(line, limits, time.time_ns))
 
 
-async def _open_web(
-    stack: AsyncExitStack,
-    settings: ServerSettings,
-    desk: Desk,
-    registry: RegistryThread,
-    opened: Opened,
-) -> None:
-    """Open the page. UsageError if what it is made of is not installed."""
-    assert settings.web is not None
-    try:
-        from forebay_fleet.access import trail
-        from forebay_fleet.access.signing_in import SigningIn
-        from forebay_fleet.http.context import Context
-        from forebay_fleet.http.serving import WebSettings, open_site
-    except ImportError as error:
-        raise UsageError(
-            f"the page needs more libraries: {error.name} is missing",
-            hint="install: pip install 'forebay[web]'",
-        ) from None
-    await registry(trail.prepare)
-    readers = await stack.enter_async_context(Readers(settings.data))
-    signing_in = SigningIn(registry)
-    context = Context(
-        *(settings.data, registry, readers, desk, signing_in, time.time_ns),
-        *(opened.hub, opened.published),
-    )
-    await open_site(stack, WebSettings(settings.web, settings.credentials, settings.oidc), context)
-
-
 def _build(settings: ServerSettings, desk: Desk, door: Door) -> tuple[grpc.aio.Server, int]:
     limits = settings.limits
     keepalive_ms = int(limits.keepalive_s * 1000)
@@ -223,32 +194,7 @@ def _build(settings: ServerSettings, desk: Desk, door: Door) -> tuple[grpc.aio.S
     )
     service = UplinkService(desk, door if settings.credentials is not None else None)
     uplink_pb2_grpc.add_UplinkServicer_to_server(service, server)
-    try:
-        if settings.credentials is None:
-            port = server.add_insecure_port(settings.listen)
-        else:
-            credentials = server_credentials(settings.credentials, mutual=True)
-            port = server.add_secure_port(settings.listen, credentials)
-    except RuntimeError:
-        raise UsageError(
-            f"cannot listen on {settings.listen}", hint="is the port in use, the certificate sound?"
-        ) from None
-    return server, port
-
-
-def _check_plaintext(settings: ServerSettings) -> None:
-    """Plaintext never leaves the machine."""
-    host = settings.listen.rpartition(":")[0].strip("[]")
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        raise UsageError(
-            f"{settings.listen!r} is no address to listen on", hint="write IP:PORT or [IPv6]:PORT"
-        ) from None
-    if settings.credentials is None and not loopback:
-        raise UsageError(
-            f"plaintext on {host} is refused", hint="use certificates, or listen on 127.0.0.1"
-        )
+    return server, listen(server, settings.listen, settings.credentials, mutual=True)
 
 
 def _open_files() -> None:

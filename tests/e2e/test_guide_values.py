@@ -1,4 +1,4 @@
-"""The guide to values by HTTP, typed line by line; only ports and the token are others."""
+"""The guide to values by HTTP and gRPC, typed line by line; only ports and the token are others."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ async def send_on(address: str, files: ClientFiles, began: asyncio.Event) -> Non
             await asyncio.sleep(0.1)
 
 
-async def test_values_by_http(tmp_path: Path) -> None:
+async def test_values_by_http_and_grpc(tmp_path: Path) -> None:
     guide = (GUIDES / "values.md").read_text("utf-8")
-    ports = {number: str(free_port()) for number in ("7443", "7444", "8443")}
+    ports = {number: str(free_port()) for number in ("7443", "7444", "7445", "8443")}
     lines = "".join(blocks(guide, "console")).splitlines()
     typed = [line[2:] for line in lines if line.startswith("$ ")]
-    assert len(typed) == 13
+    assert len(typed) == 15
     done: dict[str, str] = {}
     token = ""
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
@@ -72,11 +72,15 @@ async def test_values_by_http(tmp_path: Path) -> None:
         issue_gateway(tmp_path / "pki", tmp_path / "pki", "first-box", 1)
         names = ("ca.crt", "first-box.crt", "first-box.key")
         files = ClientFiles(*(tmp_path / "pki" / name for name in names))
+        (tmp_path / "proto").symlink_to(GUIDES.parents[1] / "proto")
+        (program,) = blocks(guide, "python")
+        (tmp_path / "ask.py").write_text(program.replace("7445", ports["7445"]), "utf-8")
         box: asyncio.Task[None] | None = None
         for line in typed:
-            text = re.sub("7443|7444|8443", lambda found: ports[found[0]], line)
+            text = re.sub("744[345]|8443", lambda found: ports[found[0]], line)
             if line.startswith("export TOKEN="):
                 token = done[next(one for one in done if "api-token add" in one)].split()[-1]
+                await typist.type(f"export TOKEN={token}")
                 continue
             if "api-token add" in line:
                 await typist.until("forebay-fleet gateways --data fleet", lambda _: True)
@@ -101,6 +105,10 @@ async def test_values_by_http(tmp_path: Path) -> None:
     assert max(steps[1]["samples"]) > 0
     assert json.loads(answer("/ordered?"))["values"]
     assert "event: values" in done[next(line for line in done if "/live?" in line)]
+    told = done["python ask.py"].splitlines()
+    assert [line.partition(" [")[0] for line in told[:2]] == ["meter/power", "meter/voltage L1"]
+    assert [line.rpartition(" ")[2] for line in told[:2]] == ["kW", "V"]
+    assert told[2].startswith("live: [1.234")
     assert "meter/power" in (tmp_path / "values.csv").read_text("utf-8")
     for name in ("values.parquet", "all.parquet"):
         assert pyarrow.parquet.read_table(tmp_path / name).num_rows > 0

@@ -84,6 +84,9 @@ def serve(  # noqa: PLR0913 - an option each
     web: Annotated[
         str | None, typer.Option(help="IP:PORT of the page and of REST; none by default.")
     ] = None,
+    values_listen: Annotated[
+        str | None, typer.Option("--values", help="IP:PORT of values by gRPC; none by default.")
+    ] = None,
     oidc: Annotated[
         Path | None, typer.Option(help="TOML file of an OpenID provider where people sign in.")
     ] = None,
@@ -120,9 +123,9 @@ def serve(  # noqa: PLR0913 - an option each
     if stream_servers is not None:
         by = stream.settings(stream_servers, stream_ca, stream_credentials, replicas, stream_gib)
     settings = ServerSettings(
-        data, listen, credentials, limits, enrolled, web, oidc=oidc, stream=by
+        data, listen, credentials, limits, enrolled, web, values_listen, oidc, by
     )
-    uvloop.run(run(settings, lambda port: serving.say(listen, port, web, plain=insecure)))
+    uvloop.run(run(settings, lambda port: serving.say(settings, port)))
 
 
 @ca_app.command("init")

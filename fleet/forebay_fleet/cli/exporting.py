@@ -40,11 +40,10 @@ def export(
     from forebay_fleet.cli import output
     from forebay_fleet.errors import UsageError
     from forebay_fleet.store.reader import StoreReader
-    from forebay_fleet.values.asking import Asked
+    from forebay_fleet.values.asking import Asked, Export
     from forebay_fleet.values.spans import span_ns
 
     try:
-        from forebay_fleet.values.exporting import Export
         from forebay_fleet.values.writing import write_file
     except ImportError:
         raise UsageError(

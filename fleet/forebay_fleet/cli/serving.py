@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from forebay_fleet.identity.opening import FleetSettings
+    from forebay_fleet.server import ServerSettings
     from forebay_fleet.tls import Credentials
 
 
@@ -59,8 +60,11 @@ def enrollment(
     return FleetSettings(listen, host, common.seconds(valid_for))
 
 
-def say(listen: str, port: int, web: str | None, *, plain: bool) -> None:
-    """Print where the server listens, and where its page is."""
-    typer.echo(f"listening on {listen.rpartition(':')[0]}:{port}")
-    if web is not None and not web.endswith(":0"):
-        typer.echo(f"page at {'http' if plain else 'https'}://{web}")
+def say(settings: ServerSettings, port: int) -> None:
+    """Print where the server listens, where its page is, and where values are."""
+    typer.echo(f"listening on {settings.listen.rpartition(':')[0]}:{port}")
+    plain = settings.credentials is None
+    if settings.web is not None and not settings.web.endswith(":0"):
+        typer.echo(f"page at {'http' if plain else 'https'}://{settings.web}")
+    if settings.values is not None and not settings.values.endswith(":0"):
+        typer.echo(f"values at {settings.values}, gRPC")

@@ -6,7 +6,6 @@ anything is found.
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -18,15 +17,14 @@ from forebay_fleet.access.roles import Principal, Role
 from forebay_fleet.http import history
 from forebay_fleet.http.history import Mark, described
 from forebay_fleet.http.problems import TOLD
-from forebay_fleet.values import asking
+from forebay_fleet.values import asking, documents
+from forebay_fleet.values.asking import MOST_ROWS, Asked
 from forebay_fleet.values.selecting import MOST_PATTERN
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from forebay_fleet.http.context import Context
-
-MOST_ROWS = 10_000
 
 
 class Me(BaseModel):
@@ -98,10 +96,9 @@ def add_to(app: FastAPI, context: Context) -> None:
     @router.get("/gateways", dependencies=[viewer])
     async def gateways(match: Match = "*", after: After = "", limit: Limit = 1000) -> Gateways:
         """Give gateways by name."""
-        rows = await context.readers(lambda store: store.gateways())
-        found = [row for row in rows if row.name > after and fnmatchcase(row.name, match)]
-        page = [Gateway.model_validate(row, from_attributes=True) for row in found[:limit]]
-        return Gateways(gateways=page, after=page[-1].name if len(found) > limit else None)
+        found = await context.readers(lambda s: asking.gateways(s, match, after, limit))
+        page = [Gateway.model_validate(row, from_attributes=True) for row in found.rows]
+        return Gateways(gateways=page, after=found.after)
 
     @router.get(
         "/gateways/{name}/tags",
@@ -113,7 +110,8 @@ def add_to(app: FastAPI, context: Context) -> None:
         name: str, match: Match = "*", after: After = "", limit: Limit = 1000
     ) -> Response:
         """Give tags that a gateway ever had, by path."""
-        answer = await context.readers(lambda s: asking.tags(s, name, match, after, limit))
+        asked = Asked(name, match)
+        answer = await context.readers(lambda s: documents.tags(s, asked, after, limit))
         return Response(answer, media_type="application/json")
 
     @router.get(
@@ -124,7 +122,7 @@ def add_to(app: FastAPI, context: Context) -> None:
     )
     async def watermarks(name: str) -> Response:
         """Give up to where each stream of a gateway is accounted for."""
-        answer = await context.readers(lambda store: asking.marks(store, name))
+        answer = await context.readers(lambda store: documents.marks(store, name))
         return Response(answer, media_type="application/json")
 
     app.include_router(router)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from forebay_fleet.desired.hub import Hub
     from forebay_fleet.registry import RegistryThread
     from forebay_fleet.session import Desk
+    from forebay_fleet.values.offer import Offer
     from forebay_fleet.values.reading import Readers
 
 
@@ -26,9 +27,14 @@ class Context:
 
     data: Path
     registry: RegistryThread
-    readers: Readers
+    offer: Offer
     desk: Desk
     signing_in: SigningIn
     now_ns: Callable[[], int]
     hub: Hub | None = None
     published: Published | None = None
+
+    @property
+    def readers(self) -> Readers:
+        """The threads that read the store."""
+        return self.offer.readers

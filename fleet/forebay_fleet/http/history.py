@@ -14,11 +14,10 @@ from pydantic import BaseModel
 
 from forebay_fleet.access.http import allowed, require
 from forebay_fleet.access.roles import Role
-from forebay_fleet.errors import UsageError
 from forebay_fleet.http import live
 from forebay_fleet.http.problems import TOLD
-from forebay_fleet.values import asking
-from forebay_fleet.values.asking import MOST_VALUES, Asked
+from forebay_fleet.values import documents
+from forebay_fleet.values.asking import MOST_VALUES, Asked, Export
 from forebay_fleet.values.ranges import MOST_STEPS
 from forebay_fleet.values.selecting import MOST_PATTERN
 from forebay_fleet.values.spans import span_ns
@@ -124,6 +123,11 @@ class Form(StrEnum):
     PARQUET = "parquet"
 
 
+MEDIA_TYPES = {
+    Form.CSV: "text/csv; charset=utf-8",
+    Form.PARQUET: "application/vnd.apache.parquet",
+}
+
 Tag = Annotated[str, Query(max_length=MOST_PATTERN, description="DEVICE/TAG, or a pattern.")]
 Since = Annotated[
     str | None,
@@ -162,7 +166,7 @@ def _add_questions(router: APIRouter, context: Context) -> None:
     ) -> Response:
         """Give the newest values of tags in a time, the oldest first, and what is missing there."""
         asked, span = Asked(name, tag, raw_times), span_ns(since, until, context.now_ns())
-        return await _json(context, lambda store: asking.newest(store, asked, span, limit))
+        return await _json(context, lambda store: documents.newest(store, asked, span, limit))
 
     @router.get("/ordered", responses=described(Ordered), response_class=Response)
     async def ordered(
@@ -175,7 +179,9 @@ def _add_questions(router: APIRouter, context: Context) -> None:
     ) -> Response:
         """Give values of one tag behind a position, up to the watermark: nothing comes twice."""
         asked, behind = Asked(name, tag, raw_times), position(after)
-        return await _json(context, lambda store: asking.by_position(store, asked, behind, limit))
+        return await _json(
+            context, lambda store: documents.by_position(store, asked, behind, limit)
+        )
 
     @router.get("/ranges", responses=described(Ranges), response_class=Response)
     async def ranges(
@@ -189,7 +195,7 @@ def _add_questions(router: APIRouter, context: Context) -> None:
     ) -> Response:
         """Give tags in steps: min, max, mean, first, last, how many samples and good ones."""
         asked, span = Asked(name, tag, raw_times), span_ns(since, until, context.now_ns())
-        return await _json(context, lambda store: asking.ranges(store, asked, span, steps))
+        return await _json(context, lambda store: documents.ranges(store, asked, span, steps))
 
 
 async def _json(context: Context, work: Any) -> Response:  # noqa: ANN401 - a function of a reader
@@ -197,14 +203,6 @@ async def _json(context: Context, work: Any) -> Response:  # noqa: ANN401 - a fu
 
 
 def _add_export(router: APIRouter, context: Context) -> None:
-    try:
-        from forebay_fleet.http.exports import MEDIA_TYPES, Exports
-        from forebay_fleet.values.exporting import Export
-    except ImportError:
-        exports = None
-    else:
-        exports = Exports(context.readers)
-
     @router.get(
         "/export",
         responses={200: {"content": {"text/csv": {}}}, **TOLD},
@@ -221,13 +219,10 @@ def _add_export(router: APIRouter, context: Context) -> None:
         raw_times: RawTimes = False,
     ) -> StreamingResponse:
         """Give all values of tags in a time as a file, by time. Breaks off if it fails."""
-        if exports is None:
-            raise UsageError("pyarrow is not installed", hint="pip install 'forebay[parquet]'")
-        span = span_ns(since, until, context.now_ns())
-        parts = await exports.open(
-            Export(Asked(name, tag, raw_times), span),
+        parts = await context.offer.exports.open(
+            Export(Asked(name, tag, raw_times), span_ns(since, until, context.now_ns())),
             form.value,
             lambda: allowed(request, context.registry, Role.VIEWER),
         )
         headers = {"content-disposition": f'attachment; filename="values.{form.value}"'}
-        return StreamingResponse(parts, 200, headers, MEDIA_TYPES[form.value])
+        return StreamingResponse(parts, 200, headers, MEDIA_TYPES[form])

@@ -1,27 +1,24 @@
 """REST of values as they come: server-sent events (HTML Living Standard, 9.2).
 
-Owns events, how often is looked, and how many may look. Must not know where values are.
-
-A reader that takes long to take what it was sent is looked for later, so nothing waits for it here.
+Owns events. Must not know where values are.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from forebay_fleet._proto import uplink_pb2
-from forebay_fleet.access.http import still
-from forebay_fleet.errors import FleetError, StoreError, UsageError
-from forebay_fleet.http.parts import begun
+from forebay_fleet.access.http import Denied, still
+from forebay_fleet.errors import FleetError, UsageError
 from forebay_fleet.http.problems import TOLD
 from forebay_fleet.values.asking import Asked
 from forebay_fleet.values.selecting import MOST_PATTERN
-from forebay_fleet.values.tailing import Look, Missed, Tail
+from forebay_fleet.values.tailing import Missed, Tail
 from forebay_fleet.values.telling import document, told
 
 if TYPE_CHECKING:
@@ -30,20 +27,16 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from forebay_fleet.http.context import Context
+    from forebay_fleet.values.tailing import Look
 
-MOST_AT_ONCE = 64
-LOOK_S = 0.5
-QUIET_S = 15.0
-"""After so long a comment is sent, which keeps proxies from closing, and finds who has gone."""
-ASKED_S = 5.0
-"""How often is asked whether the session, or the token, is still good."""
 _PLACE = re.compile(r"(\d{1,2}):([0-9a-f]{16})/(\d{1,19})")
 MOST_STREAMS = 16
+PART_BYTES = 64 << 10
+"""What is handed over at once: who takes it slowly has little of it waiting in buffers."""
 
 
 def add_to(router: APIRouter, context: Context) -> None:
     """Add the route."""
-    lives = Lives(context)
 
     @router.get(
         "/live",
@@ -60,7 +53,12 @@ def add_to(router: APIRouter, context: Context) -> None:
     ) -> StreamingResponse:
         """Give values as they are committed: events `values`, and `missed` for who is too slow."""
         tail = Tail(Asked(name, tag), places(last_event_id))
-        events = await lives.open(tail, request)
+
+        async def may() -> None:
+            if await still(request, context.registry) is None:
+                raise Denied(401, "the session has ended, or the token", "sign in again")
+
+        events = _events(await context.offer.lives.open(tail, _told, may))
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(events, 200, headers, "text/event-stream")
 
@@ -80,57 +78,21 @@ def places(text: str | None) -> dict[int, tuple[int, int]]:
     return found
 
 
-class Lives:
-    """All that look at one server."""
-
-    def __init__(self, context: Context) -> None:
-        """Look by the readers of `context`."""
-        self._context = context
-        self._open = 0
-
-    async def open(self, tail: Tail, request: Request) -> AsyncGenerator[bytes]:
-        """Give events without an end; the first look is taken before this returns.
-
-        Raises:
-            StoreError: too many look already.
-            UsageError, DecodingError: see `Tail.look`.
-        """
-        if self._open >= MOST_AT_ONCE:
-            raise StoreError(f"{MOST_AT_ONCE} look already", hint="ask for ranges now and then")
-        return await begun(self._events(tail, request))
-
-    async def _events(self, tail: Tail, request: Request) -> AsyncGenerator[bytes]:
-        self._open += 1
-        loop = asyncio.get_running_loop()
-        said_s = 0.0
+async def _events(looks: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    """Give events without an end; why they end is one too."""
+    async with aclosing(looks):
         try:
-            look = await self._context.readers(tail.look)
-            yield b": open\n\n" + _told(tail, look)
-            said_s = asked_s = loop.time()
-            while not self._context.desk.stopping.is_set():
-                if not look.more:
-                    await asyncio.sleep(LOOK_S)
-                look = await self._context.readers(tail.look)
-                event = _told(tail, look)
-                if loop.time() - asked_s > ASKED_S:
-                    if await still(request, self._context.registry) is None:
-                        return  # the session has ended, or the token
-                    asked_s = loop.time()
-                if not event and loop.time() - said_s > QUIET_S:
-                    event = b": still here\n\n"
-                if event:
-                    yield event
-                    said_s = loop.time()
+            async for told in looks:
+                for first in range(0, len(told), PART_BYTES):
+                    yield told[first : first + PART_BYTES]
+        except Denied:
+            return
         except FleetError as error:
-            if not said_s:
-                raise
             yield _event("", "failed", {"title": str(error), "hint": error.hint})
-        finally:
-            self._open -= 1
 
 
 def _told(tail: Tail, look: Look) -> bytes:
-    """Give the events of one look, none if nothing is new."""
+    """Give the events of one look, a comment if nothing is new: proxies close what is silent."""
     at = ",".join(f"{n}:{epoch:016x}/{seq}" for n, (epoch, seq) in sorted(tail.at.items()))
     events = [_event("", "missed", _missed(one)) for one in look.missed]
     if look.fresh:
@@ -139,7 +101,7 @@ def _told(tail: Tail, look: Look) -> bytes:
             for one in look.fresh
         ]
         events.append(_event(at, "values", {"series": series}))
-    return b"".join(events)
+    return b"".join(events) or b": open\n\n"
 
 
 def _missed(one: Missed) -> dict[str, object]:

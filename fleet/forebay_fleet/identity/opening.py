@@ -28,8 +28,8 @@ from forebay_fleet.identity.challenge import Challenges
 from forebay_fleet.identity.enrollment import MAX_CALLS, OPTIONS, EnrollmentService
 from forebay_fleet.identity.office import CERTIFICATE_S, Office, Terms
 from forebay_fleet.identity.requests import spki_hash
+from forebay_fleet.listening import listen
 from forebay_fleet.rollouts import engine as rollouts
-from forebay_fleet.tls import server_credentials
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -118,12 +118,7 @@ async def open_fleet(
     server = grpc.aio.server(maximum_concurrent_rpcs=MAX_CALLS, options=OPTIONS)
     enrollment = EnrollmentService(running.registry, office, challenges, time.monotonic)
     enrollment.add_to(server)
-    try:
-        port = server.add_secure_port(settings.listen, server_credentials(files, mutual=False))
-    except RuntimeError:
-        raise UsageError(
-            f"cannot listen on {settings.listen}", hint="is the port in use?"
-        ) from None
+    port = listen(server, settings.listen, files, mutual=False)
     pin = spki_hash(issuer.public_key()).hex()
     await running.registry(lambda registry: registry.tell(PIN, pin))
     place = f"{_bracketed(host)}:{port}"

@@ -16,7 +16,7 @@ import pyarrow as pa
 from forebay_fleet._proto import batch_pb2 as pb
 from forebay_fleet.errors import UsageError
 from forebay_fleet.query import BAD, Clock, quality_name
-from forebay_fleet.values.asking import Asked, open_history
+from forebay_fleet.values.asking import open_history
 from forebay_fleet.values.selecting import select
 from forebay_fleet.values.series import Columns, chunks
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from forebay_fleet.decode import SchemaView
     from forebay_fleet.store.history import DetailRow
     from forebay_fleet.store.reader import StoreReader
+    from forebay_fleet.values.asking import Export
     from forebay_fleet.walking import GatewayHistory
 
 MOST_TAGS = 1_000
@@ -57,13 +58,6 @@ SCHEMA = pa.schema(
 """`value` holds numbers, scaled, and booleans as 0 and 1. `text` holds texts, blobs as Base64, and
 of 64-bit integers the raw digits, as `value` keeps 53 bits of them. Both are null where the quality
 is bad. `clock`: see `query.Clock`."""
-
-
-class Export(NamedTuple):
-    """What is to be exported: both ends of the span of source times are inclusive."""
-
-    asked: Asked
-    span_ns: tuple[int, int]
 
 
 class _Wanted(NamedTuple):

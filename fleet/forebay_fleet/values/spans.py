@@ -26,8 +26,13 @@ def moment_ns(text: str) -> int:
         time_ns = int(text) if whole else _iso_ns(text)
     except (ValueError, OverflowError):
         raise UsageError(f"{text!r} is no time", hint="write 2026-01-31T08:00:00Z") from None
+    return within(time_ns)
+
+
+def within(time_ns: int) -> int:
+    """Give the same. UsageError beyond the years 1823 to 2116."""
     if not EARLIEST_NS <= time_ns <= LATEST_NS:
-        raise UsageError(f"{text!r} is too far away", hint="write ns since 1970")
+        raise UsageError(f"{time_ns} is too far away", hint="write ns since 1970")
     return time_ns
 
 
@@ -37,8 +42,14 @@ def span_ns(since: str | None, until: str | None, now_ns: int) -> tuple[int, int
     Raises:
         UsageError: a text that is no time, or an end before its beginning.
     """
-    last = now_ns if until is None else moment_ns(until)
-    first = last - DAY_NS if since is None else moment_ns(since)
+    ends = [None if text is None else moment_ns(text) for text in (since, until)]
+    return between(ends[0], ends[1], now_ns)
+
+
+def between(since_ns: int | None, until_ns: int | None, now_ns: int) -> tuple[int, int]:
+    """Give the same of times in ns. UsageError as `span_ns`."""
+    last = now_ns if until_ns is None else within(until_ns)
+    first = last - DAY_NS if since_ns is None else within(since_ns)
     if first > last:
         raise UsageError("`to` lies before `from`", hint="both are source times")
     return first, last

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from forebay_fleet.query import TagHistory, size_bytes
 from forebay_fleet.store.history import Place
-from forebay_fleet.values.asking import Asked, open_history
+from forebay_fleet.values.asking import Asked, is_wide, open_history
 from forebay_fleet.values.selecting import select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from forebay_fleet.decode import SchemaView
     from forebay_fleet.query import Value
-    from forebay_fleet.store.history import RecordRow, TailRow
+    from forebay_fleet.store.history import TailRow
     from forebay_fleet.store.reader import StoreReader
     from forebay_fleet.values.selecting import Selected
     from forebay_fleet.walking import GatewayHistory
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MOST_TAGS = 200
 MOST_VALUES = 5_000
 """Of one look, but for the last record's."""
-HEAVY_BYTES = 2_000
+HEAVY_BYTES = 200
 """Of a text or a blob: so many count as one more value."""
 MOST_BEHIND = 20_000
 """Positions that a reader may lag behind. Who lags more is told, and gets the last KEPT."""
@@ -35,11 +35,12 @@ KEPT = 1_000
 
 
 class Fresh(NamedTuple):
-    """New values of one tag, in the order of positions."""
+    """New values of one tag, in the order of positions. `wide`: see `is_wide`."""
 
     tag: str
     unit: str
     values: list[Value]
+    wide: bool = False
 
 
 class Missed(NamedTuple):
@@ -65,6 +66,7 @@ class _Column(NamedTuple):
     tag: TagHistory
     schema: SchemaView
     number: int
+    nothing: Fresh
 
 
 class Tail:
@@ -131,9 +133,12 @@ class Tail:
         for record in heapq.merge(*walks, key=lambda row: row.seq):
             if taken >= MOST_VALUES:
                 return record.seq - 1
-            for tag, unit, value in _values(record, wanted[record.schema_id or 0]):
-                fresh.setdefault(tag, Fresh(tag, unit, [])).values.append(value)
-                taken += 1 + size_bytes(value) // HEAVY_BYTES
+            for column in wanted[record.schema_id or 0]:
+                found = list(column.tag.values(record, column.schema, column.number))
+                none = column.nothing
+                if found:
+                    fresh.setdefault(none.tag, none._replace(values=[])).values.extend(found)
+                taken += sum(1 + size_bytes(value) // HEAVY_BYTES for value in found)
         return place.last
 
 
@@ -141,13 +146,9 @@ def _columns(history: GatewayHistory, selected: Sequence[Selected]) -> dict[int,
     found: dict[int, list[_Column]] = {}
     for one in selected:
         tag = TagHistory.of(history, one.path, one.columns)
+        wide = is_wide(tag)
         for schema, number in one.columns:
-            found.setdefault(schema.message.id, []).append(_Column(tag, schema, number))
+            nothing = Fresh(one.path, schema.message.tags[number].unit, [], wide)
+            own = _Column(tag, schema, number, nothing)
+            found.setdefault(schema.message.id, []).append(own)
     return found
-
-
-def _values(record: RecordRow, columns: Sequence[_Column]) -> Iterator[tuple[str, str, Value]]:
-    for tag, schema, number in columns:
-        unit = schema.message.tags[number].unit
-        for value in tag.values(record, schema, number):
-            yield f"{tag.device}/{tag.tag}", unit, value

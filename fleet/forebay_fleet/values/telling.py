@@ -16,12 +16,10 @@ from forebay_fleet.errors import UsageError
 from forebay_fleet.query import quality_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
-    from forebay_fleet.losses import Loss
     from forebay_fleet.query import Value
+    from forebay_fleet.values.asking import Missing
     from forebay_fleet.values.ranges import Steps
 
 
@@ -59,11 +57,17 @@ def position(text: str | None) -> tuple[int, int]:
         found = int(epoch, 16), int(seq)
     except ValueError:
         found = -1, -1
-    if not (0 <= found[0] < 1 << 63 and 0 <= found[1] < 1 << 62):
+    return sound(found, text)
+
+
+def sound(position: tuple[int, int], text: str) -> tuple[int, int]:
+    """Give the same. UsageError, about `text`, if it can be no position."""
+    epoch, seq = position
+    if not (0 <= epoch < 1 << 63 and 0 <= seq < 1 << 62):
         raise UsageError(
             f"{text!r} is no position", hint="write EPOCH/SEQ, as `after` in --json has them"
         )
-    return found
+    return position
 
 
 def of_steps(steps: Steps) -> dict[str, Any]:
@@ -78,13 +82,10 @@ def of_steps(steps: Steps) -> dict[str, Any]:
     }
 
 
-def of_losses(missing: Sequence[Loss], most: int) -> dict[str, Any]:
-    """Give what is missing, the newest `most`, and how many more there are."""
-    some = missing[-most:]
-    return {
-        "missing": [loss._asdict() for loss in some],
-        "missing_more": len(missing) - len(some),
-    }
+def of_missing(missing: Missing) -> dict[str, Any]:
+    """Give what is missing, and how many more there are."""
+    losses = [loss._asdict() for loss in missing.losses]
+    return {"missing": losses, "missing_more": missing.more}
 
 
 def document(content: object) -> bytes:

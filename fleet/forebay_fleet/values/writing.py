@@ -12,7 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from forebay_fleet.errors import UsageError
-from forebay_fleet.values.exporting import SCHEMA, Export, piece
+from forebay_fleet.values.exporting import SCHEMA, piece
 
 if TYPE_CHECKING:
     from io import RawIOBase
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from forebay_fleet.store.reader import StoreReader
+    from forebay_fleet.values.asking import Export
 
 FORMS = ("csv", "parquet")
 

@@ -341,6 +341,8 @@ async def test_plaintext_works_on_loopback_only(tmp_path: Path) -> None:
             await gateway.ack_up_to(1)
         with pytest.raises(AssertionError, match=r"plaintext on 0\.0\.0\.0 is refused"):
             FleetServer(tmp_path / "open", "--listen", "0.0.0.0:0", insecure=True).start()
+        with pytest.raises(AssertionError, match=r"plaintext on 0\.0\.0\.0 is refused"):
+            FleetServer(tmp_path / "told", "--values", "0.0.0.0:0", insecure=True).start()
 
 
 async def test_a_limit_on_gateways(tmp_path: Path) -> None:

@@ -136,9 +136,14 @@ def test_first_and_last_are_by_time_whatever_came_when(
 def test_a_question_that_takes_too_long_ends(server: Server) -> None:
     server.send(scan(3, NOW_S, 1.0))
     with reading(server) as history:
-        history.patience = asking.patient(-1.0)
+        history.patience = asking.patient(0.0)
         with pytest.raises(UsageError, match="takes longer"):
             in_steps(history, (0, 1 << 61), 1)
+        asked = Asked("g", "press/t", until_s=0.0)
+        with pytest.raises(
+            UsageError, match="takes longer"
+        ):  # nobody waits for the answer any more
+            asking.newest(history.reader, asked, (0, 1 << 61), 1)
 
 
 def test_a_slow_reader_is_told_what_it_missed(

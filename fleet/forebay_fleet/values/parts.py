@@ -6,13 +6,15 @@ Must not know what parts are.
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+T = TypeVar("T")
 
-async def begun(parts: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+
+async def begun(parts: AsyncGenerator[T]) -> AsyncGenerator[T]:
     """Give the same parts, the first one made. Whoever lets go of them ends `parts`.
 
     So does who never asks for one: a generator that began is closed when nobody holds it.
@@ -23,7 +25,7 @@ async def begun(parts: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     return _behind(await anext(parts), parts)
 
 
-async def _behind(first: bytes, parts: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+async def _behind(first: T, parts: AsyncGenerator[T]) -> AsyncGenerator[T]:
     async with aclosing(parts):
         yield first
         async for part in parts:

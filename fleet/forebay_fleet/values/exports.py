@@ -10,8 +10,8 @@ import io
 from typing import TYPE_CHECKING
 
 from forebay_fleet.errors import StoreError
-from forebay_fleet.http.parts import begun
-from forebay_fleet.values.exporting import Export, piece
+from forebay_fleet.values.exporting import piece
+from forebay_fleet.values.parts import begun
 from forebay_fleet.values.writing import writer_of
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from forebay_fleet.values.asking import Export
     from forebay_fleet.values.reading import Readers
     from forebay_fleet.values.writing import Writer
 
 MOST_AT_ONCE = 4
-MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
 
 
 class _Drain(io.RawIOBase):

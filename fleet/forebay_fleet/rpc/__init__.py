@@ -1,0 +1,1 @@
+"""The port where programs ask for values by gRPC."""
