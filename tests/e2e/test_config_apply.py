@@ -147,5 +147,5 @@ async def test_a_journal_that_would_lie_in_a_copy_is_refused(tmp_path: Path) -> 
         refused = await site.run("apply", relative)
         assert refused.code == 2
         assert "journal.directory" in refused.out
-        print(refused)
+        assert refused.out.count("write its absolute path") == 1
         assert (await site.status())["running_source"] == "file"

@@ -66,7 +66,7 @@ async def test_the_guide_to_packages(tmp_path: Path) -> None:
             code, said = await typist.type(line)
             assert code == 0, (line, said)
         shown = [block.splitlines()[1:] for block in blocks(guide, "console")]
-        assert ["published 1 artifacts"] in [block[-1:] for block in shown]
+        assert ["published 1 artifact"] in [block[-1:] for block in shown]
 
         def runs(said: str) -> bool:
             plugins = json.loads(said)["plugins"]

@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -167,8 +168,8 @@ def _configured(path: Path) -> str:
     if isinstance(name, str) and name:
         return name
     hint = "name it: --gateway ID, or --config PATH"
-    faults = sources.faults or [Fault("gateway.id", "is missing", hint)]
-    raise ConfigError(faults)
+    faults = [replace(fault, hint=f"{fault.hint}, or {hint}") for fault in sources.faults]
+    raise ConfigError(faults or [Fault("gateway.id", "is missing", hint)])
 
 
 def _described(identity: Identity) -> dict[str, Any]:

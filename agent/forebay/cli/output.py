@@ -185,6 +185,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def counted(number: int, one: str) -> str:
+    """Give a number and what it counts: `1 record`, `2 records`."""
+    return f"{number:,} {one}{'' if number == 1 else 's'}"
+
+
 def size(count_bytes: float) -> str:
     """Give a size in the largest unit that leaves a whole part: `1.5 GiB`."""
     amount = float(count_bytes)

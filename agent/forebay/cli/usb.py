@@ -103,18 +103,29 @@ def collect(
 
 
 def acknowledge(
-    path: File, socket: call.Socket = call.SOCKET, *, as_json: call.Json = False
+    paths: Annotated[
+        list[Path], typer.Argument(readable=False, metavar="FILE...", show_default=False)
+    ],
+    socket: call.Socket = call.SOCKET,
+    *,
+    as_json: call.Json = False,
 ) -> None:
-    """Take the server's signed answer to a collection: what it has may go from the journal."""
+    """Take the server's signed answers to collections: what it has may go from the journal."""
+    replies = []
     with call.agent(socket, as_json=as_json) as agent:
-        with _of_disk(path), path.open("rb") as file:
-            signed = file.read(MAX_ACK_BYTES + 1)
-        if len(signed) > MAX_ACK_BYTES:
-            raise RequestInvalid(
-                f"{path} is too large for an acknowledgement", hint="is it the right file?"
-            )
-        reply = agent.acknowledge(signed)
-        output.answer(reply, _answered(reply), as_json=as_json)
+        for path in paths:
+            with _of_disk(path), path.open("rb") as file:
+                signed = file.read(MAX_ACK_BYTES + 1)
+            if len(signed) > MAX_ACK_BYTES:
+                raise RequestInvalid(
+                    f"{path} is too large for an acknowledgement", hint="is it the right file?"
+                )
+            reply = agent.acknowledge(signed)
+            replies.append({"file": str(path), **output.plain(reply)})
+            if not as_json:
+                output.show(_answered(reply))
+        if as_json:
+            output.document(replies)
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -209,14 +220,14 @@ def _said(taken: BundleReply, *, as_json: bool) -> None:
 
 def _collected(path: Path, done: CollectDone) -> Iterator[Text]:
     size = output.size(done.payload_bytes)
-    yield Text(output.clean(f"{path}: {done.records:,} records, {size}"))
+    yield Text(output.clean(f"{path}: {output.counted(done.records, 'record')}, {size}"))
     if done.time_min_ns:
         begin, end = output.moment(done.time_min_ns), output.moment(done.time_max_ns)
         yield Text(f"from {begin} to {end}", output.QUIET)
 
 
 def _answered(reply: Any) -> Iterator[Text]:  # noqa: ANN401 - AcknowledgeReply
-    yield Text(output.clean(f"{reply.uplink}: {reply.records:,} records are delivered"))
+    yield Text(output.clean(f"{reply.uplink}: {output.counted(reply.records, 'record')} delivered"))
     if reply.refused:
         text = (
             f"{reply.refused:,} of them were refused and set aside: forebay journal quarantine ls"

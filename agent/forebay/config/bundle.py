@@ -109,7 +109,8 @@ def gather(path: Path) -> dict[str, bytes]:
     texts = [(path, MAIN, path.name)]
     texts += [(found, f"{FRAGMENTS}/{found.name}", "") for found in _fragments(base, faults)]
     for file, name, _ in texts:
-        data = read_bytes(file, printable(name), MAX_TOML_BYTES)
+        place = str(path) if file is path else name
+        data = read_bytes(file, printable(place), MAX_TOML_BYTES)
         if isinstance(data, Fault):
             faults.append(data)
             continue

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import serialization
 from forebay._proto import fleet_pb2 as pb
 from forebay._proto import fleet_pb2_grpc
 from forebay.cancellation import StrayCancellation, strict
-from forebay.errors import FleetError, FleetRefused, FleetUnavailable
+from forebay.errors import FleetError, FleetRefused, FleetUnavailable, RequestInvalid
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -56,7 +56,8 @@ _FINAL = {
 }
 _TLS_HINT = (
     "the TLS handshake failed: compare both machines' clocks, and the host that is dialled with "
-    "the names in the server's certificate"
+    "the names in the server's certificate; enrollment has a port of its own, 7444 if nobody chose "
+    "another"
 )
 _AWAY_HINT = "check that the server runs and the network reaches its address"
 
@@ -72,7 +73,7 @@ def read_token(text: str) -> Token:
     """Read a token as `forebay-fleet token create` printed it.
 
     Raises:
-        FleetRefused: it is none, or a letter is missing or wrong.
+        RequestInvalid: it is none, or a letter is missing or wrong.
     """
     text = text.strip()
     try:
@@ -87,9 +88,7 @@ def read_token(text: str) -> Token:
         and zlib.crc32(body[:-4]) == int.from_bytes(body[-4:], "big")
     )
     if not sound:
-        raise FleetRefused(
-            "this is no whole join token", hint="copy all of it, from fbt1_ on", code="token"
-        )
+        raise RequestInvalid("this is no whole join token", hint="copy all of it, from fbt1_ on")
     return Token(text, body[SECRET_BYTES:-4])
 
 

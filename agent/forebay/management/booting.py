@@ -170,6 +170,8 @@ class Booting:
 
 
 def explained(error: ConfigError) -> str:
-    """Give the faults of a configuration in one text, the first few of them."""
+    """Give the faults of a configuration in one text, the first few; the hint of one is its own."""
+    if len(error.faults) == 1:
+        return str(error)
     said = "; ".join(str(fault) for fault in error.faults[:5])
     return said + (f"; and {len(error.faults) - 5} more" if len(error.faults) > 5 else "")

@@ -42,6 +42,7 @@ async def enroll(
     """Make this box `gateway` by a join token; give what it then is. The caller holds the lock.
 
     Raises:
+        RequestInvalid: the token is not whole.
         FleetRefused: the token, or the server, is not the right one.
         FleetUnavailable: no answer; asked again with the same token, it goes on where it was.
         IdentityUnusable: the state directory cannot be written.

@@ -294,9 +294,13 @@ class Packages:
                 raise RequestInvalid(text, hint="sign what is new under another version")
             shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir(parents=True)
-            unpack.take(self._download(one), fresh)
-            if one.type == "plugin":
-                _is(fresh, one)
+            try:
+                unpack.take(self._download(one), fresh)
+                if one.type == "plugin":
+                    _is(fresh, one)
+            except RequestInvalid as error:
+                text = f"{one.type} {one.name} {one.version}: {error}"
+                raise RequestInvalid(text, hint=error.hint) from error
             (fresh / MARK).write_text(one.sha256.hex(), "ascii")
             os.sync()  # all of it, before it has a name
             shutil.rmtree(home, ignore_errors=True)

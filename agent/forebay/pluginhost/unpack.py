@@ -278,6 +278,6 @@ def _large(most_bytes: int) -> RequestInvalid:
 
 def _refused(reason: str) -> RequestInvalid:
     return RequestInvalid(
-        f"this is not taken as a plugin: {reason}",
-        hint="give the plugin's folder, or a .tar.gz or .zip of plain files",
+        f"this is not taken: {reason}",
+        hint="give a folder, or a .tar.gz or .zip of plain files",
     )

@@ -10,6 +10,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 from forebay_fleet._proto import fleet_pb2
+from forebay_fleet.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +39,13 @@ def chosen(
     known = {one.path: one for one in artifacts}
     found = [_package(known[path]) for path in sorted(wanted & known.keys())]
     return found, sorted(wanted - known.keys())
+
+
+def need_agent(artifacts: Sequence[Artifact], version: str) -> None:
+    """See that a version of the agent is published, "" for none. UsageError."""
+    if version and f"agent/{AGENT}/{version}" not in {one.path for one in artifacts}:
+        hint = "forebay-fleet artifacts list"
+        raise UsageError(f"agent {version} is not published", hint=hint)
 
 
 def _wanted(data: bytes) -> Iterator[str]:

@@ -50,11 +50,14 @@ def make(path: Path, passphrase: bytes | None) -> SSlibKey:
 
 def public(path: Path) -> SSlibKey:
     """Give the public key in a PEM file. Raises UsageError."""
+    hint = "give FILE.pub as `forebay-fleet artifacts key FILE` made it"
     try:
-        return SSlibKey.from_crypto(serialization.load_pem_public_key(_read(path)))
+        found = serialization.load_pem_public_key(_read(path))
     except ValueError as error:
-        hint = "give FILE.pub as `forebay-fleet artifacts key FILE` made it"
         raise UsageError(f"{path} is no public key", hint=hint) from error
+    if not isinstance(found, ed25519.Ed25519PublicKey):
+        raise UsageError(f"{path} is no Ed25519 key", hint=hint)
+    return SSlibKey.from_crypto(found)
 
 
 def signer(path: Path, passphrase: bytes | None) -> CryptoSigner:

@@ -63,7 +63,8 @@ class Repository:
         """
         if not 1 <= threshold <= len({key.keyid for key in people}):
             raise UsageError(
-                f"{threshold} of {len(people)} keys cannot sign", hint="give more --key, or lower"
+                f"{threshold} of {len(people)} keys cannot sign",
+                hint="give more --key, or a lower --threshold",
             )
         before = self._read(ROOT_FILE, Root)
         version = before.signed.version if before is not None else 1

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from forebay_fleet.artifacts.published import Published
     from forebay_fleet.registry import Registry
 
+MAX_BYTES = 2 << 30
+"""What a box takes."""
 STATE, CONTENTS, TARGETS, METADATA = "state", "contents/", "targets/", "metadata/"
 
 
@@ -41,7 +43,7 @@ def make(registry: Registry, published: Published, gateway: str, path: Path) -> 
     What vouches for packages is good for as long as the state is.
 
     Raises:
-        UsageError: there is none, or the file cannot be written.
+        UsageError: there is none, it is too large, or the file cannot be written.
     """
     found = states.newest(registry, gateway)
     if found is None:
@@ -65,6 +67,11 @@ def make(registry: Registry, published: Published, gateway: str, path: Path) -> 
                     _add(tar, f"{CONTENTS}{sha256.hex()}", content[1])
                 if state.packages:
                     _add_packages(tar, published, state)
+            if file.tell() > MAX_BYTES:
+                raise UsageError(
+                    f"{path} would be larger than the {MAX_BYTES >> 30} GiB that a box takes",
+                    hint="push fewer packages at a time",
+                )
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

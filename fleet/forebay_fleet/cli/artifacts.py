@@ -109,7 +109,11 @@ def add_artifact(
     *,
     as_json: common.Json = False,
 ) -> None:
-    """Take an archive in; then each person signs."""
+    """Look into an archive as a box will, and take it in; then each person signs."""
+    from forebay_fleet.artifacts import judging
+
+    if type_ in judging.TYPES:
+        judging.judge(file, type_, name, version)
     added = _repository(repository).add(file, type_, name, version, common.seconds(for_))
     if not as_json:
         typer.echo(f"added    {added.path}, {added.size_bytes} bytes, {added.sha256.hex()}")
@@ -156,7 +160,7 @@ def publish(
     if as_json:
         output.print_json({"artifacts": [one.path for one in found]})
     else:
-        typer.echo(f"published {len(found)} artifacts")
+        typer.echo(f"published {output.counted(len(found), 'artifact')}")
 
 
 def list_artifacts(
@@ -208,7 +212,7 @@ def _told(path: Path, *, as_json: bool, **more: object) -> None:
     for name, left in missing.items():
         typer.echo(f"unsigned {name} needs {left} more signature{'s' if left > 1 else ''}")
     if not missing:
-        typer.echo(f"complete: forebay-fleet artifacts publish {path}")
+        typer.echo(f"complete: forebay-fleet artifacts publish {path} --data DIR")
 
 
 def _print(document: object) -> None:

@@ -35,6 +35,15 @@ def seconds(text: str) -> float:
     return found
 
 
+def least_version(text: str) -> str:
+    """Give a version that agents are held against, or nothing. UsageError for anything else."""
+    from forebay_fleet.errors import UsageError
+
+    if text and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9}){0,5}", text) is None:
+        raise UsageError(f"{text!r} is no version of an agent", hint="write --min-agent 1.2.0")
+    return text
+
+
 def user() -> str:
     """Give who runs this command, 64 characters at most: the name, or the number of one without."""
     import getpass

@@ -135,11 +135,16 @@ def revoke(
     from forebay_fleet.registry import Registry
 
     with Registry(data) as registry:
+        known = any(row.name == name for row in gateways.all_enrolled(registry))
         gateways.revoke(registry, name, reason[:200], time.time_ns())
     if as_json:
-        output.print_json({"gateway": name, "state": "revoked", "reason": reason[:200]})
-    else:
-        typer.echo(f"revoked  {name}: {reason[:200]}")
+        found = {"gateway": name, "state": "revoked", "reason": reason[:200], "enrolled": known}
+        output.print_json(found)
+        return
+    typer.echo(f"revoked  {name}: {reason[:200]}")
+    if not known:
+        note = "no box has enrolled by this name: it is shut out should one come"
+        typer.echo(f"{note} (a slip? forebay-fleet gateways unlock {name})", err=True)
 
 
 def unlock(name: Name, data: common.Data = common.DATA, *, as_json: common.Json = False) -> None:

@@ -242,7 +242,7 @@ def _set_for(gateways: int, *, as_json: bool) -> None:
     if as_json:
         output.print_json({"gateways": gateways})
     else:
-        typer.echo(f"set for {gateways} gateways")
+        typer.echo(f"set for {output.counted(gateways, 'gateway')}")
 
 
 def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:

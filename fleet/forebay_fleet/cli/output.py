@@ -66,6 +66,11 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, allow_nan=True))
 
 
+def counted(number: int, one: str, more: str = "") -> str:
+    """Give a number and what it counts: `1 box`, `2 boxes`; `more` is the plural without an s."""
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
 def readable(text: str) -> str:
     """Give what a person can read of a text from outside: no terminal takes it for an order."""
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)

@@ -58,7 +58,9 @@ def push(
     now_ns = time.time_ns()
     until_ns = now_ns + round(common.seconds(for_) * 1e9)
     offer = states.Offer(
-        *(common.user(), reason[:200], now_ns, until_ns), tuple(packages), min_agent
+        *(common.user(), reason[:200], now_ns, until_ns),
+        tuple(packages),
+        common.least_version(min_agent),
     )
     with Registry(data) as registry:
         states.prepare(registry)
@@ -76,7 +78,9 @@ def push(
             }
         )
         return
-    typer.echo(f"pushed   version {pushed.version} for {gateway}, {len(contents)} files")
+    typer.echo(
+        f"pushed   version {pushed.version} for {gateway}, {output.counted(len(contents), 'file')}"
+    )
     typer.echo(f"hash     {pushed.hash.hex()}")
     for one in packages:
         typer.echo(f"with     {one.target}")

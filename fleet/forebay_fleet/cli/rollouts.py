@@ -73,7 +73,7 @@ def check(
         for number, size in enumerate(found.waves, 1):
             names = found.boxes[at : at + size]
             shown = ", ".join(names[:5]) + (", ..." if size > 5 else "")
-            typer.echo(f"wave {number}  {size} boxes: {shown}")
+            typer.echo(f"wave {number}  {output.counted(size, 'box', 'boxes')}: {shown}")
             at += size
         for box, every in faults.items():
             for one in every:
@@ -139,7 +139,8 @@ def start(  # noqa: PLR0913 - an option each
         window=window,
         zone=zone,
     )
-    wanted = book.Wanted(selector, folder.read(path), plan, tuple(first or ()), agent, min_agent)
+    least = common.least_version(min_agent)
+    wanted = book.Wanted(selector, folder.read(path), plan, tuple(first or ()), agent, least)
     _published(data, wanted)
     with opened(data) as registry:
         id_ = book.start(registry, common.principal(), wanted, why)
@@ -147,7 +148,8 @@ def start(  # noqa: PLR0913 - an option each
     if as_json:
         output.print_json({"id": id_, "waves": waves})
         return
-    typer.echo(f"rollout  {id_}: {sum(waves)} boxes in waves of {', '.join(map(str, waves))}")
+    boxes = output.counted(sum(waves), "box", "boxes")
+    typer.echo(f"rollout  {id_}: {boxes} in waves of {', '.join(map(str, waves))}")
     typer.echo(f"see how it goes: forebay-fleet rollout show {id_}")
 
 

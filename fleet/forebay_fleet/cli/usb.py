@@ -41,7 +41,9 @@ def make(
         output.print_json({"gateway": gateway, "file": str(path), **made._asdict()})
         return
     typer.echo(f"bundle   {path}, {made.size_bytes:,} bytes")
-    typer.echo(f"holds    version {made.version} for {gateway}: {len(made.files)} files")
+    typer.echo(
+        f"holds    version {made.version} for {gateway}: {output.counted(len(made.files), 'file')}"
+    )
     for one in made.packages:
         typer.echo(f"package  {one}")
     typer.echo(f"at the box: forebay usb apply {path.name}")
@@ -74,7 +76,7 @@ def ingest(
         if not as_json:
             refused = f", {told['refused']:,} refused" if told["refused"] else ""
             size = f"{told['payload_bytes']:,} bytes"
-            typer.echo(f"{path.name}: {told['records']:,} records, {size}{refused}")
+            typer.echo(f"{path.name}: {output.counted(told['records'], 'record')}, {size}{refused}")
             typer.echo(f"carry back: {answer}")
     if as_json:
         output.print_json(done)

@@ -97,7 +97,8 @@ def create(
         UsageError: no gateway id, longer than MOST_S, one to replace that nobody named.
     """
     if gateway is not None and not GATEWAY_PATTERN.fullmatch(gateway):
-        raise UsageError(f"{gateway!r} cannot be a gateway id", hint="see ca issue --help")
+        hint = "A-Z a-z 0-9 _ . -, 64 at most, the first a letter or a digit"
+        raise UsageError(f"{gateway!r} cannot be a gateway id", hint=hint)
     if not 0 < valid_s <= MOST_S:
         raise UsageError("a token is good for 24 h at most", hint="use --for 24h")
     if replace and gateway is None:

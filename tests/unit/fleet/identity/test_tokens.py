@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.errors import FleetRefused
+from forebay.errors import RequestInvalid
 from forebay.management import asking
 from forebay_fleet.errors import UsageError
 from forebay_fleet.identity import tokens
@@ -48,7 +48,7 @@ def test_a_slip_is_seen_before_anything_is_sent() -> None:
     for place in range(len(tokens.PREFIX), len(text)):
         slip = text[:place] + ("B" if text[place] != "B" else "C") + text[place + 1 :]
         if tokens.secret_of(slip) is None:
-            with pytest.raises(FleetRefused, match="no whole join token"):
+            with pytest.raises(RequestInvalid, match="no whole join token"):
                 asking.read_token(slip)
         else:  # the last letter has bits that say nothing
             assert place == len(text) - 1
