@@ -16,7 +16,7 @@ from forebay_fleet.cli.labels import Name, Why, opened
 from forebay_fleet.rollouts.plans import BoxState  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
-    from forebay_fleet.rollouts.book import Rollout, Wanted
+    from forebay_fleet.rollouts.book import Rollout
     from forebay_fleet.rollouts.plans import Plan
 
 Id = Annotated[str, typer.Argument(help="Of the rollout.", show_default=False)]
@@ -125,6 +125,8 @@ def start(  # noqa: PLR0913 - an option each
     as_json: common.Json = False,
 ) -> None:
     """Begin a rollout: a wave follows when all boxes of the one before have kept it."""
+    from forebay_fleet.artifacts import choosing
+    from forebay_fleet.artifacts.published import Published
     from forebay_fleet.cli import output
     from forebay_fleet.desired import folder
     from forebay_fleet.rollouts import book
@@ -141,7 +143,7 @@ def start(  # noqa: PLR0913 - an option each
     )
     least = common.least_version(min_agent)
     wanted = book.Wanted(selector, folder.read(path), plan, tuple(first or ()), agent, least)
-    _published(data, wanted)
+    choosing.need_agent(Published(data).artifacts() if agent else (), agent)
     with opened(data) as registry:
         id_ = book.start(registry, common.principal(), wanted, why)
         waves = plan.waves(len(book.boxes(registry, id_)))
@@ -151,19 +153,6 @@ def start(  # noqa: PLR0913 - an option each
     boxes = output.counted(sum(waves), "box", "boxes")
     typer.echo(f"rollout  {id_}: {boxes} in waves of {', '.join(map(str, waves))}")
     typer.echo(f"see how it goes: forebay-fleet rollout show {id_}")
-
-
-def _published(data: Path, wanted: Wanted) -> None:
-    from forebay_fleet.artifacts import choosing
-    from forebay_fleet.artifacts.published import Published
-    from forebay_fleet.errors import UsageError
-
-    if not wanted.agent:
-        return
-    _, absent = choosing.chosen(wanted.contents, Published(data).artifacts(), wanted.agent)
-    if f"agent/{choosing.AGENT}/{wanted.agent}" in absent:
-        hint = "forebay-fleet artifacts list"
-        raise UsageError(f"agent {wanted.agent} is not published", hint=hint)
 
 
 @app.command("list")

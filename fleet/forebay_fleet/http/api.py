@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from forebay_fleet.access.http import require
 from forebay_fleet.access.roles import Principal, Role
-from forebay_fleet.http import history
+from forebay_fleet.http import history, labels, rollouts
 from forebay_fleet.http.history import Mark, described
 from forebay_fleet.http.problems import TOLD
 from forebay_fleet.values import asking, documents
@@ -126,7 +126,8 @@ def add_to(app: FastAPI, context: Context) -> None:
         return Response(answer, media_type="application/json")
 
     app.include_router(router)
-    history.add_to(app, context)
+    for part in (history, labels, rollouts):
+        part.add_to(app, context)
     nowhere = APIRouter(prefix="/api", include_in_schema=False)
 
     @nowhere.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
