@@ -1,4 +1,4 @@
-"""The commands that show what the store holds: gateways, ledger, forks.
+"""The commands that show what the store holds: gateways, ledger, forks, aside.
 
 Owns their arguments and what they print. Must not know how anything is found. What a command needs
 is imported when it runs, so that `--help` is instant.
@@ -26,7 +26,7 @@ def add(app: typer.Typer) -> None:
     group.callback(invoke_without_command=True)(gateways)
     identity.add_to_gateways(group)
     app.add_typer(group, name="gateways")
-    for command in (ledger, forks):
+    for command in (ledger, forks, aside):
         app.command()(command)
 
 
@@ -45,6 +45,7 @@ def gateways(
     with StoreReader(data) as reader:
         rows = reader.gateways()
         marks = watermarks(reader.lines())
+        aside_of = reader.aside_counts()
     known, links = identity.identities(data), push.told(data)
     came = {row.name for row in rows}
     rows += [GatewayRow(0, name, "", *[0] * 10) for name in known if name not in came]
@@ -52,6 +53,7 @@ def gateways(
         output.print_json(
             [
                 {k: v for k, v in row._asdict().items() if k != "id"}
+                | {"aside": aside_of.get(row.name, 0)}
                 | {"identity": known.get(row.name), "link": links.get(row.name)}
                 | {"watermarks": [common.mark(mark) for mark in marks if mark.gateway == row.name]}
                 for row in rows
@@ -80,6 +82,8 @@ def gateways(
         ]
         output.table(("gateway", "link", "agent", "configuration"), stands)
     _alarm(rows, now_ns)
+    for name, number in sorted(aside_of.items()):
+        typer.echo(f"ALARM    {output.counted(number, 'record')} of {name} kept aside; see aside")
     for name, one in known.items():
         if one["state"] != "active":
             typer.echo(f"{one['state'].upper():8} {name}: {one['reason']}")
@@ -294,3 +298,45 @@ def forks(
             for row in rows
         ],
     )
+
+
+def aside(
+    data: common.Data = common.DATA,
+    gateway: common.OnlyGateway = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many, the newest.")] = 100,
+    *,
+    as_json: common.Json = False,
+) -> None:
+    """List records that were acknowledged and have no place: the database keeps their bytes."""
+    from forebay_fleet.cli import output
+    from forebay_fleet.store.reader import StoreReader
+
+    with StoreReader(data) as reader:
+        _known(reader, gateway)
+        rows = reader.aside(gateway, limit)
+    if as_json:
+        output.print_json(
+            [
+                row._asdict()
+                | {
+                    "stream": common.stream_name(row.stream),
+                    "epoch": output.epoch(row.epoch),
+                    "hash": row.hash.hex(),
+                }
+                for row in rows
+            ]
+        )
+        return
+    if not rows:
+        typer.echo("no record is kept aside")
+        return
+    head = ("gateway", "stream", "position", "why", "bytes", "came")
+    table = [
+        (
+            *(row.gateway, common.stream_name(row.stream)),
+            *(f"{output.short_epoch(row.epoch)}/{row.seq}", row.code, row.size),
+            output.time(row.at_ns),
+        )
+        for row in rows
+    ]
+    output.table(head, table)

@@ -6,7 +6,7 @@ keeps such a record. Must not know what makes one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from forebay_fleet._proto import uplink_pb2
@@ -14,6 +14,41 @@ if TYPE_CHECKING:
 
 MOST = 10_000
 """Records of one gateway that are kept; of more only the alarm stays."""
+
+
+class AsideRow(NamedTuple):
+    """A record that is kept aside: whose it is, where it said to be, why it is not there.
+
+    `size` is that of the record's bytes, `at_ns` when it came, ns since 1970 UTC.
+    """
+
+    gateway: str
+    stream: int
+    epoch: int
+    seq: int
+    hash: bytes
+    code: str
+    at_ns: int
+    size: int
+
+
+def listed(db: Database, gateway: str | None, limit: int) -> list[AsideRow]:
+    """Give the newest `limit` records that are kept aside, of one gateway or all; oldest first."""
+    rows = db.execute(
+        "SELECT name, stream, epoch, seq, hash, code, at_ns, length(record)"
+        " FROM aside a JOIN gateways g ON g.id = a.gateway"
+        " WHERE name = ?1 OR ?1 IS NULL ORDER BY at_ns DESC, a.id DESC LIMIT ?2",
+        (gateway, limit),
+    )
+    return [AsideRow(*row) for row in rows][::-1]
+
+
+def counts(db: Database) -> dict[str, int]:
+    """Give how many records of each gateway are kept aside."""
+    rows = db.execute(
+        "SELECT name, count(*) FROM aside a JOIN gateways g ON g.id = a.gateway GROUP BY name"
+    )
+    return {str(name): int(number) for name, number in rows}
 
 
 class Aside:

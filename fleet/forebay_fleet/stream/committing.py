@@ -152,7 +152,9 @@ class PartStore:
                 epoch=record.epoch,
                 seq=record.seq,
                 code=code,
-                hint="see the table aside: its bytes are there" if kept else "too many are aside",
+                hint="see: forebay-fleet aside; its bytes are there"
+                if kept
+                else "too many are aside",
             )
 
     def _find_twin(self, parcel: ingest_pb2.Parcel, gateway: int) -> None:

@@ -15,9 +15,12 @@ from forebay_fleet.watermark import watermarks
 
 if TYPE_CHECKING:
     from forebay_fleet.registry import Registry
+    from forebay_fleet.store.aside import AsideRow
     from forebay_fleet.store.reader import ForkRow, StoreReader
 
 
+MOST_ASIDE = 20
+"""Records kept aside that are shown, the newest."""
 SUMS = ("records", "samples", "gapped", "refused", "bytes")
 
 
@@ -51,6 +54,7 @@ class Stored(NamedTuple):
     streams: tuple[Stream, ...]
     forks: tuple[ForkRow, ...]
     twins: int
+    aside: tuple[AsideRow, ...] = ()
 
 
 def facts(registry: Registry, name: str) -> Facts:
@@ -87,7 +91,8 @@ def stored(store: StoreReader, name: str) -> Stored:
             )
         )
     twins = next((row.twins for row in store.gateways() if row.name == name), 0)
-    return Stored(tuple(found), tuple(store.forks(name)), twins)
+    forks, aside = tuple(store.forks(name)), tuple(store.aside(name, MOST_ASIDE))
+    return Stored(tuple(found), forks, twins, aside)
 
 
 def unknown(name: str) -> UsageError:

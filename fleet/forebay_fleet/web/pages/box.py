@@ -162,6 +162,13 @@ class _Page:
             (moments.stamp(one.last_ns), t("box.fork", epoch=one.epoch >> 32, seq=one.seq))
             for one in self._stored.forks[-20:]
         ]
+        lines += [
+            (
+                moments.stamp(one.at_ns),
+                t("box.aside", epoch=one.epoch >> 32, seq=one.seq, code=one.code),
+            )
+            for one in self._stored.aside
+        ]
         if self._stored.twins:
             lines.append(("", t("box.twins", count=self._stored.twins)))
         if found.shut_out:
