@@ -173,6 +173,13 @@ async def _ensure(stream: JetStreamContext, settings: StreamSettings, replicas: 
         )
         if not right
     ]
+    has, wanted = found.num_replicas or 1, config.num_replicas or 1
+    if has < wanted:
+        raise StoreError(
+            f"the stream {STREAM} is on {has} servers, and {wanted} are asked for: one that dies "
+            "could take records along",
+            hint=f"nats stream update {STREAM} --replicas={wanted}, or fewer by --replicas",
+        )
     if wrong:
         raise StoreError(
             f"the stream {STREAM} is there with another {', '.join(wrong)}: it could lose records",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from forebay_fleet._proto import uplink_pb2
+from forebay_fleet.errors import StoreError
 from forebay_fleet.ingest import SessionEnded
 from forebay_fleet.limits import Limits
 from forebay_fleet.stream.connecting import open_line
@@ -76,3 +77,15 @@ async def test_a_full_stream_ends_the_session_and_forgets_nothing(
         await again.close()
         stopping.set()
         await worker
+
+
+async def test_a_stream_on_fewer_servers_than_asked_for_is_refused(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        cluster = await stack.enter_async_context(Cluster(tmp_path / "nats"))
+        line = await open_line(stack, cluster.settings)
+        config = (await line.stream.stream_info(STREAM)).config
+        assert config.num_replicas == 3
+        await line.stream.update_stream(replace(config, num_replicas=1))
+        with pytest.raises(StoreError, match="is on 1 servers, and 3 are asked for"):
+            await open_line(stack, cluster.settings)
+        await open_line(stack, replace(cluster.settings, replicas=1))
