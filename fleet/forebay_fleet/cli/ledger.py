@@ -45,7 +45,7 @@ def gateways(
     with StoreReader(data) as reader:
         rows = reader.gateways()
         marks = watermarks(reader.lines())
-        aside_of = reader.aside_counts()
+        aside_of = reader.aside.counts()
     known, links = identity.identities(data), push.told(data)
     came = {row.name for row in rows}
     rows += [GatewayRow(0, name, "", *[0] * 10) for name in known if name not in came]
@@ -313,7 +313,7 @@ def aside(
 
     with StoreReader(data) as reader:
         _known(reader, gateway)
-        rows = reader.aside(gateway, limit)
+        rows = reader.aside.listed(gateway, limit)
     if as_json:
         output.print_json(
             [

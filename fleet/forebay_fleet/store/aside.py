@@ -32,23 +32,33 @@ class AsideRow(NamedTuple):
     size: int
 
 
-def listed(db: Database, gateway: str | None, limit: int) -> list[AsideRow]:
-    """Give the newest `limit` records that are kept aside, of one gateway or all; oldest first."""
-    rows = db.execute(
-        "SELECT name, stream, epoch, seq, hash, code, at_ns, length(record)"
-        " FROM aside a JOIN gateways g ON g.id = a.gateway"
-        " WHERE name = ?1 OR ?1 IS NULL ORDER BY at_ns DESC, a.id DESC LIMIT ?2",
-        (gateway, limit),
-    )
-    return [AsideRow(*row) for row in rows][::-1]
+class Kept:
+    """Reads the table; `db` None: a store that has none, as each box keeps such records itself."""
 
+    def __init__(self, db: Database | None) -> None:
+        """Use the connection; its owner closes it."""
+        self._db = db
 
-def counts(db: Database) -> dict[str, int]:
-    """Give how many records of each gateway are kept aside."""
-    rows = db.execute(
-        "SELECT name, count(*) FROM aside a JOIN gateways g ON g.id = a.gateway GROUP BY name"
-    )
-    return {str(name): int(number) for name, number in rows}
+    def listed(self, gateway: str | None = None, limit: int = MOST) -> list[AsideRow]:
+        """Give the newest `limit` of them, of one gateway or all, the newest last."""
+        if self._db is None:
+            return []
+        rows = self._db.execute(
+            "SELECT name, stream, epoch, seq, hash, code, at_ns, length(record)"
+            " FROM aside a JOIN gateways g ON g.id = a.gateway"
+            " WHERE name = ?1 OR ?1 IS NULL ORDER BY at_ns DESC, a.id DESC LIMIT ?2",
+            (gateway, limit),
+        )
+        return [AsideRow(*row) for row in rows][::-1]
+
+    def counts(self) -> dict[str, int]:
+        """Give how many each gateway has that has any."""
+        if self._db is None:
+            return {}
+        rows = self._db.execute(
+            "SELECT name, count(*) FROM aside a JOIN gateways g ON g.id = a.gateway GROUP BY name"
+        )
+        return {str(name): int(number) for name, number in rows}
 
 
 class Aside:

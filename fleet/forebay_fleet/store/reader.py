@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from forebay_fleet._proto import uplink_pb2
 from forebay_fleet.db import place
 from forebay_fleet.ledger import Coverage
-from forebay_fleet.store import aside
+from forebay_fleet.store.aside import Kept
 from forebay_fleet.store.gaps import naming
 from forebay_fleet.store.history import RECORD, History, RecordRow
 from forebay_fleet.store.opening import open_reader
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from forebay_fleet.errors import StoreError
     from forebay_fleet.gaps import NamedGap
-    from forebay_fleet.store.aside import AsideRow
 
 
 class GatewayRow(NamedTuple):
@@ -113,8 +112,8 @@ class StoreReader:
     def __init__(self, directory: Path) -> None:
         """Open the store in `directory`."""
         self._db = open_reader(directory)
-        self._keeps_aside = place.address(directory) is not None
         self.history = History(self._db)
+        self.aside = Kept(None if place.address(directory) is None else self._db)
 
     def __enter__(self) -> Self:
         return self
@@ -212,14 +211,6 @@ class StoreReader:
             (gateway, b""),
         )
         return [ForkRow(*row) for row in rows]
-
-    def aside(self, gateway: str | None = None, limit: int = aside.MOST) -> list[AsideRow]:
-        """Give the newest records that were acknowledged and have no place, the newest last."""
-        return aside.listed(self._db, gateway, limit) if self._keeps_aside else []
-
-    def aside_counts(self) -> dict[str, int]:
-        """Give how many such records each gateway has that has any."""
-        return aside.counts(self._db) if self._keeps_aside else {}
 
     def rejected(self, line: int) -> Iterator[tuple[int, bytes, int, bool]]:
         """Walk the rejected positions of a line: seq, hash, samples, whether it came late."""

@@ -91,7 +91,7 @@ def stored(store: StoreReader, name: str) -> Stored:
             )
         )
     twins = next((row.twins for row in store.gateways() if row.name == name), 0)
-    forks, aside = tuple(store.forks(name)), tuple(store.aside(name, MOST_ASIDE))
+    forks, aside = tuple(store.forks(name)), tuple(store.aside.listed(name, MOST_ASIDE))
     return Stored(tuple(found), forks, twins, aside)
 
 

@@ -37,9 +37,12 @@ def test_what_is_kept_aside_is_shown(postgres: Postgres, tmp_path: Path) -> None
             )
     server.store.close()
     with StoreReader(data) as reader:
-        assert [(row.seq, row.code) for row in reader.aside()] == [(7, "Forked"), (8, "Forked")]
-        assert [row.seq for row in reader.aside("g", 1)] == [8]
-        assert reader.aside("other") == []
+        assert [(row.seq, row.code) for row in reader.aside.listed()] == [
+            (7, "Forked"),
+            (8, "Forked"),
+        ]
+        assert [row.seq for row in reader.aside.listed("g", 1)] == [8]
+        assert reader.aside.listed("other") == []
         assert [row.seq for row in box.stored(reader, "g").aside] == [7, 8]
     assert "ALARM    2 records of g kept aside; see aside" in types(data, "gateways")
     counts = {one["name"]: one["aside"] for one in json.loads(types(data, "gateways", "--json"))}
