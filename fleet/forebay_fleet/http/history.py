@@ -16,6 +16,7 @@ from forebay_fleet.access.http import allowed, require
 from forebay_fleet.access.roles import Role
 from forebay_fleet.http import live
 from forebay_fleet.http.problems import TOLD
+from forebay_fleet.http.streaming import Streamed
 from forebay_fleet.values import documents
 from forebay_fleet.values.asking import MOST_VALUES, Asked, Export
 from forebay_fleet.values.ranges import MOST_STEPS
@@ -217,7 +218,7 @@ def _add_export(router: APIRouter, context: Context) -> None:
         form: Annotated[Form, Query(alias="format")] = Form.CSV,
         *,
         raw_times: RawTimes = False,
-    ) -> StreamingResponse:
+    ) -> Streamed:
         """Give all values of tags in a time as a file, by time. Breaks off if it fails."""
         parts = await context.offer.exports.open(
             Export(Asked(name, tag, raw_times), span_ns(since, until, context.now_ns())),
@@ -225,4 +226,4 @@ def _add_export(router: APIRouter, context: Context) -> None:
             lambda: allowed(request, context.registry, Role.VIEWER),
         )
         headers = {"content-disposition": f'attachment; filename="values.{form.value}"'}
-        return StreamingResponse(parts, 200, headers, MEDIA_TYPES[form])
+        return Streamed(parts, 200, headers, MEDIA_TYPES[form])

@@ -16,6 +16,7 @@ from forebay_fleet._proto import uplink_pb2
 from forebay_fleet.access.http import Denied, still
 from forebay_fleet.errors import FleetError, UsageError
 from forebay_fleet.http.problems import TOLD
+from forebay_fleet.http.streaming import Streamed
 from forebay_fleet.values.asking import Asked
 from forebay_fleet.values.selecting import MOST_PATTERN
 from forebay_fleet.values.tailing import Missed, Tail
@@ -50,7 +51,7 @@ def add_to(router: APIRouter, context: Context) -> None:
         ],
         request: Request,
         last_event_id: Annotated[str | None, Header(max_length=1000)] = None,
-    ) -> StreamingResponse:
+    ) -> Streamed:
         """Give values as they are committed: events `values`, and `missed` for who is too slow."""
         tail = Tail(Asked(name, tag), places(last_event_id))
 
@@ -60,7 +61,7 @@ def add_to(router: APIRouter, context: Context) -> None:
 
         events = _events(await context.offer.lives.open(tail, _told, may))
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(events, 200, headers, "text/event-stream")
+        return Streamed(events, 200, headers, "text/event-stream")
 
 
 def places(text: str | None) -> dict[int, tuple[int, int]]:

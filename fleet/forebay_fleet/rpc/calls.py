@@ -26,6 +26,7 @@ from forebay_fleet.access import apitokens
 from forebay_fleet.access.roles import Role
 from forebay_fleet.errors import DecodingError, FleetError, StoreError, UsageError
 from forebay_fleet.identity.answering import HINT
+from forebay_fleet.values.offer import STALLED_S
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -39,8 +40,6 @@ Request = TypeVar("Request", bound="Message")
 
 REQUEST_S = 10.0
 """How long a request may take to come."""
-STALLED_S = 120.0
-"""How long a client may take nothing of what it asked for."""
 STATUS: dict[type[FleetError], grpc.StatusCode] = {
     UsageError: grpc.StatusCode.INVALID_ARGUMENT,
     StoreError: grpc.StatusCode.UNAVAILABLE,

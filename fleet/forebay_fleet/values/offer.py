@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from forebay_fleet.values.exports import Exports
 
 
+STALLED_S = 120.0
+"""How long a client may take nothing of an answer in parts: it keeps others from their turn."""
+
+
 class Offer(NamedTuple):
     """Of one server. `files` is None where pyarrow is not installed."""
 

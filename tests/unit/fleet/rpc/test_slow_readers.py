@@ -118,6 +118,7 @@ async def test_who_looks_on_and_does_not_read_costs_no_memory(site: tuple[Site, 
             part = await streams[0].read(64 << 10)
             assert part, came[-500:]
             came = came[-100:] + part
+        assert await asyncio.to_thread(at.server.stop) == 0  # nobody holds it up
 
 
 async def rest_of(call: Any) -> None:
