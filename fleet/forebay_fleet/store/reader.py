@@ -17,7 +17,7 @@ from forebay_fleet.store.history import RECORD, History, RecordRow
 from forebay_fleet.store.opening import open_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from forebay_fleet.errors import StoreError
@@ -113,6 +113,8 @@ class StoreReader:
         """Open the store in `directory`."""
         self._db = open_reader(directory)
         self.history = History(self._db)
+        self.gone: Callable[[], bool] = bool
+        """Whether nobody waits any more for what it is read for."""
         self.aside = Kept(None if place.address(directory) is None else self._db)
 
     def __enter__(self) -> Self:

@@ -118,12 +118,17 @@ class Tags(NamedTuple):
     after: str | None
 
 
-def patient(until_s: float = math.inf) -> Callable[[], None]:
-    """Give what raises UsageError once LONGEST_S are over from now on, or at `until_s`."""
+def patient(until_s: float = math.inf, gone: Callable[[], bool] = bool) -> Callable[[], None]:
+    """Give what raises UsageError once LONGEST_S are over from now on, or at `until_s`.
+
+    And once the asker is `gone`: there are few that answer.
+    """
     begin_s = time.monotonic()
     end_s = min(begin_s + LONGEST_S, until_s)
 
     def check() -> None:
+        if gone():
+            raise UsageError("nobody waits for the answer", hint="ask again")
         if time.monotonic() > end_s:
             raise UsageError(
                 f"this takes longer than {max(end_s - begin_s, 0.0):.3g} s",
@@ -135,7 +140,7 @@ def patient(until_s: float = math.inf) -> Callable[[], None]:
 
 def open_history(store: StoreReader, asked: Asked) -> GatewayHistory:
     """Give the gateway, with a limit of time. UsageError if there is none, or it is over."""
-    patience = patient(asked.until_s)
+    patience = patient(asked.until_s, store.gone)
     patience()
     history = GatewayHistory(store, asked.gateway, raw_times=asked.raw_times)
     history.patience = patience
@@ -169,7 +174,7 @@ def newest(store: StoreReader, asked: Asked, span_ns: tuple[int, int], limit: in
 
 def by_position(store: StoreReader, asked: Asked, after: tuple[int, int], limit: int) -> Ordered:
     """Give values of one tag behind a position, up to the watermark; raises as `newest`."""
-    patience = patient(asked.until_s)
+    patience = patient(asked.until_s, store.gone)
     patience()
     tag = TagHistory(store, asked.gateway, asked.tag, raw_times=asked.raw_times)
     tag.patience = patience

@@ -46,7 +46,7 @@ class Readers:
                 closing.push(reader)
 
     async def __call__(self, work: Callable[[StoreReader], T]) -> T:
-        """Give what `work` gives. It runs to its end even if the caller is cancelled.
+        """Give what `work` gives. If the caller is cancelled, `work` sees it in `StoreReader.gone`.
 
         Raises:
             StoreError: the store cannot be read, or too many ask at once; and what `work` raises.
@@ -54,18 +54,24 @@ class Readers:
         if self._waiting >= MOST_WAITING:
             raise StoreError("too many questions at once", hint="ask again in some seconds")
         self._waiting += 1
-        asked = asyncio.get_running_loop().run_in_executor(self._threads, self._with_own, work)
+        gone, loop = threading.Event(), asyncio.get_running_loop()
+        asked = loop.run_in_executor(self._threads, self._with_own, work, gone)
         asked.add_done_callback(self._answered)
-        return await asked
+        try:
+            return await asked
+        except asyncio.CancelledError:
+            gone.set()
+            raise
 
     def _answered(self, _: object) -> None:
         self._waiting -= 1
 
-    def _with_own(self, work: Callable[[StoreReader], T]) -> T:
+    def _with_own(self, work: Callable[[StoreReader], T], gone: threading.Event) -> T:
         reader: StoreReader | None = getattr(self._own, "reader", None)
         if reader is None:
             reader = self._own.reader = StoreReader(self._directory)
             self._open.add(reader)
+        reader.gone = gone.is_set
         try:
             return work(reader)
         except reader.errors as error:  # the next one gets a connection of its own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -213,6 +214,28 @@ async def test_a_file_breaks_off_for_who_may_no_more(
         parts = await Exports(readers).open(Export(Asked("g", "press/*"), SPAN), "csv", at_first)
         with pytest.raises(UsageError, match="revoked"):
             await anext(part async for part in parts if not part)
+
+
+async def test_a_question_ends_when_nobody_waits_for_its_answer(server: Server) -> None:
+    began, ended = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def endless(store: StoreReader) -> None:
+        history = asking.open_history(store, Asked("g", "press/*"))
+        loop.call_soon_threadsafe(began.set)
+        try:
+            while True:
+                history.patience()
+                time.sleep(0.01)
+        finally:
+            loop.call_soon_threadsafe(ended.set)
+
+    async with Readers(server.directory) as readers, asyncio.timeout(asking.LONGEST_S * 0.8):
+        asked = asyncio.create_task(readers(endless), name="test.asked")
+        await began.wait()
+        asked.cancel()
+        await ended.wait()
+        assert len(await readers(lambda store: store.gateways())) == 1
 
 
 async def test_a_reader_whose_database_failed_is_not_used_again(server: Server) -> None:
