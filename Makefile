@@ -12,11 +12,13 @@
 #   make soak [N=500]             N times kill -9 of the real agent and server, and three days of outage on a simulated clock
 #   make powercut [N=3]           N real power cuts of a virtual machine (QEMU; half a minute each, minutes the first time)
 #   make systemd                  the units under a real systemd as PID 1 in a container (root; a minute, more the first time)
+#   make deb [ARCH=arm64]         the Debian package of the gateway in dist/, lintian clean (a minute and a half, more the first time)
+#   make package-test             that package on a Debian that has never seen it: install, upgrade, downgrade, purge (root; five minutes)
 #   make proto                    generated code from proto/
 #   make lock                     pinned requirements from pyproject.toml
 #   make clean                    delete everything that make made
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check bench fuzz fuzz-drivers images crash sim soak powercut systemd proto lock clean
+.PHONY: help demo test test-long check bench fuzz fuzz-drivers images crash sim soak powercut systemd deb package-test proto lock clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -71,6 +73,15 @@ powercut: .venv/.dev
 systemd: .venv/.dev
 	@scripts/setup-systemd
 	@PYTHONPATH=tests $(VENV)/python -m systemd.run
+
+deb: .venv/.dev
+	@scripts/setup-packaging
+	@ARCH=$(ARCH) scripts/deb
+
+package-test: deb
+	@scripts/deb --again
+	@scripts/setup-systemd
+	@PYTHONPATH=tests $(VENV)/python -m systemd.package
 
 proto: .venv/.dev
 	@$(VENV)/python scripts/proto

@@ -27,13 +27,17 @@ HOME = Path("usr/lib/forebay")
 LIBRARIES = HOME / "lib/python3.11/site-packages"
 UNITS = Path("usr/lib/systemd/system")
 BOOT_S = 60.0
+COMMAND_S = 300.0
 LOOK_S = 0.1
 
 
-def build() -> Path:
-    """Make the tree of the machine in CACHE, fresh; the slow parts are kept. Gives its place."""
+def build(*, bare: bool = False) -> Path:
+    """Make the tree of the machine in CACHE, fresh; the slow parts are kept. Gives its place.
+
+    A `bare` one has nothing of Forebay.
+    """
     CACHE.mkdir(parents=True, exist_ok=True)
-    archive, tree = CACHE / "rootfs.tar", CACHE / "rootfs"
+    archive, tree = CACHE / "rootfs.tar", CACHE / ("bare" if bare else "rootfs")
     if not archive.exists():
         unfinished = archive.with_suffix(".part.tar")
         include = f"--include={','.join(PACKAGES)}"
@@ -42,7 +46,8 @@ def build() -> Path:
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir()
     _run("tar", "--extract", "--file", archive, "--directory", tree, "--exclude=./dev/*")
-    _install(tree)
+    if not bare:
+        _install(tree)
     return tree
 
 
@@ -60,7 +65,9 @@ def _install(tree: Path) -> None:
         (project / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0\n")
     (tree / LIBRARIES / "forebay-0.dist-info" / "entry_points.txt").write_text(_entry_points())
     program = tree / HOME / "bin" / "forebay"
-    program.write_text("#!/usr/lib/forebay/bin/python\nfrom forebay.cli.main import main\n\nmain()\n")
+    program.write_text(
+        "#!/usr/lib/forebay/bin/python\nfrom forebay.cli.main import main\n\nmain()\n"
+    )
     program.chmod(0o755)
     for unit in (ROOT / "systemd").glob("*.service"):
         shutil.copy(unit, tree / UNITS)
@@ -130,6 +137,11 @@ class Machine:
         self._nspawn.wait(30)
         self._console.close()
 
+    @property
+    def network(self) -> tuple[str, ...]:
+        """What begins a command of this machine that is to run in that one's network."""
+        return ("nsenter", "-t", str(self._leader), "-n")
+
     def run(self, *command: str, check: bool = True) -> str:
         """Run a command inside as root; give what it printed, and raise with it if it failed."""
         inside = ("nsenter", "-t", str(self._leader), "-m", "-u", "-i", "-n", "-p", "-r", "-w")
@@ -138,7 +150,7 @@ class Machine:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=COMMAND_S,
             check=False,
         )
         if check and done.returncode:
