@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 COMMANDS = {
+    "init": "forebay.cli.init",
     "run": "forebay.cli.run",
     "check": "forebay.cli.check",
     "status": "forebay.cli.status",

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from forebay.config.faults import dotted, explain, meant, shown
 from forebay.config.sources import read_text
-from forebay.errors import Fault
+from forebay.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -135,6 +135,28 @@ def parse_csv(
     if not out.faults and not out.tags:
         out.faults.append(_no_tags(name, "add a line for each tag below the header"))
     return out
+
+
+def read_cells(text: str, name: str) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Give the header, its names in lower case, and each row with its place. Raises ConfigError.
+
+    For who has still to find out which device, and so which columns, the rows are of.
+    """
+    out = TagList(" ")
+    lines = _counted(text)
+    place, header = next(lines, (1, ""))
+    cells_of = partial(_cells, delimiter=_delimiter(header))
+    names = [cell.casefold() for cell in cells_of(header, f"{name}:{place}", out)]
+    rows = []
+    for number, line in lines:
+        cells = cells_of(line, f"{name}:{number}", out)
+        if any(cells):
+            rows.append((f"{name}:{number}", cells))
+        if out.is_full(f"{name}:{number}") or len(rows) > MAX_TAGS:
+            break
+    if out.faults:
+        raise ConfigError(out.faults)
+    return names, rows
 
 
 def _no_tags(name: str, hint: str) -> Fault:

@@ -231,7 +231,7 @@ def next_step(plan: Plan, states: Mapping[str, int], rested: bool) -> tuple[Stat
     """
     bad = states.get(BoxState.FAILED, 0) + states.get(BoxState.LATE, 0)
     if bad > plan.failures:
-        return State.STOPPED, f"{bad} boxes failed or were late; {plan.failures} may"
+        return State.STOPPED, f"boxes that failed or were late: {bad}; {plan.failures} may"
     if states.get(BoxState.WAITING, 0):
         return "offer"
     if states.get(BoxState.OFFERED, 0):
