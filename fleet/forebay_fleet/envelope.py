@@ -102,6 +102,9 @@ def _check_bytes(record: uplink_pb2.Record) -> None:
 
 
 def _content(record: uplink_pb2.Record, columns_of: Callable[[int], int | None]) -> Content:
+    # Of every kind: a number that no database holds would stop who stores it, again and again.
+    if max(record.samples, record.thinned) >= MAX_GAP_SAMPLES:
+        raise DecodingError("an impossible number of samples")
     if record.kind == uplink_pb2.BATCH:
         batch = parse(batch_pb2.Batch, record.payload)
         check_batch(batch)
@@ -138,7 +141,7 @@ def _checked_gap(record: uplink_pb2.Record) -> batch_pb2.Gap:
     gap = parse(batch_pb2.Gap, record.payload)
     if gap.cause not in batch_pb2.GapCause.values():
         raise Refused("BadDataEncodingUnsupported", f"gap cause {gap.cause}")
-    if max(gap.samples, record.samples) >= MAX_GAP_SAMPLES:
+    if gap.samples >= MAX_GAP_SAMPLES:
         raise DecodingError("an impossible number of samples")
     if gap.seq_to == 0 and gap.seq_from == 0:
         return gap

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 ALL_HEADS = 1000
 """A Hello with fewer heads of a stream names all of its epochs from the oldest one named on."""
 MAX_NUMBER = 1 << 62
-"""Above every seq and epoch's creation order that can occur; SQLite's integers end at 2^63."""
+"""Above every seq and epoch that can occur. No database holds more than 2^63 - 1, and what follows
+from a number, such as the place behind another line, must have room too."""
 
 
 class SessionEnded(Exception):
@@ -265,7 +266,7 @@ def _check_heads(heads: Iterable[uplink_pb2.Head], most: int) -> None:
     for number, head in enumerate(heads):
         if number >= most:
             raise SessionEnded("INVALID_ARGUMENT", f"more than {most} heads")
-        if not uplink_pb2.AUDIT <= head.stream <= uplink_pb2.BULK or not 0 < head.epoch < 1 << 63:
+        if not (_is_stream(head.stream) and 0 < head.epoch < MAX_NUMBER):
             raise SessionEnded("INVALID_ARGUMENT", "a head of no stream or epoch")
         if not 1 <= head.first_seq <= head.next_seq <= MAX_NUMBER:
             raise SessionEnded("INVALID_ARGUMENT", "a head with impossible numbers")
@@ -273,7 +274,11 @@ def _check_heads(heads: Iterable[uplink_pb2.Head], most: int) -> None:
 
 def check_position(record: uplink_pb2.Record) -> None:
     """Raise SessionEnded for a record that no gateway may send."""
-    if not uplink_pb2.AUDIT <= record.stream <= uplink_pb2.BULK or not 0 < record.epoch < 1 << 63:
+    if not (_is_stream(record.stream) and 0 < record.epoch < MAX_NUMBER):
         raise SessionEnded("INVALID_ARGUMENT", "a record of no stream or epoch")
     if not 1 <= record.seq < MAX_NUMBER:
         raise SessionEnded("INVALID_ARGUMENT", "a record with an impossible number")
+
+
+def _is_stream(number: int) -> bool:
+    return uplink_pb2.AUDIT <= number <= uplink_pb2.BULK
