@@ -9,6 +9,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+import structlog
+
 from forebay_fleet.access import sessions, users
 from forebay_fleet.identity.throttle import Throttle
 
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
 
 AT_ONCE = 2
 """Passwords that are checked at once: each takes 64 MiB and a core for 50 ms."""
+MOST_WAITING = 64
+"""More than that wait for nothing: somebody is guessing."""
+BUSY_S = 5.0
+
+_log = structlog.get_logger()
 
 
 class TooOften(Exception):
@@ -36,6 +43,7 @@ class SigningIn:
         self._registry = registry
         self._names, self._addresses = Throttle(), Throttle()
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._waiting = 0
 
     def check(self, address: str) -> None:
         """Raise TooOften if this address has failed too often, whatever way it came."""
@@ -57,19 +65,36 @@ class SigningIn:
             StoreFailed: the registry.
         """
         name = name[:64]
+        self._check_both(name, address)
+        if self._waiting >= MOST_WAITING:
+            raise TooOften(BUSY_S)
+        self._waiting += 1
+        try:
+            async with self._turns:
+                self._check_both(name, address)  # who tries a hundred at once has failed meanwhile
+                secret = await self._judge(name, password)
+                if secret is None:
+                    now_s = time.monotonic()
+                    self._names.failed(name, now_s)
+                    self._addresses.failed(address, now_s)
+        finally:
+            self._waiting -= 1
+        if secret is None:
+            # A name that nobody has may be a password in the wrong field.
+            known = await self._registry(lambda registry: users.there(registry, name))
+            _log.warning("sign_in_refused", address=address, user=name if known else "")
+        return secret
+
+    def _check_both(self, name: str, address: str) -> None:
         now_s = time.monotonic()
         wait_s = max(self._names.wait_s(name, now_s), self._addresses.wait_s(address, now_s))
         if wait_s > 0:
             raise TooOften(wait_s)
-        async with self._turns:
-            kept = await self._registry(lambda registry: users.secret_of(registry, name))
-            good = await asyncio.to_thread(users.matches, password[: users.MOST_PASSWORD], kept)
-        secret = None
-        if good:
-            secret = await self._registry(
-                lambda registry: sessions.begin(registry, name, "password", time.time_ns())
-            )
-        if secret is None:
-            self._names.failed(name, now_s)
-            self._addresses.failed(address, now_s)
-        return secret
+
+    async def _judge(self, name: str, password: str) -> str | None:
+        kept = await self._registry(lambda registry: users.secret_of(registry, name))
+        if not await asyncio.to_thread(users.matches, password[: users.MOST_PASSWORD], kept):
+            return None
+        return await self._registry(
+            lambda registry: sessions.begin(registry, name, "password", time.time_ns())
+        )

@@ -174,6 +174,11 @@ def secret_of(registry: Registry, name: str) -> str:
     return str(rows[0][0]) if rows else nobodys()
 
 
+def there(registry: Registry, name: str) -> bool:
+    """Whether there is such a user, disabled or not."""
+    return bool(registry.rows("SELECT 1 FROM users WHERE name = ?", (name,)))
+
+
 @functools.cache
 def nobodys() -> str:
     """Give a hash that costs as much to check as any, and fits no password."""

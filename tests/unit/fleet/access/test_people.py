@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from forebay_fleet.access import apitokens, sessions, trail, users
 from forebay_fleet.access.roles import Principal, Role
-from forebay_fleet.access.signing_in import SigningIn, TooOften
+from forebay_fleet.access.signing_in import AT_ONCE, SigningIn, TooOften
 from forebay_fleet.errors import UsageError
 from forebay_fleet.identity.throttle import FAILURES
 from forebay_fleet.registry import Registry, RegistryThread
@@ -205,3 +207,27 @@ async def test_who_guesses_is_slowed_down_by_name_and_by_address(tmp_path: Path)
         with pytest.raises(TooOften):
             signing_in.check("10.0.2.2")
         signing_in.check("10.0.3.3")
+
+
+async def test_a_hundred_guesses_at_once_are_no_more_than_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+    monkeypatch.setattr(users, "matches", lambda password, _: tried.append(password))
+    async with RegistryThread(tmp_path) as registry:
+        await registry(trail.prepare)
+        await registry(lambda opened: add(opened, "ada"))
+        signing_in = SigningIn(registry)
+        with structlog.testing.capture_logs() as logs:
+            every = await asyncio.gather(
+                *(signing_in("ada", f"guess {n}", f"10.0.{n}.1") for n in range(100)),
+                return_exceptions=True,
+            )
+        refused = [one for one in every if isinstance(one, TooOften)]
+        assert FAILURES <= len(tried) <= FAILURES + AT_ONCE
+        assert len(tried) + len(refused) == 100
+        assert [one["user"] for one in logs] == ["ada"] * len(tried)
+        with structlog.testing.capture_logs() as logs:
+            assert await signing_in("my secret password", "", "10.9.9.9") is None
+        assert [(one["event"], one["user"]) for one in logs] == [("sign_in_refused", "")]
+        assert "my secret" not in str(logs)
