@@ -118,7 +118,20 @@ async def test_who_looks_on_and_does_not_read_costs_no_memory(site: tuple[Site, 
             part = await streams[0].read(64 << 10)
             assert part, came[-500:]
             came = came[-100:] + part
+        await check_places(at, asker)
         assert await asyncio.to_thread(at.server.stop) == 0  # nobody holds it up
+
+
+async def check_places(site: Site, asker: Asker) -> None:
+    """Exports by one port take the places of those by the other."""
+    request = pb.ExportRequest(gateway=NAME, tag="press/note", from_ns=0)
+    making = [asker.call("Export", request) for _ in range(exports.MOST_AT_ONCE)]
+    for call in making:
+        await call.read()
+    async with site.client() as client:
+        parameters = {"tag": "press/note", "from": "0"}
+        answer = await client.get(f"/gateways/{NAME}/export", params=parameters)
+    assert (answer.status_code, answer.json()["title"]) == (503, "4 exports run")
 
 
 async def rest_of(call: Any) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import math
+import random
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -308,6 +309,49 @@ async def test_nobody_gets_anything_without_a_token(site: Site, port: int) -> No
         call = asker.raw("Newest")
         await call.done_writing()
         assert "no request has come" in await call.details()
+
+
+SEEDS: dict[str, Message] = {
+    "Gateways": pb.GatewaysRequest(match="p*", after="a", limit=3),
+    "Tags": pb.TagsRequest(gateway=NAME, match="press/*", after="a", limit=3),
+    "Watermarks": pb.WatermarksRequest(gateway=NAME),
+    "Newest": pb.NewestRequest(gateway=NAME, tag="press/level", limit=3, raw_times=True, **SPAN),
+    "Ordered": pb.OrderedRequest(
+        gateway=NAME, tag="press/level", after=pb.Position(epoch=1 << 32, seq=5), limit=3
+    ),
+    "Ranges": pb.RangesRequest(gateway=NAME, tag="press/level", steps=3, **SPAN),
+    "Live": pb.LiveRequest(
+        gateway=NAME,
+        tag="press/level",
+        behind=[pb.Place(stream="telemetry", position=pb.Position(epoch=1 << 32, seq=5))],
+    ),
+    "Export": pb.ExportRequest(gateway=NAME, tag="press/level", form=pb.EXPORT_CSV, **SPAN),
+}
+
+
+@pytest.mark.parametrize("method", SEEDS)
+async def test_no_request_is_more_than_refused(asker: Asker, method: str) -> None:
+    """Bytes that are changed, missing and added: an answer, or what is wrong with them."""
+    rng = random.Random(method)
+    whole = SEEDS[method].SerializeToString()
+    outcomes = set()
+    for _ in range(60):
+        data = bytearray(whole)
+        for _ in range(rng.randrange(1, 4)):
+            at = rng.randrange(len(data))
+            data[at : at + rng.randrange(3)] = rng.randbytes(rng.randrange(3))
+        call = asker.raw(method)
+        async with asyncio.timeout(60):
+            try:
+                await call.write(bytes(data))
+                await call.done_writing()
+                await call.read()
+                outcomes.add(grpc.StatusCode.OK)
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                outcomes.add(await call.code())
+        call.cancel()
+    assert outcomes <= {grpc.StatusCode.OK, INVALID}
+    assert INVALID in outcomes
 
 
 async def test_live_values_come_once_and_go_on_where_they_ended(site: Site, asker: Asker) -> None:
