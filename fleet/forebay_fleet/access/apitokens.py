@@ -68,10 +68,10 @@ def create(
         *(now_ns, now_ns + int(for_s * 1e9), 0, None),
     )
     with registry.transaction() as db:
+        db.execute("DELETE FROM api_tokens WHERE ends_ns < ?", (now_ns - int(30 * 86_400e9),))
         ((number,),) = db.execute("SELECT count(*) FROM api_tokens").fetchall()
         if number >= MOST_TOKENS:
             raise UsageError("too many tokens", hint="revoke some; they go after their end")
-        db.execute("DELETE FROM api_tokens WHERE ends_ns < ?", (now_ns - int(30 * 86_400e9),))
         db.execute(
             "INSERT INTO api_tokens"
             " (id, hash, name, role, made_by, created_ns, ends_ns, used_ns, revoked_ns)"

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MOST_STEPS = 20
 MOST_WEEK_MINUTES = 8 * 24 * 60
+MOST_SHUT_MINUTES = 16 * 24 * 60
+"""A window of one day of the week may lie in the hour that clocks leave out: then it is shut for
+two weeks."""
 MINUTE_NS = 60 * 10**9
 MOST_OPEN_NS = 30 * 86_400 * 10**9
 """How long a box may begin with what it was offered, where no window closes before."""
@@ -107,10 +110,10 @@ class Window:
         if self.is_open(now_ns, zone):
             return now_ns
         start = now_ns - now_ns % MINUTE_NS
-        for ahead in range(1, MOST_WEEK_MINUTES):
+        for ahead in range(1, MOST_SHUT_MINUTES):
             if self.is_open(start + ahead * MINUTE_NS, zone):
                 return start + ahead * MINUTE_NS
-        raise AssertionError  # a window that is not empty is open once a week
+        raise AssertionError  # a window that is not empty is open once in two weeks
 
     def closes_ns(self, now_ns: int, zone: str) -> int:
         """Give when it is closed next, to the minute; MOST_OPEN_NS from now at the latest."""

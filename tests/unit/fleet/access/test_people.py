@@ -190,6 +190,17 @@ def test_all_of_it_stands_in_the_trail_and_nothing_secret(registry: Registry) ->
     assert [entry.what for entry in older] == whats[2:]
 
 
+def test_tokens_that_ended_long_since_make_room(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apitokens, "MOST_TOKENS", 1)
+    apitokens.create(registry, ROOT, "old", Role.VIEWER, 60.0, NOW_NS, "")
+    with pytest.raises(UsageError, match="too many tokens"):
+        apitokens.create(registry, ROOT, "new", Role.VIEWER, 60.0, NOW_NS + 100 * S, "")
+    apitokens.create(registry, ROOT, "new", Role.VIEWER, 60.0, NOW_NS + 31 * 86_400 * S, "")
+    assert [row.name for row in apitokens.listed(registry)] == ["new"]
+
+
 async def test_who_guesses_is_slowed_down_by_name_and_by_address(tmp_path: Path) -> None:
     async with RegistryThread(tmp_path) as registry:
         await registry(trail.prepare)

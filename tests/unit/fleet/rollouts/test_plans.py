@@ -81,6 +81,20 @@ def test_when_it_is_open_next() -> None:
     assert window.next_open_ns(open_ns, "UTC") == open_ns
 
 
+@pytest.mark.parametrize(
+    ("text", "zone", "now", "opens"),
+    [  # the hour that clocks leave out, the Friday that Samoa left out
+        *(("sun 02:10-02:50", "Europe/Berlin", "2027-03-22T12", "2027-04-04T02:10:00+02:00"),),
+        *(("fri 00:00-24:00", "Pacific/Apia", "2011-12-24T12", "2012-01-06T00:00:00+14:00"),),
+    ],
+)
+def test_when_it_is_open_next_if_clocks_leave_it_out(
+    text: str, zone: str, now: str, opens: str
+) -> None:
+    found = Window.parse(text).next_open_ns(at_ns(f"{now}:00:00+00:00"), zone)
+    assert found == at_ns(opens)
+
+
 def test_when_it_shuts() -> None:
     berlin, window = "Europe/Berlin", Window.parse("22:00-05:00")
     # Clocks go back at 03:00 on 2026-10-25: that night is an hour longer.
