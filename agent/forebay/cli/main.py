@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forebay import __version__
+from forebay.cli import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,7 +61,7 @@ def build(names: Iterable[str]) -> typer.Typer:
             "The edge gateway of a factory. "
             "Exit codes: 0 ok, 1 failure, 2 invalid input, 3 no agent answers."
         ),
-        add_completion=False,
+        add_completion=True,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
@@ -68,6 +69,7 @@ def build(names: Iterable[str]) -> typer.Typer:
     app.callback()(_options)
     for name in names:
         import_module(COMMANDS[name]).add(app, name)
+    examples.add_to(app)
     return app
 
 

@@ -37,7 +37,7 @@ from forebay_fleet.cli import (
 EXIT_DISK = 74
 """EX_IOERR of sysexits.h: a supervisor restarts the server, which then recovers from disk."""
 
-app = typer.Typer(help="The Forebay fleet server.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="The Forebay fleet server.", no_args_is_help=True)
 ca_app = typer.Typer(help="Make certificates for a fleet.", no_args_is_help=True)
 app.add_typer(ca_app, name="ca")
 

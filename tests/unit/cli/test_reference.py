@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+import shlex
 from contextlib import redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from forebay.cli.demo import main as demo
+from forebay.cli.examples import EXAMPLES
 from forebay.cli.main import COMMANDS, build
 from forebay_fleet.cli import app as fleet
+
+if TYPE_CHECKING:
+    import pytest
 
 README = Path(__file__).resolve().parents[3] / "README.md"
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "cli.md"
@@ -64,6 +70,41 @@ def test_shared_options_are_explained_once() -> None:
         PAGE.read_text(encoding="utf-8").split("## What all commands share")[1].split("\n## ")[0]
     )
     assert set(re.findall(r"^\| `(--[a-z]+)`", shared, re.MULTILINE)) == SHARED
+
+
+def leaves() -> dict[str, Any]:
+    """Give every command by its words behind `forebay`."""
+    found: dict[str, Any] = {}
+
+    def walk(command: Any, name: str) -> None:
+        inner = getattr(command, "commands", None)
+        for part, below in (inner or {}).items():
+            walk(below, f"{name} {part}".strip())
+        if inner is None:
+            found[name] = command
+
+    walk(get_command(build(COMMANDS)), "")
+    return found
+
+
+def test_every_command_has_an_example_that_it_understands() -> None:
+    commands = leaves()
+    assert EXAMPLES.keys() == commands.keys()
+    for name, words in EXAMPLES.items():
+        assert commands[name].epilog == f"Example: forebay {name} {words}".rstrip()
+        if name != "demo":  # it reads its words by itself
+            commands[name].make_context(name, shlex.split(words))
+
+
+def test_a_shell_completes_commands_and_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    def completed(words: str) -> set[str]:
+        monkeypatch.setenv("_FOREBAY_COMPLETE", "complete_bash")
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split(" ")) - 1))
+        return set(CliRunner().invoke(build(COMMANDS), prog_name="forebay").output.split())
+
+    assert completed("forebay jou") == {"journal"}
+    assert completed("forebay journal export --f") == {"--format", "--from"}
 
 
 def test_every_command_takes_json() -> None:
