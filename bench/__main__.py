@@ -30,6 +30,7 @@ MODULES = {
     "e2e": "bench.e2e",
     "drain": "bench.drain",
     "poll": "bench.poll",
+    "cli": "bench.cli",
     "write": "bench.write",
     "plugin": "bench.plugin",
     "fleet": "bench.fleet_load",
