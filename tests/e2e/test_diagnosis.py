@@ -137,13 +137,13 @@ async def test_a_bundle_tells_everything_but_secrets(tmp_path: Path) -> None:
             assert lost.code == 0, lost
 
             path = tmp_path / "mine.tar.gz"
-            ended = await box.forebay("support", str(path))
+            ended = await box.forebay("bundle", str(path))
             assert ended.code == 0, ended
             assert path.stat().st_mode & 0o777 == 0o600
             files = judge(path, box, token)
             assert SECRETS["credential"].encode() in box.agent.log.read_bytes(), "it was logged"
             assert b"[redacted]" in files["log.txt"]
-            assert (await box.forebay("support", str(path))).code == 2, "nothing is overwritten"
+            assert (await box.forebay("bundle", str(path))).code == 2, "nothing is overwritten"
 
             found = await fleet.ask("send", "bundle", "gw-1", "--wait", "60")
             assert found["outcome"] == "done", found
@@ -169,6 +169,11 @@ async def test_the_log_tells_more_for_a_while_and_parts_begin_again(tmp_path: Pa
             await until(lambda: box.told("log_level", least="info"), "it is as configured again")
             assert (await box.forebay("restart", "device", "sim")).code == 0
             await until(lambda: len(box.told("device_connected")) > connected, "it is told again")
+            told = (await box.forebay("log", "--lines", "1000", "--json")).document()["lines"]
+            numbers = [line["number"] for line in told]
+            assert numbers == [*range(numbers[0], numbers[-1] + 1)]
+            assert [line["text"] for line in told if '"agent_started"' in line["text"]]
+            assert "device_connected" in (await box.forebay("log")).out
             wrong = await box.forebay("log", "level", "loud")
             assert wrong.code == 2, wrong
             assert (await box.forebay("restart", "device", "none")).code == 2

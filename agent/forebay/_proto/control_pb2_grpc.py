@@ -189,6 +189,11 @@ class ControlStub:
                 request_serializer=forebay_dot_v1_dot_control__pb2.LogLevelRequest.SerializeToString,
                 response_deserializer=forebay_dot_v1_dot_control__pb2.TendReply.FromString,
                 _registered_method=True)
+        self.ReadLog = channel.unary_unary(
+                '/forebay.v1.Control/ReadLog',
+                request_serializer=forebay_dot_v1_dot_control__pb2.LogRequest.SerializeToString,
+                response_deserializer=forebay_dot_v1_dot_control__pb2.LogReply.FromString,
+                _registered_method=True)
         self.MakeSupport = channel.unary_stream(
                 '/forebay.v1.Control/MakeSupport',
                 request_serializer=forebay_dot_v1_dot_control__pb2.SupportRequest.SerializeToString,
@@ -395,6 +400,12 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadLog(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def MakeSupport(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -564,6 +575,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.SetLogLevel,
                     request_deserializer=forebay_dot_v1_dot_control__pb2.LogLevelRequest.FromString,
                     response_serializer=forebay_dot_v1_dot_control__pb2.TendReply.SerializeToString,
+            ),
+            'ReadLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadLog,
+                    request_deserializer=forebay_dot_v1_dot_control__pb2.LogRequest.FromString,
+                    response_serializer=forebay_dot_v1_dot_control__pb2.LogReply.SerializeToString,
             ),
             'MakeSupport': grpc.unary_stream_rpc_method_handler(
                     servicer.MakeSupport,
@@ -1413,6 +1429,33 @@ class Control:
             '/forebay.v1.Control/SetLogLevel',
             forebay_dot_v1_dot_control__pb2.LogLevelRequest.SerializeToString,
             forebay_dot_v1_dot_control__pb2.TendReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/forebay.v1.Control/ReadLog',
+            forebay_dot_v1_dot_control__pb2.LogRequest.SerializeToString,
+            forebay_dot_v1_dot_control__pb2.LogReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -23,7 +23,7 @@ EXAMPLES = {
     "ledger": "--watch",
     "uplinks": "",
     "restart": "device press",
-    "support": "box.tar.gz",
+    "bundle": "box.tar.gz",
     "demo": "--seconds 25",
     "journal status": "",
     "journal ls": "--stream telemetry",
@@ -61,6 +61,7 @@ EXAMPLES = {
     "update status": "",
     "update apply": "forebay-0.2.0.tar.gz",
     "update rollback": "",
+    "log": "--follow",
     "log level": "debug --for 10min",
 }
 """By the command's words: what follows them."""
@@ -75,5 +76,7 @@ def add_to(app: typer.Typer, before: str = "") -> None:
         if words in EXAMPLES:
             command.epilog = f"Example: forebay {words} {EXAMPLES[words]}".rstrip()
     for group in app.registered_groups:
+        if group.name in EXAMPLES:
+            group.epilog = f"Example: forebay {group.name} {EXAMPLES[group.name]}"
         if group.typer_instance is not None:
             add_to(group.typer_instance, f"{before}{group.name} ")

@@ -41,7 +41,7 @@ COMMANDS = {
     "update": "forebay.cli.update",
     "restart": "forebay.cli.tend",
     "log": "forebay.cli.tend",
-    "support": "forebay.cli.tend",
+    "bundle": "forebay.cli.tend",
     "demo": "forebay.cli.simulation",
 }
 """Every command, in the order of the help, and the module that adds it: `add(app, name)`."""

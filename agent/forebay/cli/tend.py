@@ -1,4 +1,4 @@
-"""`forebay restart`, `forebay log level`, `forebay support`: looks after the running agent.
+"""`forebay restart`, `forebay log`, `forebay bundle`: looks after the running agent.
 
 Owns the arguments and the file of a diagnostics bundle. Must not know what is in one.
 """
@@ -6,13 +6,24 @@ Owns the arguments and the file of a diagnostics bundle. Must not know what is i
 from __future__ import annotations
 
 import os
+import re
+import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from forebay.cli import call, output
 from forebay.errors import RequestFailed, RequestInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from forebay._proto.control_pb2 import LogLine
+    from forebay.control.client import AgentClient
+
+FOLLOW_S = 0.5
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 Part = Annotated[
     list[str],
@@ -22,6 +33,8 @@ Part = Annotated[
         show_default=False,
     ),
 ]
+Lines = Annotated[int, typer.Option(min=1, max=1_000, help="How many of the newest.")]
+Follow = Annotated[bool, typer.Option("--follow", help="Go on with what comes.")]
 Level = Annotated[str, typer.Argument(help="debug, info, warning or error.", show_default=False)]
 For = Annotated[str, typer.Option("--for", help="How long, a day at most; then as configured.")]
 File = Annotated[
@@ -31,13 +44,14 @@ File = Annotated[
 
 
 def add(app: typer.Typer, name: str) -> None:
-    """Add the command `name`, which is `restart`, `log` or `support`, to `app`."""
+    """Add the command `name`, which is `restart`, `log` or `bundle`, to `app`."""
     if name == "log":
-        group = typer.Typer(help="How much the agent logs.", no_args_is_help=True)
+        group = typer.Typer()
+        group.callback(invoke_without_command=True)(log)
         group.command("level")(level)
         app.add_typer(group, name=name)
     else:
-        app.command(name)(restart if name == "restart" else support)
+        app.command(name)(restart if name == "restart" else bundle)
 
 
 def restart(part: Part, socket: call.Socket = call.SOCKET, *, as_json: call.Json = False) -> None:
@@ -46,6 +60,44 @@ def restart(part: Part, socket: call.Socket = call.SOCKET, *, as_json: call.Json
     with call.agent(socket, as_json=as_json) as agent:
         agent.restart_part(name)
     _said({"restarted": name}, f"restarted  {name}", as_json=as_json)
+
+
+def log(
+    context: typer.Context,
+    socket: call.Socket = call.SOCKET,
+    *,
+    lines: Lines = 100,
+    follow: Follow = False,
+    as_json: call.Json = False,
+) -> None:
+    """Show what the agent logged lately. With --json and --follow, one document a line."""
+    if context.invoked_subcommand is not None:
+        return
+    with call.agent(socket, as_json=as_json) as agent:
+        reply = agent.log(limit=lines)
+        if as_json and not follow:
+            output.document(output.plain(reply))
+            return
+        try:
+            _show_on(agent, reply.lines, follow=follow, as_json=as_json)
+        except KeyboardInterrupt:
+            return
+
+
+def _show_on(agent: AgentClient, found: Sequence[LogLine], *, follow: bool, as_json: bool) -> None:
+    pause, after = threading.Event(), 0
+    while True:
+        for line in found:
+            after = line.number
+            if as_json:
+                output.document(output.plain(line))
+            else:
+                for part in COLOUR.sub("", line.text).splitlines():
+                    print(output.clean(part), flush=True)
+        if not follow:
+            return
+        pause.wait(FOLLOW_S)
+        found = agent.log(after, 1_000).lines
 
 
 def level(
@@ -71,7 +123,7 @@ def level(
     _said(told, f"logging  from {wanted} on, for {output.duration(int(for_s))}", as_json=as_json)
 
 
-def support(path: File, socket: call.Socket = call.SOCKET, *, as_json: call.Json = False) -> None:
+def bundle(path: File, socket: call.Socket = call.SOCKET, *, as_json: call.Json = False) -> None:
     """Write a diagnostics bundle: all that helps to find what is wrong, and no secrets."""
     size = 0
     with call.agent(socket, as_json=as_json) as agent:

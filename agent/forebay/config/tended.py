@@ -26,6 +26,10 @@ class Tending(Protocol):
         """Log from `level` on for `for_s` seconds, 0 for half an hour; then as configured."""
         ...
 
+    def log(self, after: int, limit: int) -> list[tuple[int, str]]:
+        """Give the newest `limit` lines of the log behind number `after`, oldest first."""
+        ...
+
     def support(self, who: str) -> AsyncGenerator[bytes]:
         """Make a diagnostics bundle and give it piece by piece. RequestFailed if it cannot be."""
         ...

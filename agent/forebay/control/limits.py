@@ -22,7 +22,7 @@ QUARANTINE_IDS = 100
 LIST_BYTES = 4 << 20
 """Encoded bytes after which ListQuarantine ends early; the oldest come first."""
 LOG_LINES = 1_000
-"""Most lines of one ReadPluginLog."""
+"""Most lines of one ReadPluginLog or ReadLog."""
 MAX_REQUEST_BYTES = 1 << 20
 MAX_REPLY_BYTES = 8 << 20
 MAX_PATTERN_CHARS = 1_024

@@ -370,6 +370,7 @@ def _handlers(service: _Service, view: AgentView, front: Front) -> grpc.GenericR
             "RestartPart": asked_by(pb.RestartRequest, tending.restart),
             "SetLogLevel": asked_by(pb.LogLevelRequest, tending.log_level),
             "GetFleet": _handler(pb.FleetRequest, service.fleet),
+            "ReadLog": _handler(pb.LogRequest, tending.log),
             "MakeSupport": _stream_asked_by(front, pb.SupportRequest, tending.support),
             "AcknowledgeData": asked_by(pb.AcknowledgeRequest, carried.acknowledge),
         },

@@ -30,6 +30,11 @@ class TendQuestions(Asking):
         request = pb.LogLevelRequest(level=level, for_s=for_s)
         return self._ask("SetLogLevel", request, pb.TendReply.FromString, TEND_S)
 
+    def log(self, after: int = 0, limit: int = 0) -> pb.LogReply:
+        """Ask for lines of the log: the newest `limit` (0: 100) behind number `after`."""
+        request = pb.LogRequest(after=after, limit=limit)
+        return self._ask("ReadLog", request, pb.LogReply.FromString)
+
     def support(self) -> Iterator[pb.SupportPart]:
         """Ask for a diagnostics bundle, piece by piece."""
         yield from self._follow("MakeSupport", pb.SupportRequest(), pb.SupportPart.FromString)

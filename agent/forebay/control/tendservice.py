@@ -9,12 +9,16 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from forebay._proto import control_pb2 as pb
+from forebay.control.limits import LIST_BYTES, LOG_LINES
 from forebay.errors import RequestFailed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from forebay.config.tended import Tending
+
+
+DEFAULT_LINES = 100
 
 
 class TendService:
@@ -38,6 +42,19 @@ class TendService:
         """Answer SetLogLevel."""
         await self._asked().log_level(request.level, request.for_s, who)
         return pb.TendReply()
+
+    async def log(self, request: pb.LogRequest) -> pb.LogReply:
+        """Answer ReadLog, the oldest first; what is too much for a reply is left out."""
+        lines: list[pb.LogLine] = []
+        left = LIST_BYTES
+        limit = min(request.limit or DEFAULT_LINES, LOG_LINES)
+        for number, text in reversed(self._asked().log(request.after, limit)):
+            line = pb.LogLine(number=number, text=text)
+            left -= line.ByteSize()
+            if left < 0:
+                break
+            lines.append(line)
+        return pb.LogReply(lines=lines[::-1])
 
     async def support(self, _: pb.SupportRequest, who: str) -> AsyncGenerator[pb.SupportPart]:
         """Answer MakeSupport piece by piece."""

@@ -90,6 +90,7 @@ def _become(folder: Path, slot: str, trial: book.Trial | None) -> None:
     program = sys.executable
     if slot != book.INSTALLED:
         whole.check(folder / slot)
+        whole.drop_compiled(folder / slot)
         program = str(folder / slot / "bin/python")
     # A trial that hangs where nobody watches it yet ends by this; who proves itself turns it off.
     on_trial = trial is not None and trial.slot == slot

@@ -67,7 +67,7 @@ class Diagnosis:
     ) -> None:
         """Look at nothing yet; `file` is the configuration that a person wrote."""
         self._runtime, self._rolling, self._file = runtime, rolling, file
-        self._tail, self._seams, self._environ = tail, seams, environ
+        self.tail, self._seams, self._environ = tail, seams, environ
         self.sections: Callable[[], Awaitable[Mapping[str, Any]]] = _none
         """Gives what local commands would show, by name; set once there is somebody to ask."""
 
@@ -129,7 +129,7 @@ class Diagnosis:
             return json.dumps(redactor.tree(value), indent=1, sort_keys=True)
 
         yield "about.json", tree(self._about())
-        yield "log.txt", "".join(f"{redactor.text(line)}\n" for line in self._tail.lines())
+        yield "log.txt", "".join(f"{redactor.text(line)}\n" for line in self.tail.lines())
         shown = {name: _hidden(one, base) for name, one in running.items()}
         yield "config.json", json.dumps(redactor.tree(shown, by_name=False), indent=1)
         for name, value in told.items():

@@ -32,6 +32,7 @@ MAX_ARCHIVE_BYTES = 1 << 30
 ROOM = 4
 """How many times the archive's size must be free on the disk: it is unpacked beside the others."""
 TRY_S = 120.0
+COMPILE_S = 600.0
 _PASSED_ON = ("PATH", "LANG", "FOREBAY_STATE", "FOREBAY_LIMITS", "FOREBAY_SOCKET")
 
 
@@ -67,6 +68,7 @@ def fill(folder: Path, slot: str, archive: Path, config: Path | None) -> str:
         take(archive, fresh / "unpacked", MOST)
         about = _about(fresh / "unpacked")
         _lay_out(fresh)
+        _compile(fresh)
         _try(fresh, about, config)
         _seal(fresh, about, digest(archive))
         with contextlib.suppress(FileNotFoundError):
@@ -137,6 +139,24 @@ def _lay_out(fresh: Path) -> None:
     shutil.rmtree(fresh / "unpacked")
 
 
+def _compile(fresh: Path) -> None:
+    """Have Python compile all there is, never to be compared with its source: that is listed too.
+
+    What cannot be compiled stays as it is.
+    """
+    words = ("-I", "-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash", "lib")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run(  # noqa: S603 - as what is tried
+            (str(fresh / "bin/python"), *words),
+            check=False,
+            capture_output=True,
+            timeout=COMPILE_S,
+            env=_environment(os.environ),
+            stdin=subprocess.DEVNULL,
+            cwd=fresh,
+        )
+
+
 def _try(fresh: Path, about: About, config: Path | None) -> None:
     """See that the new version begins, is what it says, and takes the configuration that runs."""
     said = _said(fresh, ("--version",))
@@ -173,7 +193,8 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _seal(fresh: Path, about: About, archive: str) -> None:
     """List all files; the list is durable after all of them."""
-    told = {**about._asdict(), "archive": archive, "files": whole.digests(fresh)}
+    lists = {whole.FILES: whole.digests(fresh), whole.COMPILED: whole.compiled(fresh)}
+    told = {**about._asdict(), "archive": archive, **lists}
     os.sync()
     (fresh / whole.WHOLE).write_text(json.dumps(told))
     os.sync()

@@ -63,6 +63,10 @@ class Tending:
             raise
         await self._ended(deed)
 
+    def log(self, after: int, limit: int) -> list[tuple[int, str]]:
+        """See `config.tended.Tending.log`."""
+        return self._diagnosis.tail.after(after, limit)
+
     async def support(self, who: str) -> AsyncGenerator[bytes]:
         """See `config.tended.Tending.support`."""
         if self._one.locked():

@@ -34,7 +34,8 @@ def offered() -> dict[str, set[str]]:
         if inner is not None:
             for part, below in inner.items():
                 walk(below, f"{name} {part}")
-            return
+            if not command.invoke_without_command or name == "forebay":
+                return
         words = {word for option in command.params for word in option.opts if word[:2] == "--"}
         found[name] = words - SHARED
 
@@ -80,7 +81,7 @@ def leaves() -> dict[str, Any]:
         inner = getattr(command, "commands", None)
         for part, below in (inner or {}).items():
             walk(below, f"{name} {part}".strip())
-        if inner is None:
+        if inner is None or (name and command.invoke_without_command):
             found[name] = command
 
     walk(get_command(build(COMMANDS)), "")
