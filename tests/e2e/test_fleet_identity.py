@@ -50,7 +50,7 @@ async def test_an_agent_that_runs_takes_up_its_enrollment(tmp_path: Path) -> Non
             assert "forebay fleet enroll" in waiting["last_hint"]
             token = await fleet.token("--for", "10min", "--gateway", "gw-1")
             done = await box.enroll("", FOREBAY_JOIN_TOKEN=token)
-            assert done.code == 1  # `--token -` goes before the variable
+            assert done.code == 2  # `--token -` goes before the variable
             done = await box.forebay(
                 *("fleet", "enroll", "--server", fleet.enrollment, "--config", str(box.config)),
                 FOREBAY_JOIN_TOKEN=token,
