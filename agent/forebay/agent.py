@@ -273,6 +273,7 @@ def _managed(
 
     async def managed(_: Runtime) -> None:
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(carrying.begin(), name="carrying.begin")
             tasks.create_task(rollout.run(), name="rollout")
             tasks.create_task(renewal.run(), name="fleet.renewal")
             tasks.create_task(commands.run(), name="fleet.commands")

@@ -181,6 +181,22 @@ async def test_whoever_confirms_confirms_what_was_shown(isle: Isle, hall: Hall) 
     assert not person.tried.offers
 
 
+async def test_what_a_killed_agent_was_handed_goes_with_the_next_start(
+    isle: Isle, hall: Hall
+) -> None:
+    """Between the look and the yes: nobody can confirm it any more."""
+    kept = isle.folder / "state" / "fleet" / carrying.FILE
+    await Person(isle).look(made(hall))
+    assert kept.exists()
+    person = Person(isle)
+    await person.carrying.begin()
+    assert not kept.exists()
+    looked = await person.look(made(hall))
+    await person.carrying.begin()  # one that came while the agent was starting stays
+    await person.carrying.take(looked.digest, "uid:0")
+    assert len(person.tried.offers) == 1
+
+
 async def test_each_byte_of_a_bundle_counts(isle: Isle, hall: Hall) -> None:
     """A changed bundle is refused, or what was changed says nothing: padding."""
     data = made(hall)

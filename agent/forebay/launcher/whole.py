@@ -22,7 +22,7 @@ WHOLE = "whole.json"
 FILES, COMPILED = "files", "compiled"
 """The two lists in it."""
 CACHE = "__pycache__"
-MAX_BYTES = 16 << 20
+MAX_BYTES = 64 << 20
 _PIECE = 1 << 20
 
 

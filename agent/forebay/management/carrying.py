@@ -69,6 +69,14 @@ class Carrying:
         self._desired, self._seams = desired, seams
         self._collecting = Collecting(state, runtime, seams)
         self._turn = asyncio.Lock()
+        self._came = False
+
+    async def begin(self) -> None:
+        """Remove what an agent that was killed had been handed: nobody can confirm it any more."""
+        async with self._turn:
+            if not self._came:
+                with contextlib.suppress(OSError):  # the next that comes takes its place
+                    await asyncio.to_thread(self._drop)
 
     async def look(self, size_bytes: int, data: AsyncIterator[bytes]) -> Looked:
         """See `config.carried.Carrying.look`."""
@@ -126,6 +134,7 @@ class Carrying:
 
     async def _keep(self, size_bytes: int, data: AsyncIterator[bytes]) -> None:
         """Write down what is handed in. RequestInvalid if it is not what was said of it."""
+        self._came = True
         disk, path = self._seams.disk, self._folder / FILE
         if not 0 < size_bytes <= bundles.MAX_BYTES:
             raise RequestInvalid(

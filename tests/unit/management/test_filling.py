@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import subprocess
 import tarfile
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -47,6 +48,30 @@ def test_what_python_compiles_meanwhile_is_no_damage_and_all_else_is(
     (package_ / "model.py").unlink()
     with pytest.raises(whole.Damaged, match=r"1 files, the first is .*model\.py"):
         whole.check(tmp_path / "a")
+
+
+def test_what_python_compiled_runs_only_as_it_was_when_the_slot_was_filled(
+    tmp_path: Path, good: Path
+) -> None:
+    """Python runs what lies there without a look at the source, which alone was held to a hash."""
+    filling.fill(tmp_path, "a", good, None)
+    home = tmp_path / f"a/lib/python{filling.python()}/site-packages/forebay"
+    (rotten,) = (home / "__pycache__").glob("errors.*.pyc")
+    (fine,) = (home / "__pycache__").glob("model.*.pyc")
+    foreign = rotten.with_name("errors.cpython-311.opt-1.pyc")
+    words = (tmp_path / "a/bin/python", "-I", "-c", "import forebay.errors; print(7)")
+    data = bytearray(rotten.read_bytes())
+    data[20] ^= 0xFF
+    rotten.write_bytes(data)
+    foreign.write_bytes(data)
+    assert subprocess.run(words, check=False, capture_output=True).stdout == b""
+    assert whole.check(tmp_path / "a") == "9.1.0"
+    whole.drop_compiled(tmp_path / "a")
+    assert (rotten.exists(), foreign.exists(), fine.exists()) == (False, False, True)
+    assert subprocess.run(words, check=False, capture_output=True).stdout == b"7\n"
+    (tmp_path / "a" / whole.WHOLE).write_text('{"version": "9.1.0", "files": {}}')
+    whole.drop_compiled(tmp_path / "a")  # of an agent that made no such list
+    assert fine.exists()
 
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"version": 1, "files": 7}', "\x00"])
