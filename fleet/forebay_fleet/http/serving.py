@@ -21,6 +21,7 @@ import uvicorn
 from forebay_fleet.desired import commands, connections, states, witness
 from forebay_fleet.errors import CertificateError, UsageError
 from forebay_fleet.http.app import build
+from forebay_fleet.http.bounded import BoundedProtocol
 from forebay_fleet.rollouts import labels
 
 if TYPE_CHECKING:
@@ -65,9 +66,9 @@ async def open_site(stack: AsyncExitStack, settings: WebSettings, context: Conte
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        http=BoundedProtocol,
         ws="websockets-sansio",
         ws_max_size=1 << 20,
-        h11_max_incomplete_event_size=64 << 10,
         limit_concurrency=MOST_CONNECTIONS,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=STOP_GRACE_S,

@@ -5,6 +5,7 @@ Owns these routes. Must not know how a password is judged.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MOST_FORM_BYTES = 8 << 10
 MOST_FIELDS = 8
+FORM_S = 10.0
+"""How long a form may take to come: who sends it is a stranger."""
 
 
 def add_to(app: FastAPI, context: Context, oidc: str) -> None:
@@ -73,14 +76,15 @@ def add_to(app: FastAPI, context: Context, oidc: str) -> None:
 
 
 async def _fields(request: Request) -> dict[str, str]:
-    """Read a form that was sent; of one that is too long, nothing."""
+    """Read a form that was sent; of one that is too long, or too slow, nothing."""
     body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_FORM_BYTES:
-            return {}
     try:
+        async with asyncio.timeout(FORM_S):
+            async for part in request.stream():
+                body += part
+                if len(body) > MOST_FORM_BYTES:
+                    return {}
         found = parse_qs(body.decode(), max_num_fields=MOST_FIELDS)
-    except ValueError:
+    except (TimeoutError, ValueError):
         return {}
     return {name: values[0] for name, values in found.items()}
