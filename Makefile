@@ -13,12 +13,14 @@
 #   make powercut [N=3]           N real power cuts of a virtual machine (QEMU; half a minute each, minutes the first time)
 #   make systemd                  the units under a real systemd as PID 1 in a container (root; a minute, more the first time)
 #   make deb [ARCH=arm64]         the Debian package of the gateway in dist/, lintian clean (a minute and a half, more the first time)
-#   make package-test             that package on a Debian that has never seen it: install, upgrade, downgrade, purge (root; five minutes)
+#   make bundle [ARCH=arm64]      the same for a site without a network and without Debian, in dist/: wheels, hashes, an install script
+#   make package-test             both on a Debian that has never seen them: install, upgrade, downgrade, purge (root; five minutes)
+#   make docs                     the site in dist/docs, every link checked (half a minute; a package index the first time)
 #   make proto                    generated code from proto/
 #   make lock                     pinned requirements from pyproject.toml
 #   make clean                    delete everything that make made
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check bench fuzz fuzz-drivers images crash sim soak powercut systemd deb package-test proto lock clean
+.PHONY: help demo test test-long check bench fuzz fuzz-drivers images crash sim soak powercut systemd deb bundle package-test docs proto lock clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -78,10 +80,23 @@ deb: .venv/.dev
 	@scripts/setup-packaging
 	@ARCH=$(ARCH) scripts/deb
 
-package-test: deb
+bundle: .venv/.dev
+	@scripts/setup-packaging
+	@ARCH=$(ARCH) scripts/bundle
+
+package-test: deb bundle
 	@scripts/deb --again
 	@scripts/setup-systemd
 	@PYTHONPATH=tests $(VENV)/python -m systemd.package
+
+docs: .cache/docs/.made
+	@.cache/docs/venv/bin/sphinx-build -q -W --keep-going -c docs -d .cache/docs/trees -b html . dist/docs
+	@echo "dist/docs/docs/index.html"
+
+.cache/docs/.made: requirements/docs.txt | .venv/.made
+	@$(PYTHON) -m venv .cache/docs/venv
+	@.cache/docs/venv/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/docs.txt
+	@touch $@
 
 proto: .venv/.dev
 	@$(VENV)/python scripts/proto
