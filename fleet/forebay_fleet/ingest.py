@@ -71,7 +71,7 @@ class Ingest:
         again. Positions before a head's `first_seq` will never come: they are covered as not held.
         Raises SessionEnded.
         """
-        _check_heads(hello.heads, self._limits.max_heads)
+        check_heads(hello.heads, self._limits.max_heads)
         greeted = self._store.greet(hello, self._now_ns(), self._limits.max_gateways)
         if greeted is None:
             raise SessionEnded("RESOURCE_EXHAUSTED", "this server takes no more gateways")
@@ -262,7 +262,8 @@ def _committed(line: Line, touched: Sequence[int] = ()) -> uplink_pb2.Committed:
     return message
 
 
-def _check_heads(heads: Iterable[uplink_pb2.Head], most: int) -> None:
+def check_heads(heads: Iterable[uplink_pb2.Head], most: int) -> None:
+    """Raise SessionEnded for heads that no gateway may name."""
     for number, head in enumerate(heads):
         if number >= most:
             raise SessionEnded("INVALID_ARGUMENT", f"more than {most} heads")

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from forebay_fleet._proto import uplink_pb2
-from forebay_fleet.envelope import Refused, judge
+from forebay_fleet.envelope import Refused, identity, judge
 from forebay_fleet.ingest import SessionEnded, check_position
 from forebay_fleet.ledger import MAX_ISLANDS, MAX_REPORTED_ISLANDS, Coverage, Island
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+ENVELOPE_BYTES = 256
+"""What a record is beside its payload, at most, if nothing in it is odd."""
 PARCEL_BYTES = 512 << 10
 """Records of one message are put together up to this; a larger one goes alone."""
 Lines: TypeAlias = dict[tuple[int, int], Coverage]
@@ -102,7 +104,7 @@ def grouped(records: Sequence[uplink_pb2.Record]) -> Iterator[list[uplink_pb2.Re
     group: list[uplink_pb2.Record] = []
     size = 0
     for record in records:
-        more = len(record.payload) + 256
+        more = len(record.payload) + ENVELOPE_BYTES
         if group and size + more > PARCEL_BYTES:
             yield group
             group, size = [], 0
@@ -119,6 +121,8 @@ def _check_holes(line: Coverage | None, seq: int) -> None:
 
 def _judge(record: uplink_pb2.Record, most: int, at: Touched, verdicts: Verdicts) -> None:
     at.seqs.append(record.seq)
+    if _is_odd(record):
+        record.DiscardUnknownFields()
     try:
         content = judge(record, most, lambda _: None)
     except Refused as refused:
@@ -127,8 +131,9 @@ def _judge(record: uplink_pb2.Record, most: int, at: Touched, verdicts: Verdicts
         )
         if not refused.permanent:
             return
-        if len(record.payload) > most:  # no message takes it; its position is enough
-            record.payload = b""
+        if len(record.payload) > most or _is_odd(record):
+            # No message takes it, and its part would wait: its position and its name are enough.
+            record.hash, record.payload = identity(record), b""
     else:
         if content.gap is not None and content.gap.seq_to:
             key = (int(record.stream), content.gap.epoch)
@@ -137,3 +142,7 @@ def _judge(record: uplink_pb2.Record, most: int, at: Touched, verdicts: Verdicts
     first = record.absent_from if 0 < record.absent_from < record.seq else record.seq
     at.runs.append((first, record.seq))
     verdicts.publish.append(record)
+
+
+def _is_odd(record: uplink_pb2.Record) -> bool:
+    return record.ByteSize() > len(record.payload) + ENVELOPE_BYTES

@@ -127,6 +127,8 @@ class Parcelling:
                 if error.err_code in FULL:
                     raise _refused("the stream is full", error) from None
                 last: Exception = error
+            except nats.errors.MaxPayloadError:
+                raise SessionEnded("INVALID_ARGUMENT", "no message takes so much") from None
             except (nats.errors.Error, TimeoutError) as error:
                 last = error
             if loop.time() >= end_s:

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 
 from forebay_fleet._proto import ingest_pb2, uplink_pb2
 from forebay_fleet.committer import Budget
-from forebay_fleet.ingest import SessionEnded
+from forebay_fleet.ingest import SessionEnded, check_heads
 from forebay_fleet.limits import RECORD_OVERHEAD_BYTES
 from forebay_fleet.stream.judging import acks, covered, for_box, grouped, judged
 from forebay_fleet.stream.naming import WORKERS
@@ -101,6 +101,7 @@ class StreamIntake:
 
     async def greet(self, hello: uplink_pb2.Hello) -> tuple[Taker, uplink_pb2.Welcome]:
         """See `Intake`."""
+        check_heads(hello.heads, self.limits.max_heads)
         self._asked += 1
         token = str(self._asked)
         answer = asyncio.get_running_loop().create_future()
@@ -109,7 +110,7 @@ class StreamIntake:
             gateway=hello.gateway,
             boot_id=hello.boot_id[:64],
             received_ns=self.now_ns(),
-            hello=hello,
+            hello=_plain(hello),
             answer_to=f"{self._inbox}.{token}",
         )
         try:
@@ -145,6 +146,16 @@ class StreamIntake:
         for taker in [*self.takers]:
             if present.incarnation and taker.incarnation != present.incarnation:
                 taker.end(SessionEnded("UNAVAILABLE", "the store was put back from a backup"))
+
+
+def _plain(hello: uplink_pb2.Hello) -> uplink_pb2.Hello:
+    """Give what a worker asks of a Hello: one that no message takes would hold up its part."""
+    plain = uplink_pb2.Hello(
+        gateway=hello.gateway, boot_id=hello.boot_id[:64], version=hello.version[:64]
+    )
+    plain.heads.extend(hello.heads)
+    plain.DiscardUnknownFields()
+    return plain
 
 
 class _StreamTaker:

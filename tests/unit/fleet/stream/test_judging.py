@@ -5,6 +5,7 @@ from __future__ import annotations
 from forebay_fleet._proto import uplink_pb2
 from forebay_fleet.ledger import MAX_ISLANDS, Coverage, Island
 from forebay_fleet.stream.judging import (
+    ENVELOPE_BYTES,
     PARCEL_BYTES,
     Lines,
     acks,
@@ -103,3 +104,21 @@ def test_groups_are_bounded_but_for_one_large_record() -> None:
     records = [record(seq, uplink_pb2.ANCHOR, bytes(size)) for seq, size in enumerate(sizes)]
     found = [[one.seq for one in group] for group in grouped(records)]
     assert found == [[0, 1], [2, 3], [4], [5]]
+
+
+def test_what_is_odd_and_large_becomes_no_message_that_nothing_takes() -> None:
+    """One record that NATS does not take would hold up all boxes of its part."""
+    hashed, padded, both = anchor(1), anchor(2), anchor(3)
+    hashed.hash = bytes(MOST)
+    unknown = b"\xf2\x07\x80\x80\x40" + bytes(MOST)  # field 126, 1 MiB
+    padded.MergeFromString(unknown)
+    both.hash = bytes(MOST)
+    both.MergeFromString(unknown)
+    payload = anchor(2).payload
+    assert min(one.ByteSize() for one in (hashed, padded, both)) > MOST
+    verdicts = judged([hashed, padded, both], {}, MOST)
+    assert all(one.ByteSize() < ENVELOPE_BYTES + 50 for one in verdicts.publish)
+    assert [one.payload for one in verdicts.publish] == [b"", payload, b""]
+    (ack,) = acks(verdicts, {}, 7)
+    assert codes(ack) == [(1, "BadDecodingError", True), (3, "BadDecodingError", True)]
+    assert ack.committed.committed_seq == 3

@@ -19,7 +19,7 @@ from forebay_fleet.limits import Limits
 from forebay_fleet.store.reader import StoreReader
 from forebay_fleet.stream import publishing
 from forebay_fleet.stream.connecting import open_line
-from forebay_fleet.stream.naming import WORKERS
+from forebay_fleet.stream.naming import MAX_PARCEL_BYTES, WORKERS
 from forebay_fleet.stream.publishing import StreamIntake
 from forebay_fleet.stream.working import WorkerSettings, work
 from support.fleet import anchor, record
@@ -47,6 +47,13 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
 def hello(next_seq: int, name: str = "press") -> uplink_pb2.Hello:
     made = uplink_pb2.Hello(gateway=name, boot_id="boot", session=1)
     made.heads.add(stream=uplink_pb2.TELEMETRY, epoch=EPOCH, first_seq=1, next_seq=next_seq)
+    return made
+
+
+def many_heads() -> uplink_pb2.Hello:
+    made = hello(1, "g0")
+    for epoch in range(LIMITS.max_heads):
+        made.heads.add(stream=1, epoch=EPOCH + epoch, first_seq=1, next_seq=2)
     return made
 
 
@@ -171,7 +178,13 @@ async def test_gateways_are_bounded_and_a_second_boot_is_an_alarm(
         await sent(takers[0], anchor(1))
         one.now_ns = lambda: time.time_ns() + 60 * 10**9
         await sent(takers[0], anchor(2))
+        other.version = "x" * 2 * MAX_PARCEL_BYTES  # no message takes it: what counts of it does
         last, _ = await one.greet(other)
+        with pytest.raises(SessionEnded, match="heads"):
+            await one.greet(many_heads())
+        large = ingest_pb2.Parcel(gateway="g0", boot_id="x" * MAX_PARCEL_BYTES)
+        with pytest.raises(SessionEnded, match="no message takes so much"):
+            await one.parcels.put(large)
         with StoreReader(data) as reader:
             assert [row.twins for row in reader.gateways()] == [1, 0, 0]
         for taker in (*takers, newer, last):
