@@ -29,7 +29,7 @@ OPTIONS = (
     ("grpc.max_send_message_length", -1),  # what is sent has limits of its own
     ("grpc.max_metadata_size", 8 << 10),
     ("grpc.max_concurrent_streams", 64),
-    ("grpc.max_connection_idle_ms", 300_000),
+    ("grpc.max_connection_idle_ms", 60_000),  # strangers open them, too
     # Who looks on may be gone without a word.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 20_000),
