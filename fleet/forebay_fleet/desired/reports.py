@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from forebay_fleet.registry import Registry, RegistryThread
 
 MAX_VERSION = 64
+MAX_COMPONENTS = 1_100
+"""As fleet.proto has it."""
+MOST_SECONDS = 1e9
+"""Thirty years. What lists count with is a number, whatever one box says: it would be missing in
+the list of all."""
 
 _log = structlog.get_logger()
 
@@ -123,7 +128,7 @@ class Reporting:
 
     async def take(self, message: fleet_pb2.AgentToServer) -> None:
         """See `Part.take`."""
-        health = message.health if message.HasField("health") else None
+        health = _sound(message.health) if message.HasField("health") else None
         self._reports.note(
             Report(
                 *(self._gateway, 1, time.time_ns(), message.description.version[:MAX_VERSION]),
@@ -141,6 +146,15 @@ class Reporting:
     def left(self) -> None:
         """Note that the box is not connected any more."""
         self._reports.note(Report(self._gateway, 0, time.time_ns(), "", b"", b""))
+
+
+def _sound(health: fleet_pb2.Health) -> fleet_pb2.Health:
+    """Give what a box said of itself within what it may say."""
+    del health.components[MAX_COMPONENTS:]
+    for name in ("uptime_s", "buffer_s", "journal_full_in_s"):
+        # Of the two, `max` takes 0 where there is no number.
+        setattr(health, name, min(max(0.0, getattr(health, name)), MOST_SECONDS))
+    return health
 
 
 def note(registry: Registry, report: Report, server: str = "") -> None:

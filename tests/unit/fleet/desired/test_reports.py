@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+import pytest
+from google.protobuf import json_format
 from structlog.testing import capture_logs
 
 from forebay_fleet._proto import fleet_pb2
+from forebay_fleet.cli import health
 from forebay_fleet.db.sqlite import SqliteDatabase
 from forebay_fleet.desired import reports, states, witness
 from forebay_fleet.registry import Registry, RegistryThread
+from forebay_fleet.web import moments
+from forebay_fleet.web.words import Words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,3 +105,29 @@ def _break(registry: Registry) -> None:
 def _mend(registry: Registry) -> None:
     with registry.transaction() as db:
         db.execute("ALTER TABLE away RENAME TO reports")
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        *((math.nan, 0.0), (math.inf, reports.MOST_SECONDS), (-math.inf, 0.0), (-5.0, 0.0)),
+        *((1e308, reports.MOST_SECONDS), (7.5, 7.5)),
+    ],
+)
+async def test_whatever_a_box_says_lists_of_all_can_be_shown(
+    tmp_path: Path, said: float, kept: float
+) -> None:
+    async with RegistryThread(tmp_path) as registry:
+        all_ = await opened(registry)
+        odd = message("well")
+        odd.health.buffer_s = odd.health.journal_full_in_s = odd.health.uptime_s = said
+        for _ in range(2 * reports.MAX_COMPONENTS):
+            odd.health.components.add()
+        await reports.Reporting(all_, "gw-1").take(odd)
+        await all_.flush()
+        found = fleet_pb2.Health.FromString((await registry(reports.every))["gw-1"].health)
+        assert {found.buffer_s, found.journal_full_in_s, found.uptime_s} == {kept}
+        assert len(found.components) == reports.MAX_COMPONENTS
+        told = json_format.MessageToDict(found, preserving_proto_field_name=True)
+        assert health.rows(told, [])
+        assert moments.span(Words("en"), round(found.buffer_s * 1e9))
