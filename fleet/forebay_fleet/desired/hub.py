@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 LOOK_S = 1.0
 """How soon a push by a command reaches a box that is connected, at most."""
+SHARE, MOST_TURNS = 10, 10
+"""Looking takes one part in SHARE of a server's time: of very many boxes every second, third or
+MOST_TURNSth turn looks."""
 
 _log = structlog.get_logger()
 
@@ -84,16 +87,19 @@ class Hub:
         And commit what boxes said.
         """
         known: dict[str, tuple[int, ...]] = {}
+        rest = 0
         while not self.stopping.is_set():
-            try:
-                now = await self.registry(_newest)
-            except StoreFailed as error:
-                _log.error("registry_failed", error=str(error), hint=error.hint)
-                now = known
-            for gateway, version in now.items():
-                if known.get(gateway) != version and gateway in self._streams:
-                    self._streams[gateway].set()
-            known = now
+            if rest <= 0:
+                try:
+                    now, took_s = await self.registry(_timed)
+                except StoreFailed as error:
+                    _log.error("registry_failed", error=str(error), hint=error.hint)
+                    now, took_s = known, 0.0
+                for gateway, version in now.items():
+                    if known.get(gateway) != version and gateway in self._streams:
+                        self._streams[gateway].set()
+                known, rest = now, turns(took_s)
+            rest -= 1
             await self.reports.flush()
             try:
                 await asyncio.wait_for(self.stopping.wait(), LOOK_S)
@@ -101,6 +107,17 @@ class Hub:
                 continue
         for wake in self._streams.values():
             wake.set()
+
+
+def turns(took_s: float) -> int:
+    """Give in how many turns there is to be another look, by the time that the last one took."""
+    return min(max(1, round(SHARE * took_s / LOOK_S)), MOST_TURNS)
+
+
+def _timed(registry: Registry) -> tuple[dict[str, tuple[int, ...]], float]:
+    """Give the newest, and what it took of this thread, s."""
+    began_s = time.thread_time()
+    return _newest(registry), time.thread_time() - began_s
 
 
 def _newest(registry: Registry) -> dict[str, tuple[int, ...]]:
