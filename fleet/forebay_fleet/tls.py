@@ -43,6 +43,18 @@ class Credentials:
         bundle = [folder / f"{name}.crt" for name in names] if folder else []
         return [self.certificate, self.key, *([self.client_ca] if self.client_ca else []), *bundle]
 
+    def state(self) -> list[tuple[int, int] | None]:
+        """Give what tells one state of the files from another."""
+        found: list[tuple[int, int] | None] = []
+        for path in self.files():
+            try:
+                status = path.stat()
+            except OSError:
+                found.append(None)
+            else:
+                found.append((status.st_mtime_ns, status.st_ino))
+        return found
+
     def read(self) -> tuple[bytes, bytes, bytes]:
         """Give key, certificate chain and the authorities of gateways, PEM.
 
@@ -69,7 +81,7 @@ def server_credentials(files: Credentials, *, mutual: bool) -> grpc.ServerCreden
     Raises:
         CertificateError: the files cannot be used now. Later ones that cannot are passed over.
     """
-    seen = _looks(files)
+    seen = files.state()
 
     def configured() -> grpc.ServerCertificateConfiguration:
         key, chain, roots = files.read()
@@ -78,7 +90,7 @@ def server_credentials(files: Credentials, *, mutual: bool) -> grpc.ServerCreden
     def fetch() -> grpc.ServerCertificateConfiguration | None:
         """Called by gRPC on its own thread, before each handshake; None: as before."""
         nonlocal seen
-        now = _looks(files)
+        now = files.state()
         if now == seen:
             return None
         seen = now
@@ -93,16 +105,3 @@ def server_credentials(files: Credentials, *, mutual: bool) -> grpc.ServerCreden
         fetch,  # type: ignore[arg-type] # the stub forgets None
         require_client_authentication=mutual,
     )
-
-
-def _looks(files: Credentials) -> list[tuple[int, int] | None]:
-    """Give what tells one state of the files from another."""
-    found: list[tuple[int, int] | None] = []
-    for path in files.files():
-        try:
-            status = path.stat()
-        except OSError:
-            found.append(None)
-        else:
-            found.append((status.st_mtime_ns, status.st_ino))
-    return found

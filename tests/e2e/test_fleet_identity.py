@@ -212,6 +212,8 @@ async def test_another_authority_under_way(tmp_path: Path) -> None:
             assert not box.told("identity_refused")
             context = ssl.create_default_context(cadata=box.identity.authorities.decode())
             assert context.cert_store_stats()["x509_ca"] == 1
+        async with Box(fleet, "new", "gw-2") as new:  # tokens name the one that signs now
+            assert (await new.enroll(await fleet.token("--gateway", "gw-2"))).code == 0
 
 
 class WrongClock(HurryingClock):

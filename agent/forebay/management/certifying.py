@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from forebay import __version__
 from forebay._proto import fleet_pb2 as pb
-from forebay.errors import FleetUnavailable, IdentityUnusable
+from forebay.errors import FleetRefused, FleetUnavailable, IdentityUnusable
 from forebay.identity import Identity, Pending
 from forebay.management import asking
 
@@ -60,7 +60,13 @@ async def enroll(
         bound_key=_public(pending.bound_key),
         description=description(),
     )
-    answer = await asking.enroll(address, authority, request)
+    try:
+        answer = await asking.enroll(address, authority, request)
+    except FleetRefused as error:
+        if error.code != "token":
+            raise
+        hint = f"this box asks as {gateway}; if the token is for that id, {error.hint}"
+        raise FleetRefused(str(error), hint=hint, code=error.code) from error
     identity = _identity(answer, pending, pending.instance_uid, address, pending.bound_key)
     await asyncio.to_thread(store.replace, identity)
     return identity

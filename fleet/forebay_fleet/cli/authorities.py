@@ -54,16 +54,27 @@ def rotate(
     if as_json:
         output.print_json({"done": done, "not_ready": left})
     elif left:
-        typer.echo(f"refused  {len(left)} boxes are not ready: {', '.join(left[:10])}")
+        boxes = output.counted(len(left), "box", "boxes")
+        more = ", ..." if len(left) > SHOWN else ""
+        typer.echo(f"refused  {boxes} not ready: {', '.join(left[:SHOWN])}{more}")
+        typer.echo(_WAIT)
     else:
-        typer.echo(_NEXT[done])
+        typer.echo(_NEXT[done].format(directory=directory, data=data))
     if left:
         raise typer.Exit(1)
 
 
+SHOWN = 10
+_WAIT = (
+    "a box is ready when it has renewed, by itself, after 60 % of its certificate's time at the "
+    "latest; revoke what is gone, or go on without them: --force"
+)
 _NEXT = {
-    "made": "made     next.crt; boxes get it as they renew: wait, then ca rotate DIR --switch",
-    "switched": "switched the new CA signs; issue the server's certificate anew: ca issue --host",
+    "made": "made     next.crt; boxes get it as they come: wait, then "
+    "forebay-fleet ca rotate {directory} --data {data} --switch",
+    "switched": "switched the new CA signs; delete server.crt and server.key, make them anew: "
+    "forebay-fleet ca issue {directory} --host NAME; when boxes have renewed: "
+    "forebay-fleet ca rotate {directory} --data {data} --finish",
     "finished": "finished the CA before is trusted no more",
 }
 
@@ -78,12 +89,16 @@ def _left_behind(directory: Path, data: Path, *, finish: bool) -> list[str]:
 
     from cryptography import x509
 
+    from forebay_fleet.errors import UsageError
     from forebay_fleet.identity import authorities, gateways
     from forebay_fleet.identity.requests import spki_hash
     from forebay_fleet.registry import Registry, there
 
-    if not there(data):
-        return []
+    if not there(data):  # else a forgotten --data would leave all boxes behind
+        raise UsageError(
+            f"no fleet is in {data}: which boxes are ready cannot be told",
+            hint="name its directory: --data DIR; without a fleet, --force",
+        )
     now = authorities.load(directory)
     with Registry(data) as registry:
         shut = gateways.all_denied(registry)

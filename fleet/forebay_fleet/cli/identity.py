@@ -50,11 +50,11 @@ def token_create(
 
     from forebay_fleet.cli import output
     from forebay_fleet.errors import UsageError
-    from forebay_fleet.identity import opening, tokens
+    from forebay_fleet.identity import opening, pinning, tokens
     from forebay_fleet.registry import Registry
 
     with Registry(data) as registry:
-        pin, place = registry.fact(opening.PIN), registry.fact(opening.ENROLLMENT)
+        pin, place = registry.fact(pinning.PIN), registry.fact(opening.ENROLLMENT)
         if pin is None or place is None:
             raise UsageError(
                 "no server has opened enrollment on this data directory",

@@ -114,6 +114,11 @@ def load(directory: Path) -> Authorities:
 def rotate(directory: Path, common_name: str) -> x509.Certificate:
     """Make the next authority. CertificateError if there is one, or no present one."""
     load(directory)
+    if all((directory / f"{NEXT}.{kind}").exists() for kind in ("crt", "key")):
+        raise CertificateError(  # boxes may trust it already: nobody should delete it
+            "the next authority is there already",
+            hint="when all boxes have it: ca rotate DIR --data DATA --switch",
+        )
     if (directory / f"{PREVIOUS}.crt").exists():
         raise CertificateError(
             "the authority before is still trusted", hint="end that first: ca rotate DIR --finish"

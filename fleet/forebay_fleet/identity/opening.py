@@ -23,11 +23,10 @@ from forebay_fleet.desired.hub import Hub
 from forebay_fleet.desired.shadows import Shadowing, Shadows
 from forebay_fleet.errors import CertificateError, UsageError
 from forebay_fleet.fleetservice import FleetService
-from forebay_fleet.identity import authorities
+from forebay_fleet.identity import authorities, pinning
 from forebay_fleet.identity.challenge import Challenges
 from forebay_fleet.identity.enrollment import MAX_CALLS, OPTIONS, EnrollmentService
 from forebay_fleet.identity.office import CERTIFICATE_S, Office, Terms
-from forebay_fleet.identity.requests import spki_hash
 from forebay_fleet.listening import listen
 from forebay_fleet.rollouts import engine as rollouts
 
@@ -40,8 +39,8 @@ if TYPE_CHECKING:
     from forebay_fleet.tls import Credentials
 
 STOP_GRACE_S = 2.0
-PIN, ENROLLMENT = "pin", "enrollment"
-"""Facts of the registry: SPKI hash of the server's authority in hex, where boxes enroll."""
+ENROLLMENT = "enrollment"
+"""Fact of the registry: where boxes enroll."""
 
 _log = structlog.get_logger()
 
@@ -89,7 +88,7 @@ async def open_fleet(
     if folder is None:
         raise UsageError("enrollment needs an authority that signs", hint="add --ca DIR")
     own = x509.load_pem_x509_certificate(files.read()[1])
-    issuer = authorities.load(folder).issuer_of(own)
+    pin = await asyncio.to_thread(pinning.pin, files, folder)
     host = settings.host or _first_name(own)
     challenges = Challenges(time.monotonic)
     signer = await asyncio.to_thread(signing.load, running.data)
@@ -119,8 +118,9 @@ async def open_fleet(
     enrollment = EnrollmentService(running.registry, office, challenges, time.monotonic)
     enrollment.add_to(server)
     port = listen(server, settings.listen, files, mutual=False)
-    pin = spki_hash(issuer.public_key()).hex()
-    await running.registry(lambda registry: registry.tell(PIN, pin))
+    await running.registry(lambda registry: registry.tell(pinning.PIN, pin))
+    following = pinning.follow(files, folder, running.registry, pin)
+    stack.callback(asyncio.create_task(following, name="tokens.pin").cancel)
     place = f"{_bracketed(host)}:{port}"
     await running.registry(lambda registry: registry.tell(ENROLLMENT, place))
     await server.start()

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from typer.testing import CliRunner
 
 from forebay_fleet import certificates
-from forebay_fleet.errors import CertificateError
+from forebay_fleet.cli import app
+from forebay_fleet.errors import CertificateError, UsageError
 from forebay_fleet.identity import authorities
 from forebay_fleet.tls import Credentials
+
+if TYPE_CHECKING:
+    from typer.testing import Result
 
 
 @pytest.fixture
@@ -51,6 +57,23 @@ def test_steps_out_of_order(pki: Path) -> None:
     authorities.switch(pki)
     with pytest.raises(CertificateError, match="still trusted"):
         authorities.rotate(pki, "third")
+
+
+def test_a_switch_that_cannot_see_the_boxes_is_refused(pki: Path, tmp_path: Path) -> None:
+    """A forgotten --data would find no boxes, and leave all of them behind."""
+
+    def ask(*words: str) -> Result:
+        return CliRunner().invoke(app, ["ca", "rotate", str(pki), *words])
+
+    nowhere = ("--data", str(tmp_path / "nowhere"))
+    made = ask(*nowhere)
+    assert f"ca rotate {pki} --data {tmp_path / 'nowhere'} --switch" in made.output
+    refused = ask(*nowhere, "--switch")
+    assert isinstance(refused.exception, UsageError), refused.output
+    assert "--force" in refused.exception.hint
+    assert trusted(pki) == ["first", "Forebay fleet CA"]
+    assert ask(*nowhere, "--switch", "--force").exit_code == 0
+    assert trusted(pki) == ["Forebay fleet CA", "first"]
 
 
 @pytest.mark.parametrize("renames", range(4))
