@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,26 +24,7 @@ from systemd.machine import CACHE, ROOT, Machine, build
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-CONFIG = """\
-[gateway]
-id = "box"
-
-[devices.bench]
-protocol = "simulated"
-groups.default.period = "100 ms"
-
-[[devices.bench.tags]]
-name = "count"
-address = "counter"
-type = "uint32"
-
-[uplinks.cloud]
-kind = "grpc"
-address = "127.0.0.1:7443"
-ca = "/etc/forebay/tls/ca.crt"
-cert = "/etc/forebay/tls/box.crt"
-key = "/etc/forebay/tls/box.key"
-"""
+TAGS = "name,address,type\ncount,counter,uint32\nlevel,sine low=0 high=9 period=20s,float32\n"
 AGENT, TOML = "forebay.service", "/etc/forebay/forebay.toml"
 LIBRARIES = "import aiomqtt, asyncua, grpc, numpy, pyarrow.parquet, serial, uvloop, forebay_plugin"
 KEEP = ("-o", "Dpkg::Options::=--force-confold")
@@ -99,6 +81,10 @@ class Story:
         self.before = lies_in(machine.tree)
         shutil.copy(package, machine.tree / "root/forebay.deb")
         self.newer = made_newer(package, machine.tree / "root/newer.deb")
+        bundle = package.name.replace("_", "-").removesuffix(".deb")
+        with tarfile.open(package.with_name(f"{bundle}.tar.gz")) as tar:
+            tar.extractall(machine.tree / "root", filter="data")
+        self.bundle = f"/root/{bundle}"
 
     def tell(self) -> None:
         steps: tuple[Callable[[], str], ...] = (
@@ -111,6 +97,9 @@ class Story:
             self.is_removed_and_comes_back,
             self.has_lost_nothing,
             self.is_purged,
+            self.refuses_a_damaged_bundle,
+            self.is_installed_by_a_bundle,
+            self.is_taken_away_by_it,
         )
         for step in steps:
             began = time.monotonic()
@@ -140,28 +129,36 @@ class Story:
         missing = self.machine.run("sh", "-c", f"{find} | xargs ldd | grep 'not found' || true")
         assert not missing, missing
         self.machine.run("/usr/lib/forebay/bin/python", "-I", "-c", LIBRARIES)
-        stale = self.machine.run("sh", "-c", "find /usr/lib/forebay -name '*.pyc' | wc -l")
-        assert int(stale) > 1000, stale
+        compiled = self.machine.run("sh", "-c", "find /usr/lib/forebay -name '*.pyc' | wc -l")
+        assert int(compiled) > 1000, compiled
+        home = self.machine.tree / "usr/lib/forebay"
+        parts = json.loads((home / "sbom.cdx.json").read_text("utf-8"))
+        told = {(one["name"], one["version"]) for one in parts["components"]}
+        main = parts["metadata"]["component"]
+        found = (home / "lib/python3.11/site-packages").glob("*.dist-info")
+        here = [one.name.removesuffix(".dist-info").partition("-") for one in found]
+        names = {(re.sub("[-_.]+", "-", name).lower(), version) for name, _, version in here}
+        assert told | {(main["name"], main["version"])} == names
         return f"{self.machine.run('sh', '-c', f'{find} | wc -l')} extension modules"
 
     def is_configured(self) -> str:
-        """By a file in /etc, and certificates of a fleet."""
-        tree, run = self.machine.tree, self.machine.run
+        """By a tag list and a token of the fleet, as somebody does it at the cabinet."""
+        run, show = self.machine.run, self.machine.show
         for words in (("init", self.pki), ("issue", self.pki, "--host", "127.0.0.1")):
             self._fleet("ca", *map(str, words))
-        self._fleet("ca", "issue", str(self.pki), "--gateway", "box")
-        (tree / "etc/forebay/forebay.toml").write_text(CONFIG)
-        (tree / "etc/forebay/tls").mkdir()
-        for name in ("ca.crt", "box.crt", "box.key"):
-            shutil.copy(self.pki / name, tree / "etc/forebay/tls")
-        run("chgrp", "-R", "forebay", "/etc/forebay/tls")
-        run("chmod", "0640", "/etc/forebay/tls/box.key")
         self.stack.enter_context(server(self.machine, self.folder))
+        self.machine.until((self.data / "registry.db").exists, SOON_S, "the fleet server")
+        token = re.search(r"--token (\S+)", self._fleet("token", "create", "--gateway", "box"))
+        assert token
+        (self.machine.tree / "root/tags.csv").write_text(TAGS)
+        by = ("--protocol", "simulated", "--gateway", "box", "--cloud", "127.0.0.1:7443")
+        run("forebay", "init", "--from", "/root/tags.csv", *by)
+        run("forebay", "fleet", "enroll", "--server", "127.0.0.1:7444", "--token", token[1])
         said = run("forebay", "check", TOML)
-        run("systemctl", "restart", AGENT)
-        assert self.machine.show(AGENT, "ActiveState") == "active"
-        pid = self.machine.show(AGENT, "MainPID")
-        assert run("ps", "-o", "user=", "-p", pid) == "forebay"
+        run("systemctl", "start", AGENT)
+        assert show(AGENT, "ActiveState") == "active"
+        assert run("ps", "-o", "user=", "-p", show(AGENT, "MainPID")) == "forebay"
+        self.config = self._config()
         return said
 
     def delivers(self) -> str:
@@ -186,7 +183,7 @@ class Story:
         assert not (self.machine.tree / "usr/lib/forebay").exists()
         assert journal <= self._journal()
         self._apt("install", "/root/forebay.deb")
-        assert (self.machine.tree / "etc/forebay/forebay.toml").read_text() == CONFIG
+        assert self._config() == self.config
         assert self.machine.show(AGENT, "ActiveState") == "active", run(
             "systemctl", "status", AGENT
         )
@@ -215,6 +212,49 @@ class Story:
         assert not gone, sorted(gone)
         return f"{len(self.before):,} paths, as before"
 
+    def refuses_a_damaged_bundle(self) -> str:
+        """A byte that differs, and nothing is written."""
+        wheel = next((self.machine.tree / self.bundle[1:] / "wheels").glob("numpy-*.whl"))
+        whole = wheel.read_bytes()
+        wheel.write_bytes(whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:])
+        said = self.machine.run(f"{self.bundle}/install", check=False)
+        assert "a file is damaged" in said, said
+        assert lies_in(self.machine.tree) == self.before
+        wheel.write_bytes(whole)
+        return "nothing is written"
+
+    def is_installed_by_a_bundle(self) -> str:
+        """Without a package; a second time it is another version, and all stays."""
+        run = self.machine.run
+        run(f"{self.bundle}/install")
+        assert self.machine.show(AGENT, "Result") == "exec-condition"
+        by = ("--protocol", "simulated", "--gateway", "box", "--cloud", "")
+        run("forebay", "init", "--from", "/root/tags.csv", *by)
+        run("systemctl", "start", AGENT)
+        self.machine.until(self._reads, SOON_S, "it reads")
+        pid, config, journal = self.machine.show(AGENT, "MainPID"), self._config(), self._journal()
+        said = run(f"{self.bundle}/install")
+        assert self.machine.show(AGENT, "MainPID") not in ("0", pid)
+        self.machine.until(self._reads, SOON_S, "it reads")
+        assert self._config() == config
+        assert journal <= self._journal()
+        run(f"{self.bundle}/install", "--remove")
+        assert self._config() == config
+        assert journal <= self._journal()
+        return said.split("\n")[-1]
+
+    def is_taken_away_by_it(self) -> str:
+        """And nothing is left."""
+        self.machine.run(f"{self.bundle}/install", "--remove", "--purge")
+        changed = lies_in(self.machine.tree) ^ self.before
+        assert not changed, sorted(changed)
+        for name in ACCOUNTS:
+            assert "forebay" not in (self.machine.tree / name).read_text(), name
+        return f"{len(self.before):,} paths, as before"
+
+    def _reads(self) -> bool:
+        return bool((self.machine.status("status") or {}).get("samples_per_s"))
+
     def _goes_to(self, package: str, version: str) -> str:
         pid, journal = self.machine.show(AGENT, "MainPID"), self._journal()
         stored = self._stored()
@@ -222,9 +262,14 @@ class Story:
         assert self.machine.run("dpkg-query", "-W", "-f", "${Version}", "forebay") == version
         assert self.machine.show(AGENT, "ActiveState") == "active"
         assert self.machine.show(AGENT, "MainPID") not in ("0", pid)
-        assert (self.machine.tree / "etc/forebay/forebay.toml").read_text() == CONFIG
+        assert self._config() == self.config
         assert journal <= self._journal()
         return f"{version}; {self._more(stored):,} samples at the server"
+
+    def _config(self) -> dict[str, bytes]:
+        """Give the files of the configuration, but what dpkg lays beside them."""
+        files = (self.machine.tree / "etc/forebay").rglob("*")
+        return {str(one): one.read_bytes() for one in files if ".dpkg-" not in one.name}
 
     def _journal(self) -> set[str]:
         """Give the files of the journal's streams."""
@@ -258,17 +303,9 @@ class Story:
 
 @contextmanager
 def server(machine: Machine, folder: Path) -> Iterator[None]:
-    """Run a fleet server in the network of the machine, with the certificates of `folder`."""
-    pki = folder / "pki"
-    files = (
-        "--cert",
-        pki / "server.crt",
-        "--key",
-        pki / "server.key",
-        "--client-ca",
-        pki / "ca.crt",
-    )
-    words = (FLEET, "serve", "--data", folder / "data", "--listen", "127.0.0.1:7443", *files)
+    """Run a fleet server in the network of the machine, with the authority of `folder`."""
+    listen = ("--listen", "127.0.0.1:7443", "--enroll-listen", "127.0.0.1:7444")
+    words = (FLEET, "serve", "--data", folder / "data", "--ca", folder / "pki", *listen)
     command = [*machine.network, *map(str, words)]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)

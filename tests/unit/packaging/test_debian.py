@@ -68,7 +68,7 @@ def wheel(folder: Path, name: str, **files: str) -> None:
 
 
 def assemble(wheels: Path, home: Path) -> subprocess.CompletedProcess[str]:
-    command = [str(DEBIAN / "assemble"), str(wheels), str(home)]
+    command = [str(PACKAGING / "assemble"), str(wheels), str(home)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
