@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from forebay.config.plugins import read_manifest
+from forebay.errors import Fault, RequestInvalid
+from forebay.pluginhost import unpack
 from forebay_fleet.artifacts import judging
 from forebay_fleet.errors import UsageError
 from support.packages import archive
@@ -17,8 +20,11 @@ from support.packages import archive
 if TYPE_CHECKING:
     from pathlib import Path
 
-PLUGIN = b'[plugin]\nname = "echo"\nversion = "1"\n'
-AGENT = json.dumps({"name": "forebay-agent", "version": "1"}).encode()
+PLUGIN = (
+    b'[plugin]\nname = "echo"\nversion = "1"\ncommand = ["x"]\n[inputs.all]\ntags = ["press/*"]\n'
+)
+ABOUT = {"name": "forebay-agent", "version": "1", "python": "3.11", "machine": "x86_64"}
+AGENT = json.dumps(ABOUT).encode()
 LAUNCHER = {"site-packages/forebay/launcher/__init__.py": b""}
 
 
@@ -51,14 +57,16 @@ def test_what_a_box_can_take_passes(tmp_path: Path) -> None:
         ({"plugin.toml": PLUGIN.replace(b'"1"', b'"2"')}, "plugin", "echo 2, and not echo 1"),
         ({"plugin.toml": b"[plugin"}, "plugin", "names no plugin"),
         ({"plugin.toml": b"plugin = 1"}, "plugin", "names no plugin"),
-        ({"plugin.toml": b"#" * (1 << 21)}, "plugin", "larger than 1024 KiB"),
+        ({"plugin.toml": b"#" * (1 << 21)}, "plugin", "larger than 256 KiB"),
         ({"agent.json": AGENT}, "agent", "does not hold"),
-        ({"agent.json": b"{}", **LAUNCHER}, "agent", "names no agent"),
+        ({"agent.json": b"{}", **LAUNCHER}, "agent", "says no agent"),
         ({"agent.json": AGENT.replace(b'"1"', b'"2"'), **LAUNCHER}, "agent", "forebay-agent 2"),
         ({"../m": b""}, "model", "leads out"),
         ({"/etc/m": b""}, "model", "leads out"),
         ({"m" * 600: b""}, "model", "too long"),
         ({}, "model", "nothing is in it"),
+        ({"agent.json": AGENT, "site-packages/forebay/launcher.py": b""}, "agent", "does not hold"),
+        ({"agent.json": AGENT.replace(b"x86_64", b""), **LAUNCHER}, "agent", "machine is empty"),
     ],
 )
 def test_what_it_would_refuse_is_refused(
@@ -66,6 +74,72 @@ def test_what_it_would_refuse_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=why):
         judged(archive(tmp_path / "a.tar.gz", files), type_)
+
+
+ONE = {"plugin.toml": PLUGIN}
+
+
+@pytest.mark.parametrize(
+    ("files", "taken"),
+    [
+        (ONE, True),
+        ({"echo/plugin.toml": PLUGIN, ".git/HEAD": b"x", "echo/__pycache__/a.pyc": b""}, True),
+        ({**ONE, "a/.mypy_cache/" + "x" * 600: b""}, True),
+        ({**ONE, "a" * 600: b""}, False),
+        ({**ONE, "./plugin.toml": PLUGIN}, False),
+        ({**ONE, "a": b"", "a/b": b""}, False),
+        ({**ONE, "a/b": b"", "a": b""}, False),
+        ({**ONE, "a\\b": b""}, False),
+        ({"plugin.toml": PLUGIN.replace(b"command", b"#")}, False),
+        ({"plugin.toml": PLUGIN.replace(b'["x"]', b"[]")}, False),
+        ({"plugin.toml": PLUGIN.replace(b'["x"]', b'["x", 1]')}, False),
+        ({"plugin.toml": PLUGIN.replace(b"[inputs", b"protocol = 2\n[inputs")}, False),
+        ({"plugin.toml": PLUGIN.replace(b"inputs.all", b"window")}, False),
+        ({"plugin.toml": PLUGIN + b"[more]\n"}, False),
+        ({"plugin.toml": PLUGIN + b"#" * (256 << 10)}, False),
+        ({"plugin.toml": PLUGIN.replace(b"echo", b"other")}, False),
+        ({"plugin.toml": b"\xff" + PLUGIN}, False),
+    ],
+)
+def test_the_desk_judges_as_the_box(
+    tmp_path: Path, files: dict[str, bytes], *, taken: bool
+) -> None:
+    """The two share no code: what one takes the other takes, too."""
+    path = archive(tmp_path / "a.tar.gz", files)
+    (tmp_path / "box").mkdir()
+    assert (by_box(path, tmp_path / "box"), by_desk(path)) == (taken, taken)
+
+
+def by_desk(path: Path) -> bool:
+    """Whether `artifacts add` takes it."""
+    try:
+        judged(path)
+    except UsageError:
+        return False
+    return True
+
+
+def by_box(path: Path, folder: Path) -> bool:
+    """Whether a box would take it, as `management.packages` does."""
+    faults: list[Fault] = []
+    try:
+        unpack.take(path, folder)
+    except (RequestInvalid, OSError):
+        return False
+    manifest = read_manifest(folder, "echo", faults)
+    named = manifest and (manifest.plugin.name, manifest.plugin.version)
+    return named == ("echo", "1")
+
+
+def test_a_zip_with_a_file_that_rotted_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr("plugin.toml", PLUGIN)
+        made.writestr("weights", b"good weights")
+    judged(path)
+    path.write_bytes(path.read_bytes().replace(b"good weights", b"evil weights"))
+    (tmp_path / "box").mkdir()
+    assert (by_box(path, tmp_path / "box"), by_desk(path)) == (False, False)
 
 
 def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
