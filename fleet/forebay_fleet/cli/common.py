@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
     from forebay_fleet.access.roles import Principal
+    from forebay_fleet.db.database import Database
     from forebay_fleet.watermark import Watermark
 
 MOST_S = 36_525 * 86_400.0
@@ -60,6 +63,16 @@ def principal() -> Principal:
     from forebay_fleet.access.roles import Principal, Role
 
     return Principal(user(), Role.ADMIN, "command line")
+
+
+def noted(
+    what: str, subject: str, why: str, details: dict[str, object] | None = None
+) -> Callable[[Database], None]:
+    """Give what writes down, within the transaction that does it, what this command does."""
+    from forebay_fleet.access import trail
+
+    who = principal()
+    return lambda db: trail.note(db, who, what, subject, why, details)
 
 
 def word(kind: EnumTypeWrapper, number: int, prefix: str) -> str:

@@ -15,6 +15,7 @@ import typer
 from forebay_fleet.cli import common
 
 if TYPE_CHECKING:
+    from forebay_fleet.db.database import Database
     from forebay_fleet.identity.tokens import TokenRow
 
 Name = Annotated[str, typer.Argument(help="Id of the gateway.", show_default=False)]
@@ -48,10 +49,15 @@ def token_create(
     """Make a token; it is shown once."""
     import time
 
+    from forebay_fleet.access import trail
     from forebay_fleet.cli import output
     from forebay_fleet.errors import UsageError
     from forebay_fleet.identity import opening, pinning, tokens
     from forebay_fleet.registry import Registry
+
+    def noted(db: Database, row: TokenRow) -> None:
+        details: dict[str, object] = {"gateway": gateway, "replaces": bool(replace)}
+        common.noted("token.create", row.id, "", details)(db)
 
     with Registry(data) as registry:
         pin, place = registry.fact(pinning.PIN), registry.fact(opening.ENROLLMENT)
@@ -60,10 +66,12 @@ def token_create(
                 "no server has opened enrollment on this data directory",
                 hint="start it once: forebay-fleet serve --ca DIR --enroll-listen IP:PORT",
             )
+        trail.prepare(registry)
         text, row = tokens.create(
             *(registry, bytes.fromhex(pin), common.seconds(for_), time.time_ns()),
             gateway=gateway,
             replace=replace,
+            also=noted,
         )
     if as_json:
         output.print_json({"token": text, "server": place, **_described(row, row.created_ns)})
@@ -108,12 +116,15 @@ def token_revoke(
     """End a token that nobody has used."""
     import time
 
+    from forebay_fleet.access import trail
     from forebay_fleet.cli import output
     from forebay_fleet.identity import tokens
     from forebay_fleet.registry import Registry
 
     with Registry(data) as registry:
-        tokens.revoke(registry, token_id, time.time_ns())
+        trail.prepare(registry)
+        also = common.noted("token.revoke", token_id, "")
+        tokens.revoke(registry, token_id, time.time_ns(), also)
     if as_json:
         output.print_json({"id": token_id, "state": "revoked"})
     else:
@@ -130,13 +141,16 @@ def revoke(
     """Shut a gateway out: its sessions end within a second, and it gets no certificate."""
     import time
 
+    from forebay_fleet.access import trail
     from forebay_fleet.cli import output
     from forebay_fleet.identity import gateways
     from forebay_fleet.registry import Registry
 
     with Registry(data) as registry:
         known = any(row.name == name for row in gateways.all_enrolled(registry))
-        gateways.revoke(registry, name, reason[:200], time.time_ns())
+        trail.prepare(registry)
+        also = common.noted("gateway.revoke", name, reason)
+        gateways.revoke(registry, name, reason[:200], time.time_ns(), also)
     if as_json:
         found = {"gateway": name, "state": "revoked", "reason": reason[:200], "enrolled": known}
         output.print_json(found)
@@ -149,12 +163,14 @@ def revoke(
 
 def unlock(name: Name, data: common.Data = common.DATA, *, as_json: common.Json = False) -> None:
     """Let a gateway come again that was locked or revoked."""
+    from forebay_fleet.access import trail
     from forebay_fleet.cli import output
     from forebay_fleet.identity import gateways
     from forebay_fleet.registry import Registry
 
     with Registry(data) as registry:
-        was = gateways.unlock(registry, name)
+        trail.prepare(registry)
+        was = gateways.unlock(registry, name, common.noted("gateway.unlock", name, ""))
     if as_json:
         output.print_json({"gateway": name, "state": "active", "was": was.state})
     else:

@@ -43,6 +43,7 @@ def move(
     """Have a gateway come by another address: it keeps that only if it gets here by it."""
     import time
 
+    from forebay_fleet.access import trail
     from forebay_fleet.desired import connections, signing
     from forebay_fleet.errors import UsageError
     from forebay_fleet.registry import Registry
@@ -59,7 +60,9 @@ def move(
             way = connections.Way(address, enrollment, _read(authorities))
             now_ns = time.time_ns()
             times_ns = now_ns, now_ns + round(common.seconds(for_) * 1e9)
-            found = connections.offer(registry, signing.load(data), gateway, way, times_ns)
+            trail.prepare(registry)
+            also = common.noted("gateway.move", gateway, "", {"address": address})
+            found = connections.offer(registry, signing.load(data), gateway, way, times_ns, also)
     _print(gateway, found, as_json=as_json)
 
 

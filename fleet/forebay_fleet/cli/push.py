@@ -14,7 +14,9 @@ import typer
 from forebay_fleet.cli import common
 
 if TYPE_CHECKING:
+    from forebay_fleet.db.database import Database
     from forebay_fleet.desired.reports import Report
+    from forebay_fleet.desired.states import Pushed
 
 Name = Annotated[str, typer.Argument(help="Id of the gateway.", show_default=False)]
 
@@ -44,6 +46,7 @@ def push(
     """Have a gateway run a configuration: it tries it, and keeps it or goes back by itself."""
     import time
 
+    from forebay_fleet.access import trail
     from forebay_fleet.artifacts import choosing
     from forebay_fleet.artifacts.published import Published
     from forebay_fleet.cli import output
@@ -62,9 +65,15 @@ def push(
         tuple(packages),
         common.least_version(min_agent),
     )
+
+    def noted(db: Database, pushed: Pushed) -> None:
+        details: dict[str, object] = {"version": pushed.version, "hash": pushed.hash.hex()}
+        common.noted("config.push", gateway, reason, details)(db)
+
     with Registry(data) as registry:
         states.prepare(registry)
-        pushed = states.push(registry, signing.load(data), gateway, contents, offer)
+        trail.prepare(registry)
+        pushed = states.push(registry, signing.load(data), gateway, contents, offer, noted)
     if as_json:
         output.print_json(
             {

@@ -185,6 +185,9 @@ def _send(
     import secrets
     import time
 
+    from google.protobuf.json_format import MessageToDict
+
+    from forebay_fleet.access import trail
     from forebay_fleet.desired import commands, signing
     from forebay_fleet.registry import Registry
 
@@ -195,7 +198,13 @@ def _send(
     found = None
     with Registry(data) as registry:
         commands.prepare(registry)
-        commands.send(registry, signing.load(data), command, now_ns)
+        trail.prepare(registry)
+        action = command.WhichOneof("action") or ""
+        details: dict[str, object] = {"id": command.id, "role": command.role}
+        if action == "write":
+            details |= MessageToDict(command.write, preserving_proto_field_name=True)
+        also = common.noted(f"command.{action}", command.gateway, command.reason, details)
+        commands.send(registry, signing.load(data), command, now_ns, also)
         until_s = time.monotonic() + wait_s
         while found is None and time.monotonic() < until_s:
             time.sleep(_LOOK_S)

@@ -13,8 +13,9 @@ from forebay_fleet.errors import UsageError
 from forebay_fleet.identity import gateways
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from forebay_fleet.db.database import Database
     from forebay_fleet.desired.signing import Signer
     from forebay_fleet.registry import Registry
 
@@ -33,8 +34,14 @@ def prepare(registry: Registry) -> None:
     registry.prepare(PART, VERSION, sql)
 
 
-def send(registry: Registry, signer: Signer, command: fleet_pb2.Command, now_ns: int) -> None:
-    """Sign a command and keep it for its gateway.
+def send(
+    registry: Registry,
+    signer: Signer,
+    command: fleet_pb2.Command,
+    now_ns: int,
+    also: Callable[[Database], object] = lambda _: None,
+) -> None:
+    """Sign a command, keep it for its gateway, and do something `also` in the same transaction.
 
     Raises:
         UsageError: no such gateway is enrolled, too many commands wait for it, or a box could not
@@ -59,6 +66,7 @@ def send(registry: Registry, signer: Signer, command: fleet_pb2.Command, now_ns:
                 signed.SerializeToString(),
             ),
         )
+        also(db)
 
 
 def pending(registry: Registry, gateway: str, now_ns: int) -> list[tuple[str, bytes]]:

@@ -16,8 +16,9 @@ from forebay_fleet.errors import UsageError
 from forebay_fleet.identity import gateways
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from forebay_fleet.db.database import Database
     from forebay_fleet.desired.signing import Signer
     from forebay_fleet.registry import Registry, RegistryThread
 
@@ -56,9 +57,16 @@ def prepare(registry: Registry) -> None:
 
 
 def offer(
-    registry: Registry, signer: Signer, gateway: str, way: Way, times_ns: tuple[int, int]
+    registry: Registry,
+    signer: Signer,
+    gateway: str,
+    way: Way,
+    times_ns: tuple[int, int],
+    also: Callable[[Database], object] = lambda _: None,
 ) -> Moved:
     """Have a gateway try another way; `times_ns` are when that is offered, and its end.
+
+    Something is done `also` in the same transaction.
 
     Raises:
         UsageError: no such gateway is enrolled, it is revoked, or the way cannot be.
@@ -102,6 +110,7 @@ def offer(
                 signed.SerializeToString(),
             ),
         )
+        also(db)
     return Moved(version, settings.offer_id, way.address, expires_ns, 0, "")
 
 

@@ -16,7 +16,7 @@ from forebay_fleet.errors import UsageError
 from forebay_fleet.identity import gateways
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from forebay_fleet.db.database import Database
     from forebay_fleet.desired.signing import Signer
@@ -70,9 +70,14 @@ def _hash_of(sums: Mapping[str, bytes]) -> bytes:
 
 
 def push(
-    registry: Registry, signer: Signer, gateway: str, contents: Mapping[str, bytes], offer: Offer
+    registry: Registry,
+    signer: Signer,
+    gateway: str,
+    contents: Mapping[str, bytes],
+    offer: Offer,
+    also: Callable[[Database, Pushed], object] = lambda *_: None,
 ) -> Pushed:
-    """Make `contents` what a gateway is to run.
+    """Make `contents` what a gateway is to run, and do something `also` in the same transaction.
 
     Raises:
         UsageError: no such gateway is enrolled, it is revoked, or a box could not take it.
@@ -80,6 +85,7 @@ def push(
     with registry.transaction() as db:
         pushed = put(db, signer, gateway, contents, offer)
         forget_unnamed(db)
+        also(db, pushed)
     return pushed
 
 

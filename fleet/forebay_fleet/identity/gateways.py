@@ -12,6 +12,8 @@ from forebay_fleet.identity.refused import locked, revoked
 from forebay_fleet.limits import GATEWAY_PATTERN
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from forebay_fleet.db.database import Database
     from forebay_fleet.identity.refused import Refused
     from forebay_fleet.registry import Registry
@@ -100,16 +102,30 @@ def all_denied(registry: Registry) -> dict[str, Denied]:
     return {row[0]: Denied(*row) for row in rows}
 
 
-def revoke(registry: Registry, name: str, reason: str, now_ns: int) -> None:
-    """Shut a gateway out for good, enrolled or not. UsageError for what can be no id."""
+def revoke(
+    registry: Registry,
+    name: str,
+    reason: str,
+    now_ns: int,
+    also: Callable[[Database], object] = lambda _: None,
+) -> None:
+    """Shut a gateway out for good, enrolled or not. UsageError for what can be no id.
+
+    Something is done `also` in the same transaction.
+    """
     if not GATEWAY_PATTERN.fullmatch(name):
         raise UsageError(f"{name!r} cannot be a gateway id", hint="forebay-fleet gateways")
     with registry.transaction() as db:
         deny(db, Denied(name, "revoked", reason, now_ns))
+        also(db)
 
 
-def unlock(registry: Registry, name: str) -> Denied:
+def unlock(
+    registry: Registry, name: str, also: Callable[[Database], object] = lambda _: None
+) -> Denied:
     """Let a gateway come again that was locked or revoked; give what it was.
+
+    Something is done `also` in the same transaction.
 
     Raises:
         UsageError: it is neither.
@@ -120,4 +136,5 @@ def unlock(registry: Registry, name: str) -> Denied:
             raise UsageError(
                 f"{name!r} is neither locked nor revoked", hint="forebay-fleet gateways"
             )
+        also(db)
         return found

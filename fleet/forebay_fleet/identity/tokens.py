@@ -19,6 +19,8 @@ from forebay_fleet.identity.refused import bad_token
 from forebay_fleet.limits import GATEWAY_PATTERN
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from forebay_fleet.db.database import Database
     from forebay_fleet.registry import Registry
 
@@ -90,8 +92,9 @@ def create(
     *,
     gateway: str | None,
     replace: bool,
+    also: Callable[[Database, TokenRow], object] = lambda *_: None,
 ) -> tuple[str, TokenRow]:
-    """Make a token; its text is nowhere else.
+    """Make a token, whose text is nowhere else; do something `also` in the same transaction.
 
     Raises:
         UsageError: no gateway id, longer than MOST_S, one to replace that nobody named.
@@ -119,6 +122,7 @@ def create(
             " VALUES (?, ?, ?, ?, ?, ?)",
             (row.id, hashed, gateway, row.replaces, row.created_ns, row.expires_ns),
         )
+        also(db, row)
     return write(secret, pin), row
 
 
@@ -131,14 +135,24 @@ def rows(registry: Registry) -> list[TokenRow]:
     return [TokenRow(*row) for row in registry.rows(sql)]
 
 
-def revoke(registry: Registry, token_id: str, now_ns: int) -> None:
-    """End a token that nobody used. UsageError if there is none of this id."""
+def revoke(
+    registry: Registry,
+    token_id: str,
+    now_ns: int,
+    also: Callable[[Database], object] = lambda _: None,
+) -> None:
+    """End a token that nobody used, and do something `also` in the same transaction.
+
+    Raises:
+        UsageError: there is none of this id.
+    """
     with registry.transaction() as db:
         sql = "UPDATE tokens SET revoked_ns = ? WHERE id = ? AND used_ns IS NULL RETURNING id"
         if db.execute(sql, (now_ns, token_id)).fetchone() is None:
             raise UsageError(
                 f"no token {token_id!r} that is still to be used", hint="forebay-fleet token list"
             )
+        also(db)
 
 
 def redeem(db: Database, text: str, gateway: str, key: bytes, now_ns: int) -> Redeemed:

@@ -10,6 +10,10 @@ from typer.testing import CliRunner
 
 from forebay_fleet.cli import app
 from forebay_fleet.errors import UsageError
+from forebay_fleet.identity import gateways
+from forebay_fleet.identity.gateways import GatewayRow
+from forebay_fleet.identity.opening import ENROLLMENT
+from forebay_fleet.registry import Registry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,3 +91,38 @@ def test_what_cannot_be_is_refused_with_a_hint(
     assert isinstance(done.exception, UsageError)
     assert said in str(done.exception)
     assert done.exception.hint
+
+
+def test_whatever_a_command_changes_for_boxes_stands_in_the_audit(tmp_path: Path) -> None:
+    with Registry(tmp_path) as registry:
+        registry.tell("pin", "ab" * 32)
+        registry.tell(ENROLLMENT, "127.0.0.1:7444")
+        with registry.transaction() as db:
+            gateways.put(db, GatewayRow("gw-1", b"k", 1, 0, b"k", b"c", 0, "", 0, 0, 0))
+    (tmp_path / "forebay.toml").write_text('[gateway]\nid = "gw-1"\n', "utf-8")
+    ask(tmp_path, "push", "gw-1", str(tmp_path / "forebay.toml"), "--reason", "by hand")
+    ask(tmp_path, "move", "gw-1", "127.0.0.1:7443")
+    write = ("send", "write", "gw-1", "oven/setpoint", "180", "--wait", "0", "--reason", "recipe 7")
+    ask(tmp_path, *write)
+    ask(tmp_path, "gateways", "revoke", "gw-1", "--reason", "stolen")
+    ask(tmp_path, "gateways", "unlock", "gw-1")
+    token = ask(tmp_path, "token", "create", "--gateway", "gw-2")
+    ask(tmp_path, "token", "revoke", token["id"])
+    told = ask(tmp_path, "audit", "--subject", "gw-1")[::-1]
+    assert [(one["what"], one["why"]) for one in told] == [
+        *(("config.push", "by hand"), ("gateway.move", ""), ("command.write", "recipe 7")),
+        *(("gateway.revoke", "stolen"), ("gateway.unlock", "")),
+    ]
+    assert {one["via"] for one in told} == {"command line"}
+    sent = told[2]["details"]
+    assert (sent["device"], sent["tag"], sent["uint_value"]) == ("oven", "setpoint", "180")
+    made = ask(tmp_path, "audit", "--subject", token["id"])
+    assert [one["what"] for one in made] == ["token.revoke", "token.create"]
+    assert made[1]["details"]["gateway"] == "gw-2"
+    before = len(ask(tmp_path, "audit"))
+    for words in (
+        *(("push", "gw-3", str(tmp_path / "forebay.toml")), ("move", "gw-3", "127.0.0.1:7443")),
+        *(("gateways", "unlock", "gw-3"), ("token", "revoke", token["id"] + "0")),
+    ):
+        assert run(tmp_path, *words).exit_code != 0
+    assert len(ask(tmp_path, "audit")) == before  # what was not done is not there
