@@ -55,10 +55,13 @@ class Authority:
         return self._written(common_name, certificate, key)
 
     def issue_from(self, common_name: str, begins: dt.datetime, ends: dt.datetime) -> Pair:
-        """Sign a certificate for `common_name` that holds from `begins` to `ends`."""
+        """Sign one for `common_name` and 127.0.0.1 that holds from `begins` to `ends`."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-        builder = self._builder(subject, key.public_key(), begins, ends)
+        builder = self._builder(subject, key.public_key(), begins, ends).add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
         return self._written(common_name, builder.sign(self._key, hashes.SHA256()), key)
 
     def _written(

@@ -41,6 +41,7 @@ COMMANDS = {
     "update": "forebay.cli.update",
     "restart": "forebay.cli.tend",
     "log": "forebay.cli.tend",
+    "doctor": "forebay.cli.doctor",
     "bundle": "forebay.cli.tend",
     "demo": "forebay.cli.simulation",
 }

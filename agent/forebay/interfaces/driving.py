@@ -228,6 +228,18 @@ class MeasuredDriver(Driver, Protocol):
         ...
 
 
+@runtime_checkable
+class IdentifyingDriver(Driver, Protocol):
+    """A driver whose device can say what it is."""
+
+    async def identify(self) -> dict[str, str]:
+        """Give what it says by its protocol's names: maker, product, version. Empty: nothing.
+
+        Called by `forebay doctor`, once, after `connect`. Raises DeviceUnreachable.
+        """
+        ...
+
+
 class StreamedDriver(Driver, Protocol):
     """A driver whose device sends by itself."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from forebay.errors import Fault
     from forebay.interfaces.intake import Seams
@@ -164,7 +165,10 @@ class UplinkSpec:
 
     `build` gets the uplink's name and its validated settings. `check` gets the gateway's id, the
     uplink's name and its settings, whose files are there and can be read; it finds what is wrong
-    with their contents and touches no network. `reaches` as in `DriverSpec`.
+    with their contents and touches no network. `reaches` as in `DriverSpec`. `secured` gets the
+    settings and the state directory, and gives what TLS to all that it reaches is to prove: the
+    server's name (empty: that of the address) and who may sign it, PEM (empty: whom the machine
+    trusts); None for plain text. Raises a ForebayError if that cannot be read.
     """
 
     kind: str
@@ -173,3 +177,4 @@ class UplinkSpec:
     requires: Mapping[str, str]
     check: Callable[[str, str, Any], Iterable[Fault]] = no_uplink_faults
     reaches: Callable[[Any], Sequence[str]] | None = None
+    secured: Callable[[Any, Path], tuple[str, str] | None] | None = None

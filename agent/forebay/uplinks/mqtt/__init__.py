@@ -11,6 +11,8 @@ from forebay.interfaces import UplinkSpec
 from forebay.uplinks.mqtt.config import MqttUplinkSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from forebay.interfaces import Seams
     from forebay.uplinks.mqtt.uplink import MqttUplink
 
@@ -25,11 +27,20 @@ def _reaches(settings: MqttUplinkSettings) -> tuple[str, ...]:
     return (f"{settings.host}:{settings.port_used}",)
 
 
+def _secured(settings: MqttUplinkSettings, state: Path) -> tuple[str, str] | None:
+    """Give who may sign the broker; see `UplinkSpec.secured`."""
+    del state
+    if not settings.tls:
+        return None
+    return "", settings.ca.read_text("utf-8") if settings.ca is not None else ""
+
+
 SPEC = UplinkSpec(
     kind="mqtt",
     settings=MqttUplinkSettings,
     build=_build,
     requires={"aiomqtt": "mqtt"},
     reaches=_reaches,
+    secured=_secured,
 )
 """What `forebay.registry` loads."""
