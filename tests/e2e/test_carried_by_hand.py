@@ -84,7 +84,7 @@ async def test_data_goes_by_hand_and_its_answer_moves_the_cursor(tmp_path: Path)
             records = sum(line["records"] for line in there["lines"])
             assert records == file["records"], json.dumps(there)
 
-            answer = await told(box, "usb", "acknowledge", taken[0]["ack"])
+            (answer,) = await told(box, "usb", "acknowledge", taken[0]["ack"])
             assert answer["records"] == file["records"]
             uplink = (await told(box, "uplinks"))["uplinks"][0]
             streams = (await told(box, "journal", "status"))["streams"]
@@ -172,7 +172,7 @@ async def test_kills_and_a_full_stick_cost_nothing_but_another_try(tmp_path: Pat
 
             await box.agent.start()
             await delivered(box, lambda sums: sums["pending"] > 0)
-            answer = await told(box, "usb", "acknowledge", taken[0]["ack"])
+            (answer,) = await told(box, "usb", "acknowledge", taken[0]["ack"])
             assert answer["records"] == file["records"], "what was collected is remembered"
             again = await box.forebay("usb", "acknowledge", taken[0]["ack"])
             assert again.code == 2

@@ -248,7 +248,7 @@ async def test_what_is_invalid_fails_before_anything_is_touched(box: Box) -> Non
     box.rollout._staging._validate = refuse  # noqa: SLF001
     ended = await box.ended(await box.offer("good one"))
     assert (ended.phase, box.live.applied) == ("failed", [])
-    assert ended.error == "devices.press: is wrong (mend it)"
+    assert (ended.error, ended.hint) == ("devices.press: is wrong", "mend it")
 
 
 async def test_an_offer_that_has_expired_changes_nothing(box: Box) -> None:
