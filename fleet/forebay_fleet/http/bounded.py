@@ -1,7 +1,8 @@
-"""HTTP/1.1 for strangers: a request's head has its size and its time, whoever sends it.
+"""HTTP/1.1 for strangers: a request's head has its size and its time, an answer is to be taken.
 
-Owns these two limits; the rest is uvicorn's. Without them a stranger could have this process keep a
-head of any length, or hold every connection there may be with a head that never ends.
+Owns these limits; the rest is uvicorn's. Without them a stranger could have this process keep a
+head of any length, or hold every connection there may be with a head that never ends; and whoever
+may ask for an export could hold the place of one by never reading it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ MOST_HEAD_BYTES = 64 << 10
 """Of address and headers of one request, those behind its body too."""
 HEAD_S = 20.0
 """How long a head may take; behind an answer the time that a connection may rest comes to it."""
+STALLED_S = 60.0
+"""In so much time who is sent something is to take a part of it, however small."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -25,6 +28,8 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_bytes = _unread_bytes = 0
     _heard = False
     _end: asyncio.TimerHandle | None = None
+    _left_bytes = 0
+    _taking: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See `asyncio.Protocol`."""
@@ -34,7 +39,19 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
         self._stop()
+        self._stop_taking()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Hear that what was sent waits here."""
+        super().pause_writing()
+        self._left_bytes = self.transport.get_write_buffer_size()
+        self._taking = self.loop.call_later(STALLED_S, self._look)
+
+    def resume_writing(self) -> None:
+        """Hear that most of it is taken."""
+        self._stop_taking()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
@@ -91,3 +108,16 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._end is not None:
             self._end.cancel()
             self._end = None
+
+    def _look(self) -> None:
+        left_bytes = self.transport.get_write_buffer_size()
+        if left_bytes >= self._left_bytes:
+            self.transport.abort()
+            return
+        self._left_bytes = left_bytes
+        self._taking = self.loop.call_later(STALLED_S, self._look)
+
+    def _stop_taking(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request, WebSocket
+from fastapi.responses import StreamingResponse
 
 from forebay_fleet.http import bounded
 from forebay_fleet.http.bounded import MOST_HEAD_BYTES, BoundedProtocol
@@ -35,6 +36,10 @@ def app() -> FastAPI:
     async def size(request: Request) -> int:
         return len(await request.body())
 
+    @made.get("/much")
+    async def much() -> StreamingResponse:
+        return StreamingResponse(made.state.parts())
+
     @made.websocket("/ws")
     async def echo(socket: WebSocket) -> None:
         await socket.accept()
@@ -45,9 +50,9 @@ def app() -> FastAPI:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[int]:
+async def serving(made: FastAPI | None = None) -> AsyncIterator[int]:
     config = uvicorn.Config(
-        app(),
+        made or app(),
         port=0,
         log_config=None,
         http=BoundedProtocol,
@@ -127,6 +132,38 @@ async def test_who_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
             return reader.at_eof() or reader.exception() is not None or writer.is_closing()
 
         await until(dripped, "it is cut off")
+        writer.close()
+
+
+@pytest.mark.parametrize("reads", [False, True], ids=["not at all", "slowly"])
+async def test_who_takes_nothing_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, *, reads: bool
+) -> None:
+    monkeypatch.setattr(bounded, "STALLED_S", 2.5 if reads else 0.5)
+    ended = asyncio.Event()
+
+    async def parts() -> AsyncIterator[bytes]:
+        try:
+            for _ in range(8):
+                yield bytes(8 << 20)
+            while not reads:
+                await asyncio.sleep(0)  # as who reads a store
+                yield bytes(8 << 20)
+        finally:
+            ended.set()
+
+    made = app()
+    made.state.parts = parts
+    async with serving(made) as port:
+        reader, writer = await connect(port)
+        writer.write(GET.replace(b"/n", b"/much") + b"Connection: close\r\n\r\n")
+        taken = 0
+        async with asyncio.timeout(60):
+            while reads and (part := await reader.read(1 << 20)):
+                taken += len(part)
+                await asyncio.sleep(0.02)
+            await ended.wait()
+        assert taken >= (64 << 20 if reads else 0)
         writer.close()
 
 
