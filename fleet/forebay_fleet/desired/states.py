@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PART, VERSION = "desired", 1
 KIND = "desired-state"
+MAX_PACKAGES = 256
 MAX_STATE_BYTES = 1 << 20
 """What a box takes; a larger one would end its stream, again and again."""
 
@@ -123,6 +124,11 @@ def put(
         issuer=offer.issuer,
         reason=offer.reason,
     )
+    if len(offer.packages) > MAX_PACKAGES:
+        raise UsageError(
+            f"it asks for {len(offer.packages)} packages, and a box takes {MAX_PACKAGES}",
+            hint="have it run fewer plugins and models",
+        )
     payload = state.SerializeToString(deterministic=True)
     if len(payload) > MAX_STATE_BYTES:
         raise UsageError(

@@ -14,6 +14,7 @@ from forebay._proto import fleet_pb2_grpc
 from forebay.files import SystemDisk
 from forebay.identity import IdentityStore
 from forebay.management import asking, certifying
+from forebay.management.packages import MAX_PACKAGES
 from forebay_fleet._proto import fleet_pb2
 from forebay_fleet.desired import commands, signing, states
 from forebay_fleet.errors import UsageError
@@ -87,6 +88,9 @@ def test_what_no_box_takes_is_refused_where_it_is_made(tmp_path: Path) -> None:
         offer = states.Offer("anna", "", NOW_NS, NOW_NS + DAY_NS)
         with pytest.raises(UsageError, match="1 MiB"):
             states.push(registry, signer, "gw-1", many_files(2_048, 500), offer)
+        many = offer._replace(packages=(fleet_pb2.Package(name="p"),) * (MAX_PACKAGES + 1))
+        with pytest.raises(UsageError, match="257 packages"):
+            states.push(registry, signer, "gw-1", many_files(1, 10), many)
         assert states.newest(registry, "gw-1") is None
         command = fleet_pb2.Command(id=secrets.token_hex(16), gateway="gw-1")
         command.read.tags.extend(["x" * 300] * 1_000)
