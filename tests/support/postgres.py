@@ -31,7 +31,7 @@ _SETTINGS: Mapping[str, str] = {
     "max_wal_size": "128MB",
     "autovacuum": "off",
     "jit": "off",
-    # After a crash it flushes each file of each database by itself otherwise: minutes, beside others.
+    # Else it flushes each file of each database by itself after a crash: minutes, beside others.
     "recovery_init_sync_method": "syncfs",
 }
 
