@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from email.message import Message
 
 MAIN = "forebay"
-EXTRAS = ("", "opcua", "mqtt", "serial", "parquet")
+EXTRAS = ("", "opcua", "mqtt", "serial", "parquet", "top")
 """Those with which requirements/agent.txt was pinned."""
 LICENCE = "License :: OSI Approved :: "
 

@@ -63,7 +63,7 @@ class DevicesRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class DeviceStatus(_message.Message):
-    __slots__ = ("name", "protocol", "state", "tags", "tags_bad", "polls", "overruns", "connections", "last_poll_ms", "last_data_ns", "last_error", "last_hint", "next_try_s", "line", "line_load")
+    __slots__ = ("name", "protocol", "state", "tags", "tags_bad", "polls", "overruns", "connections", "last_poll_ms", "last_data_ns", "last_error", "last_hint", "next_try_s", "line", "line_load", "period_s")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +79,7 @@ class DeviceStatus(_message.Message):
     NEXT_TRY_S_FIELD_NUMBER: _ClassVar[int]
     LINE_FIELD_NUMBER: _ClassVar[int]
     LINE_LOAD_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_S_FIELD_NUMBER: _ClassVar[int]
     name: str
     protocol: str
     state: str
@@ -94,7 +95,8 @@ class DeviceStatus(_message.Message):
     next_try_s: float
     line: str
     line_load: float
-    def __init__(self, name: _Optional[str] = ..., protocol: _Optional[str] = ..., state: _Optional[str] = ..., tags: _Optional[int] = ..., tags_bad: _Optional[int] = ..., polls: _Optional[int] = ..., overruns: _Optional[int] = ..., connections: _Optional[int] = ..., last_poll_ms: _Optional[float] = ..., last_data_ns: _Optional[int] = ..., last_error: _Optional[str] = ..., last_hint: _Optional[str] = ..., next_try_s: _Optional[float] = ..., line: _Optional[str] = ..., line_load: _Optional[float] = ...) -> None: ...
+    period_s: float
+    def __init__(self, name: _Optional[str] = ..., protocol: _Optional[str] = ..., state: _Optional[str] = ..., tags: _Optional[int] = ..., tags_bad: _Optional[int] = ..., polls: _Optional[int] = ..., overruns: _Optional[int] = ..., connections: _Optional[int] = ..., last_poll_ms: _Optional[float] = ..., last_data_ns: _Optional[int] = ..., last_error: _Optional[str] = ..., last_hint: _Optional[str] = ..., next_try_s: _Optional[float] = ..., line: _Optional[str] = ..., line_load: _Optional[float] = ..., period_s: _Optional[float] = ...) -> None: ...
 
 class DevicesReply(_message.Message):
     __slots__ = ("devices",)

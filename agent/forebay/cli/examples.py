@@ -23,6 +23,7 @@ EXAMPLES = {
     "ledger": "--watch",
     "uplinks": "",
     "restart": "device press",
+    "top": "--every 2",
     "doctor": "--config /etc/forebay/forebay.toml",
     "bundle": "box.tar.gz",
     "demo": "--seconds 25",

@@ -23,6 +23,7 @@ COMMANDS = {
     "run": "forebay.cli.run",
     "check": "forebay.cli.check",
     "status": "forebay.cli.status",
+    "top": "forebay.cli.top",
     "devices": "forebay.cli.devices",
     "tags": "forebay.cli.tags",
     "read": "forebay.cli.tags",

@@ -33,7 +33,7 @@ from forebay.pluginhost.results import WINDOW
 from forebay.usage import rss_bytes, written_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from forebay.acquisition.session import Session
     from forebay.config.attempts import Rolling
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from forebay.control.pluginanswers import PluginAnswers
     from forebay.control.view import RecordSummary
     from forebay.forwarding.forwarder import Forwarder
-    from forebay.interfaces import Driver, Head, Seams
+    from forebay.interfaces import DeviceSpec, Driver, Head, Seams
     from forebay.journal.journal import Journal, SegmentInfo
     from forebay.pipeline.intake import Pipeline
     from forebay.pipeline.shadow import Shadow
@@ -220,6 +220,7 @@ class Answers:
                 next_try_s=max(0.0, status.next_try_at_s - now_s) if waiting else 0.0,
                 line=session.line.name if session.news.shared else "",
                 line_load=session.line.load(),
+                period_s=min(_polled_s(device.spec), default=0.0),
             )
 
     def tag_keys(self) -> Sequence[TagKey]:
@@ -429,3 +430,11 @@ def _before_newest(heads: Sequence[Head], limit: int) -> Position:
             return Position(head.stream, head.epoch, head.next_seq - 1 - limit)
         limit -= count
     return Position(heads[0].stream, heads[0].epoch, heads[0].first_seq - 1)
+
+
+def _polled_s(spec: DeviceSpec) -> Iterator[float]:
+    """Give the periods of a device's groups that are polled, in s."""
+    groups = spec.settings.groups
+    for schema in spec.schemas:
+        if groups[schema.group].mode != "subscribe":
+            yield groups[schema.group].period

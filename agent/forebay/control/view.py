@@ -70,7 +70,8 @@ class DeviceStatus:
     `state` is disabled, connecting, connected or waiting. `last_poll_ms` is the duration of the
     last poll; `last_data_ns` is wall time, 0 for none yet; `next_try_s` is the time until the next
     connection attempt while waiting. `line` is what it shares with other devices, empty if nothing;
-    `line_load` is for what part of the time its line was held lately, 0 to 1.
+    `line_load` is for what part of the time its line was held lately, 0 to 1. `period_s` is the
+    shortest of its groups that are polled, 0 if none is.
     """
 
     name: str
@@ -88,6 +89,7 @@ class DeviceStatus:
     next_try_s: float = 0.0
     line: str = ""
     line_load: float = 0.0
+    period_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
