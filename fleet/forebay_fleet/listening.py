@@ -1,4 +1,4 @@
-"""Ports that speak gRPC: the address, the certificate, and that plaintext never leaves the machine.
+"""Ports: the address, of gRPC the certificate, and that plaintext never leaves the machine.
 
 Must not know what is served.
 """
@@ -17,6 +17,21 @@ if TYPE_CHECKING:
     from forebay_fleet.tls import Credentials
 
 
+def place(address: str) -> tuple[str, int, bool]:
+    """Give host and port of IP:PORT or [IPv6]:PORT, and whether it is loopback. UsageError."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        loopback, number = ipaddress.ip_address(host).is_loopback, int(port)
+    except ValueError:
+        number, loopback = -1, False
+    if not 0 <= number < 65_536:
+        raise UsageError(
+            f"{address!r} is no address to listen on", hint="write IP:PORT or [IPv6]:PORT"
+        )
+    return host, number, loopback
+
+
 def listen(
     server: grpc.aio.Server, address: str, files: Credentials | None, *, mutual: bool
 ) -> int:
@@ -26,13 +41,7 @@ def listen(
         UsageError: an address that cannot be listened on, or is not loopback without `files`.
         CertificateError: certificate files that cannot be used.
     """
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        raise UsageError(
-            f"{address!r} is no address to listen on", hint="write IP:PORT or [IPv6]:PORT"
-        ) from None
+    host, _, loopback = place(address)
     if files is None and not loopback:
         raise UsageError(
             f"plaintext on {host} is refused", hint="use certificates, or listen on 127.0.0.1"

@@ -26,7 +26,7 @@ from forebay.files import SystemDisk
 from forebay.identity import ENROLL_HINT, FOLDER, NOT_ENROLLED, Identity, IdentityStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Iterator
 
     from rich.console import RenderableType
 
@@ -88,13 +88,25 @@ def enroll(
         try:
             from forebay.management import certifying
 
-            identity = asyncio.run(certifying.enroll(store, address, token, name))
+            identity = asyncio.run(_enrolled(certifying.enroll(store, address, token, name), store))
         finally:
             lock.close()
     if as_json:
         output.document(_described(identity))
     else:
         output.show(_parts(identity))
+
+
+async def _enrolled(asked: Awaitable[Identity], store: IdentityStore) -> Identity:
+    """Wait for it; who is enrolled already is told so beside a token that is used up."""
+    try:
+        return await asked
+    except FleetRefused as error:
+        known = store.current()
+        if known is None or error.code != "token":
+            raise
+        hint = f"this box is {known.gateway!r} already: forebay fleet status; else {error.hint}"
+        raise FleetRefused(str(error), hint=hint, code=error.code) from error
 
 
 def status(socket: call.Socket = call.SOCKET, *, as_json: call.Json = False) -> None:

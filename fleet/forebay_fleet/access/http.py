@@ -136,7 +136,9 @@ class Gate:
         if who is not None:
             scope["forebay_principal"] = who
         elif not scope["path"].startswith(STRANGERS):
-            await self._refuse(scope, receive, send, 401, "nobody is signed in")
+            sent = connection.headers.get("authorization") is not None
+            text = "this token is unknown, or over" if sent else "nobody is signed in"
+            await self._refuse(scope, receive, send, 401, text)
             return
         await self.app(scope, _capped(receive), _guarded(send))
 
@@ -151,7 +153,8 @@ class Gate:
             onward = quote(scope["path"][:500], safe="/")
             await RedirectResponse(f"{SIGN_IN}?next={onward}", 303)(scope, receive, guarded)
             return
-        problem = {"title": text, "status": status, "hint": "sign in, or send a token"}
+        hint = "sign in, or send a token that is good: forebay-fleet api-token list"
+        problem = {"title": text, "status": status, "hint": hint}
         response = JSONResponse(problem, status, media_type="application/problem+json")
         if status == 401:
             response.headers["www-authenticate"] = "Bearer"

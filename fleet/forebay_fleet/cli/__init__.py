@@ -108,6 +108,7 @@ def serve(  # noqa: PLR0913 - an option each
 
     from forebay_fleet.cli.logs import configure_log
     from forebay_fleet.db import place
+    from forebay_fleet.errors import UsageError
     from forebay_fleet.limits import Limits
     from forebay_fleet.server import ServerSettings
     from forebay_fleet.server import serve as run
@@ -116,6 +117,8 @@ def serve(  # noqa: PLR0913 - an option each
     files = serving.Files(cert, key, client_ca, ca)
     credentials = serving.credentials(files, insecure=insecure)
     enrolled = serving.enrollment(enroll_listen, host, valid_for, ca if not insecure else None)
+    if oidc is not None and web is None:
+        raise UsageError("--oidc is for the page", hint="add --web IP:PORT")
     if database is not None:
         place.move(data, database)
     limits = Limits(max_gateways=max_gateways, credit_bytes=credit_mib << 20)

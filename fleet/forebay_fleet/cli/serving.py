@@ -38,7 +38,12 @@ def credentials(files: Files, *, insecure: bool) -> Credentials | None:
         return Credentials(cert or ca / "server.crt", key or ca / "server.key", None, ca)
     if cert is not None and key is not None and client_ca is not None and not insecure:
         return Credentials(cert, key, client_ca)
-    if not insecure or any(files):
+    if insecure and any(files):
+        raise UsageError(
+            "--insecure goes without --ca, --cert, --key and --client-ca",
+            hint="leave it out; it is for a server that only this machine can reach",
+        )
+    if not insecure:
         raise UsageError(
             "serve needs --ca, or --cert, --key and --client-ca, or --insecure",
             hint="make certificates: forebay-fleet ca init DIR; forebay-fleet ca issue --help",

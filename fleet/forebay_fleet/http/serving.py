@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
+import socket
 import ssl
 import tempfile
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from forebay_fleet.desired import commands, connections, states, witness
 from forebay_fleet.errors import CertificateError, UsageError
 from forebay_fleet.http.app import build
 from forebay_fleet.http.bounded import BoundedProtocol
+from forebay_fleet.listening import place
 from forebay_fleet.rollouts import labels
 
 if TYPE_CHECKING:
@@ -78,13 +79,14 @@ async def open_site(stack: AsyncExitStack, settings: WebSettings, context: Conte
     if settings.credentials is not None:
         tls = config.ssl = _tls(settings.credentials)
     server = _Server(config)
-    serving = asyncio.create_task(server.serve(), name="http.serve")
+    bound = _bound(settings.listen, host, port)
+    serving = asyncio.create_task(server.serve([bound]), name="http.serve")
     stack.push_async_callback(_stop, server, serving)
     while not server.started:
         if serving.done():
-            raise UsageError(f"cannot listen on {settings.listen}", hint="is the port in use?")
+            raise UsageError(f"cannot listen on {settings.listen}", hint="see the log")
         await asyncio.sleep(0.01)
-    found = int(server.servers[0].sockets[0].getsockname()[1])
+    found = int(bound.getsockname()[1])
     if tls is not None and settings.credentials is not None:
         following = asyncio.create_task(_follow(tls, settings.credentials), name="http.follow")
         stack.callback(following.cancel)
@@ -115,15 +117,22 @@ async def _stop(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
         _log.warning("site_stopped_late")
 
 
-def _place(settings: WebSettings) -> tuple[str, int]:
-    host, _, port = settings.listen.rpartition(":")
-    host = host.strip("[]")
+def _bound(listen: str, host: str, port: int) -> socket.socket:
+    """Give a socket that has its port; UsageError where it cannot be had."""
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        loopback, number = ipaddress.ip_address(host).is_loopback, int(port)
-    except ValueError:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
         raise UsageError(
-            f"{settings.listen!r} is no address to listen on", hint="write IP:PORT or [IPv6]:PORT"
+            f"cannot listen on {listen}: {error.strerror}", hint="is the port in use?"
         ) from None
+    return bound
+
+
+def _place(settings: WebSettings) -> tuple[str, int]:
+    host, number, loopback = place(settings.listen)
     if settings.credentials is None and not loopback:
         raise UsageError(
             f"a page without TLS on {host} is refused", hint="use certificates, or 127.0.0.1"

@@ -11,7 +11,7 @@ import os
 import secrets
 from typing import TYPE_CHECKING
 
-from forebay_fleet.errors import StoreFailed, StoreLocked
+from forebay_fleet.errors import StoreError, StoreFailed, StoreLocked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,9 +24,16 @@ def lock(directory: Path) -> int:
 
     Raises:
         StoreLocked: another process has it.
+        StoreError: it cannot be made, or written to.
     """
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(
+            f"{directory} cannot be used: {error.strerror}",
+            hint="choose another --data, which this user may write to",
+        ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
