@@ -96,7 +96,7 @@ async def _push(fleet: PagedFleet, page: Page, text: str, worse: str) -> None:
     assert await findings.locator(".fb-alarm").count() == 1
     await editor.fill(worse)
     await check.click()
-    await findings.get_by_text("Nothing is wrong with it.").wait_for()
+    await findings.get_by_text("Nothing is wrong that the server can see").wait_for()
     assert await findings.locator(".fb-added").count() > 10
     await page.get_by_role("button", name="Push", exact=True).click()
     await page.locator(".fb-dialog input").fill("another oven")

@@ -16,6 +16,7 @@ from forebay_fleet.desired import folder, signing, states
 from forebay_fleet.errors import UsageError
 from forebay_fleet.rollouts import labels, templates
 from forebay_fleet.rollouts.templates import Fault
+from forebay_fleet.web import doubts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,11 +39,15 @@ class Told(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """What a push would send, and what is wrong; `absent` packages are not published here."""
+    """What a push would send, and what is wrong; `absent` packages are not published here.
+
+    `doubts` are what a box will most likely refuse; it has the last word.
+    """
 
     contents: dict[str, bytes]
     faults: list[Fault]
     absent: list[str]
+    doubts: list[Fault]
 
 
 def told(registry: Registry, name: str) -> Told:
@@ -67,10 +72,12 @@ def prove(
     try:
         folder.check(contents)
     except UsageError as error:
-        return Proof({}, [Fault(folder.MAIN, str(error), error.hint)], [])
+        return Proof({}, [Fault(folder.MAIN, str(error), error.hint)], [], [])
     rendered = templates.render(contents, variables)
     absent = choosing.chosen(rendered.contents, published.artifacts())[1]
-    return Proof(rendered.contents, rendered.faults, absent)
+    gateway = str(variables.get(labels.GATEWAY, ""))
+    found = [] if rendered.faults else doubts.found(rendered.contents, gateway)
+    return Proof(rendered.contents, rendered.faults, absent, found)
 
 
 def variables_of(registry: Registry, name: str) -> dict[str, labels.Scalar]:

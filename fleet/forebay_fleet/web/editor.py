@@ -118,8 +118,13 @@ class Findings:
         self._element = element
         element.set_visibility(False)
 
-    def show(self, faults: Iterable[tuple[str, Fault]], absent: Iterable[str]) -> None:
-        """Show what is wrong: for whom, and what."""
+    def show(
+        self,
+        faults: Iterable[tuple[str, Fault]],
+        absent: Iterable[str],
+        doubts: Iterable[Fault] = (),
+    ) -> None:
+        """Show what is wrong, for whom, and what a box will most likely refuse."""
         self._element.set_visibility(True)
         self._wrong.clear()
         with self._wrong:
@@ -131,6 +136,12 @@ class Findings:
                     ui.icon("error")
                     ui.label(f"{where}: {fault.message}")
                     ui.label(fault.hint).classes("fb-muted")
+            for doubt in doubts:
+                none = False
+                with ui.element("div").classes("fb-alarm"):
+                    ui.icon("help")
+                    ui.label(f"{self._t('editor.doubt')} {doubt.path}: {doubt.message}")
+                    ui.label(doubt.hint).classes("fb-muted")
             if none:
                 with ui.element("div").classes("fb-sound"):
                     ui.icon("check_circle")

@@ -88,7 +88,7 @@ async def add(view: View, name: str) -> None:
 
 
 def _tags(store: StoreReader, name: str) -> list[str]:
-    """Give DEVICE/TAG of all numbers that the store ever got of a box."""
+    """Give DEVICE/TAG of all numbers the store ever got of a box; the agent's own come last."""
     number = store.gateway_id(name)
     if number is None:
         return []
@@ -102,7 +102,7 @@ def _tags(store: StoreReader, name: str) -> list[str]:
         tag = schemas[row.schema_id].message.tags[row.column]
         if tag.type not in {batch_pb2.STRING, batch_pb2.BYTES}:
             found.add(row.path)
-    return sorted(found)[:MOST_TAGS]
+    return sorted(found, key=lambda path: (path.startswith("_"), path))[:MOST_TAGS]
 
 
 def _of(found: Range, span_ns: tuple[int, int]) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def _draw(view: View, name: str, told: editing.Told, *, runs_it: bool) -> None:
         own = await view.reading(lambda registry: editing.variables_of(registry, name))
         published = view.published
         proof = await asyncio.to_thread(editing.prove, contents, own, published)
-        findings.show([("", fault) for fault in proof.faults], proof.absent)
+        findings.show([("", fault) for fault in proof.faults], proof.absent, proof.doubts)
         findings.show_diff(editing.diff(told.contents, proof.contents or contents))
         return proof
 
