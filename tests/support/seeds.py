@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PROGRESS_EVERY_S = 10.0
+WHY_MOST, WHY_CHARACTERS = 5, 300
+"""Of how many failed seeds the end repeats why, and how much of its end."""
 
 
 def _of_no_kind(_given: object) -> str:
@@ -38,7 +40,7 @@ def run(
         sys.stdout.write(f"{simulate(seed) or f'seed {seed} holds'}\n")
         return 0
     first, count = int(os.environ.get("FIRST", "0")), int(os.environ.get("N", str(default)))
-    failed: list[int] = []
+    failed: dict[int, str] = {}
     kinds: Counter[str] = Counter()
     began_s = told_s = time.monotonic()
     with ProcessPoolExecutor() as pool:
@@ -48,15 +50,17 @@ def run(
             if not fault:
                 kinds[of] += 1
             else:
-                failed.append(seed)
+                failed[seed] = " ".join(fault.split())[-WHY_CHARACTERS:]
                 sys.stdout.write(f"seed {seed}\n{fault}")
             if time.monotonic() - told_s > PROGRESS_EVERY_S:
                 told_s = time.monotonic()
                 sys.stdout.write(f"{done} of {count}, {done / (told_s - began_s):.1f}/s\n")
                 sys.stdout.flush()
     rate = count / (time.monotonic() - began_s)
-    told = f"{len(failed)} failed{' ' if failed else ''}{' '.join(map(str, failed[:50]))}"
+    told = f"{len(failed)} failed{' ' if failed else ''}{' '.join(map(str, list(failed)[:50]))}"
     sys.stdout.write(f"{count} {what} from seed {first}, {rate:.0f}/s: {told}\n")
+    for seed, why in list(failed.items())[:WHY_MOST]:
+        sys.stdout.write(f"seed {seed} failed: {why}\n")
     for of, many in sorted(kinds.items()):
         sys.stdout.write(f"{many} ({many / count:.0%}) {of}\n" if of else "")
     return 1 if failed else 0

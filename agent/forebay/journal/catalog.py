@@ -1,8 +1,8 @@
 """What is on disk, as every thread sees it: streams, their segments, schemas, known damage.
 
 Owns the picture in memory. Only the writer thread changes it (and recovery, before any thread
-runs); each change replaces an immutable value, so a reader's snapshot stays whole without a lock.
-Must not know how bytes get to disk.
+runs, and what it promises); each change replaces an immutable value, so a reader's snapshot stays
+whole without a lock. Must not know how bytes get to disk.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forebay.columnar import decode_gap
 from forebay.interfaces import Head
 from forebay.journal.salvage import read_whole, scan
 from forebay.journal.segment import (
@@ -26,7 +27,7 @@ from forebay.journal.segment import (
     decode_trailer,
 )
 from forebay.journal.tip import Tip
-from forebay.model import Position, Stream
+from forebay.model import Gap, Position, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from forebay.files import Disk
+    from forebay.journal.entry import Entry
     from forebay.journal.segment import JournaledGap, SegmentHeader
 
 CACHED_INDEXES = 32
@@ -78,6 +80,8 @@ class View:
     """A stream at one moment: each segment with its summary at that moment, oldest first."""
 
     segments: tuple[tuple[Segment, Summary], ...]
+    promised: tuple[Gap, ...] = ()
+    """What will be said as soon as the disk has room; a gap may be here and in a segment."""
 
     @property
     def totals(self) -> Totals:
@@ -171,6 +175,7 @@ class Catalog:
         """Start empty."""
         self._segments: dict[Stream, tuple[Segment, ...]] = dict.fromkeys(Stream, ())
         self._damaged: dict[Stream, dict[tuple[int, int], int]] = {s: {} for s in Stream}
+        self._promised: dict[Stream, tuple[Gap, ...]] = {}
         self.schemas: dict[int, bytes] = {}
         """The encoded schemas of all live segments."""
 
@@ -178,11 +183,14 @@ class Catalog:
         """Forget everything: what was read was not read to its end."""
         self._segments = dict.fromkeys(Stream, ())
         self._damaged = {stream: {} for stream in Stream}
+        self._promised = {}
         self.schemas = {}
 
     def view(self, stream: Stream) -> View:
         """Give the stream as it is now."""
-        return View(tuple((s, s.summary) for s in self._segments[stream] if s.summary.count))
+        promised = self._promised.get(stream, ())  # first: it goes only when segments have it
+        segments = tuple((s, s.summary) for s in self._segments[stream] if s.summary.count)
+        return View(segments, promised)
 
     def segments(self, stream: Stream) -> tuple[Segment, ...]:
         """Give the stream's segments, oldest first."""
@@ -259,6 +267,17 @@ class Catalog:
             if segment not in without
             for gap in segment.summary.gaps
         )
+
+    def promise(self, gaps: Iterable[Entry]) -> None:
+        """Note the `gaps` that a start has to say and that a full disk may hold up.
+
+        They count as said: consumers go on meanwhile, and must not take for lost what they pass
+        there. If the power goes first, the next start finds the same and says it.
+        """
+        said = [(gap.stream, decode_gap(gap.payload)) for gap in gaps]
+        self._promised = {
+            stream: tuple(gap for of, gap in said if of is stream) for stream in Stream
+        }
 
     def mark_damaged(self, position: Position, samples: int) -> None:
         """Note that an indexed record cannot be read; `samples` are those of a batch, else 0."""

@@ -177,8 +177,10 @@ class Journal:
         self._waiting.open.set()
         if self._upkeep is None:
             self._upkeep = asyncio.create_task(self._keep_up(), name="journal.upkeep")
+        self._catalog.promise(recovered.gaps)
         told = self.submit(recovered.gaps) if recovered.gaps else None
         if told is not None:
+            told.add_done_callback(self._said)
             await self._waiting.done_or_stuck(told)
         self._waiting.durable(())
         if told is None or told.done():
@@ -189,6 +191,10 @@ class Journal:
                 raise unopened(self.directory, error) from error
         segments = sum(len(self._catalog.segments(stream)) for stream in Stream)
         self._seams.events.emit(JOURNAL_OPENED, directory=str(self.directory), segments=segments)
+
+    def _said(self, told: asyncio.Future[None]) -> None:
+        if not told.cancelled() and told.exception() is None:
+            self._catalog.promise(())
 
     async def __aexit__(
         self,

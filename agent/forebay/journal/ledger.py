@@ -179,6 +179,7 @@ def named(view: View, place: Place, damaged: Damaged) -> int:
     is in a hole that nobody names is not counted.
     """
     gaps = [gap.gap for _, summary in view.segments for gap in summary.gaps]
+    gaps += view.promised
     edge, before = place.counted_to, Reached(place.reached, place.records)
     total = damaged(place.position)
     for segment, summary in view.segments:

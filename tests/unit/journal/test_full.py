@@ -314,6 +314,38 @@ async def test_a_start_on_a_full_disk(*, ballast: bool) -> None:
         await box.judge(log)
 
 
+async def test_what_a_start_cannot_say_yet_is_not_lost_for_a_consumer_that_goes_on() -> None:
+    """A consumer passes a hole whose gap waits for room: it is gapped, now and ever after."""
+    box = Box(FaultyDisk(capacity_bytes=64 * MIB))
+    log = Journal(DIRECTORY, LIMITS, box.seams())
+    await log.__aenter__()
+    await log.submit(box.entries(12))
+    torn = (await read_all(log, T, MIB))[6]
+    log._writer.fail(OSError("crash"))  # noqa: SLF001 - a crash has no interface
+    await log.__aexit__(None, None, None)
+    path = segment_paths(box.disk)[-1]
+    file = box.disk.open(path, write=True)
+    offset = box.disk.read_bytes(path, 1 << 30).index(torn.payload)
+    file.pwrite([b"\xff" * len(torn.payload)], offset)
+    file.datasync()
+    box.disk.unlink(BALLAST)
+    box.disk.others_bytes = box.disk.room()
+    async with Journal(DIRECTORY, LIMITS, box.seams(2)) as log:
+        cursor = log.cursor("cloud")
+        assert log.stats().trouble
+        assert await names(log) == [name for name in range(1, 13) if name != name_of(torn)]
+        cursor.advance(log.newest(T))
+        accounts = [log.ledger(T, cursor)]
+        box.disk.others_bytes = 0
+        await box.until(lambda: not log.stats().trouble and log.newest(T) > cursor.get(T))
+        accounts.append(log.ledger(T, cursor))
+    async with Journal(DIRECTORY, LIMITS, box.seams(3)) as log:
+        accounts.append(log.ledger(T, log.cursor("cloud")))
+    produced = sum(box.submitted.values())
+    expected = (produced, produced - torn.samples, 0, torn.samples)
+    assert [(a.produced, a.delivered, a.pending, a.gapped) for a in accounts] == [expected] * 3
+
+
 @pytest.mark.parametrize("call", ["create", "allocate", "pwrite", "datasync", "rename", "makedirs"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 async def test_a_segment_without_room_is_tried_again(call: str, number: int) -> None:
