@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forebay.columnar import decode_gap
 from forebay.interfaces import Head
 from forebay.journal.salvage import read_whole, scan
 from forebay.journal.segment import (
@@ -27,7 +26,7 @@ from forebay.journal.segment import (
     decode_trailer,
 )
 from forebay.journal.tip import Tip
-from forebay.model import Gap, Position, Stream
+from forebay.model import Position, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
@@ -36,8 +35,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from forebay.files import Disk
-    from forebay.journal.entry import Entry
     from forebay.journal.segment import JournaledGap, SegmentHeader
+    from forebay.model import Gap
 
 CACHED_INDEXES = 32
 """Indexes of sealed segments kept in memory; each has 56 bytes a record."""
@@ -175,7 +174,12 @@ class Catalog:
         """Start empty."""
         self._segments: dict[Stream, tuple[Segment, ...]] = dict.fromkeys(Stream, ())
         self._damaged: dict[Stream, dict[tuple[int, int], int]] = {s: {} for s in Stream}
-        self._promised: dict[Stream, tuple[Gap, ...]] = {}
+        self.promised: dict[Stream, tuple[Gap, ...]] = {}
+        """Gaps that a start has to say and that a full disk may hold up.
+
+        They count as said: consumers go on meanwhile, and must not take for lost what they pass
+        there. If the power goes first, the next start finds the same and says it.
+        """
         self.schemas: dict[int, bytes] = {}
         """The encoded schemas of all live segments."""
 
@@ -183,12 +187,12 @@ class Catalog:
         """Forget everything: what was read was not read to its end."""
         self._segments = dict.fromkeys(Stream, ())
         self._damaged = {stream: {} for stream in Stream}
-        self._promised = {}
+        self.promised = {}
         self.schemas = {}
 
     def view(self, stream: Stream) -> View:
         """Give the stream as it is now."""
-        promised = self._promised.get(stream, ())  # first: it goes only when segments have it
+        promised = self.promised.get(stream, ())  # first: it goes only when segments have it
         segments = tuple((s, s.summary) for s in self._segments[stream] if s.summary.count)
         return View(segments, promised)
 
@@ -267,17 +271,6 @@ class Catalog:
             if segment not in without
             for gap in segment.summary.gaps
         )
-
-    def promise(self, gaps: Iterable[Entry]) -> None:
-        """Note the `gaps` that a start has to say and that a full disk may hold up.
-
-        They count as said: consumers go on meanwhile, and must not take for lost what they pass
-        there. If the power goes first, the next start finds the same and says it.
-        """
-        said = [(gap.stream, decode_gap(gap.payload)) for gap in gaps]
-        self._promised = {
-            stream: tuple(gap for of, gap in said if of is stream) for stream in Stream
-        }
 
     def mark_damaged(self, position: Position, samples: int) -> None:
         """Note that an indexed record cannot be read; `samples` are those of a batch, else 0."""

@@ -15,7 +15,7 @@ from forebay.journal.record import MAX_PAYLOAD_BYTES
 from forebay.model import Gap, GapCause, RecordKind, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from forebay.journal.quarantine import Quarantined
     from forebay.model import Record
@@ -128,6 +128,14 @@ def gap_entry(stream: Stream, gap: Gap) -> Entry:
         time_min_ns=gap.time_from_ns,
         time_max_ns=gap.time_to_ns,
     )
+
+
+def gaps_of(entries: Iterable[Entry]) -> dict[Stream, tuple[Gap, ...]]:
+    """Give the gaps that the entries of gaps say, by stream."""
+    found: dict[Stream, tuple[Gap, ...]] = {}
+    for entry in entries:
+        found[entry.stream] = (*found.get(entry.stream, ()), decode_gap(entry.payload))
+    return found
 
 
 def aside_gap(one: Record | Quarantined) -> Gap:

@@ -20,7 +20,7 @@ from forebay.journal import owner, retention
 from forebay.journal.ballast import Ballast, ballast_bytes
 from forebay.journal.catalog import Catalog, IndexCache
 from forebay.journal.cursor import Cursor, CursorStore
-from forebay.journal.entry import Entry, JournalLimits
+from forebay.journal.entry import Entry, JournalLimits, gaps_of
 from forebay.journal.figures import JournalStats, SegmentInfo, quantile
 from forebay.journal.ledger import Account
 from forebay.journal.quarantine import Quarantine, dropped_entries
@@ -177,7 +177,7 @@ class Journal:
         self._waiting.open.set()
         if self._upkeep is None:
             self._upkeep = asyncio.create_task(self._keep_up(), name="journal.upkeep")
-        self._catalog.promise(recovered.gaps)
+        self._catalog.promised = gaps_of(recovered.gaps)
         told = self.submit(recovered.gaps) if recovered.gaps else None
         if told is not None:
             told.add_done_callback(self._said)
@@ -194,7 +194,7 @@ class Journal:
 
     def _said(self, told: asyncio.Future[None]) -> None:
         if not told.cancelled() and told.exception() is None:
-            self._catalog.promise(())
+            self._catalog.promised = {}
 
     async def __aexit__(
         self,
