@@ -22,6 +22,7 @@ from forebay import __version__
 from forebay.cancellation import end
 from forebay.clock import SystemClock
 from forebay.control.answers import Acting, Answers
+from forebay.control.metricserver import MetricsServer
 from forebay.control.pluginanswers import PluginAnswers
 from forebay.control.sections import sections
 from forebay.control.server import ControlServer
@@ -327,7 +328,10 @@ async def _serve(
     def start(name: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         return tasks.create_task(work, name=name)
 
+    metrics = MetricsServer(answers.metrics, runtime.loaded.config.metrics, seams)
+    answers.unserved, runtime.remeter = lambda: metrics.trouble, metrics.follow
     others = [start("observer", _observe(answers, seams)), start("scrub", _scrub(journal, seams))]
+    others.append(start("metrics", metrics.run()))
     if manager is not None:
         liveness = Liveness(manager, runtime.signs, seams)
         others.append(start("liveness", liveness.run(runtime.words(), stop)))

@@ -361,6 +361,12 @@ PLUGIN_PROGRESS_LOST = Event(
     "plugin_progress_losses",
     ("plugin",),
 )
+METRICS_UNSERVED = Event(
+    "metrics_unserved",
+    "warning",
+    "Times that the address of [metrics] could not be listened at.",
+    "metrics_unserved",
+)
 STOOD_STILL = Event(
     "stood_still",
     "warning",

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from forebay.config.load import LoadedConfig, LoadedUplink
     from forebay.config.plugins import LoadedPlugin
 
-Kind = Literal["device", "uplink", "plugin", "writes", "journal", "log", "gateway", "control"]
+Kind = Literal[
+    "device", "uplink", "plugin", "writes", "journal", "log", "metrics", "gateway", "control"
+]
 Action = Literal["add", "remove", "change"]
 
 _LIVE_OF_JOURNAL = frozenset({"commit_interval", "wear_budget"})
@@ -63,6 +65,8 @@ def _tables(before: LoadedConfig, after: LoadedConfig) -> Iterator[Change]:
         yield Change("journal", "", "change", live=rest[0] == rest[1])
     if old.log != new.log:
         yield Change("log", "", "change")
+    if _plain(old.metrics, before) != _plain(new.metrics, after):
+        yield Change("metrics", "", "change")
     if old.writes != new.writes:
         yield Change("writes", "", "change")
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from forebay.config.faults import Where
+    from forebay.config.metrics import MetricsSettings
     from forebay.config.plugins import LoadedPlugin
     from forebay.interfaces import UplinkSpec
     from forebay.registry import Registry
@@ -132,6 +133,8 @@ def _load(
     if config is not None:
         directory = config.journal.directory
         faults += check_directory(base / directory, directory, "journal.directory")
+        told = faults if config.metrics.enabled else []
+        metrics = rooted(config.metrics, base, ("metrics",), told)
     if config is None or any(fault.stops for fault in faults):
         raise ConfigError(faults)
     reached = [u for u in uplinks if u]
@@ -139,6 +142,7 @@ def _load(
         update={
             "journal": rooted(config.journal, base, ("journal",), faults, skip=("directory",)),
             "control": rooted(config.control, base, ("control",), faults, skip=("socket",)),
+            "metrics": metrics,
         }
     )
     return LoadedConfig(
@@ -150,7 +154,7 @@ def _load(
         warnings=tuple(faults),
         quarantined=tuple(aside or ()),
         base=base,
-        digests=_digests(there, reached),
+        digests=_digests(metrics, there, reached),
     )
 
 
@@ -194,9 +198,12 @@ def _unlike_devices(
     return [p for p in plugins if p.name not in taken or not items.left_out([named_twice(p)])]
 
 
-def _digests(devices: Sequence[Device], uplinks: Sequence[LoadedUplink]) -> dict[Path, str]:
-    """Give the digests of the files that enabled devices, their stages, and uplinks name."""
+def _digests(
+    metrics: MetricsSettings, devices: Sequence[Device], uplinks: Sequence[LoadedUplink]
+) -> dict[Path, str]:
+    """Give the digests of the files that enabled devices, their stages, uplinks, metrics name."""
     parts: list[BaseModel] = [u.settings for u in uplinks if u.settings.enabled]
+    parts += [metrics] if metrics.enabled else []
     for device in devices:
         if device.spec.settings.enabled:
             parts += [device.spec.settings, *(stage.settings for stage in device.stages)]

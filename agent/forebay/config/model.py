@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from forebay.config import places
+from forebay.config.metrics import MetricsSettings
 from forebay.settings import Bytes, Name, Seconds, Settings
 from forebay.writing.settings import WritesSettings
 
@@ -288,6 +289,9 @@ class Config(Settings):
     log: Annotated[LogSettings, Field(description="What the daemon says on standard error.")] = (
         LogSettings()
     )
+    metrics: Annotated[
+        MetricsSettings, Field(description="Whether Prometheus may ask how this gateway does.")
+    ] = MetricsSettings()
     fleet: Annotated[
         FleetSettings, Field(description="How another configuration comes to run.")
     ] = FleetSettings()

@@ -6,12 +6,15 @@ looks at.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from forebay import __version__
 from forebay.control import problems
+from forebay.control.exposition import text
+from forebay.control.figures import Clock, Sight
 from forebay.control.planning import explain
 from forebay.control.setaside import SetAside
 from forebay.control.summaries import Summaries
@@ -97,6 +100,8 @@ class Answers:
         self.tending = acting.tending
         """See `AgentView.tending`."""
         self._link = acting.link
+        self.unserved: Callable[[], str] = str
+        """Says why metrics are not served, empty if they are or need not be."""
         self.follow(loaded, sessions, forwarders)
         self._began_s = seams.clock.monotonic_s()
         self._written_before = written_bytes()
@@ -161,12 +166,33 @@ class Answers:
                     self._growth_bytes(),
                 ),
                 *problems.of_log(self._seams.events),
+                *problems.of_metrics(self.unserved()),
                 *problems.of_clock(self._pipeline.anchors, self._seams.clock.monotonic_s()),
                 *problems.of_links(self._sessions, self._forwarders, self._shadow.bad_counts()),
                 *problems.of_plugins(self.plugins.statuses()),
             ),
             notes=tuple(problems.notes(self._forwarders)),
         )
+
+    async def sight(self) -> Sight:
+        """Give what metrics are made of."""
+        anchors, link = self._pipeline.anchors, self.link
+        return Sight(
+            self._seams.clock.now_ns(),
+            self.status(),
+            tuple(self.devices()),
+            tuple(self.uplinks()),
+            tuple(self.plugins.statuses()),
+            await self.journal_status(),
+            tuple(await self.ledger()),
+            Clock(anchors.state, anchors.error_s),
+            "" if link is None else link.state,
+        )
+
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
+        """Give all metrics as a client with this Accept takes them, and their content type."""
+        sight = await self.sight()
+        return await asyncio.to_thread(text, sight, self._seams.events.registry, accept)
 
     def _wear(self) -> problems.Wear:
         return problems.Wear(

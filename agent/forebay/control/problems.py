@@ -74,6 +74,12 @@ def of_log(events: Events) -> Iterator[str]:
         yield f"log: {events.lines_lost:,} lines could not be written (is its reader gone?)"
 
 
+def of_metrics(trouble: str) -> Iterator[str]:
+    """Tell of an endpoint that does not answer; `trouble` is `MetricsServer.trouble`."""
+    if trouble:
+        yield f"metrics: {trouble} (free that port, or write another one into [metrics])"
+
+
 class Wear(NamedTuple):
     """What was written to the disk, in how many seconds, and how much a day may be; 0: any."""
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from forebay.config.devices import Device
     from forebay.config.load import LoadedConfig
+    from forebay.config.metrics import MetricsSettings
     from forebay.config.model import LogSettings
     from forebay.forwarding.forwarder import Forwarder
     from forebay.interfaces import Seams, Stage
@@ -96,6 +97,8 @@ class Runtime:
         """Called when what was changed has begun."""
         self.relog: Callable[[LogSettings], None] = _ignored
         """Makes the log what its settings say."""
+        self.remeter: Callable[[MetricsSettings], None] = _ignored
+        """Answers who asks for metrics as its settings say."""
 
     @property
     def loaded(self) -> LoadedConfig:
@@ -213,6 +216,8 @@ class Runtime:
         await self.devices.end(turnover)
         gone = {*turnover.names, *_names(found, "device")}
         self._reshape(before, loaded, ready.stages, {*gone, *plugins})
+        if _names(found, "metrics"):
+            self.remeter(loaded.config.metrics)
         await self.uplinks.follow(loaded.uplinks, uplinks, ready.forwarders)
         await self.devices.make(turnover)
         self.gate.follow(loaded.config.writes, self._reached())
@@ -308,5 +313,5 @@ def _nobody() -> None:
     """Tell nobody."""
 
 
-def _ignored(_: LogSettings) -> None:
-    """Leave the log as it is."""
+def _ignored(_: object) -> None:
+    """Leave it as it is."""
