@@ -183,6 +183,43 @@ async def test_the_first_plc(tmp_path: Path) -> None:
         assert (code, "`forebay journal status`" in guide) == (0, True)
 
 
+async def test_metrics(tmp_path: Path) -> None:
+    first, guide = ((GUIDES / f"{name}.md").read_text("utf-8") for name in ("first-plc", "metrics"))
+    (toml,), (csv,), (table, beyond) = (
+        blocks(first, "toml"),
+        blocks(first, "csv"),
+        blocks(guide, "toml"),
+    )
+    port = free_port()
+    async with ModbusServer(watts) as meter, Shell(tmp_path) as shell:
+        toml = toml.replace('"192.0.2.20"', f'"127.0.0.1"\nport = {meter.port}')
+        main = tmp_path / "forebay.toml"
+        main.write_text(f"{toml}{table}port = {port}\n", "utf-8")
+        (tmp_path / "meter.csv").write_text(csv, "utf-8")
+        typed = [line.replace("9464", str(port)) for line in commands(guide)]
+        for line in typed[:-1]:
+            await shell.until(line, lambda _: True)
+        told = (
+            'forebay_device_connected{device="meter"} 1.0',
+            'produced_samples{stream="telemetry"',
+        )
+        await shell.until(typed[-1], lambda text: all(one in text for one in told))
+        main.write_text(f"{toml}{beyond}", "utf-8")
+        code, out = await shell.type("forebay check forebay.toml")
+        assert (code, out.count(" does not exist")) == (2, 3), out  # its files are not there
+        main.write_text(toml + beyond.partition("certificate")[0], "utf-8")
+        code, out = await shell.type("forebay check forebay.toml")
+        assert code == 2
+        assert "is reached from other machines" in out
+        main.write_text(toml, "utf-8")
+        code, out = await shell.type("forebay config apply forebay.toml --no-wait")
+        assert code == 0, out
+        while code == 0:  # its line is taken down, by the agent that goes on
+            code, _ = await shell.type(typed[-1])
+        code, out = await shell.type("forebay devices --json")
+        assert json.loads(out)["devices"][0]["connections"] == 1
+
+
 class Shown(NamedTuple):
     """One command of a guide, and what the guide shows below it."""
 

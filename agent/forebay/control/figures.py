@@ -106,7 +106,7 @@ GATEWAY: Table[Sight] = Table(
             lambda s: s.clock.error_s if s.clock.state is not ClockState.UNSYNCED else None,
         ),
         Figure(
-            "fleet_connected",
+            "link_connected",
             "1 if the fleet server is reached; only on an enrolled gateway.",
             lambda s: s.link == "connected" if s.link not in ("", "unenrolled") else None,
         ),
@@ -243,7 +243,7 @@ PLUGIN: Table[PluginStatus] = Table(
             counts=True,
         ),
         Figure(
-            "plugin_windows_passed",
+            "plugin_windows_given_up",
             "Windows given up, behind a gap.",
             lambda p: p.windows_passed,
             counts=True,

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import ssl
-import subprocess
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -22,15 +18,14 @@ from forebay_fleet._proto import uplink_pb2
 from forebay_fleet.http import metrics
 from forebay_fleet.rollouts.plans import State
 from forebay_fleet.web.roster import OFFLINE, ONLINE, Standing
+from support import prometheus
 from support.fleet import FleetServer, Gateway, record
 from support.processes import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-PACKAGING = Path(__file__).resolve().parents[4] / "packaging"
-ALERTS = PACKAGING / "prometheus/alerts.yml"
-DASHBOARD = PACKAGING / "grafana/forebay-fleet.json"
 NAME = "press-hall-1"
 SECOND_NS = 10**9
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
@@ -173,46 +168,22 @@ def test_few_gateways_are_named_however_many_there_are() -> None:
     assert len(found) < 3 * metrics.MOST_NAMED
 
 
-def queries() -> list[str]:
-    """Give what the dashboard asks, as Prometheus would get it."""
-    panels = json.loads(DASHBOARD.read_text("utf-8"))["panels"]
-    asked = [target["expr"] for panel in panels for target in panel["targets"]]
-    return [one.replace("$__rate_interval", "2m") for one in asked]
-
-
 def test_alerts_and_dashboard_name_what_is_there(site: Site) -> None:
     told = {name for name, _ in site.samples()}
     told |= {sample for sample, _ in values(sight(standing("a", buffer_s=1.0, full_in_s=1.0)))}
-    named = set(
-        re.findall(r"\bforebay_fleet_\w+", " ".join([ALERTS.read_text("utf-8"), *queries()]))
-    )
-    assert len(named) > 12
-    assert named <= told
-
-
-def promtool(promtool_binary: Path, *words: str | Path) -> None:
-    done = subprocess.run(
-        [promtool_binary, *words], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    asked = prometheus.named("fleet")
+    assert len(asked) > 12
+    assert asked <= told
 
 
 def test_prometheus_takes_all_of_it(promtool_binary: Path, tmp_path: Path) -> None:
-    promtool(
-        promtool_binary, "check", "config", "--syntax-only", ALERTS.with_name("prometheus.yml")
-    )
-    promtool(promtool_binary, "check", "rules", ALERTS)
-    rules = [{"record": f"dashboard:{n}", "expr": expr} for n, expr in enumerate(queries())]
-    asked = tmp_path / "dashboard.yml"  # JSON is YAML
-    asked.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
-    promtool(promtool_binary, "check", "rules", asked)
+    prometheus.check(promtool_binary, "fleet", tmp_path)
 
 
 def test_each_alert_fires_when_it_should_and_not_before(
     promtool_binary: Path, tmp_path: Path
 ) -> None:
-    """Series of two hours, well and ill, through Prometheus' own evaluation."""
-    cases: dict[str, tuple[dict[str, tuple[float, float]], str]] = {
+    cases: dict[str, prometheus.Case] = {
         "ForebayServerDown": ({'up{job="forebay-fleet"}': (1, 0)}, "3m"),
         "ForebayNothingArrives": (
             {
@@ -249,31 +220,10 @@ def test_each_alert_fires_when_it_should_and_not_before(
             "11m",
         ),
     }
-    assert set(cases) == set(re.findall(r"- alert: (\w+)", ALERTS.read_text("utf-8")))
-    suites = [
-        {
-            "interval": "1m",
-            "input_series": [
-                {"series": series, "values": f"{both[ill]}x1600"} for series, both in given.items()
-            ],
-            "promql_expr_test": [
-                {
-                    "expr": f'count(ALERTS{{alertname="{name}",alertstate="firing"}})',
-                    "eval_time": after,
-                    "exp_samples": [{"labels": "{}", "value": 1}] if ill else [],
-                }
-            ],
-        }
-        for name, (given, after) in cases.items()
-        for ill in (0, 1)
-    ]
-    suite = {"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": suites}
-    path = tmp_path / "alerts_test.yml"
-    path.write_text(json.dumps(suite))
-    promtool(promtool_binary, "test", "rules", path)
+    prometheus.fire(promtool_binary, "fleet", cases, tmp_path)
 
 
 def test_the_reference_names_every_metric_of_the_fleet() -> None:
-    page = (PACKAGING.parent / "docs/reference/metrics.md").read_text("utf-8")
+    page = (prometheus.PACKAGING.parent / "docs/reference/metrics.md").read_text("utf-8")
     seen = values(sight(standing("a", buffer_s=1.0, full_in_s=1.0)))
     assert [name for name, _ in seen if f"`{name}`" not in page] == []

@@ -1,0 +1,216 @@
+"""What a gateway tells Prometheus: figures, alert rules and the dashboard fit each other."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from forebay import events
+from forebay.control import figures
+from forebay.control.exposition import streams, text
+from forebay.control.figures import Clock, Sight
+from forebay.control.pluginview import PluginStatus
+from forebay.control.view import JournalStatusReply, StreamStatus
+from forebay.events import DEVICE_LOST, PLUGIN_STARTED, Event
+from forebay.management import events as managed
+from forebay.model import ClockState
+from support import prometheus
+from support.journal import seams
+from support.scripted_agent import NOW, ScriptedAgent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
+
+
+async def sight(agent: ScriptedAgent | None = None, **changes: Any) -> Sight:
+    agent = agent or ScriptedAgent()
+    seen = Sight(
+        NOW,
+        agent.status(),
+        tuple(agent.devices()),
+        tuple(agent.uplinks()),
+        (PluginStatus("fit", "anomaly", "1.0", "waiting", windows=9, took_p99_ms=4.0),),
+        await agent.journal_status(),
+        tuple(await agent.ledger()),
+        Clock(ClockState.SYNCED, 0.25),
+        "connected",
+    )
+    return seen._replace(**changes)
+
+
+def values(seen: Sight, counted: CollectorRegistry | None = None) -> dict[tuple[str, str], float]:
+    body, content_type = text(seen, counted or CollectorRegistry(), OPEN_METRICS)
+    assert content_type.startswith("application/openmetrics-text")
+    return {
+        (sample.name, ",".join(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(body.decode())  # type: ignore[no-untyped-call]
+        for sample in family.samples
+    }
+
+
+async def test_figures_of_a_gateway() -> None:
+    found = values(await sight())
+    assert found["forebay_info", "press-hall-1,0.1.0"] == 1
+    assert found["forebay_ready", ""] == 1
+    assert found["forebay_problems", ""] == 1
+    assert found["forebay_device_connected", "press"] == 1
+    assert found["forebay_device_connected", "oven"] == 0
+    assert ("forebay_device_connected", "spare") not in found
+    assert found["forebay_device_polls_total", "press"] == 864_000
+    assert found["forebay_device_poll_seconds", "press"] == pytest.approx(0.00842)
+    assert found["forebay_uplink_connected", "cloud"] == 0
+    assert found["forebay_uplink_oldest_pending_seconds", "cloud"] == 75
+    assert found["forebay_plugin_running", "fit"] == 0
+    assert found["forebay_plugin_p99_seconds", "fit"] == pytest.approx(0.004)
+    assert found["forebay_journal_writing", ""] == 1
+    assert found["forebay_journal_bytes", "telemetry"] == 150 << 20
+    assert found["forebay_ledger_pending_samples", "telemetry,cloud"] == 9_000
+    assert found["forebay_clock_state", "synced"] == 1
+    assert found["forebay_clock_state", "holdover"] == 0
+    assert found["forebay_clock_error_seconds", ""] == 0.25
+    assert found["forebay_link_connected", ""] == 1
+    assert found["forebay_process_resident_memory_bytes", ""] > 1 << 20
+
+
+async def test_what_nobody_knows_is_not_told() -> None:
+    found = values(await sight(link="unenrolled", clock=Clock(ClockState.UNSYNCED, 0.0)))
+    names = {name for name, _ in found}
+    assert found["forebay_clock_state", "unsynced"] == 1
+    assert not names & {"forebay_clock_error_seconds", "forebay_link_connected"}
+    assert ("forebay_device_newest_data_timestamp_seconds", "oven") not in found
+    assert ("forebay_device_line_load", "press") not in found
+
+
+async def test_what_happened_is_counted_beside() -> None:
+    sink = seams().events
+    sink.emit(DEVICE_LOST, device="oven")
+    sink.emit(DEVICE_LOST, device="oven")
+    assert values(await sight(), sink.registry)["forebay_device_losses_total", "oven"] == 2
+
+
+def test_no_figure_is_named_as_what_happened() -> None:
+    """One name is one thing: counters of events and figures share a prefix."""
+    counters = {
+        f"forebay_{one.counter}"
+        for module in (events, managed)  # each declares its own
+        for one in vars(module).values()
+        if isinstance(one, Event)
+    }
+    assert f"forebay_{PLUGIN_STARTED.counter}" in counters
+    told = [f"forebay_{figure.name}" for table in figures.TABLES for figure in table.figures]
+    assert len(told) == len(set(told))
+    assert not counters & set(told)
+
+
+async def test_a_name_of_a_device_cannot_forge_a_metric() -> None:
+    agent = ScriptedAgent()
+    (first, *_) = agent.device_list
+    agent.device_list[:] = [replace(first, name='a"} 1\nforebay_ready 0\n#')]
+    found = values(await sight(agent))
+    assert found["forebay_ready", ""] == 1
+
+
+def test_epochs_of_a_stream_are_one() -> None:
+    parts = tuple(
+        StreamStatus("events", n, 1, 2, n, 90, 1, 5, oldest, 9)
+        for n, oldest in ((1, 0), (2, 7), (3, 8))
+    )
+    journal = JournalStatusReply("/j", parts, 0.0, 0.0, 0, 0, 0, 0)
+    assert streams(journal) == [figures.Stream("events", 6, 90, 3, 15, 7)]
+
+
+async def test_alerts_and_dashboard_name_what_is_there() -> None:
+    every = {f"forebay_{f.name}{'_total' * f.counts}" for t in figures.TABLES for f in t.figures}
+    told = every | {name for name, _ in values(await sight())}
+    asked = prometheus.named("gateway")
+    assert len(asked) > 25
+    assert asked <= told
+
+
+def test_prometheus_takes_all_of_it(promtool_binary: Path, tmp_path: Path) -> None:
+    configuration = prometheus.PROMETHEUS / "prometheus.yml"
+    prometheus.promtool(promtool_binary, "check", "config", "--syntax-only", configuration)
+    files = re.findall(r"^  - (\S+\.yml)$", configuration.read_text("utf-8"), re.MULTILINE)
+    assert {prometheus.PROMETHEUS / name for name in files} == set(
+        prometheus.PROMETHEUS.glob("alerts-*.yml")
+    )
+    prometheus.check(promtool_binary, "gateway", tmp_path)
+
+
+async def test_promtool_finds_nothing_to_say_against_the_text(
+    promtool_binary: Path, tmp_path: Path
+) -> None:
+    body, _ = text(await sight(), CollectorRegistry(), "text/plain")
+    (tmp_path / "metrics.txt").write_bytes(body)
+    linting = await asyncio.create_subprocess_exec(
+        promtool_binary,
+        "check",
+        "metrics",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await linting.communicate(body)
+    assert (linting.returncode, said.decode()) == (0, "")
+
+
+def test_each_alert_fires_when_it_should_and_not_before(
+    promtool_binary: Path, tmp_path: Path
+) -> None:
+    at = '{instance="a",device="press"}'
+    ledger = '{instance="a",stream="telemetry",uplink="cloud"}'
+    cases: dict[str, prometheus.Case] = {
+        "ForebayGatewayDown": ({'up{job="forebay-gateway"}': (1, 0)}, "6m"),
+        "ForebayNothingIsWritten": ({"forebay_journal_writing": (1, 0)}, "2m"),
+        "ForebayDataLost": (
+            {f"forebay_ledger_gapped_samples{ledger}": ("7+0", "7+1")},
+            "62m",
+        ),
+        "ForebayLedgerDoesNotBalance": (
+            {
+                f"forebay_ledger_produced_samples{ledger}": (100, 100),
+                f"forebay_ledger_delivered_samples{ledger}": (60, 60),
+                f"forebay_ledger_pending_samples{ledger}": (20, 20),
+                f"forebay_ledger_gapped_samples{ledger}": (15, 14),
+                f"forebay_ledger_quarantined_samples{ledger}": (5, 5),
+            },
+            "6m",
+        ),
+        "ForebayDeviceLost": ({f"forebay_device_connected{at}": (1, 0)}, "6m"),
+        "ForebayDeviceSilent": (
+            {
+                f"forebay_device_newest_data_timestamp_seconds{at}": ("0+60", "0+0"),
+                f"forebay_device_period_seconds{at}": (10, 10),
+                f"forebay_device_connected{at}": (1, 1),
+            },
+            "20m",
+        ),
+        "ForebayTagsBad": (
+            {f"forebay_device_tags_bad{at}": (0, 3), f"forebay_device_connected{at}": (1, 1)},
+            "31m",
+        ),
+        "ForebayPollsMissed": (
+            {
+                f"forebay_device_polls_missed_total{at}": ("0+1", "0+6"),
+                f"forebay_device_polls_total{at}": ("0+60", "0+60"),
+            },
+            "40m",
+        ),
+        "ForebayUplinkLost": ({"forebay_uplink_connected": (1, 0)}, "16m"),
+        "ForebayUplinkStuck": ({"forebay_uplink_stuck": (0, 1)}, "11m"),
+        "ForebayUplinkBehind": ({"forebay_uplink_oldest_pending_seconds": (60, 7200)}, "16m"),
+        "ForebayRecordsRefused": ({"forebay_uplink_quarantined_records": (0, 1)}, "1m"),
+        "ForebayPluginDown": ({"forebay_plugin_running": (1, 0)}, "11m"),
+        "ForebayClockUnset": ({'forebay_clock_state{state="unsynced"}': (0, 1)}, "31m"),
+        "ForebayDiskSmall": ({"forebay_journal_disk_free_bytes": (1 << 30, 1 << 20)}, "11m"),
+        "ForebayFleetLost": ({"forebay_link_connected": (1, 0)}, "31m"),
+    }
+    prometheus.fire(promtool_binary, "gateway", cases, tmp_path)
