@@ -24,6 +24,7 @@ from forebay.clock import SystemClock
 from forebay.control.answers import Acting, Answers
 from forebay.control.metricserver import MetricsServer
 from forebay.control.pluginanswers import PluginAnswers
+from forebay.control.scraping import Scraping
 from forebay.control.sections import sections
 from forebay.control.server import ControlServer
 from forebay.errors import JournalFailed
@@ -328,7 +329,8 @@ async def _serve(
     def start(name: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         return tasks.create_task(work, name=name)
 
-    metrics = MetricsServer(answers.metrics, runtime.loaded.config.metrics, seams)
+    scraping = Scraping(answers, runtime.pipeline.anchors, seams.events.registry)
+    metrics = MetricsServer(scraping, runtime.loaded.config.metrics, seams)
     answers.unserved, runtime.remeter = lambda: metrics.trouble, metrics.follow
     others = [start("observer", _observe(answers, seams)), start("scrub", _scrub(journal, seams))]
     others.append(start("metrics", metrics.run()))

@@ -17,7 +17,7 @@ from forebay.config import places
 from forebay.config.faults import dotted, printable, shown
 from forebay.config.fields import format_size
 from forebay.errors import Fault
-from forebay.settings import IsDirectory
+from forebay.settings import IsDirectory, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -44,6 +44,7 @@ def check_limits(
     """
     return [
         *_endpoints(loaded, limits),
+        *_listeners(loaded, limits),
         *_paths(loaded, limits, running),
         *_plugins(loaded, limits),
         *_sizes(loaded, limits),
@@ -68,6 +69,12 @@ def _endpoints(loaded: LoadedConfig, limits: Limits) -> Iterator[Fault]:
                 yield Fault(dotted(where), f"may not connect to {shown(endpoint)}", _HINT)
 
 
+def _listeners(loaded: LoadedConfig, limits: Limits) -> Iterator[Fault]:
+    metrics = loaded.config.metrics
+    if metrics.enabled and not (limits.listen or is_loopback(metrics.listen)):
+        yield Fault("metrics.listen", f"may not listen at {shown(metrics.listen)}", _HINT)
+
+
 def _paths(loaded: LoadedConfig, limits: Limits, running: LoadedConfig | None) -> Iterator[Fault]:
     """Find paths that lead elsewhere than to the configuration's own files and what is allowed."""
     ground = _Ground(loaded, limits)
@@ -80,6 +87,7 @@ def _paths(loaded: LoadedConfig, limits: Limits, running: LoadedConfig | None) -
         for at, stage in enumerate(d.stages)
     ]
     parts += [(("uplinks", u.name), u.settings) for u in loaded.uplinks]
+    parts.append((("metrics",), loaded.config.metrics))
     for where, settings in parts:
         for place, path, directory in _named(settings, where):
             if not (ground.data(path) if directory else ground.file(path)):

@@ -105,6 +105,10 @@ class Limits(Settings):
             "digits, dots and stars fits addresses only, never names.",
         ),
     ] = ("*",)
+    listen: Annotated[
+        bool,
+        Field(description="Whether it may answer other machines (`metrics.listen`)."),
+    ] = False
     directories: Annotated[
         tuple[Root, ...],
         Field(

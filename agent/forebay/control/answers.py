@@ -6,15 +6,12 @@ looks at.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from forebay import __version__
 from forebay.control import problems
-from forebay.control.exposition import text
-from forebay.control.figures import Clock, Sight
 from forebay.control.planning import explain
 from forebay.control.setaside import SetAside
 from forebay.control.summaries import Summaries
@@ -173,26 +170,6 @@ class Answers:
             ),
             notes=tuple(problems.notes(self._forwarders)),
         )
-
-    async def sight(self) -> Sight:
-        """Give what metrics are made of."""
-        anchors, link = self._pipeline.anchors, self.link
-        return Sight(
-            self._seams.clock.now_ns(),
-            self.status(),
-            tuple(self.devices()),
-            tuple(self.uplinks()),
-            tuple(self.plugins.statuses()),
-            await self.journal_status(),
-            tuple(await self.ledger()),
-            Clock(anchors.state, anchors.error_s),
-            "" if link is None else link.state,
-        )
-
-    async def metrics(self, accept: str) -> tuple[bytes, str]:
-        """Give all metrics as a client with this Accept takes them, and their content type."""
-        sight = await self.sight()
-        return await asyncio.to_thread(text, sight, self._seams.events.registry, accept)
 
     def _wear(self) -> problems.Wear:
         return problems.Wear(

@@ -50,7 +50,6 @@ class Stream(NamedTuple):
 class Sight(NamedTuple):
     """What a scrape is made of. `link` is a state of the line to the fleet, empty for none."""
 
-    now_ns: int
     status: StatusReply
     devices: Sequence[DeviceStatus]
     uplinks: Sequence[UplinkStatus]

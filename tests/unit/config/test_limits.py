@@ -119,6 +119,25 @@ def test_plugins_run_by_a_name_that_is_allowed_and_never_by_a_path_of_their_own(
     assert refused(tmp_path, named, Limits(plugins=("oth*",))) == []
 
 
+def test_nobody_far_away_opens_a_door_nor_reads_a_file_by_it(tmp_path: Path) -> None:
+    elsewhere, own = tmp_path / "etc", tmp_path / "state/config/gen-1"
+    for folder in (elsewhere, own):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("c.pem", "k.pem", "t"):
+            (folder / name).write_text("x" * 16)
+            (folder / name).chmod(0o600)
+    table = '[metrics]\nenabled = true\nlisten = "{0}"\n{1}'
+    files = 'certificate = "{0}c.pem"\nkey = "{0}k.pem"\ntoken = "{0}t"\n'
+    assert refused(tmp_path, table.format("127.0.0.1", "")) == []
+    assert refused(tmp_path, table.format("192.0.2.4", files.format(""))) == ["metrics.listen"]
+    opened = Limits(listen=True)
+    assert refused(tmp_path, table.format("192.0.2.4", files.format("")), opened) == []
+    named = ["metrics.certificate", "metrics.key", "metrics.token"]
+    assert (
+        refused(tmp_path, table.format("192.0.2.4", files.format(f"{elsewhere}/")), opened) == named
+    )
+
+
 def test_sizes(tmp_path: Path) -> None:
     limits = limited(tmp_path, 'journal_size = "1 GiB"\nmemory = "64 MiB"\n')
     assert refused(tmp_path, "", limits) == ["journal.max_size"], "60 % of the disk may be more"

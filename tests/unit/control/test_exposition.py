@@ -22,7 +22,7 @@ from forebay.management import events as managed
 from forebay.model import ClockState
 from support import prometheus
 from support.journal import seams
-from support.scripted_agent import NOW, ScriptedAgent
+from support.scripted_agent import ScriptedAgent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,6 @@ OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 async def sight(agent: ScriptedAgent | None = None, **changes: Any) -> Sight:
     agent = agent or ScriptedAgent()
     seen = Sight(
-        NOW,
         agent.status(),
         tuple(agent.devices()),
         tuple(agent.uplinks()),

@@ -1,0 +1,44 @@
+"""One scrape of a running agent: what is asked of it, and where the work is done.
+
+Owns that only the looking is done on the agent's event loop. Must not know who asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from forebay.control.exposition import text
+from forebay.control.figures import Clock, Sight
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from forebay.control.answers import Answers
+    from forebay.pipeline.anchors import Anchors
+
+
+class Scraping:
+    """Of one agent. Call it once a scrape, with the client's Accept: text and content type."""
+
+    def __init__(self, answers: Answers, anchors: Anchors, counted: CollectorRegistry) -> None:
+        """Look at `answers`; `counted` has the counters of events."""
+        self._answers, self._anchors, self._counted = answers, anchors, counted
+
+    async def __call__(self, accept: str) -> tuple[bytes, str]:
+        """Give all metrics. A ForebayError says what cannot be told now."""
+        seen = await self._look()
+        return await asyncio.to_thread(text, seen, self._counted, accept)
+
+    async def _look(self) -> Sight:
+        answers, link = self._answers, self._answers.link
+        return Sight(
+            answers.status(),
+            tuple(answers.devices()),
+            tuple(answers.uplinks()),
+            tuple(answers.plugins.statuses()),
+            await answers.journal_status(),
+            tuple(await answers.ledger()),
+            Clock(self._anchors.state, self._anchors.error_s),
+            "" if link is None else link.state,
+        )
