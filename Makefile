@@ -2,7 +2,7 @@
 #   make demo                     the main job, live, with an outage in the middle (DEMO_SECONDS=20 ends by itself)
 #   make test [ARGS="-k journal"] the tests, after setting up the foreign servers they talk to
 #   make test-long                the tests that take half a minute and more: whole fleets, guides typed as written, some faults
-#   make check                    lint, format, types, import contracts, generated code fresh
+#   make check                    lint, format, types, import contracts, generated code fresh, links, units, alerts, commands that documents show
 #   make bench [ONLY=prefix]      measurements as a table and bench/results/latest.json (latest-PREFIX.json)
 #   make fuzz [N=2000] [ARGS=..]  every property test with N examples each
 #   make fuzz-drivers [N=10]      drivers against peers that fuzz their frames, N minutes each (ONLY=modbus, rtu, opcua, mqtt)

@@ -23,6 +23,10 @@ def analyze(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
+def test_every_unit_is_judged() -> None:
+    assert {one.name for one in SYSTEMD.glob("*.service")} == UNITS.keys()
+
+
 @pytest.mark.parametrize(("unit", "most"), UNITS.items())
 def test_a_unit_is_as_closed_as_is_promised(unit: str, most: int) -> None:
     found = analyze("security", "--offline=true", f"--threshold={most}", str(SYSTEMD / unit))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -134,16 +133,6 @@ async def test_alerts_and_dashboard_name_what_is_there() -> None:
     assert asked <= told
 
 
-def test_prometheus_takes_all_of_it(promtool_binary: Path, tmp_path: Path) -> None:
-    configuration = prometheus.PROMETHEUS / "prometheus.yml"
-    prometheus.promtool(promtool_binary, "check", "config", "--syntax-only", configuration)
-    files = re.findall(r"^  - (\S+\.yml)$", configuration.read_text("utf-8"), re.MULTILINE)
-    assert {prometheus.PROMETHEUS / name for name in files} == set(
-        prometheus.PROMETHEUS.glob("alerts-*.yml")
-    )
-    prometheus.check(promtool_binary, "gateway", tmp_path)
-
-
 async def test_promtool_finds_nothing_to_say_against_the_text(
     promtool_binary: Path, tmp_path: Path
 ) -> None:
@@ -159,57 +148,3 @@ async def test_promtool_finds_nothing_to_say_against_the_text(
     )
     said, _ = await linting.communicate(body)
     assert (linting.returncode, said.decode()) == (0, "")
-
-
-def test_each_alert_fires_when_it_should_and_not_before(
-    promtool_binary: Path, tmp_path: Path
-) -> None:
-    at = '{instance="a",device="press"}'
-    ledger = '{instance="a",stream="telemetry",uplink="cloud"}'
-    cases: dict[str, prometheus.Case] = {
-        "ForebayGatewayDown": ({'up{job="forebay-gateway"}': (1, 0)}, "6m"),
-        "ForebayNothingIsWritten": ({"forebay_journal_writing": (1, 0)}, "2m"),
-        "ForebayDataLost": (
-            {f"forebay_ledger_gapped_samples{ledger}": ("7+0", "7+1")},
-            "62m",
-        ),
-        "ForebayLedgerDoesNotBalance": (
-            {
-                f"forebay_ledger_produced_samples{ledger}": (100, 100),
-                f"forebay_ledger_delivered_samples{ledger}": (60, 60),
-                f"forebay_ledger_pending_samples{ledger}": (20, 20),
-                f"forebay_ledger_gapped_samples{ledger}": (15, 14),
-                f"forebay_ledger_quarantined_samples{ledger}": (5, 5),
-            },
-            "6m",
-        ),
-        "ForebayDeviceLost": ({f"forebay_device_connected{at}": (1, 0)}, "6m"),
-        "ForebayDeviceSilent": (
-            {
-                f"forebay_device_newest_data_timestamp_seconds{at}": ("0+60", "0+0"),
-                f"forebay_device_period_seconds{at}": (10, 10),
-                f"forebay_device_connected{at}": (1, 1),
-            },
-            "20m",
-        ),
-        "ForebayTagsBad": (
-            {f"forebay_device_tags_bad{at}": (0, 3), f"forebay_device_connected{at}": (1, 1)},
-            "31m",
-        ),
-        "ForebayPollsMissed": (
-            {
-                f"forebay_device_polls_missed_total{at}": ("0+1", "0+6"),
-                f"forebay_device_polls_total{at}": ("0+60", "0+60"),
-            },
-            "40m",
-        ),
-        "ForebayUplinkLost": ({"forebay_uplink_connected": (1, 0)}, "16m"),
-        "ForebayUplinkStuck": ({"forebay_uplink_stuck": (0, 1)}, "11m"),
-        "ForebayUplinkBehind": ({"forebay_uplink_oldest_pending_seconds": (60, 7200)}, "16m"),
-        "ForebayRecordsRefused": ({"forebay_uplink_quarantined_records": (0, 1)}, "1m"),
-        "ForebayPluginDown": ({"forebay_plugin_running": (1, 0)}, "11m"),
-        "ForebayClockUnset": ({'forebay_clock_state{state="unsynced"}': (0, 1)}, "31m"),
-        "ForebayDiskSmall": ({"forebay_journal_disk_free_bytes": (1 << 30, 1 << 20)}, "11m"),
-        "ForebayFleetLost": ({"forebay_link_connected": (1, 0)}, "31m"),
-    }
-    prometheus.fire(promtool_binary, "gateway", cases, tmp_path)

@@ -24,7 +24,6 @@ from support.processes import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 NAME = "press-hall-1"
 SECOND_NS = 10**9
@@ -174,53 +173,6 @@ def test_alerts_and_dashboard_name_what_is_there(site: Site) -> None:
     asked = prometheus.named("fleet")
     assert len(asked) > 12
     assert asked <= told
-
-
-def test_prometheus_takes_all_of_it(promtool_binary: Path, tmp_path: Path) -> None:
-    prometheus.check(promtool_binary, "fleet", tmp_path)
-
-
-def test_each_alert_fires_when_it_should_and_not_before(
-    promtool_binary: Path, tmp_path: Path
-) -> None:
-    cases: dict[str, prometheus.Case] = {
-        "ForebayServerDown": ({'up{job="forebay-fleet"}': (1, 0)}, "3m"),
-        "ForebayNothingArrives": (
-            {
-                'forebay_fleet_gateways{state="online"}': (1, 1),
-                "forebay_fleet_newest_record_timestamp_seconds": (1e9, 0),
-            },
-            "20m",
-        ),
-        "ForebayManyOffline": (
-            {
-                'forebay_fleet_gateways{state="online"}': (95, 85),
-                'forebay_fleet_gateways{state="offline"}': (5, 15),
-            },
-            "11m",
-        ),
-        "ForebayJournalFullSoon": (
-            {'forebay_fleet_gateway_journal_full_in_seconds{gateway="a"}': (90_000, 3600)},
-            "16m",
-        ),
-        "ForebayGatewayBehind": (
-            {'forebay_fleet_gateway_buffer_seconds{gateway="a"}': (60, 7200)},
-            "16m",
-        ),
-        "ForebayUnwell": ({"forebay_fleet_gateways_unwell": (0, 2)}, "31m"),
-        "ForebayAlarm": ({"forebay_fleet_alarms": (0, 1)}, "1m"),
-        "ForebayLocked": ({'forebay_fleet_gateways{state="locked"}': (0, 1)}, "1m"),
-        "ForebayCertificatesExpired": ({"forebay_fleet_certificates_expired": (0, 1)}, "25h"),
-        "ForebayRolloutStopped": ({'forebay_fleet_rollouts{state="stopped"}': (0, 1)}, "1m"),
-        "ForebayServerDiskFull": (
-            {
-                "forebay_fleet_process_data_free_bytes": (50, 5),
-                "forebay_fleet_process_data_size_bytes": (100, 100),
-            },
-            "11m",
-        ),
-    }
-    prometheus.fire(promtool_binary, "fleet", cases, tmp_path)
 
 
 def test_the_reference_names_every_metric_of_the_fleet() -> None:
