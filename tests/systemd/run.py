@@ -7,6 +7,7 @@ would put it, and a plugin that tries what it must not be able to do.
 from __future__ import annotations
 
 import os
+import json
 import shutil
 import sys
 import time
@@ -95,6 +96,11 @@ class Story:
         run("systemctl", "start", AGENT)
         log = run("journalctl", "-u", AGENT, "--no-pager")
         assert "journal_opened" in log, log
+        asked = ("-u", AGENT, "FOREBAY_EVENT=journal_opened", "-p", "info", "-o", "json")
+        (entry,) = run("journalctl", "--no-pager", *asked).splitlines()
+        told = json.loads(entry)
+        assert told["FOREBAY_DIRECTORY"] == "/var/lib/forebay/journal", told
+        assert told["PRIORITY"] == "6", told
         return self.machine.show(AGENT, "StatusText")
 
     def holds_a_plugin(self) -> str:

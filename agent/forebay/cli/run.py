@@ -15,6 +15,8 @@ from forebay.config import places
 from forebay.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from forebay.config.load import LoadedConfig
     from forebay.config.model import LogSettings
     from forebay.management.booting import Booting
@@ -54,7 +56,9 @@ def run(config: Config = places.CONFIG, *, as_json: JsonLog = False) -> None:
     tail = LogTail()
 
     def relog(log: LogSettings) -> None:
-        logs.set_up(log.level, as_json=as_json or log.format == "json", keep=tail.add)
+        form = "json" if as_json else log.format
+        send = _to_journal() if form == "auto" else None
+        logs.set_up(log.level, as_json=form == "json", keep=tail.add, send=send)
 
     relog(loaded.config.log)
     for passed_over in boot.faults:
@@ -68,6 +72,18 @@ def run(config: Config = places.CONFIG, *, as_json: JsonLog = False) -> None:
 
     with call.reporting(as_json=as_json):
         raise typer.Exit(agent.run(boot, relog, tail))
+
+
+def _to_journal() -> Callable[..., None] | None:
+    """Give what writes to systemd's journal, if standard error leads there."""
+    from forebay.cli.journald import is_journal
+
+    if not is_journal(sys.stderr, os.environ):
+        return None
+    from cysystemd.journal import send
+
+    journal: Callable[..., None] = send
+    return journal
 
 
 def booting(file: Path) -> Booting:

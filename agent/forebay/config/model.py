@@ -223,9 +223,15 @@ class LogSettings(Settings):
         Field(description="The least severe message that is written."),
     ] = "info"
     format: Annotated[
-        Literal["console", "json"],
-        Field(description="`console` for people, `json` for log collectors, one object a line."),
-    ] = "console"
+        Literal["auto", "console", "json"],
+        Field(
+            description=(
+                "`console` for people, `json` for log collectors, one object a line; `auto` hands "
+                "each field to systemd's journal by its name where standard error leads there, and "
+                "else is `console`."
+            )
+        ),
+    ] = "auto"
 
 
 class FleetSettings(Settings):

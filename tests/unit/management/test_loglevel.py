@@ -23,7 +23,7 @@ async def test_a_level_holds_for_its_time_and_no_longer() -> None:
     level.ask("debug", 100.0)
     await clock.advance(50)
     level.follow(LogSettings(level="error", format="json"))
-    assert told == [("debug", "console"), ("debug", "json")]
+    assert told == [("debug", "auto"), ("debug", "json")]
     await clock.advance(51)
     assert told[-1] == ("error", "json")
     level.ask("debug", 1_000.0)
