@@ -6,8 +6,8 @@ would put it, and a plugin that tries what it must not be able to do.
 
 from __future__ import annotations
 
-import os
 import json
+import os
 import shutil
 import sys
 import time
