@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import h11
 
 from forebay.cancellation import end
+from forebay.control.clientline import ClientLine
 from forebay.errors import ForebayError
 from forebay.events import METRICS_UNSERVED
 
@@ -34,7 +35,6 @@ WITHIN_S = 10.0
 AGAIN_S = 10.0
 """Until an address that could not be listened at is tried again."""
 TOKEN_LEAST = 16
-_READ_BYTES = 4 << 10
 _PLAIN = "text/plain; charset=utf-8"
 
 
@@ -72,10 +72,11 @@ class MetricsServer:
         """Listen while the configuration says so."""
         while True:
             self._news.clear()
+            tried = self._settings
             try:
-                await self._listen(self._settings)
+                await self._listen(tried)
             except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-                await self._tell_trouble(error)
+                await self._tell_trouble(tried, error)
 
     async def _listen(self, settings: MetricsSettings) -> None:
         """Answer until there is other `settings`. OSError, or ValueError: that cannot be."""
@@ -93,9 +94,8 @@ class MetricsServer:
             server.close()
             await end(self._open)
 
-    async def _tell_trouble(self, error: Exception) -> None:
+    async def _tell_trouble(self, settings: MetricsSettings, error: Exception) -> None:
         """Say why nobody is answered, once, and wait until it is to be tried again."""
-        settings = self._settings
         where = f"{settings.listen}:{settings.port}"
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         trouble = f"cannot answer at {where}: {why}"
@@ -125,25 +125,24 @@ class MetricsServer:
         self._open.add(mine)
         try:
             async with asyncio.timeout(WITHIN_S):
-                if self._tls is not None:  # counted before its handshake
-                    await writer.start_tls(self._tls)
-                await self._answer(reader, writer)
-                writer.close()
-                await writer.wait_closed()
+                line = ClientLine(reader, writer, self._tls)
+                await line.open()
+                await self._answer(line)
+                await line.close()
         except (OSError, TimeoutError, h11.ProtocolError):
             pass  # the client's own loss: it asks again
         finally:
             self._open.discard(mine)
             writer.transport.abort()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, line: ClientLine) -> None:
         wire = h11.Connection(h11.SERVER, max_incomplete_event_size=REQUEST_BYTES)
         request: h11.Request | None = None
         try:
             while request is None:
                 event = wire.next_event()
                 if event is h11.NEED_DATA:
-                    wire.receive_data(await reader.read(_READ_BYTES))
+                    wire.receive_data(await line.read())
                 elif isinstance(event, h11.Request):
                     request = event
                 else:  # the client has gone
@@ -163,8 +162,7 @@ class MetricsServer:
             h11.Data(data=reply.body),
             h11.EndOfMessage(),
         ):
-            writer.write(wire.send(part) or b"")
-        await writer.drain()
+            await line.write(wire.send(part) or b"")
 
     async def _reply(self, request: h11.Request) -> _Reply:
         fields = dict(request.headers)
@@ -204,5 +202,6 @@ def _read(settings: MetricsSettings) -> tuple[ssl.SSLContext | None, bytes]:
     if settings.certificate is not None:
         shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         shown.minimum_version = ssl.TLSVersion.TLSv1_2
-        shown.load_cert_chain(settings.certificate, settings.key)
+        # With a password OpenSSL asks nobody at a terminal for that of an encrypted key.
+        shown.load_cert_chain(settings.certificate, settings.key, password="")
     return shown, token

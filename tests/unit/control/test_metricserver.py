@@ -6,10 +6,18 @@ import asyncio
 import socket
 import ssl
 from contextlib import asynccontextmanager
+from http.client import HTTPSConnection
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
+import uvloop
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from forebay.config.metrics import MetricsSettings
 from forebay.control import metricserver
@@ -22,7 +30,7 @@ from support.journal import seams
 from support.processes import free_port, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 TOKEN = "as-long-as-a-token-has-to-be"
@@ -77,11 +85,15 @@ async def ask(settings: MetricsSettings, path: str = "/metrics", **headers: str)
         return await client.get(f"http://{settings.listen}:{settings.port}{path}", headers=headers)
 
 
-async def raw(settings: MetricsSettings, data: bytes) -> bytes:
+async def raw(settings: MetricsSettings, data: bytes, *, ends: bool = False) -> bytes:
     reader, writer = await asyncio.open_connection(settings.listen, settings.port)
     writer.write(data)
+    if ends:
+        writer.write_eof()
     try:
         return await reader.read()
+    except ConnectionResetError:
+        return b""
     finally:
         writer.close()
 
@@ -139,10 +151,13 @@ async def test_a_part_that_cannot_tell_is_an_answer_too() -> None:
         assert (answer.status_code, answer.text) == (503, "the journal is not open\n")
 
 
-async def test_those_who_say_nothing_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("tls", [False, True])
+async def test_those_who_say_nothing_keep_nobody_out(
+    *, tls: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(metricserver, "WITHIN_S", 0.5)
-    settings = on(free_port())
-    async with served(settings):
+    settings = shut(tmp_path)[1] if tls else on(free_port())
+    async with served(settings) as server:
         silent = [
             await asyncio.open_connection(settings.listen, settings.port)
             for _ in range(metricserver.CONNECTIONS + 4)
@@ -151,7 +166,9 @@ async def test_those_who_say_nothing_keep_nobody_out(monkeypatch: pytest.MonkeyP
             *(asyncio.wait_for(reader.read(), 30) for reader, _ in silent), return_exceptions=True
         )
         assert [end for end in ends if end != b"" and not isinstance(end, OSError)] == []
-        assert (await ask(settings)).status_code == 200
+        assert not server.trouble
+        if not tls:
+            assert (await ask(settings)).status_code == 200
         for _, writer in silent:
             writer.close()
 
@@ -184,23 +201,56 @@ async def advance_until(clock: FakeClock, condition: Any) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_beyond_this_machine_it_takes_tls_and_the_token(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=("asyncio", "uvloop")
+)
+def test_beyond_this_machine_it_takes_tls_and_the_token(
+    loop: Callable[[], asyncio.AbstractEventLoop], tmp_path: Path
+) -> None:
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(tls_and_the_token(tmp_path))
+
+
+async def tls_and_the_token(tmp_path: Path) -> None:
+    authority, settings = shut(tmp_path)
+    trust = ssl.create_default_context(cafile=authority.ca)
+
+    def get(token: str = "") -> tuple[int, str | None, int]:
+        """Ask from beside the loop: a client's first bytes are there before it is looked at."""
+        line = HTTPSConnection("localhost", settings.port, context=trust, timeout=30)
+        line.request("GET", "/metrics", headers={"authorization": f"Bearer {token}"})
+        reply = line.getresponse()
+        return reply.status, reply.headers["www-authenticate"], len(reply.read())
+
+    async with served(settings):
+        assert (await asyncio.to_thread(get))[:2] == (401, "Bearer")
+        assert (await asyncio.to_thread(get, f"{TOKEN}x"))[:2] == (401, "Bearer")
+        for _ in range(10):
+            assert await asyncio.to_thread(get, TOKEN) == (200, None, 16 * 20_000)
+        for other in (b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", b"\x16\x03\x01\x02", b""):
+            assert not (await raw(settings, other, ends=True)).startswith(b"HTTP"), "in the clear"
+        assert (await asyncio.to_thread(get, TOKEN))[0] == 200
+
+
+def shut(tmp_path: Path) -> tuple[Authority, MetricsSettings]:
+    """Settings with all that an address needs which others reach."""
     authority = Authority(tmp_path)
     cert, key = authority.issue("press-hall-1")
     token = tmp_path / "token"
     token.write_text(f"{TOKEN}\n")
-    settings = on(free_port(), certificate=cert, key=key, token=token)
-    trust = ssl.create_default_context(cafile=authority.ca)
-    url = f"https://localhost:{settings.port}/metrics"
-    async with served(settings), httpx2.AsyncClient(verify=trust, timeout=30.0) as client:
-        assert (await client.get(url)).status_code == 401
-        wrong = await client.get(url, headers={"authorization": f"Bearer {TOKEN}x"})
-        assert (wrong.status_code, wrong.headers["www-authenticate"]) == (401, "Bearer")
-        right = await client.get(url, headers={"authorization": f"Bearer {TOKEN}"})
-        assert right.status_code == 200
-        assert not (await raw(settings, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")).startswith(
-            b"HTTP"
-        ), "in the clear"
+    return authority, on(free_port(), certificate=cert, key=key, token=token)
+
+
+async def test_a_key_that_wants_a_password_asks_nobody_for_it(tmp_path: Path) -> None:
+    _, settings = shut(tmp_path)
+    assert settings.key is not None
+    key = load_pem_private_key(settings.key.read_bytes(), None)
+    settings.key.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"hush"))
+    )
+    async with served(settings) as server:
+        await until(lambda: server.trouble != "", "it says that it cannot be read")
+        assert not reached(settings)
 
 
 async def test_a_token_that_is_too_short_keeps_it_shut(tmp_path: Path) -> None:
