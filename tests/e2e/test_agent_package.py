@@ -10,6 +10,7 @@ import pytest
 
 from forebay.launcher import whole
 from forebay.management import filling
+from support.shown import note
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts/agent-package"
@@ -18,9 +19,11 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 
 @pytest.mark.long
+@pytest.mark.follows("docs/reference/agent-package.md")
 def test_the_package_is_reproducible_and_runs_by_itself(tmp_path: Path) -> None:
     made = []
     for name in ("one.tar", "two.tar"):
+        note(["scripts/agent-package --plain", tmp_path / name])
         subprocess.run([sys.executable, SCRIPT, "--plain", tmp_path / name], check=True)
         made.append(filling.digest(tmp_path / name))
     assert made[0] == made[1]

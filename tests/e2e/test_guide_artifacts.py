@@ -11,6 +11,7 @@ import pytest
 
 from support.fleet_packages import echo
 from support.processes import free_port
+from support.shown import commands
 from support.typist import GUIDES, Typist, blocks
 
 if TYPE_CHECKING:
@@ -31,12 +32,8 @@ period = "200 ms"
 """
 
 
-def typed(guide: str) -> list[str]:
-    """Give the lines that a guide types."""
-    return re.findall(r"^\$ (.*)$", "".join(blocks(guide, "console")), re.MULTILINE)
-
-
 @pytest.mark.long
+@pytest.mark.follows("docs/guides/artifacts.md")
 async def test_the_guide_to_packages(tmp_path: Path) -> None:
     ports = {"7443": str(free_port()), "7444": str(free_port())}
 
@@ -50,7 +47,7 @@ async def test_the_guide_to_packages(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         typist = Typist(tmp_path, stack)
         token = ""
-        for line in typed(fleet.partition("## 5.")[0]):
+        for line in commands(fleet.partition("## 5.")[0]):
             if line.startswith("forebay-fleet token"):
                 said = await typist.until(own(line), lambda _: True)
                 token = said.split("--token ")[1].split()[0]
@@ -61,7 +58,7 @@ async def test_the_guide_to_packages(tmp_path: Path) -> None:
         (tmp_path / "site").mkdir()
         table = blocks(guide, "toml")[0] + 'sandbox = "preferred"\n'
         (tmp_path / "site/forebay.toml").write_text(BOX + table, "utf-8")
-        lines = typed(guide)
+        lines = commands(guide)
         for line in lines:
             code, said = await typist.type(line)
             assert code == 0, (line, said)

@@ -14,6 +14,7 @@ from forebay_fleet.desired import states
 from forebay_fleet.registry import Registry
 from support.processes import free_port, until
 from support.rollout_boxes import Boxes
+from support.shown import commands
 from support.typist import GUIDES, Typist, blocks
 
 if TYPE_CHECKING:
@@ -37,11 +38,11 @@ async def keep(boxes: Boxes) -> None:
         await asyncio.sleep(0.1)
 
 
+@pytest.mark.follows("docs/guides/automation.md")
 async def test_rollouts_from_a_pipeline(tmp_path: Path) -> None:
     guide = (GUIDES / "automation.md").read_text("utf-8")
     ports = {number: str(free_port()) for number in ("7443", "7444", "8443")}
-    lines = "".join(blocks(guide, "console")).splitlines()
-    typed = [line[2:] for line in lines if line.startswith("$ ")]
+    typed = commands(guide)
     assert len(typed) == 9
     (template,), (program,) = blocks(guide, "toml"), blocks(guide, "python")
     (tmp_path / "site").mkdir()

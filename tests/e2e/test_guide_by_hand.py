@@ -11,6 +11,7 @@ import pytest
 
 from forebay.testing.modbus_server import ModbusServer
 from support.processes import free_port
+from support.shown import commands
 from support.typist import GUIDES, Typist, blocks, ended
 
 if TYPE_CHECKING:
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 NUMBERS = re.compile(r"first-box-\S*|[0-9a-f]{8,}|\d\S*|by \S+|\b[KM]?i?B\b|bytes")
-
-
-def typed(guide: str) -> list[str]:
-    """Give the lines that a guide types."""
-    return re.findall(r"^\$ (.*)$", "".join(blocks(guide, "console")), re.MULTILINE)
 
 
 def shown(guide: str, line: str) -> list[str]:
@@ -50,7 +46,7 @@ async def joined(typist: Typist, ours: dict[str, str]) -> None:
 
     guide = (GUIDES / "fleet.md").read_text("utf-8").partition("## 5.")[0]
     token = ""
-    for line in typed(guide):
+    for line in commands(guide):
         if line.startswith("forebay-fleet token"):
             said = await typist.until(own(line), lambda _: True)
             token = said.split("--token ")[1].split()[0]
@@ -63,6 +59,7 @@ async def joined(typist: Typist, ours: dict[str, str]) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.follows("docs/guides/by-hand.md")
 async def test_a_box_without_a_line(tmp_path: Path) -> None:
     first, guide = ((GUIDES / f"{name}.md").read_text("utf-8") for name in ("first-plc", "by-hand"))
     ports = {"7443": str(free_port()), "7444": str(free_port())}
@@ -77,7 +74,7 @@ async def test_a_box_without_a_line(tmp_path: Path) -> None:
         (tmp_path / "meter.csv").write_text(csv, "utf-8")
         (tmp_path / "stick").mkdir()
         await joined(typist, ports)
-        lines = typed(guide)
+        lines = commands(guide)
         assert len(lines) == 9
         for line in lines:
             answer = "y" if line.startswith("forebay usb apply") else ""

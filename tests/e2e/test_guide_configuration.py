@@ -34,6 +34,7 @@ def timeless(text: str) -> str:
 
 
 @pytest.mark.long
+@pytest.mark.follows("docs/guides/configuration.md")
 async def test_the_guide_shows_what_comes(tmp_path: Path) -> None:
     guide = GUIDE.read_text(encoding="utf-8")
     first, more = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)

@@ -17,6 +17,7 @@ from support.commands import Finished, forebay
 from support.opcua_certificates import own_certificate
 from support.opcua_secured import secured_server
 from support.processes import free_port
+from support.shown import note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +61,7 @@ class Reader:
     async def run(self) -> None:
         """Start the agent, anew if it runs."""
         await self.stop()
+        note(["forebay run --config forebay.toml"])
         self._agent = await asyncio.create_subprocess_exec(
             *(str(Path(sys.executable).parent / "forebay"), "run", "--config"),
             str(self.folder / "forebay.toml"),
@@ -76,6 +78,7 @@ class Reader:
 
 
 @pytest.mark.long
+@pytest.mark.follows("docs/guides/first-opcua.md")
 async def test_the_first_opcua_server(tmp_path: Path) -> None:
     guide, port = GUIDE.read_text("utf-8"), free_port()
     whole, certificate, tags = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)

@@ -10,6 +10,7 @@ import pytest
 
 from forebay.testing.modbus_server import ModbusServer
 from support.processes import free_port
+from support.shown import commands
 from support.typist import GUIDES, Typist, blocks
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def nothing_more(_: str) -> bool:
 
 
 @pytest.mark.long
+@pytest.mark.follows("docs/guides/fleet.md")
 async def test_a_fleet_of_boxes(tmp_path: Path) -> None:
     first, guide = ((GUIDES / f"{name}.md").read_text("utf-8") for name in ("first-plc", "fleet"))
     ports = {"7443": str(free_port()), "7444": str(free_port())}
@@ -51,8 +53,7 @@ async def test_a_fleet_of_boxes(tmp_path: Path) -> None:
         toml = toml.replace('"192.0.2.20"', f'"127.0.0.1"\nport = {meter.port}')
         (tmp_path / "forebay.toml").write_text(toml + ours(blocks(guide, "toml")[0]), "utf-8")
         (tmp_path / "meter.csv").write_text(csv, "utf-8")
-        lines = "".join(blocks(guide, "console")).splitlines()
-        typed = [line[2:] for line in lines if line.startswith("$ ")]
+        typed = commands(guide)
         assert len(typed) == 18
         done: dict[str, str] = {}
         for line in typed:

@@ -10,6 +10,7 @@ import pytest
 
 from forebay.testing.modbus_server import ModbusServer
 from support.processes import free_port
+from support.shown import commands
 from support.typist import GUIDES, Typist, blocks
 
 if TYPE_CHECKING:
@@ -19,11 +20,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 NAMES = ("first-box", "second-box")
 QUICK = '[fleet]\nprobation = "5 s"\n'
-
-
-def typed(guide: str) -> list[str]:
-    """Give the lines that a guide types."""
-    return re.findall(r"^\$ (.*)$", "".join(blocks(guide, "console")), re.MULTILINE)
 
 
 async def join(typist: Typist, name: str, text: str, own: dict[str, str]) -> None:
@@ -44,6 +40,7 @@ async def join(typist: Typist, name: str, text: str, own: dict[str, str]) -> Non
 
 
 @pytest.mark.long
+@pytest.mark.follows("docs/guides/rollouts.md")
 async def test_the_guide_to_rollouts(tmp_path: Path) -> None:
     ports = {"7443": str(free_port()), "7444": str(free_port())}
 
@@ -56,7 +53,7 @@ async def test_the_guide_to_rollouts(tmp_path: Path) -> None:
     (tmp_path / "site/forebay.toml").write_text(template, "utf-8")
     async with ModbusServer() as plc, AsyncExitStack() as stack:
         typist = Typist(tmp_path, stack)
-        for line in typed(fleet.partition("## 3.")[0]):
+        for line in commands(fleet.partition("## 3.")[0]):
             code, said = await typist.type(own(line))
             assert code == 0, said
         table = re.sub(r"192\.0\.2\.\d+,502", f"127.0.0.1,{plc.port}", blocks(guide, "csv")[0])
@@ -67,7 +64,7 @@ async def test_the_guide_to_rollouts(tmp_path: Path) -> None:
             await join(typist, name, text, ports)
         await typist.type("export FOREBAY_STATE=$PWD/nobody")  # whoever types this is at no box
         id_, said_by = "", dict[str, str]()
-        for line in typed(guide):
+        for line in commands(guide):
             if line.startswith("forebay-fleet rollout list"):
                 await typist.until(
                     f"forebay-fleet rollout show {id_} --data fleet",

@@ -6,7 +6,6 @@ Only addresses and directories are the test's own. That each of them may die: te
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import subprocess
 from contextlib import AsyncExitStack
@@ -22,6 +21,7 @@ from support.fleet import ClientFiles, Gateway, anchor
 from support.jetstream import BINARY, CONFIG, Cluster
 from support.processes import BIN, Process, free_port, until
 from support.scaled import ready
+from support.shown import commands, note
 
 if TYPE_CHECKING:
     from support.postgres import Postgres
@@ -33,14 +33,20 @@ GUIDE = Path(__file__).resolve().parents[2] / "docs/guides/scale-out.md"
 
 def typed() -> list[str]:
     """Give all lines that the guide has one type."""
-    return re.findall(r"^\$ (.*)$", GUIDE.read_text("utf-8"), re.MULTILINE)
+    return commands(GUIDE.read_text("utf-8"))
 
 
-def test_certificates_fit_the_configuration(tmp_path: Path) -> None:
+def certify(folder: Path) -> None:
+    """Make the certificates of the guide."""
     for line in typed():
         if line.startswith("forebay-fleet ca"):
             words = shlex.split(line)
-            subprocess.run([BIN / words[0], *words[1:]], cwd=tmp_path, check=True, timeout=60)
+            note(words)
+            subprocess.run([BIN / words[0], *words[1:]], cwd=folder, check=True, timeout=60)
+
+
+def test_certificates_fit_the_configuration(tmp_path: Path) -> None:
+    certify(tmp_path)
     named = {
         "FOREBAY_NATS_NAME": "nats-2",
         "FOREBAY_NATS_STORE": str(tmp_path / "store"),
@@ -64,7 +70,10 @@ def test_certificates_fit_the_configuration(tmp_path: Path) -> None:
         assert name in CONFIG.read_text("utf-8").partition("server_name")[0], "it is told of"
 
 
+@pytest.mark.follows("docs/guides/scale-out.md")
 async def test_a_worker_and_a_server_take_a_record(tmp_path: Path, postgres: Postgres) -> None:
+    (tmp_path / "certificates").mkdir()
+    certify(tmp_path / "certificates")
     pki, port = tmp_path / "pki", free_port()
     init(pki, "throw-away CA")
     issue_server(pki, pki, ["127.0.0.1"], 1)
@@ -82,6 +91,7 @@ async def test_a_worker_and_a_server_take_a_record(tmp_path: Path, postgres: Pos
         assert sorted(exported) == sorted(values)
         for command in ("worker", "serve"):
             (line,) = [one for one in typed() if one.startswith(f"forebay-fleet {command} ")]
+            note([line])  # with addresses and places of its own
             for theirs, ours in own.items():
                 line = line.replace(theirs, ours)
             words = shlex.split(line)

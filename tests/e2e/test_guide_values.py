@@ -19,6 +19,7 @@ from forebay_fleet._proto import uplink_pb2
 from forebay_fleet.certificates import issue_gateway
 from support.fleet import ClientFiles, Gateway, record
 from support.processes import free_port
+from support.shown import commands
 from support.typist import GUIDES, Typist, blocks
 
 if TYPE_CHECKING:
@@ -57,11 +58,11 @@ async def send_on(address: str, files: ClientFiles, began: asyncio.Event) -> Non
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.follows("docs/guides/values.md")
 async def test_values_by_http_and_grpc(tmp_path: Path) -> None:
     guide = (GUIDES / "values.md").read_text("utf-8")
     ports = {number: str(free_port()) for number in ("7443", "7444", "7445", "8443")}
-    lines = "".join(blocks(guide, "console")).splitlines()
-    typed = [line[2:] for line in lines if line.startswith("$ ")]
+    typed = commands(guide)
     assert len(typed) == 15
     done: dict[str, str] = {}
     token = ""

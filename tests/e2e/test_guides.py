@@ -6,15 +6,12 @@ commands which run until Ctrl-C run beside the others.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
-import sys
 import tomllib
-from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
@@ -27,83 +24,26 @@ from forebay.model import Batch, Schema, Tag, ValueType
 from forebay.registry import Registry
 from forebay.testing.modbus_server import ModbusServer
 from forebay.testing.records import make_record
+from support.commands import forebay
 from support.processes import free_port
 from support.quarantine import nobody
+from support.shown import commands
+from support.typist import GUIDES, Typist, blocks
 from support.writable_plc import WritablePlc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
-
-GUIDES = Path(__file__).resolve().parents[2] / "docs/guides"
-LASTING = ("forebay-fleet serve", "forebay run")
+README = GUIDES.parents[1] / "README.md"
 
 
-class Shell:
-    """A reader's terminal in one directory; what lasts ends with it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self._stack = folder, AsyncExitStack()
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("FOREBAY_")}
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        self._environ = clean | {"PATH": path, "PWD": str(folder), "COLUMNS": "200"}
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
-
-    async def type(self, line: str) -> tuple[int, str]:
-        """Run one line; give its exit code and output, or 0 and nothing for what lasts."""
-        if line.startswith("export "):
-            for name, value in re.findall(r"(\w+)=(\S+)", line):
-                self._environ[name] = value.replace("$PWD", str(self.folder))
-            return 0, ""
-        if line.startswith(LASTING):
-            await self._start(line)
-            return 0, ""
-        process = await self._spawn(line, asyncio.subprocess.PIPE)
-        out, _ = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, out.decode()
-
-    async def until(self, line: str, good: Callable[[str], object]) -> str:
-        """Run one line again and again until it succeeds with an output that is good."""
-        seen = ""
-        try:
-            async with asyncio.timeout(40):
-                while True:
-                    code, seen = await self.type(line)
-                    if code == 0 and good(seen):
-                        return seen
-        except TimeoutError:
-            pytest.fail(f"{line}: never good; last seen:\n{seen}")
-
-    async def _start(self, line: str) -> None:
-        process = await self._spawn(line, asyncio.subprocess.DEVNULL)
-
-        async def end() -> None:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-
-        self._stack.push_async_callback(end)
-
-    async def _spawn(self, line: str, out: int) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            *line.split(),
-            cwd=self.folder,
-            env=self._environ,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=out,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-
-
-def blocks(guide: str, kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", guide, re.DOTALL)
+@asynccontextmanager
+async def reader(folder: Path) -> AsyncIterator[Typist]:
+    """Be a reader's terminal in one directory; what lasts ends with it."""
+    async with AsyncExitStack() as stack:
+        yield Typist(folder, stack, COLUMNS="200")
 
 
 def watts(area: str, address: int) -> int:
@@ -112,10 +52,11 @@ def watts(area: str, address: int) -> int:
     return 0xE400 if address % 2 else 0x4640
 
 
+@pytest.mark.follows("docs/guides/first-cloud.md")
 async def test_from_the_first_plc_to_the_cloud(tmp_path: Path) -> None:
     first, second = ((GUIDES / f"first-{name}.md").read_text("utf-8") for name in ("plc", "cloud"))
     port = str(free_port())
-    async with ModbusServer(watts) as meter, Shell(tmp_path) as shell:
+    async with ModbusServer(watts) as meter, reader(tmp_path) as shell:
         (toml,), (csv,), (uplink,) = (
             blocks(first, "toml"),
             blocks(first, "csv"),
@@ -124,8 +65,7 @@ async def test_from_the_first_plc_to_the_cloud(tmp_path: Path) -> None:
         toml = toml.replace('"192.0.2.20"', f'"127.0.0.1"\nport = {meter.port}')
         (tmp_path / "forebay.toml").write_text(toml + uplink.replace("7443", port), "utf-8")
         (tmp_path / "meter.csv").write_text(csv, "utf-8")
-        lines = "".join(blocks(second, "console")).splitlines()
-        typed = [line[2:].replace("7443", port) for line in lines if line.startswith("$ ")]
+        typed = [line.replace("7443", port) for line in commands(second)]
         done = await follow(shell, typed)
     assert [line.split()[:2] for line in typed].count(["forebay-fleet", "ca"]) == 3
     assert done["forebay check"] in second
@@ -137,12 +77,13 @@ async def test_from_the_first_plc_to_the_cloud(tmp_path: Path) -> None:
     assert done["forebay-fleet query"].count(" 12.345  kW ") == 3
 
 
+@pytest.mark.follows("docs/guides/metered-link.md")
 async def test_a_metered_line(tmp_path: Path) -> None:
     """The second guide with this one's tables in its file; then this one's commands."""
     names = ("first-plc", "first-cloud", "metered-link")
     first, second, third = ((GUIDES / f"{name}.md").read_text("utf-8") for name in names)
     port = str(free_port())
-    async with ModbusServer(watts) as meter, Shell(tmp_path) as shell:
+    async with ModbusServer(watts) as meter, reader(tmp_path) as shell:
         (toml,), (csv,) = blocks(first, "toml"), blocks(first, "csv")
         toml = toml.replace('"192.0.2.20"', f'"127.0.0.1"\nport = {meter.port}')
         (uplink,), (limits,) = blocks(second, "toml"), blocks(third, "toml")
@@ -157,11 +98,20 @@ async def test_a_metered_line(tmp_path: Path) -> None:
     assert set(tomllib.loads(limits)["uplinks"]["cloud"]) == {"link", "live", "backfill"}
 
 
+@pytest.mark.follows("README.md")
+async def test_what_the_readme_begins_with() -> None:
+    """In this clone, as its reader is."""
+    (line,) = [one for one in commands(README.read_text("utf-8")) if one.startswith("forebay ")]
+    done = await forebay(*line.split()[1:-1], README.parent / line.split()[-1])
+    assert (done.code, done.out[:4]) == (0, "ok: "), done
+
+
+@pytest.mark.follows("docs/guides/first-plc.md", "docs/guides/doctor.md")
 async def test_the_first_plc(tmp_path: Path) -> None:
     """Everything that the guide shows is what comes, but for figures that are of a moment."""
     guide = (GUIDES / "first-plc.md").read_text("utf-8")
     (toml,), (csv,) = blocks(guide, "toml"), blocks(guide, "csv")
-    async with ModbusServer(watts) as meter, Shell(tmp_path) as shell:
+    async with ModbusServer(watts) as meter, reader(tmp_path) as shell:
         toml = toml.replace('"192.0.2.20"', f'"127.0.0.1"\nport = {meter.port}')
         main, tags = tmp_path / "forebay.toml", tmp_path / "meter.csv"
         for shown in shown_by(guide):
@@ -175,6 +125,8 @@ async def test_the_first_plc(tmp_path: Path) -> None:
             code, out = await shell.type(shown.line)
             assert code == (2 if "is unknown" in shown.out else 0), out
             assert timeless(out) == timeless(shown.out), shown.line
+        code, out = await shell.type("forebay doctor --config forebay.toml")
+        assert code == 0, out
         for line in ("forebay tags", "forebay devices", "forebay uplinks", "forebay ledger"):
             assert f"`{line}" in guide
             code, out = await shell.type(line)
@@ -183,6 +135,7 @@ async def test_the_first_plc(tmp_path: Path) -> None:
         assert (code, "`forebay journal status`" in guide) == (0, True)
 
 
+@pytest.mark.follows("docs/guides/metrics.md")
 async def test_metrics(tmp_path: Path) -> None:
     first, guide = ((GUIDES / f"{name}.md").read_text("utf-8") for name in ("first-plc", "metrics"))
     (toml,), (csv,), (table, beyond) = (
@@ -191,7 +144,7 @@ async def test_metrics(tmp_path: Path) -> None:
         blocks(guide, "toml"),
     )
     port = free_port()
-    async with ModbusServer(watts) as meter, Shell(tmp_path) as shell:
+    async with ModbusServer(watts) as meter, reader(tmp_path) as shell:
         toml = toml.replace('"192.0.2.20"', f'"127.0.0.1"\nport = {meter.port}')
         main = tmp_path / "forebay.toml"
         main.write_text(f"{toml}{table}port = {port}\n", "utf-8")
@@ -238,12 +191,7 @@ def timeless(text: str) -> list[list[str]]:
     return [line.split() for line in re.sub(figures, "N", text, flags=re.MULTILINE).splitlines()]
 
 
-def commands(guide: str) -> list[str]:
-    """Give what a guide has a reader type."""
-    lines = "".join(blocks(guide, "console")).splitlines()
-    return [line[2:] for line in lines if line.startswith("$ ")]
-
-
+@pytest.mark.follows("docs/guides/other-destinations.md")
 async def test_other_destinations(tmp_path: Path) -> None:
     first, second = (
         (GUIDES / f"{name}.md").read_text("utf-8") for name in ("first-plc", "other-destinations")
@@ -252,13 +200,12 @@ async def test_other_destinations(tmp_path: Path) -> None:
     for text in rest:
         for table in tomllib.loads(text)["uplinks"].values():
             Registry().uplink(table["kind"], "guide").settings.model_validate(table)
-    async with ModbusServer(watts) as meter, Shell(tmp_path) as shell:
+    async with ModbusServer(watts) as meter, reader(tmp_path) as shell:
         (toml,), (csv,) = blocks(first, "toml"), blocks(first, "csv")
         toml = toml.replace('"192.0.2.20"', f'"127.0.0.1"\nport = {meter.port}')
         (tmp_path / "forebay.toml").write_text(toml + lake, "utf-8")
         (tmp_path / "meter.csv").write_text(csv, "utf-8")
-        lines = "".join(blocks(second, "console")).splitlines()
-        done = await follow(shell, [line[2:] for line in lines if line.startswith("$ ")])
+        done = await follow(shell, commands(second))
         await shell.until(
             "forebay uplinks", lambda _: ("power", 12.345) in filed(tmp_path / "lake")
         )
@@ -273,7 +220,7 @@ def filed(lake: Path) -> set[tuple[str, float]]:
     return {(one["tag"], one["value"]) for one in said if "tag" in one}
 
 
-async def follow(shell: Shell, typed: list[str]) -> dict[str, str]:
+async def follow(shell: Typist, typed: list[str]) -> dict[str, str]:
     """Type the lines; give what each command said at last, by its first two words."""
     good: dict[str, Callable[[str], object]] = {
         "forebay uplinks": lambda text: "connected" in text,
@@ -292,12 +239,13 @@ async def follow(shell: Shell, typed: list[str]) -> dict[str, str]:
     return done
 
 
+@pytest.mark.follows("docs/guides/writes.md")
 async def test_write_to_a_plc(tmp_path: Path) -> None:
     guide = (GUIDES / "writes.md").read_text("utf-8")
     toml, methods = blocks(guide, "toml")
     (csv,) = blocks(guide, "csv")
     assert tomllib.loads(methods)["writes"]["allow"][0]["methods"]
-    async with WritablePlc() as plc, Shell(tmp_path) as shell:
+    async with WritablePlc() as plc, reader(tmp_path) as shell:
         toml = toml.replace('"192.0.2.20"', f'"127.0.0.1"\nport = {plc.port}')
         (tmp_path / "forebay.toml").write_text(toml, "utf-8")
         (tmp_path / "press.csv").write_text(csv, "utf-8")
@@ -316,6 +264,7 @@ async def test_write_to_a_plc(tmp_path: Path) -> None:
     assert audit.count("GOOD") == audit.count("REFUSED") == 1
 
 
+@pytest.mark.follows("docs/guides/plugins.md")
 async def test_a_plugin(tmp_path: Path) -> None:
     """The guide's plugin on the meter of the first guide."""
     first, guide = ((GUIDES / f"{name}.md").read_text("utf-8") for name in ("first-plc", "plugins"))
@@ -325,7 +274,7 @@ async def test_a_plugin(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "plugin.toml").write_text(manifest, "utf-8")
     (folder / "overload.py").write_text(blocks(guide, "python")[0], "utf-8")
-    async with ModbusServer(watts) as meter, Shell(tmp_path) as shell:
+    async with ModbusServer(watts) as meter, reader(tmp_path) as shell:
         (toml,), (csv,) = blocks(first, "toml"), blocks(first, "csv")
         toml = toml.replace('"192.0.2.20"', f'"127.0.0.1"\nport = {meter.port}')
         fast = '[devices.meter.groups.default]\nperiod = "100 ms"\n'
@@ -366,16 +315,16 @@ def countless(text: str) -> str:
     return re.sub(r"\d+(?= windows)|(?<=stand: )\d+", "N", text.strip())
 
 
+@pytest.mark.follows("docs/guides/journal.md")
 async def test_questions_about_the_data_on_the_box(tmp_path: Path) -> None:
     first, guide = ((GUIDES / f"{name}.md").read_text("utf-8") for name in ("first-plc", "journal"))
-    async with ModbusServer(watts) as meter, Shell(tmp_path) as shell:
+    async with ModbusServer(watts) as meter, reader(tmp_path) as shell:
         (toml,), (csv,) = blocks(first, "toml"), blocks(first, "csv")
         toml = toml.replace('"192.0.2.20"', f'"127.0.0.1"\nport = {meter.port}')
         (tmp_path / "forebay.toml").write_text(toml, "utf-8")
         (tmp_path / "meter.csv").write_text(csv, "utf-8")
         await set_aside(tmp_path / "state/journal")
-        lines = "".join(blocks(guide, "console")).splitlines()
-        typed = [line[2:] for line in lines if line.startswith("$ ")]
+        typed = commands(guide)
         assert len(typed) == 12
         done = {}
         for line in typed:

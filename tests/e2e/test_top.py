@@ -27,6 +27,7 @@ def shown(app: Top) -> str:
     return "\n".join(strip.text for strip in lines)
 
 
+@pytest.mark.follows("docs/guides/top.md")
 async def test_a_real_agent_on_the_screen_and_in_a_browser(
     tmp_path: Path, chromium_binary: Path
 ) -> None:

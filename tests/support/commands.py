@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from support import shown
+
 COMMAND = Path(sys.executable).with_name("forebay")
 DEADLINE_S = 60.0
 
@@ -32,6 +34,7 @@ async def forebay(*arguments: str | Path, **environ: str) -> Finished:
         for name, value in os.environ.items()
         if not name.startswith("FOREBAY_") and name not in ("COLUMNS", "NO_COLOR", "FORCE_COLOR")
     }
+    shown.note(("forebay", *arguments))
     process = await asyncio.create_subprocess_exec(
         COMMAND,
         *arguments,

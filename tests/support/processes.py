@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from forebay_fleet import certificates
+from support import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,6 +73,7 @@ async def until_listening(process: asyncio.subprocess.Process, port: int) -> Non
 
 async def run_forebay(*words: str) -> tuple[int, str]:
     """Run a `forebay` command to its end; give its exit code and all that it printed."""
+    shown.note(("forebay", *words))
     process = await asyncio.create_subprocess_exec(
         str(BIN / "forebay"),
         *words,
@@ -114,6 +116,7 @@ class Process:
 
     async def start(self) -> None:
         """Start it, with its output added to the log."""
+        shown.note(self.command)
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self.before,
@@ -237,6 +240,7 @@ backoff = {{ first = "50 ms", most = "500 ms" }}
         Give its exit code and document (None if it printed none).
         """
         await self._turn()
+        shown.note(("forebay", *words))
         process = await asyncio.create_subprocess_exec(
             str(BIN / "forebay"), *words, "--json", "--socket", str(self.socket),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support import shown
 from support.processes import BIN
 
 if TYPE_CHECKING:
@@ -24,19 +25,21 @@ LASTING = ("forebay-fleet serve", "forebay run")
 class Typist:
     """Somebody who types what the guide shows, in one directory."""
 
-    def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
+    def __init__(self, folder: Path, stack: AsyncExitStack, **environ: str) -> None:
+        """Begin in a directory; `environ` is added to a clean environment."""
         self.folder, self._stack = folder, stack
         self.log = folder / "lasting.log"
         clean = {k: v for k, v in os.environ.items() if not k.startswith("FOREBAY_")}
         self.lasting: dict[str, asyncio.subprocess.Process] = {}
         """What goes on until the end, by the line that began it."""
-        self._environ = clean | {"PATH": f"{BIN}:{os.environ['PATH']}"}
+        self._environ = clean | {"PATH": f"{BIN}:{os.environ['PATH']}"} | environ
 
     async def type(self, line: str, answer: str = "") -> tuple[int, str]:
         """Run one line; give its exit code and output, or 0 and nothing for what lasts.
 
         A word with `*` is what it matches. Who is asked something gives `answer`, at a terminal.
         """
+        shown.note([line])
         if line.startswith("export "):
             for name, value in re.findall(r"(\w+)=(\S+)", line):
                 self._environ[name] = value.replace("$PWD", str(self.folder))

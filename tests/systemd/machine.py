@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from support import shown
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -144,6 +146,7 @@ class Machine:
 
     def run(self, *command: str, check: bool = True) -> str:
         """Run a command inside as root; give what it printed, and raise with it if it failed."""
+        shown.note(command)
         inside = ("nsenter", "-t", str(self._leader), "-m", "-u", "-i", "-n", "-p", "-r", "-w")
         done = subprocess.run(
             [*inside, *command],

@@ -12,13 +12,13 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from support.shown import followed
 from systemd.machine import CACHE, ROOT, Machine, build
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ class Story:
         shutil.copy(package, machine.tree / "root/forebay.deb")
         self.newer = made_newer(package, machine.tree / "root/newer.deb")
         bundle = package.name.replace("_", "-").removesuffix(".deb")
-        with tarfile.open(package.with_name(f"{bundle}.tar.gz")) as tar:
-            tar.extractall(machine.tree / "root", filter="data")
+        shutil.copy(package.with_name(f"{bundle}.tar.gz"), machine.tree / "root/bundle.tar.gz")
+        machine.run("tar", "xf", "/root/bundle.tar.gz", "-C", "/root")
         self.bundle = f"/root/{bundle}"
 
     def tell(self) -> None:
@@ -106,6 +106,7 @@ class Story:
             said = step()
             name = step.__name__.replace("_", " ")
             say(f"ok  {name:27} {time.monotonic() - began:5.1f} s  {said}")
+        followed("docs/guides/install.md")
 
     def installs(self) -> str:
         """Without a network; the service waits until somebody has said which gateway this is."""

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from support.shown import followed
 from systemd.machine import Machine, build
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Story:
             said = step()
             name = step.__name__.replace("_", " ")
             say(f"ok  {name:24} {time.monotonic() - began:5.1f} s  {said}")
+        followed("docs/guides/systemd.md")
 
     def starts(self) -> str:
         """Install, start; READY comes with the journal open."""
