@@ -325,7 +325,7 @@ async def test_questions_about_the_data_on_the_box(tmp_path: Path) -> None:
         (tmp_path / "meter.csv").write_text(csv, "utf-8")
         await set_aside(tmp_path / "state/journal")
         typed = commands(guide)
-        assert len(typed) == 12
+        assert len(typed) == 14
         done = {}
         for line in typed:
             code, done[line] = await shell.type(line)
@@ -338,6 +338,8 @@ async def test_questions_about_the_data_on_the_box(tmp_path: Path) -> None:
     assert "sound: " in done["forebay journal verify --directory state/journal"]
     assert "no enabled uplink 'cloud'" in said["journal quarantine retry"]
     assert "BadSchema: the schema is unknown" in said["journal quarantine ls"]
+    assert "meter/power = 12.345 kW, Good" in done["forebay trace meter/power"]
+    assert "UNCLEAN_SHUTDOWN" not in done["forebay events --since 2h"].upper()
     seen = said["journal forecast"].splitlines()
     assert f"$ forebay journal forecast\n{seen[0]}\n" in guide
     assert seen[1].split() == re.findall(r"^POOL.*$", guide, re.MULTILINE)[0].split()

@@ -23,6 +23,8 @@ EXAMPLES = {
     "ledger": "--watch",
     "uplinks": "",
     "restart": "device press",
+    "events": "--since 2h --device press",
+    "trace": "press/pressure --at '10 min'",
     "top": "--every 2",
     "doctor": "--config /etc/forebay/forebay.toml",
     "bundle": "box.tar.gz",

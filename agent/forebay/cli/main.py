@@ -41,6 +41,8 @@ COMMANDS = {
     "usb": "forebay.cli.usb",
     "update": "forebay.cli.update",
     "restart": "forebay.cli.tend",
+    "events": "forebay.cli.events",
+    "trace": "forebay.cli.events",
     "log": "forebay.cli.tend",
     "doctor": "forebay.cli.doctor",
     "bundle": "forebay.cli.tend",

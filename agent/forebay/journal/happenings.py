@@ -1,0 +1,132 @@
+"""What happened, out of the journal: events of devices, deeds of people, and what is missing.
+
+Owns how a row of `events` or `audit` becomes one happening, and the walk from the newest back. Must
+not know screens. Other processes may write meanwhile: nothing is locked.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from forebay.journal.export import Absence, Block, Selection
+from forebay.model import Position, RecordKind, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from forebay.journal.export import Choice, Item
+    from forebay.journal.offline import OfflineJournal, SegmentFile
+
+STREAMS = (Stream.AUDIT, Stream.EVENTS)
+EVENT, DEED, GAP = "event", "deed", "gap"
+
+
+class Happening(NamedTuple):
+    """One thing that happened at the source time `time_ns`, 0 where nobody knows when.
+
+    `kind` is EVENT (a device's, or a plugin's), DEED (a write, a change of configuration: see
+    `writing.audit`) or GAP. `fields` are the row's values that there are, by column, or what is
+    known of the gap.
+    """
+
+    position: Position
+    time_ns: int
+    kind: str
+    source: str
+    fields: Mapping[str, Any]
+
+
+def newest(journal: OfflineJournal, choice: Choice, most: int) -> list[Happening]:
+    """Give the newest `most` happenings of `choice`, oldest first. Blocks.
+
+    Of streams without rows of that kind, only what is missing is told. In memory is one segment.
+    JournalMissing if there is no journal.
+    """
+    found: list[Happening] = []
+    for stream in choice.streams:
+        mine: list[Happening] = []
+        for file in reversed(journal.segments(stream)):
+            if _concerns(journal, file, choice):
+                mine[:0] = _of(journal, file, choice)[-most:]
+            if len(mine) >= most:
+                break
+        found += mine[-most:]
+    found.sort(key=lambda one: one.time_ns)
+    return found[-most:]
+
+
+def since(
+    journal: OfflineJournal, choice: Choice, after: Mapping[Stream, Position]
+) -> list[Happening]:
+    """Give what came behind these positions, oldest first; of a stream without one, all."""
+    found: list[Happening] = []
+    for stream in choice.streams:
+        files, last = journal.segments(stream), after.get(stream, Position(stream, 0, 0))
+        begins = [Position(stream, *file.place) for file in files]
+        first = max((n for n, begin in enumerate(begins) if begin <= last), default=0)
+        for file in files[first:]:
+            found += [one for one in _of(journal, file, choice) if one.position > last]
+    found.sort(key=lambda one: one.time_ns)
+    return found
+
+
+def ends(journal: OfflineJournal, choice: Choice) -> dict[Stream, Position]:
+    """Give the position of the last record of each stream, of those that have any."""
+    found = {}
+    for stream in choice.streams:
+        for file in reversed(journal.segments(stream)):
+            content = journal.read(file)
+            last = [record.position for record in content.records()] if content else []
+            if last:
+                found[stream] = last[-1]
+                break
+    return found
+
+
+def _concerns(journal: OfflineJournal, file: SegmentFile, choice: Choice) -> bool:
+    """Whether a segment may hold anything of it: by its index, where that is sealed."""
+    sealed = journal.index(file)
+    if sealed is None:
+        return True
+    rows = sealed[1]
+    told = rows[(rows["kind"] == RecordKind.BATCH) | (rows["kind"] == RecordKind.GAP)]
+    if file.stream not in STREAMS:
+        told = told[told["kind"] == RecordKind.GAP]
+    return any(choice.overlaps(int(row["time_min_ns"]), int(row["time_max_ns"])) for row in told)
+
+
+def _of(journal: OfflineJournal, file: SegmentFile, choice: Choice) -> list[Happening]:
+    content = journal.read(file)
+    selection = Selection(choice, journal.schemas)
+    found: list[Happening] = []
+    for record in content.records() if content else ():
+        if record.kind is RecordKind.BATCH and file.stream not in STREAMS:
+            continue
+        for item in selection.items(record):
+            found += _happened(item)
+    return found
+
+
+def _happened(item: Item) -> Iterator[Happening]:
+    if isinstance(item, Absence):
+        told = {"cause": item.cause, "samples": item.samples, "to_ns": item.time_to_ns}
+        yield Happening(item.position, item.time_from_ns, GAP, item.source, told)
+        return
+    yield from _rows(item)
+
+
+def _rows(block: Block) -> Iterator[Happening]:
+    """Give one happening a row; a row of a batch is one event."""
+    found = block.found
+    kind = DEED if block.position.stream is Stream.AUDIT else EVENT
+    values = found.values()
+    rows: dict[int, dict[str, Any]] = defaultdict(dict)
+    for at in block.kept.tolist():
+        if values[at] is not None:
+            tag = found.schema.tags[int(found.columns[at])]
+            rows[int(found.scans[at])][tag.name] = values[at]
+    for scan, fields in rows.items():
+        yield Happening(
+            block.position, int(found.times_ns[scan]), kind, found.schema.source, fields
+        )
