@@ -115,7 +115,13 @@ class Bus(asyncio.Protocol):
     async def close(self) -> None:
         """See `Wire.close`."""
         if self._transport is not None:
-            self._fail(DeviceUnreachable("closed", hint="", status=Quality.BAD_NOT_CONNECTED))
+            self._fail(
+                DeviceUnreachable(
+                    "the connection was closed by us",
+                    hint="wait: it is opened again when the device is",
+                    status=Quality.BAD_NOT_CONNECTED,
+                )
+            )
             await self._closed
 
     async def _ask(self, job: Job) -> float:
