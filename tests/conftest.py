@@ -189,6 +189,15 @@ def promtool_binary() -> Path:
 
 
 @pytest.fixture(scope="session")
+def tmux_binary() -> Path:
+    """A terminal of any size, whose screen can be read."""
+    found = shutil.which("tmux")
+    if found is None:
+        _skip_without("tmux")
+    return Path(found)
+
+
+@pytest.fixture(scope="session")
 def node_binary() -> Path:
     """A Node.js that is new enough: the machine's, or that of `scripts/setup-testbeds`."""
     from support.nodejs import find_node

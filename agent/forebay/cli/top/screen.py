@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 PROBLEMS = 3
 """How many problems stand above the table; the rest is counted."""
+LOW = 32
+"""Lines of a terminal below which each problem has one: the rest of it is in `forebay status`."""
 
 
 class Top(App[None]):
@@ -42,6 +44,7 @@ class Top(App[None]):
     CSS = """
     Screen { background: $background; }
     #head { height: auto; padding: 0 1; }
+    #head.low { text-wrap: nowrap; text-overflow: ellipsis; }
     #head.gone { background: $error; color: $text; }
     #tabs { height: 2; }
     #search { display: none; height: 1; border: none; padding: 0 1; }
@@ -118,6 +121,7 @@ class Top(App[None]):
         self._asking = False
         head = self.query_one("#head", Static)
         head.set_class(bool(picture.gone), "gone")
+        head.set_class(self.size.height < LOW and not picture.gone, "low")
         if picture.status is None or picture.sheet is None:
             head.update(Text(f"NO AGENT: {output.clean(picture.gone)}. Asking again."))
             return

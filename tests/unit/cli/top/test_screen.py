@@ -80,6 +80,22 @@ async def test_each_view_fits_80_by_24(path: Path, view: str) -> None:
     assert seen == file.read_text("utf-8")
 
 
+@pytest.mark.parametrize(("height", "most"), [(24, 5), (40, 30)])
+async def test_problems_leave_room_for_the_table(path: Path, height: int, most: int) -> None:
+    agent = ScriptedAgent()
+    problems = tuple(f"device d{n}: {'it is a long story ' * 12}" for n in range(5))
+    agent.status_reply = replace(agent.status_reply, problems=problems)
+    async with ControlServer(path, agent), screen(path).run_test(size=(80, height)) as pilot:
+        app = pilot.app
+        assert isinstance(app, Top)
+        await until(app, lambda text: "and 2 more" in text and "press" in text)
+        lines = shown(app).splitlines()
+    above = lines.index(next(line for line in lines if "1 Devices" in line))
+    assert above <= most
+    assert (above == most) == (height == 24), "where there is room they are told whole"
+    assert all(len(line) <= 80 for line in lines)
+
+
 async def test_an_agent_that_goes_away_is_said_and_comes_back(path: Path) -> None:
     app = screen(path)
     async with app.run_test(size=(80, 24)):
