@@ -6,9 +6,12 @@ import asyncio
 import datetime as dt
 import errno
 import os
+import pty
 import shutil
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -271,6 +274,26 @@ def test_a_serial_port_of_another_group(site: Site, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "access", lambda path, mode: path.name != "null" and may(path, mode))
     site.device('transport = "rtu"\nserial_port = "/dev/null"')
     says(site.first(), "device", "this user may not use /dev/null")
+
+
+def test_a_serial_port_that_another_program_holds(site: Site) -> None:
+    ours, theirs = pty.openpty()
+    name = os.ttyname(theirs)
+    wait = (
+        "import os, sys; os.open(sys.argv[1], os.O_RDWR | os.O_NOCTTY); "
+        "print(flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", wait, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        os.close(theirs)
+        site.device(f'transport = "rtu"\nserial_port = "{name}"')
+        says(site.first(), "device", f"{name} is held by ")
+        assert f"(process {other.pid})" in site.first().text
+        other.communicate()
+    os.close(ours)
 
 
 def test_a_broker_that_refuses_who_asks(site: Site) -> None:

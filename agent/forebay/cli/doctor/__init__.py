@@ -71,10 +71,12 @@ def examined(config: Path, socket: Path, seams: Seams) -> list[Finding]:
     """Look at everything; give what was found, worst first."""
     from forebay.cli.doctor import machine
     from forebay.cli.doctor.finding import FAULT, OK, Finding, ordered
+    from forebay.cli.doctor.wear import wear
 
     found = list(machine.clock(seams.clock))
     state = places.state_directory(os.environ)
     found += machine.disk(state, seams.disk)
+    found += wear(state)
     found += machine.state(state)
     loaded = None
     try:

@@ -117,3 +117,26 @@ def _serial(path: Path) -> Iterator[Unreached]:
     elif not os.access(path, os.R_OK | os.W_OK):
         hint = "add the user to its group: sudo usermod -aG dialout USER; docs/guides/systemd.md"
         yield Unreached(f"this user may not use {path}", hint)
+    elif holder := _holder(path):
+        text = f"{path} is held by {holder}"
+        yield Unreached(text, "one program has a serial port: stop that one, or use another port")
+
+
+def _holder(path: Path, proc: Path = Path("/proc")) -> str:
+    """Give name and number of another process that has a device open; empty if none is seen.
+
+    Of other users' processes only root sees it.
+    """
+    wanted = path.stat().st_rdev
+    for process in proc.iterdir():
+        if not process.name.isdigit() or int(process.name) == os.getpid():
+            continue
+        try:
+            for handle in (process / "fd").iterdir():
+                found = handle.stat()
+                if stat.S_ISCHR(found.st_mode) and found.st_rdev == wanted:
+                    name = (process / "comm").read_text("utf-8", "replace").strip()
+                    return f"{name} (process {process.name})"
+        except OSError:  # it has ended, or is another user's
+            continue
+    return ""
