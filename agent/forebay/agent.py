@@ -23,6 +23,7 @@ from forebay.cancellation import end
 from forebay.clock import SystemClock
 from forebay.control.answers import Acting, Answers
 from forebay.control.metricserver import MetricsServer
+from forebay.control.metricspusher import MetricsPusher
 from forebay.control.pluginanswers import PluginAnswers
 from forebay.control.scraping import Scraping
 from forebay.control.sections import sections
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from forebay.acquisition.session import Session
     from forebay.config.linked import LinkStatus
     from forebay.config.load import LoadedConfig
+    from forebay.config.metrics import MetricsSettings
     from forebay.config.model import JournalSettings, LogSettings
     from forebay.files import Disk
     from forebay.forwarding.forwarder import Forwarder
@@ -329,11 +331,19 @@ async def _serve(
     def start(name: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         return tasks.create_task(work, name=name)
 
-    scraping = Scraping(answers, runtime.pipeline.anchors, seams.events.registry)
-    metrics = MetricsServer(scraping, runtime.loaded.config.metrics, seams)
-    answers.unserved, runtime.remeter = lambda: metrics.trouble, metrics.follow
+    counted, told = seams.events.registry, runtime.loaded.config.metrics
+    scraping = Scraping(answers, runtime.pipeline.anchors, counted)
+    metrics = MetricsServer(scraping, told, seams)
+    pusher = MetricsPusher(scraping.look, counted, told.otlp, seams)
+    answers.unserved = lambda: (metrics.trouble, pusher.trouble)
+
+    def remeter(settings: MetricsSettings) -> None:
+        metrics.follow(settings)
+        pusher.follow(settings.otlp)
+
+    runtime.remeter = remeter
     others = [start("observer", _observe(answers, seams)), start("scrub", _scrub(journal, seams))]
-    others.append(start("metrics", metrics.run()))
+    others += [start("metrics", metrics.run()), start("metrics.otlp", pusher.run())]
     if manager is not None:
         liveness = Liveness(manager, runtime.signs, seams)
         others.append(start("liveness", liveness.run(runtime.words(), stop)))

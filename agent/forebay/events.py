@@ -367,6 +367,12 @@ METRICS_UNSERVED = Event(
     "Times that the address of [metrics] could not be listened at.",
     "metrics_unserved",
 )
+METRICS_UNSENT = Event(
+    "metrics_unsent",
+    "warning",
+    "Times that the collector of [metrics.otlp] could not be told any more.",
+    "metrics_unsent",
+)
 STOOD_STILL = Event(
     "stood_still",
     "warning",

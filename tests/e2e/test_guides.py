@@ -24,8 +24,9 @@ from forebay.model import Batch, Schema, Tag, ValueType
 from forebay.registry import Registry
 from forebay.testing.modbus_server import ModbusServer
 from forebay.testing.records import make_record
+from support.collector import collecting
 from support.commands import forebay
-from support.processes import free_port
+from support.processes import free_port, until
 from support.quarantine import nobody
 from support.shown import commands
 from support.typist import GUIDES, Typist, blocks
@@ -138,7 +139,7 @@ async def test_the_first_plc(tmp_path: Path) -> None:
 @pytest.mark.follows("docs/guides/metrics.md")
 async def test_metrics(tmp_path: Path) -> None:
     first, guide = ((GUIDES / f"{name}.md").read_text("utf-8") for name in ("first-plc", "metrics"))
-    (toml,), (csv,), (table, beyond) = (
+    (toml,), (csv,), (table, beyond, sent) = (
         blocks(first, "toml"),
         blocks(first, "csv"),
         blocks(guide, "toml"),
@@ -164,11 +165,14 @@ async def test_metrics(tmp_path: Path) -> None:
         code, out = await shell.type("forebay check forebay.toml")
         assert code == 2
         assert "is reached from other machines" in out
-        main.write_text(toml, "utf-8")
-        code, out = await shell.type("forebay config apply forebay.toml --no-wait")
-        assert code == 0, out
-        while code == 0:  # its line is taken down, by the agent that goes on
-            code, _ = await shell.type(typed[-1])
+        to = free_port()
+        main.write_text(f'{toml}{sent}port = {to}\nevery = "1 s"\n', "utf-8")
+        async with collecting(to) as collector:
+            code, out = await shell.type("forebay config apply forebay.toml --no-wait")
+            assert code == 0, out
+            while code == 0:  # its line is taken down, by the agent that goes on
+                code, _ = await shell.type(typed[-1])
+            await until(lambda: len(collector.got) > 1, "the collector is told")
         code, out = await shell.type("forebay devices --json")
         assert json.loads(out)["devices"][0]["connections"] == 1
 

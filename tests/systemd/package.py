@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 TAGS = "name,address,type\ncount,counter,uint32\nlevel,sine low=0 high=9 period=20s,float32\n"
 AGENT, TOML = "forebay.service", "/etc/forebay/forebay.toml"
-LIBRARIES = "import aiomqtt, asyncua, grpc, numpy, pyarrow.parquet, serial, uvloop, forebay_plugin"
+LIBRARIES = (
+    "import aiomqtt, asyncua, grpc, numpy, opentelemetry.proto, pyarrow.parquet, serial, uvloop, "
+    "forebay_plugin"
+)
 KEEP = ("-o", "Dpkg::Options::=--force-confold")
 """What somebody has written stays, and what the package would write lies beside it."""
 CHANGING = re.compile(

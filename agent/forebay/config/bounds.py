@@ -57,6 +57,8 @@ def _endpoints(loaded: LoadedConfig, limits: Limits) -> Iterator[Fault]:
         (("devices", d.spec.name), d.driver.reaches, d.spec.settings) for d in loaded.devices
     ]
     parts += [(("uplinks", u.name), u.spec.reaches, u.settings) for u in loaded.uplinks]
+    if (otlp := loaded.config.metrics.otlp) is not None:
+        parts.append((("metrics", "otlp"), lambda to: (to.address,), otlp))
     for where, reaches, settings in parts:
         if "*" in limits.endpoints:
             continue

@@ -99,10 +99,11 @@ class Limits(Settings):
         tuple[Endpoint, ...],
         Field(
             max_length=MAX_PATTERNS,
-            description="What devices and uplinks may connect to: `HOST:PORT` with `*` and `?`, a "
-            "network such as `10.20.0.0/16:502`, the path of a serial port. In a name they stand "
-            "for letters between two dots: `plc-*` does not fit `plc-7.example.org`. A pattern of "
-            "digits, dots and stars fits addresses only, never names.",
+            description="What devices, uplinks and `[metrics.otlp]` may connect to: `HOST:PORT` "
+            "with `*` and `?`, a network such as `10.20.0.0/16:502`, the path of a serial port. In "
+            "a name they stand for letters between two dots: `plc-*` does not fit "
+            "`plc-7.example.org`. A pattern of digits, dots and stars fits addresses only, never "
+            "names.",
         ),
     ] = ("*",)
     listen: Annotated[

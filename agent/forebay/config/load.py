@@ -133,7 +133,7 @@ def _load(
     if config is not None:
         directory = config.journal.directory
         faults += check_directory(base / directory, directory, "journal.directory")
-        told = faults if config.metrics.enabled else []
+        told = faults if config.metrics.in_use else []
         metrics = rooted(config.metrics, base, ("metrics",), told)
     if config is None or any(fault.stops for fault in faults):
         raise ConfigError(faults)
@@ -203,7 +203,7 @@ def _digests(
 ) -> dict[Path, str]:
     """Give the digests of the files that enabled devices, their stages, uplinks, metrics name."""
     parts: list[BaseModel] = [u.settings for u in uplinks if u.settings.enabled]
-    parts += [metrics] if metrics.enabled else []
+    parts += [metrics] if metrics.in_use else []
     for device in devices:
         if device.spec.settings.enabled:
             parts += [device.spec.settings, *(stage.settings for stage in device.stages)]

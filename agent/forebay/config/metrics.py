@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from forebay.config.otlp import OtlpSettings
 from forebay.settings import Host, Settings, is_loopback
 
 PORT = 9464
@@ -49,6 +50,14 @@ class MetricsSettings(Settings):
             )
         ),
     ] = None
+    otlp: Annotated[
+        OtlpSettings | None, Field(description="The collector of OpenTelemetry that is told too.")
+    ] = None
+
+    @property
+    def in_use(self) -> bool:
+        """Whether anybody is told."""
+        return self.enabled or self.otlp is not None
 
     @model_validator(mode="after")
     def _pair(self) -> MetricsSettings:

@@ -97,8 +97,8 @@ class Answers:
         self.tending = acting.tending
         """See `AgentView.tending`."""
         self._link = acting.link
-        self.unserved: Callable[[], str] = str
-        """Says why metrics are not served, empty if they are or need not be."""
+        self.unserved: Callable[[], tuple[str, str]] = _all_told
+        """Says why metrics are not served, and not sent; empty if they are or need not be."""
         self.follow(loaded, sessions, forwarders)
         self._began_s = seams.clock.monotonic_s()
         self._written_before = written_bytes()
@@ -163,7 +163,7 @@ class Answers:
                     self._growth_bytes(),
                 ),
                 *problems.of_log(self._seams.events),
-                *problems.of_metrics(self.unserved()),
+                *problems.of_metrics(*self.unserved()),
                 *problems.of_clock(self._pipeline.anchors, self._seams.clock.monotonic_s()),
                 *problems.of_links(self._sessions, self._forwarders, self._shadow.bad_counts()),
                 *problems.of_plugins(self.plugins.statuses()),
@@ -433,6 +433,10 @@ def _before_newest(heads: Sequence[Head], limit: int) -> Position:
             return Position(head.stream, head.epoch, head.next_seq - 1 - limit)
         limit -= count
     return Position(heads[0].stream, heads[0].epoch, heads[0].first_seq - 1)
+
+
+def _all_told() -> tuple[str, str]:
+    return "", ""
 
 
 def _polled_s(spec: DeviceSpec) -> Iterator[float]:

@@ -48,10 +48,15 @@ def text(sight: Sight, counted: CollectorRegistry, accept: str) -> tuple[bytes, 
     `counted` has the counters of events. May be called beside the event loop.
     """
     encode, content_type = choose_encoder(accept)
+    registry = CollectorRegistry()
+    registry.register(_Given(every(sight, counted)))
+    return encode(registry), content_type
+
+
+def every(sight: Sight, counted: CollectorRegistry) -> list[Metric]:
+    """Give all metrics: of what was seen, of what happened, and of the process."""
     process = ProcessCollector(namespace="forebay", registry=None)
-    every = CollectorRegistry()
-    every.register(_Given([*families(sight), *counted.collect(), *process.collect()]))
-    return encode(every), content_type
+    return [*families(sight), *counted.collect(), *process.collect()]
 
 
 def families(sight: Sight) -> Iterator[Metric]:
@@ -88,11 +93,11 @@ def streams(journal: JournalStatusReply) -> list[Stream]:
 
 
 def _of(table: Table[T], rows: Iterable[tuple[T, tuple[str, ...]]]) -> Iterator[Metric]:
-    every = list(rows)
+    told = list(rows)
     for figure in table.figures:
         kind = CounterMetricFamily if figure.counts else GaugeMetricFamily
         family = kind(f"forebay_{figure.name}", figure.help, labels=table.labels)
-        for row, labels in every:
+        for row, labels in told:
             value = figure.of(row)
             if value is not None:
                 family.add_metric(labels, float(value))

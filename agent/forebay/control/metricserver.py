@@ -15,6 +15,7 @@ import h11
 
 from forebay.cancellation import end
 from forebay.control.clientline import ClientLine
+from forebay.control.pausing import pause
 from forebay.errors import ForebayError
 from forebay.events import METRICS_UNSERVED
 
@@ -103,17 +104,7 @@ class MetricsServer:
         if trouble != self.trouble:
             self._seams.events.emit(METRICS_UNSERVED, address=where, error=why, hint=hint)
         self.trouble = trouble
-        waits = (
-            asyncio.create_task(self._told(), name="metrics.news"),
-            asyncio.create_task(self._seams.clock.sleep(AGAIN_S), name="metrics.again"),
-        )
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            await end(waits)
-
-    async def _told(self) -> None:
-        await self._news.wait()
+        await pause(self._news, self._seams.clock, AGAIN_S)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request, then close."""

@@ -74,10 +74,12 @@ def of_log(events: Events) -> Iterator[str]:
         yield f"log: {events.lines_lost:,} lines could not be written (is its reader gone?)"
 
 
-def of_metrics(trouble: str) -> Iterator[str]:
-    """Tell of an endpoint that does not answer; `trouble` is `MetricsServer.trouble`."""
-    if trouble:
-        yield f"metrics: {trouble} (free that port, or write another one into [metrics])"
+def of_metrics(unserved: str, unsent: str) -> Iterator[str]:
+    """Tell of who does not hear of this gateway: `trouble` of MetricsServer, of MetricsPusher."""
+    if unserved:
+        yield f"metrics: {unserved} (free that port, or write another one into [metrics])"
+    if unsent:
+        yield f"metrics: {unsent} (is it a collector for OTLP over gRPC? see [metrics.otlp])"
 
 
 class Wear(NamedTuple):

@@ -27,10 +27,11 @@ class Scraping:
 
     async def __call__(self, accept: str) -> tuple[bytes, str]:
         """Give all metrics. A ForebayError says what cannot be told now."""
-        seen = await self._look()
+        seen = await self.look()
         return await asyncio.to_thread(text, seen, self._counted, accept)
 
-    async def _look(self) -> Sight:
+    async def look(self) -> Sight:
+        """Give what a scrape is made of. A ForebayError says what cannot be told now."""
         answers, link = self._answers, self._answers.link
         return Sight(
             answers.status(),

@@ -138,6 +138,23 @@ def test_nobody_far_away_opens_a_door_nor_reads_a_file_by_it(tmp_path: Path) -> 
     )
 
 
+def test_a_pushed_configuration_tells_no_collector_beyond_what_may_be_reached(
+    tmp_path: Path,
+) -> None:
+    table = '[metrics.otlp]\nhost = "collector.example.org"\ntoken = "{0}"\n'
+    own = tmp_path / "state/config/gen-1"
+    own.mkdir(parents=True)
+    (own / "token").write_text("x" * 16)
+    (own / "token").chmod(0o600)
+    narrow = Limits(endpoints=("collector.example.org:4318",))
+    assert refused(tmp_path, table.format("token")) == []
+    assert refused(tmp_path, table.format("token"), narrow) == ["metrics.otlp"]
+    elsewhere = tmp_path / "token"
+    elsewhere.write_text("x" * 16)
+    elsewhere.chmod(0o600)
+    assert refused(tmp_path, table.format(elsewhere)) == ["metrics.otlp.token"]
+
+
 def test_sizes(tmp_path: Path) -> None:
     limits = limited(tmp_path, 'journal_size = "1 GiB"\nmemory = "64 MiB"\n')
     assert refused(tmp_path, "", limits) == ["journal.max_size"], "60 % of the disk may be more"

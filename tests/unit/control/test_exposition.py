@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -14,7 +14,6 @@ from forebay import events
 from forebay.control import figures
 from forebay.control.exposition import streams, text
 from forebay.control.figures import Clock, Sight
-from forebay.control.pluginview import PluginStatus
 from forebay.control.view import JournalStatusReply, StreamStatus
 from forebay.events import DEVICE_LOST, PLUGIN_STARTED, Event
 from forebay.management import events as managed
@@ -22,26 +21,12 @@ from forebay.model import ClockState
 from support import prometheus
 from support.journal import seams
 from support.scripted_agent import ScriptedAgent
+from support.sights import sight
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
-
-
-async def sight(agent: ScriptedAgent | None = None, **changes: Any) -> Sight:
-    agent = agent or ScriptedAgent()
-    seen = Sight(
-        agent.status(),
-        tuple(agent.devices()),
-        tuple(agent.uplinks()),
-        (PluginStatus("fit", "anomaly", "1.0", "waiting", windows=9, took_p99_ms=4.0),),
-        await agent.journal_status(),
-        tuple(await agent.ledger()),
-        Clock(ClockState.SYNCED, 0.25),
-        "connected",
-    )
-    return seen._replace(**changes)
 
 
 def values(seen: Sight, counted: CollectorRegistry | None = None) -> dict[tuple[str, str], float]:
