@@ -11,7 +11,7 @@
 #   make sim [N=1000]             the whole agent and its servers, simulated, everything going wrong, one seed each (the same)
 #   make soak [N=500]             N times kill -9 of the real agent and server, and three days of outage on a simulated clock
 #   make powercut [N=3]           N real power cuts of a virtual machine (QEMU; half a minute each, minutes the first time)
-#   make systemd                  the units under a real systemd as PID 1 in a container (root; a minute, more the first time)
+#   make systemd                  the units under a real systemd as PID 1 in a container (root; two minutes, more the first time)
 #   make deb [ARCH=arm64]         the Debian package of the gateway in dist/, lintian clean (a minute and a half, more the first time)
 #   make bundle [ARCH=arm64]      the same for a site without a network and without Debian, in dist/: wheels, hashes, an install script
 #   make package-test             both on a Debian that has never seen them: install, upgrade, downgrade, purge (root; five minutes)

@@ -54,6 +54,16 @@ FORBIDDEN = {
 }
 PROPERTIES = {"TasksMax": "48", "MemoryMax": str((200 + 32) << 20), "CPUQuotaPerSecUSec": "500ms"}
 SOON_S = 60.0
+SCRAPE = """
+import sys, urllib.error, urllib.request
+asked = urllib.request.Request("http://127.0.0.1:9464/metrics")
+asked.add_header("Authorization", "Bearer " + sys.argv[1])
+try:
+    print(urllib.request.urlopen(asked, timeout=30).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
+"""Asks for the metrics with a token, and prints the code of the answer."""
 
 
 def say(text: str) -> None:
@@ -76,6 +86,8 @@ class Story:
             self.comes_back_from_a_hang,
             self.ends_what_eats,
             self.manages_nothing_else,
+            self.has_a_secret_of_systemd,
+            self.goes_on_without_a_disk,
             self.stops,
         )
         for step in steps:
@@ -144,10 +156,7 @@ class Story:
     def comes_back_from_a_hang(self) -> str:
         """An agent that stands still is ended by the watchdog, and started."""
         run = self.machine.run
-        place = f"/run/systemd/system/{AGENT}.d"
-        run("mkdir", "-p", place)
-        run("sh", "-c", f"printf '[Service]\\nWatchdogSec=3\\n' >{place}/dog.conf")
-        run("systemctl", "daemon-reload")
+        self._drop_in("dog", "WatchdogSec=3")
         run("systemctl", "restart", AGENT)
         before = self._pid()
         run("kill", "-STOP", before)
@@ -191,6 +200,52 @@ class Story:
         run(*own, "systemctl", "--no-ask-password", "stop", "forebay-plugin@other.service")
         return "polkit lets it"
 
+    def has_a_secret_of_systemd(self) -> str:
+        """What lies encrypted in /etc is read by the agent, and by nobody beside it."""
+        run, token = self.machine.run, "an-ordinary-token"
+        sealed, place = "/etc/forebay/scraper.cred", f"/run/credentials/{AGENT}/scraper"
+        seal = f"printf %s {token} | systemd-creds encrypt --name=scraper - {sealed}"
+        run("sh", "-c", seal)
+        assert token not in run("cat", sealed)
+        config = self.machine.tree / "etc/forebay/forebay.toml"
+        config.write_text(f'{CONFIG}\n[metrics]\nenabled = true\ntoken = "{place}"\n')
+        self._drop_in("secret", f"LoadCredentialEncrypted=scraper:{sealed}")
+        run("systemctl", "restart", AGENT)
+        assert self._scraped(token) == 200
+        assert self._scraped("another-token-of-17") == 401
+        other = ("setpriv", "--reuid", "nobody", "--clear-groups", "cat", place)
+        assert "Permission denied" in run(*other, check=False)
+        return f"{len(run('cat', sealed))} characters in {sealed}"
+
+    def goes_on_without_a_disk(self) -> str:
+        """Three starts fail as the journal cannot be written; the fourth goes on without."""
+        run, journal = self.machine.run, "/var/lib/forebay/journal"
+        run("systemctl", "stop", AGENT)
+        run("mount", "--bind", journal, journal)
+        run("mount", "-o", "remount,bind,ro", journal)
+        before = int(self.machine.show(AGENT, "NRestarts"))
+        run("systemctl", "start", "--no-block", AGENT)
+        self.machine.until(
+            lambda: (
+                self.machine.show(AGENT, "ActiveState") == "active"
+                and "three times" in str(self.machine.status("status"))
+            ),
+            SOON_S,
+            "it goes on without a journal",
+        )
+        restarts = int(self.machine.show(AGENT, "NRestarts")) - before
+        assert restarts >= 3, restarts
+        assert self.machine.show(AGENT, "MainPID") == self._pid()
+        status = self.machine.status("status")
+        run("umount", journal)
+        self.machine.until(
+            lambda: "three times" not in str(self.machine.status("status") or "three times"),
+            SOON_S + 60,
+            "it has its journal again",
+        )
+        (said,) = [one for one in status["problems"] if "three times" in one]
+        return f"{restarts} restarts: {said}"
+
     def stops(self) -> str:
         """An orderly stop leaves no unit, and the journal sealed."""
         self.machine.run("systemctl", "stop", AGENT)
@@ -199,6 +254,16 @@ class Story:
         log = self.machine.run("journalctl", "-u", AGENT, "-n", "30", "--no-pager")
         assert "agent_stopped" in log, log
         return "in order"
+
+    def _drop_in(self, name: str, line: str) -> None:
+        place = f"/run/systemd/system/{AGENT}.d"
+        self.machine.run("mkdir", "-p", place)
+        self.machine.run("sh", "-c", f"printf '[Service]\\n{line}\\n' >{place}/{name}.conf")
+        self.machine.run("systemctl", "daemon-reload")
+
+    def _scraped(self, token: str) -> int:
+        """Ask for the metrics with a token; give the code of the answer."""
+        return int(self.machine.run("/usr/lib/forebay/bin/python", "-c", SCRAPE, token))
 
     def _pid(self) -> str:
         return self.machine.show(AGENT, "MainPID")
