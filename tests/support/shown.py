@@ -82,7 +82,7 @@ def words(line: str) -> set[str]:
 def steps() -> set[str]:
     """Give what CI makes."""
     text = (ROOT / ".ci/run").read_text("utf-8")
-    return set(re.findall(r"^(?:step .*|.*\{ .*)\bmake ([a-z-]+)", text, re.MULTILINE))
+    return set(re.findall(r"^(?: *step .*|.*\{ .*)\bmake ([a-z-]+)", text, re.MULTILINE))
 
 
 def reason(page: str, line: str) -> str:
