@@ -141,6 +141,8 @@ async def test_a_bundle_tells_everything_but_secrets(tmp_path: Path) -> None:
             assert ended.code == 0, ended
             assert path.stat().st_mode & 0o777 == 0o600
             files = judge(path, box, token)
+            doctor = json.loads(files["doctor.json"])
+            assert {"configuration", "disk", "device"} <= {f["check"] for f in doctor["findings"]}
             assert SECRETS["credential"].encode() in box.agent.log.read_bytes(), "it was logged"
             assert b"[redacted]" in files["log.txt"]
             assert (await box.forebay("bundle", str(path))).code == 2, "nothing is overwritten"

@@ -1029,8 +1029,10 @@ class LogReply(_message.Message):
     def __init__(self, lines: _Optional[_Iterable[_Union[LogLine, _Mapping]]] = ...) -> None: ...
 
 class SupportRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("doctor",)
+    DOCTOR_FIELD_NUMBER: _ClassVar[int]
+    doctor: str
+    def __init__(self, doctor: _Optional[str] = ...) -> None: ...
 
 class SupportPart(_message.Message):
     __slots__ = ("data",)

@@ -5,6 +5,7 @@ Owns the arguments and the file of a diagnostics bundle. Must not know what is i
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import threading
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forebay.cli import call, output
-from forebay.errors import RequestFailed, RequestInvalid
+from forebay.config import places
+from forebay.errors import ForebayError, RequestFailed, RequestInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +39,15 @@ Lines = Annotated[int, typer.Option(min=1, max=1_000, help="How many of the newe
 Follow = Annotated[bool, typer.Option("--follow", help="Go on with what comes.")]
 Level = Annotated[str, typer.Argument(help="debug, info, warning or error.", show_default=False)]
 For = Annotated[str, typer.Option("--for", help="How long, a day at most; then as configured.")]
+Config = Annotated[
+    Path,
+    typer.Option(
+        "--config",
+        envvar="FOREBAY_CONFIG",
+        readable=False,
+        help="The configuration file, for the doctor.",
+    ),
+]
 File = Annotated[
     Path,
     typer.Argument(readable=False, metavar="FILE", help="A new .tar.gz.", show_default=False),
@@ -123,17 +134,24 @@ def level(
     _said(told, f"logging  from {wanted} on, for {output.duration(int(for_s))}", as_json=as_json)
 
 
-def bundle(path: File, socket: call.Socket = call.SOCKET, *, as_json: call.Json = False) -> None:
+def bundle(
+    path: File,
+    socket: call.Socket = call.SOCKET,
+    *,
+    config: Config = places.CONFIG,
+    as_json: call.Json = False,
+) -> None:
     """Write a diagnostics bundle: all that helps to find what is wrong, and no secrets."""
     size = 0
     with call.agent(socket, as_json=as_json) as agent:
+        found = _doctor(config, socket)
         temporary = path.with_name(f"{path.name}.part")
         if path.exists():
             raise RequestInvalid(f"{path} is there already", hint="name a new file")
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                for piece in agent.support():
+                for piece in agent.support(found):
                     size += file.write(piece.data)
             if not size:
                 raise RequestFailed("the agent gave nothing", hint="see its log")
@@ -144,6 +162,19 @@ def bundle(path: File, socket: call.Socket = call.SOCKET, *, as_json: call.Json 
             temporary.unlink(missing_ok=True)
     told = {"file": str(path), "bytes": size}
     _said(told, f"{path}: {output.size(size)}; look into it before you hand it on", as_json=as_json)
+
+
+def _doctor(config: Path, socket: Path) -> str:
+    """Give what the doctor finds, as JSON; what keeps it from looking stops no bundle."""
+    from forebay.agent import system_seams
+    from forebay.cli.doctor import documents, examined
+    from forebay.control.limits import DOCTOR_BYTES
+
+    try:
+        found = json.dumps(documents(examined(config, socket, system_seams())))
+    except (ForebayError, OSError) as error:
+        found = json.dumps({"error": str(error)})
+    return found if len(found.encode()) <= DOCTOR_BYTES else json.dumps({"error": "too much"})
 
 
 def _said(told: dict[str, object], text: str, *, as_json: bool) -> None:

@@ -30,6 +30,9 @@ class Tending(Protocol):
         """Give the newest `limit` lines of the log behind number `after`, oldest first."""
         ...
 
-    def support(self, who: str) -> AsyncGenerator[bytes]:
-        """Make a diagnostics bundle and give it piece by piece. RequestFailed if it cannot be."""
+    def support(self, who: str, doctor: str = "") -> AsyncGenerator[bytes]:
+        """Make a diagnostics bundle and give it piece by piece. RequestFailed if it cannot be.
+
+        What the `doctor` found, as JSON, goes in without its secrets; RequestInvalid if it is none.
+        """
         ...

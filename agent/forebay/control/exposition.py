@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from forebay.control.figures import Table
-    from forebay.control.view import JournalStatusReply
+    from forebay.control.pluginview import PluginStatus
+    from forebay.control.view import DeviceStatus, JournalStatusReply, UplinkStatus
 
 T = TypeVar("T")
+_N = TypeVar("_N", "DeviceStatus", "UplinkStatus", "PluginStatus")
 
 INFO = "Name and version of the gateway."
 CLOCK = "1 for what is known of the wall clock."
@@ -68,9 +70,9 @@ def families(sight: Sight) -> Iterator[Metric]:
         clock.add_metric((state,), float(sight.clock.state.name.lower() == state))
     yield clock
     yield from _of(figures.GATEWAY, ((sight, ()),))
-    yield from _of(figures.DEVICE, ((one, (one.name,)) for one in sight.devices))
-    yield from _of(figures.UPLINK, ((one, (one.name,)) for one in sight.uplinks))
-    yield from _of(figures.PLUGIN, ((one, (one.name,)) for one in sight.plugins))
+    yield from _of(figures.DEVICE, _on(sight.devices))
+    yield from _of(figures.UPLINK, _on(sight.uplinks))
+    yield from _of(figures.PLUGIN, _on(sight.plugins))
     yield from _of(figures.JOURNAL, ((sight.journal, ()),))
     yield from _of(figures.STREAM, ((one, (one.name,)) for one in streams(sight.journal)))
     yield from _of(figures.LEDGER, ((one, (one.stream, one.uplink)) for one in sight.ledger))
@@ -90,6 +92,11 @@ def streams(journal: JournalStatusReply) -> list[Stream]:
             min(filter(None, (was.oldest_ns, part.oldest_ns)), default=0),
         )
     return list(found.values())
+
+
+def _on(rows: Iterable[_N]) -> Iterator[tuple[_N, tuple[str, ...]]]:
+    """Give what is switched on with its label: nobody is called for what somebody switched off."""
+    return ((row, (row.name,)) for row in rows if row.state != "disabled")
 
 
 def _of(table: Table[T], rows: Iterable[tuple[T, tuple[str, ...]]]) -> Iterator[Metric]:

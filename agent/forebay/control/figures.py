@@ -116,8 +116,8 @@ DEVICE: Table[DeviceStatus] = Table(
     (
         Figure(
             "device_connected",
-            "1 if the device answers; only of those enabled.",
-            lambda d: d.state == "connected" if d.state != "disabled" else None,
+            "1 if the device answers.",
+            lambda d: d.state == "connected",
         ),
         Figure("device_tags", "Tags of the device.", lambda d: d.tags),
         Figure("device_tags_bad", "Tags without a usable value.", lambda d: d.tags_bad),
@@ -155,8 +155,8 @@ UPLINK: Table[UplinkStatus] = Table(
     (
         Figure(
             "uplink_connected",
-            "1 if the destination answers; only of those enabled.",
-            lambda u: u.state == "connected" if u.state != "disabled" else None,
+            "1 if the destination answers.",
+            lambda u: u.state == "connected",
         ),
         Figure(
             "uplink_pending_records",
@@ -217,8 +217,8 @@ PLUGIN: Table[PluginStatus] = Table(
     (
         Figure(
             "plugin_running",
-            "1 if it works; only of those enabled.",
-            lambda p: p.state == "running" if p.state != "disabled" else None,
+            "1 if it works.",
+            lambda p: p.state == "running",
         ),
         Figure(
             "plugin_lag_seconds",
@@ -273,10 +273,12 @@ JOURNAL: Table[JournalStatusReply] = Table(
         Figure(
             "journal_commit_p50_seconds",
             "How long commits take, of recent ones half.",
-            lambda j: j.commit_p50_ms / 1e3,
+            lambda j: j.commit_p50_ms / 1e3 if j.commits else None,
         ),
         Figure(
-            "journal_commit_p99_seconds", "Of recent ones 99 %.", lambda j: j.commit_p99_ms / 1e3
+            "journal_commit_p99_seconds",
+            "Of recent ones 99 %.",
+            lambda j: j.commit_p99_ms / 1e3 if j.commits else None,
         ),
         Figure(
             "journal_quarantined_records", "Records set aside.", lambda j: j.quarantined_records

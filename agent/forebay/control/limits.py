@@ -26,3 +26,5 @@ LOG_LINES = 1_000
 MAX_REQUEST_BYTES = 1 << 20
 MAX_REPLY_BYTES = 8 << 20
 MAX_PATTERN_CHARS = 1_024
+DOCTOR_BYTES = 256 << 10
+"""Of what the doctor found, as it goes into a bundle."""

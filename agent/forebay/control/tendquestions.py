@@ -35,6 +35,7 @@ class TendQuestions(Asking):
         request = pb.LogRequest(after=after, limit=limit)
         return self._ask("ReadLog", request, pb.LogReply.FromString)
 
-    def support(self) -> Iterator[pb.SupportPart]:
-        """Ask for a diagnostics bundle, piece by piece."""
-        yield from self._follow("MakeSupport", pb.SupportRequest(), pb.SupportPart.FromString)
+    def support(self, doctor: str = "") -> Iterator[pb.SupportPart]:
+        """Ask for a diagnostics bundle, piece by piece; `doctor` is JSON that goes in, too."""
+        request = pb.SupportRequest(doctor=doctor)
+        yield from self._follow("MakeSupport", request, pb.SupportPart.FromString)

@@ -9,8 +9,8 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from forebay._proto import control_pb2 as pb
-from forebay.control.limits import LIST_BYTES, LOG_LINES
-from forebay.errors import RequestFailed
+from forebay.control.limits import DOCTOR_BYTES, LIST_BYTES, LOG_LINES
+from forebay.errors import RequestFailed, RequestInvalid
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -56,8 +56,10 @@ class TendService:
             lines.append(line)
         return pb.LogReply(lines=lines[::-1])
 
-    async def support(self, _: pb.SupportRequest, who: str) -> AsyncGenerator[pb.SupportPart]:
+    async def support(self, request: pb.SupportRequest, who: str) -> AsyncGenerator[pb.SupportPart]:
         """Answer MakeSupport piece by piece."""
-        async with aclosing(self._asked().support(who)) as pieces:
+        if len(request.doctor.encode()) > DOCTOR_BYTES:
+            raise RequestInvalid("that is too much of a doctor", hint=f"at most {DOCTOR_BYTES} B")
+        async with aclosing(self._asked().support(who, request.doctor)) as pieces:
             async for piece in pieces:
                 yield pb.SupportPart(data=piece)

@@ -71,12 +71,13 @@ class Diagnosis:
         self.sections: Callable[[], Awaitable[Mapping[str, Any]]] = _none
         """Gives what local commands would show, by name; set once there is somebody to ask."""
 
-    async def make(self, path: Path) -> int:
+    async def make(self, path: Path, beside: Mapping[str, Any] | None = None) -> int:
         """Write a bundle to `path`, a new file for this user alone; give its size in bytes.
 
-        Raises OSError if the disk refuses it.
+        What is `beside` goes in by its name, without secrets, too. Raises OSError if the disk
+        refuses it.
         """
-        told = dict(await self.sections())
+        told = {**(beside or {}), **await self.sections()}
         running = await self._tables("running")
         wanted = await self._tables("desired")
         return await asyncio.to_thread(self._write, path, told, running, wanted)

@@ -6,6 +6,7 @@ Owns that each is on record before it is done. Must not know how a question reac
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -67,22 +68,26 @@ class Tending:
         """See `config.tended.Tending.log`."""
         return self._diagnosis.tail.after(after, limit)
 
-    async def support(self, who: str) -> AsyncGenerator[bytes]:
+    async def support(self, who: str, doctor: str = "") -> AsyncGenerator[bytes]:
         """See `config.tended.Tending.support`."""
+        try:
+            found = json.loads(doctor) if doctor else None
+        except ValueError:
+            raise RequestInvalid("what the doctor found is no JSON", hint="leave it out") from None
         if self._one.locked():
             raise RequestFailed("a bundle is being made", hint="try again in a minute")
         async with self._one:
             deed = await self._intend("bundle", "", who)
-            async with aclosing(self._bundle(deed)) as pieces:
+            async with aclosing(self._bundle(deed, found)) as pieces:
                 async for piece in pieces:
                     yield piece
             await self._ended(deed)
 
-    async def _bundle(self, deed: Deed) -> AsyncGenerator[bytes]:
+    async def _bundle(self, deed: Deed, doctor: object) -> AsyncGenerator[bytes]:
         path = self._runtime.loaded.state / FOLDER / "support.tar.gz"
         try:
             await asyncio.to_thread(_clear, path)
-            await self._diagnosis.make(path)
+            await self._diagnosis.make(path, {} if doctor is None else {"doctor": doctor})
             file = await asyncio.to_thread(path.open, "rb")
             try:
                 while piece := await asyncio.to_thread(file.read, PART_BYTES):

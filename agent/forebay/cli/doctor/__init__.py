@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -49,12 +49,19 @@ def doctor(
     with call.reporting(as_json=as_json):
         found = examined(config, socket, system_seams())
     if as_json:
-        documents = [{**one._asdict(), "page": one.page} for one in found]
-        output.document({"ok": not any(one.level == FAULT for one in found), "findings": documents})
+        output.document(documents(found))
     else:
         output.show(_lines(found))
     if any(one.level == FAULT for one in found):
         raise typer.Exit(call.EXIT_FAILURE)
+
+
+def documents(found: list[Finding]) -> dict[str, Any]:
+    """Give what was found as JSON can say it."""
+    from forebay.cli.doctor.finding import FAULT
+
+    every = [{**one._asdict(), "page": one.page} for one in found]
+    return {"ok": not any(one.level == FAULT for one in found), "findings": every}
 
 
 def _lines(found: list[Finding]) -> Iterator[Text]:
