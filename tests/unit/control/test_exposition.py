@@ -72,6 +72,22 @@ async def test_what_nobody_knows_is_not_told() -> None:
     assert ("forebay_device_line_load", "press") not in found
 
 
+async def test_nobody_is_called_for_what_is_switched_off() -> None:
+    """Not even for what waits for it: somebody has switched it off."""
+    seen = await sight()
+    (cloud, *_) = seen.uplinks
+    (press, *_) = seen.devices
+    off = await sight(
+        devices=(replace(press, state="disabled"),),
+        uplinks=(replace(cloud, state="disabled"),),
+        plugins=(replace(seen.plugins[0], state="disabled"),),
+    )
+    assert not [name for name, _ in values(off) if "_device_" in name]
+    assert not [name for name, _ in values(off) if "_uplink_" in name]
+    assert not [name for name, _ in values(off) if "_plugin_" in name]
+    assert values(off)["forebay_ledger_pending_samples", "telemetry,cloud"] == 9_000
+
+
 async def test_what_happened_is_counted_beside() -> None:
     sink = seams().events
     sink.emit(DEVICE_LOST, device="oven")
