@@ -87,7 +87,7 @@ class MetricsServer:
             return
         self._tls, self._token = await asyncio.to_thread(_read, settings)
         where = (settings.listen, settings.port)
-        server = await asyncio.start_server(self._serve, *where, limit=REQUEST_BYTES)
+        server = await asyncio.start_server(self._connected, *where, limit=REQUEST_BYTES)
         self.trouble = ""
         try:
             await self._news.wait()
@@ -106,14 +106,17 @@ class MetricsServer:
         self.trouble = trouble
         await pause(self._news, self._seams.clock, AGAIN_S)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request, then close."""
-        mine = asyncio.current_task()
-        assert mine is not None
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer in a task of our own: asyncio's complains when it is cancelled."""
         if len(self._open) >= CONNECTIONS:
             writer.transport.abort()
             return
-        self._open.add(mine)
+        task = asyncio.create_task(self._serve(reader, writer), name="metrics.client")
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request, then close."""
         try:
             async with asyncio.timeout(WITHIN_S):
                 line = ClientLine(reader, writer, self._tls)
@@ -123,7 +126,6 @@ class MetricsServer:
         except (OSError, TimeoutError, h11.ProtocolError):
             pass  # the client's own loss: it asks again
         finally:
-            self._open.discard(mine)
             writer.transport.abort()
 
     async def _answer(self, line: ClientLine) -> None:

@@ -143,6 +143,24 @@ async def test_what_is_no_question_of_it_gets_a_plain_no(
         assert (await ask(settings)).status_code == 200, "and others go on"
 
 
+async def test_a_client_that_is_let_go_is_nobodys_complaint() -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, about: complaints.append(about))
+    told, settings = Told(), on(free_port())
+    async with served(settings, told) as server:
+        half = await asyncio.open_connection(settings.listen, settings.port)
+        half[1].write(b"GET /metrics HTTP/1.1\r\n")
+        deaf = await asyncio.open_connection(settings.listen, settings.port)
+        deaf[1].write(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        await until(lambda: told.accepts, "one of them is being answered")
+        server.follow(MetricsSettings())
+        assert await half[0].read() == b""
+        await until(lambda: not reached(settings), "nobody is answered any more")
+        for _, writer in (half, deaf):
+            writer.close()
+    assert complaints == []
+
+
 async def test_a_part_that_cannot_tell_is_an_answer_too() -> None:
     told, settings = Told(), on(free_port())
     async with served(settings, told):
