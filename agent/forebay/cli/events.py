@@ -16,14 +16,16 @@ from forebay.cli.journal_offline import Directory, directory_of
 from forebay.errors import RequestInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from rich.console import RenderableType
 
+    from forebay.journal.export import Choice
     from forebay.journal.happenings import Happening
     from forebay.journal.offline import OfflineJournal
     from forebay.journal.tracing import Consumer, Trace
+    from forebay.model import Position, Stream
 
 FOLLOW_S = 1.0
 KINDS = ("event", "deed", "gap")
@@ -83,26 +85,35 @@ def events(
             device=device,
         )
 
-        def wanted(found: Iterable[Happening]) -> list[Happening]:
-            return [one for one in found if kind in ("", one.kind)]
-
         journal = _opened(where)
         passed = happenings.ends(journal, choice) if follow else {}
-        found = wanted(happenings.newest(journal, choice, last))[-last:]
+        found = happenings.newest(journal, choice, last, kind)
         if as_json and not follow:
             output.document({"events": [document(one) for one in found]})
         else:
             _print(found, as_json=as_json)
             if not found and not as_json and not follow:
                 print("nothing of the kind is in the journal")
-        while follow:
+        if follow:
+            _follow(where, choice, passed, kind, as_json=as_json)
+
+
+def _follow(
+    where: Path, choice: Choice, passed: dict[Stream, Position], kind: str, *, as_json: bool
+) -> None:
+    """Print what comes behind the positions that have passed, until Ctrl-C."""
+    from forebay.journal import happenings
+
+    try:
+        while True:
             time.sleep(FOLLOW_S)
-            journal = _opened(where)
-            fresh = happenings.since(journal, choice, passed)
+            fresh = happenings.since(_opened(where), choice, passed)
             for one in fresh:
                 stream = one.position.stream
                 passed[stream] = max(passed.get(stream, one.position), one.position)
-            _print(wanted(fresh), as_json=as_json)
+            _print([one for one in fresh if kind in ("", one.kind)], as_json=as_json)
+    except KeyboardInterrupt:
+        return
 
 
 def trace(
@@ -135,10 +146,10 @@ def _opened(where: Path) -> OfflineJournal:
     return OfflineJournal(where, SystemDisk())
 
 
-def _all_streams() -> Iterator[Any]:
-    from forebay.model import Stream
+def _all_streams() -> Iterator[Stream]:
+    from forebay.model import Stream as Streams
 
-    yield from Stream
+    yield from Streams
 
 
 # --- what happened --------------------------------------------------------------------------------

@@ -37,8 +37,8 @@ class Happening(NamedTuple):
     fields: Mapping[str, Any]
 
 
-def newest(journal: OfflineJournal, choice: Choice, most: int) -> list[Happening]:
-    """Give the newest `most` happenings of `choice`, oldest first. Blocks.
+def newest(journal: OfflineJournal, choice: Choice, most: int, kind: str = "") -> list[Happening]:
+    """Give the newest `most` happenings of `choice`, oldest first; of one `kind`, or any. Blocks.
 
     Of streams without rows of that kind, only what is missing is told. In memory is one segment.
     JournalMissing if there is no journal.
@@ -48,7 +48,8 @@ def newest(journal: OfflineJournal, choice: Choice, most: int) -> list[Happening
         mine: list[Happening] = []
         for file in reversed(journal.segments(stream)):
             if _concerns(journal, file, choice):
-                mine[:0] = _of(journal, file, choice)[-most:]
+                here = [one for one in _of(journal, file, choice) if kind in ("", one.kind)]
+                mine[:0] = here[-most:]
             if len(mine) >= most:
                 break
         found += mine[-most:]
