@@ -117,16 +117,19 @@ class MetricsServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request, then close."""
+        closed = False
         try:
             async with asyncio.timeout(WITHIN_S):
                 line = ClientLine(reader, writer, self._tls)
                 await line.open()
                 await self._answer(line)
                 await line.close()
+                closed = True
         except (OSError, TimeoutError, h11.ProtocolError):
             pass  # the client's own loss: it asks again
         finally:
-            writer.transport.abort()
+            if not closed:
+                writer.transport.abort()
 
     async def _answer(self, line: ClientLine) -> None:
         wire = h11.Connection(h11.SERVER, max_incomplete_event_size=REQUEST_BYTES)

@@ -148,6 +148,8 @@ async def test_a_client_that_is_let_go_is_nobodys_complaint() -> None:
     asyncio.get_running_loop().set_exception_handler(lambda _, about: complaints.append(about))
     told, settings = Told(), on(free_port())
     async with served(settings, told) as server:
+        assert (await ask(settings)).status_code == 200
+        told.accepts.clear()
         half = await asyncio.open_connection(settings.listen, settings.port)
         half[1].write(b"GET /metrics HTTP/1.1\r\n")
         deaf = await asyncio.open_connection(settings.listen, settings.port)
