@@ -49,10 +49,23 @@ def text(sight: Sight, counted: CollectorRegistry, accept: str) -> tuple[bytes, 
 
     `counted` has the counters of events. May be called beside the event loop.
     """
-    encode, content_type = choose_encoder(accept)
+    encode, content_type = choose_encoder(format_for(accept))
     registry = CollectorRegistry()
     registry.register(_Given(every(sight, counted)))
     return encode(registry), content_type
+
+
+def format_for(accept: str) -> str:
+    """Give what a client with this Accept is answered in: one of two formats, whatever it wants.
+
+    The library's own reading of Accept fails on some, and promises versions that it does not write.
+    """
+    for part in accept.lower().split(","):
+        kind, *parameters = (word.strip() for word in part.split(";"))
+        versions = [word for word in parameters if word.startswith("version=")]
+        if kind == "application/openmetrics-text" and versions in ([], ["version=1.0.0"]):
+            return f"{kind}; version=1.0.0"
+    return "text/plain; version=0.0.4"
 
 
 def every(sight: Sight, counted: CollectorRegistry) -> list[Metric]:

@@ -75,7 +75,7 @@ def add_to(app: FastAPI, context: Context) -> None:
     async def metrics(request: Request) -> Response:
         """Give all metrics."""
         sight = await _see(context, fleet)
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        encode, content_type = choose_encoder(format_for(request.headers.get("accept", "")))
 
         def text() -> bytes:
             every = CollectorRegistry()
@@ -83,6 +83,19 @@ def add_to(app: FastAPI, context: Context) -> None:
             return encode(every)
 
         return Response(await asyncio.to_thread(text), headers={"content-type": content_type})
+
+
+def format_for(accept: str) -> str:
+    """Give what a client with this Accept is answered in: one of two formats, whatever it wants.
+
+    The library's own reading of Accept fails on some, and promises versions that it does not write.
+    """
+    for part in accept.lower().split(","):
+        kind, *parameters = (word.strip() for word in part.split(";"))
+        versions = [word for word in parameters if word.startswith("version=")]
+        if kind == "application/openmetrics-text" and versions in ([], ["version=1.0.0"]):
+            return f"{kind}; version=1.0.0"
+    return "text/plain; version=0.0.4"
 
 
 async def _see(context: Context, fleet: roster.Roster) -> Sight:

@@ -88,6 +88,26 @@ async def test_nobody_is_called_for_what_is_switched_off() -> None:
     assert values(off)["forebay_ledger_pending_samples", "telemetry,cloud"] == 9_000
 
 
+@pytest.mark.parametrize(
+    ("accept", "answered"),
+    [
+        ("", "text/plain; version=0.0.4"),
+        ("*/*", "text/plain; version=0.0.4"),
+        ("text/plain; version=abc", "text/plain; version=0.0.4"),
+        ("application/openmetrics-text", "application/openmetrics-text; version=1.0.0"),
+        (
+            "Application/OpenMetrics-Text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;q=.1",
+            "application/openmetrics-text; version=1.0.0",
+        ),
+        ("application/openmetrics-text; version=2.0.0", "text/plain; version=0.0.4"),
+    ],
+)
+async def test_the_format_is_what_the_client_can_read(accept: str, answered: str) -> None:
+    body, content_type = text(await sight(), CollectorRegistry(), accept)
+    assert content_type.startswith(f"{answered};")
+    assert body.endswith(b"# EOF\n") == answered.startswith("application")
+
+
 async def test_what_happened_is_counted_beside() -> None:
     sink = seams().events
     sink.emit(DEVICE_LOST, device="oven")

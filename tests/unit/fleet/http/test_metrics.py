@@ -122,10 +122,11 @@ def test_what_arrives_is_counted(site: Site) -> None:
 
 def test_it_wants_a_token_and_speaks_both_texts(site: Site) -> None:
     assert site.scrape(OPEN_METRICS, "fba1_forged").status_code == 401
-    plain = site.scrape("text/plain", site.token)
-    assert plain.headers["content-type"].startswith("text/plain")
-    assert "forebay_fleet_gateways{" in plain.text
-    assert "# EOF" not in plain.text
+    for accept in ("text/plain", "text/plain; version=abc"):
+        plain = site.scrape(accept, site.token)
+        assert plain.headers["content-type"].startswith("text/plain; version=0.0.4")
+        assert "forebay_fleet_gateways{" in plain.text
+        assert "# EOF" not in plain.text
 
 
 def test_figures_of_the_fleet() -> None:
