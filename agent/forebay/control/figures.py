@@ -131,7 +131,7 @@ DEVICE: Table[DeviceStatus] = Table(
         Figure(
             "device_poll_seconds",
             "How long the last poll took.",
-            lambda d: d.last_poll_ms / 1e3 if d.polls else None,
+            lambda d: d.last_poll_ms / 1e3 or None,
         ),
         Figure(
             "device_period_seconds",
