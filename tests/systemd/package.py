@@ -39,6 +39,8 @@ CHANGING = re.compile(
 )
 """What of a machine is not the same from one minute to the next, whoever installs what."""
 ACCOUNTS = ("etc/passwd", "etc/group", "etc/shadow", "etc/gshadow")
+EXPOSURES = {"forebay.service": 12, "forebay-plugin@.service": 5, "forebay-plugin-next@.service": 5}
+"""What `systemd-analyze security` may find at most, in tenths."""
 SOON_S = 60.0
 FLEET = str(Path(sys.executable).with_name("forebay-fleet"))
 
@@ -93,6 +95,7 @@ class Story:
         steps: tuple[Callable[[], str], ...] = (
             self.installs,
             self.has_all_it_needs,
+            self.has_sound_units,
             self.is_configured,
             self.delivers,
             self.upgrades,
@@ -144,6 +147,19 @@ class Story:
         names = {(re.sub("[-_.]+", "-", name).lower(), version) for name, _, version in here}
         assert told | {(main["name"], main["version"])} == names
         return f"{self.machine.run('sh', '-c', f'{find} | wc -l')} extension modules"
+
+    def has_sound_units(self) -> str:
+        """As they are installed: systemd knows every word, finds every program, and scores them."""
+        run, said = self.machine.run, []
+        for unit, most in EXPOSURES.items():
+            place = f"/usr/lib/systemd/system/{unit}"
+            found = run("systemd-analyze", "verify", "--man=no", place, check=False)
+            assert not found, found
+            scoring = ("security", "--offline=true", f"--threshold={most}", "--no-pager", place)
+            score = re.search(r"level for .*: (\S+)", run("systemd-analyze", *scoring))
+            assert score
+            said.append(f"{unit} {score[1]}")
+        return ", ".join(said)
 
     def is_configured(self) -> str:
         """By a tag list and a token of the fleet, as somebody does it at the cabinet."""
