@@ -6,6 +6,7 @@ looks at.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -292,6 +293,7 @@ class Answers:
         """See `AgentView.ledger`."""
         lines = []
         for stream in Stream:
+            await asyncio.sleep(0)  # polls go on: it takes the longer the more files there are
             waiting = self._pipeline.pending_samples(stream)
             for name in [name for name, _, _ in self._loaded.uplinks] or [""]:
                 cursor = self._journal.cursor(name) if name else None

@@ -31,15 +31,22 @@ class Scraping:
         return await asyncio.to_thread(text, seen, self._counted, accept)
 
     async def look(self) -> Sight:
-        """Give what a scrape is made of. A ForebayError says what cannot be told now."""
-        answers, link = self._answers, self._answers.link
-        return Sight(
-            answers.status(),
-            tuple(answers.devices()),
-            tuple(answers.uplinks()),
-            tuple(answers.plugins.statuses()),
-            await answers.journal_status(),
-            tuple(await answers.ledger()),
-            Clock(self._anchors.state, self._anchors.error_s),
-            "" if link is None else link.state,
-        )
+        """Give what a scrape is made of. A ForebayError says what cannot be told now.
+
+        Polls go on between the parts: some take the longer the more files the journal has.
+        """
+        answers = self._answers
+        status = answers.status()
+        await asyncio.sleep(0)
+        devices = tuple(answers.devices())
+        await asyncio.sleep(0)
+        uplinks = tuple(answers.uplinks())
+        await asyncio.sleep(0)
+        plugins = tuple(answers.plugins.statuses())
+        journal = await answers.journal_status()
+        await asyncio.sleep(0)
+        ledger = tuple(await answers.ledger())
+        clock = Clock(self._anchors.state, self._anchors.error_s)
+        link = answers.link
+        state = "" if link is None else link.state
+        return Sight(status, devices, uplinks, plugins, journal, ledger, clock, state)
