@@ -30,13 +30,14 @@ SECRETS = {
     "broker": 'Broker"Sesam\\4721 ä',
     "plc": "Plc/Sesam+4722=",
     "metrics": "metrics-Sesam-4723-long-enough",
+    "otlp": "otlp-Sesam-4725-long-enough",
     "wrong": "wrong-Sesam-4724-long-enough",
 }
 
 
 def plant(box: Box, broker: int, plc: str, metrics: int) -> None:
     """Have it use each of them against somebody who does not take it."""
-    for name in ("broker", "plc", "metrics"):
+    for name in ("broker", "plc", "metrics", "otlp"):
         path = box.directory / name
         path.write_text(f"{SECRETS[name]}\n", "utf-8")
         path.chmod(0o600)
@@ -49,6 +50,11 @@ level = "debug"
 enabled = true
 port = {metrics}
 token = "metrics"
+[metrics.otlp]
+host = "127.0.0.1"
+port = {metrics}
+every = "1 s"
+token = "otlp"
 [devices.broker]
 protocol = "mqtt"
 host = "127.0.0.1"
@@ -110,6 +116,7 @@ async def test_what_it_says_holds_no_secret(tmp_path: Path) -> None:
                 await box.until_uplink("connected")
                 for device in ("broker", "plc"):
                     await until(partial(answered, box, device), device)
+                await until(lambda: box.told("metrics_unsent"), "that is no collector")
                 assert SECRETS["broker"].encode() in broker.hello, "it was used"
                 said = await told(box, port)
                 await box.agent.stop()
