@@ -82,7 +82,9 @@ class MetricsPusher:
 
     def _note(self, settings: OtlpSettings, trouble: str) -> None:
         if trouble and not self.trouble:
-            hint = "is it a collector for OTLP over gRPC? does [metrics.otlp] have what its TLS needs?"
+            hint = (
+                "is it a collector for OTLP over gRPC? does [metrics.otlp] have what its TLS needs?"
+            )
             where = settings.address
             self._seams.events.emit(METRICS_UNSENT, address=where, error=trouble, hint=hint)
         self.trouble = trouble and f"cannot tell {settings.address}: {trouble}"
