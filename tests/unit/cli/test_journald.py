@@ -36,7 +36,7 @@ def entries() -> Iterator[list[dict[str, str]]]:
 def test_each_field_can_be_asked_for(entries: list[dict[str, str]]) -> None:
     events = Events()
     events.emit(DEVICE_LOST, device="press", error="no route\nto host", hint="look at the cable")
-    (entry,) = entries
+    (entry,) = [one for one in entries if one.get("FOREBAY_DEVICE") == "press"]
     assert entry == {
         "MESSAGE": "device_lost device=press error='no route\\nto host' hint='look at the cable'",
         "PRIORITY": "4",
@@ -52,8 +52,9 @@ def test_priorities_and_level(entries: list[dict[str, str]]) -> None:
     events = Events()
     events.emit(POLL_OVERRUN, device="press", late_ms=3)  # debug: not from info on
     events.emit(DATA_LOST, cause="CORRUPT", parts=["a", 7])
-    assert [(one["FOREBAY_EVENT"], one["PRIORITY"]) for one in entries][-1] == ("data_lost", "3")
-    assert entries[-1]["FOREBAY_PARTS"] == '["a", 7]'
+    mine = [one for one in entries if "FOREBAY_LIBRARY" not in one]  # others may speak meanwhile
+    assert [(one["FOREBAY_EVENT"], one["PRIORITY"]) for one in mine][-1] == ("data_lost", "3")
+    assert mine[-1]["FOREBAY_PARTS"] == '["a", 7]'
     assert {one["PRIORITY"] for one in entries} <= {"3", "4", "6"}
 
 
@@ -64,7 +65,7 @@ def test_a_library_that_breaks_tells_where_and_no_variables(entries: list[dict[s
         int(f"no number {len(password)}")
     except ValueError:
         library.exception("it broke")
-    (entry,) = entries
+    (entry,) = [one for one in entries if "it broke" in one["MESSAGE"]]
     assert (entry["PRIORITY"], entry["FOREBAY_LIBRARY"]) == ("3", "asyncua.client")
     assert "ValueError: invalid literal" in entry["MESSAGE"]
     assert password not in json.dumps(entry)
