@@ -50,3 +50,18 @@ def test_a_command_imports_nothing_heavy(words: list[str], heavy: list[str]) -> 
 
     assert "typer" in imported, told[-400:]
     assert not imported & set(heavy)
+
+
+def test_the_screen_says_which_libraries_it_lacks() -> None:
+    without = (
+        "import sys; sys.modules['textual'] = None; sys.argv = ['forebay', 'top']; "
+        "from forebay.cli.main import main; main()"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", without], capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert done.returncode == 1
+    assert "pip install 'forebay[top]'" in done.stderr
+    assert "Traceback" not in done.stderr
