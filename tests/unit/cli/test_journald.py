@@ -59,14 +59,14 @@ def test_priorities_and_level(entries: list[dict[str, str]]) -> None:
 
 
 def test_a_library_that_breaks_tells_where_and_no_variables(entries: list[dict[str, str]]) -> None:
-    library = logging.getLogger("asyncua.client")
+    library = logging.getLogger("somelib.client")
     password = "hunter" + str(2)
     try:
         int(f"no number {len(password)}")
     except ValueError:
         library.exception("it broke")
     (entry,) = [one for one in entries if "it broke" in one["MESSAGE"]]
-    assert (entry["PRIORITY"], entry["FOREBAY_LIBRARY"]) == ("3", "asyncua.client")
+    assert (entry["PRIORITY"], entry["FOREBAY_LIBRARY"]) == ("3", "somelib.client")
     assert "ValueError: invalid literal" in entry["MESSAGE"]
     assert password not in json.dumps(entry)
 
