@@ -13,6 +13,7 @@ from rich.text import Text
 from forebay.cli import call, output
 from forebay.cli.journal_export import when
 from forebay.cli.journal_offline import Directory, directory_of
+from forebay.cli.tags import text_of
 from forebay.errors import RequestInvalid
 
 if TYPE_CHECKING:
@@ -274,7 +275,9 @@ def _way(found: Trace) -> Iterator[RenderableType]:
 
     sample, record, anchor = found.sample, found.record, found.anchor
     tag = sample.tag
-    value = "no value" if sample.value is None else f"{_plain(sample.value)} {tag.unit}".rstrip()
+    value = "no value"
+    if sample.value is not None:
+        value = f"{text_of(_plain(sample.value), tag.type.value)} {tag.unit}".rstrip()
     lines = [
         ("value", f"{sample.device}/{tag.name} = {value}, {quality_name(sample.quality)}"),
         (

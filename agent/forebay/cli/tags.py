@@ -130,15 +130,17 @@ def parts(found: Iterable[TagValue], now_ns: int) -> Iterator[RenderableType]:
 
 
 def value_text(tag: TagValue) -> str:
-    """Give a value as people read it: floats of a float32 with its 7 digits, texts cut."""
+    """Give a tag's value as people read it, `-` for none."""
     which = tag.WhichOneof("value")
-    if which is None:
-        return "-"
-    value = getattr(tag, which)
+    return "-" if which is None else text_of(getattr(tag, which), tag.type)
+
+
+def text_of(value: object, kind: str) -> str:
+    """Give a value as people read it: floats of a float32 with its 7 digits, texts cut."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return f"{value:.7g}" if tag.type == "float32" else f"{value:.10g}"
+        return f"{value:.7g}" if kind == "float32" else f"{value:.10g}"
     text = str(value)
     return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}\N{HORIZONTAL ELLIPSIS}"
 
