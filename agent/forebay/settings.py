@@ -149,6 +149,13 @@ def parse_host(text: str) -> str:
     return text
 
 
+def check_pair(certificate: Path | None, key: Path | None) -> None:
+    """Raise ValueError for a certificate without its key, or a key without its certificate."""
+    if (certificate is None) != (key is None):
+        missing = "key" if key is None else "certificate"
+        raise ValueError(f"certificate and key come together; add {missing}, or remove both")
+
+
 def is_loopback(host: str) -> bool:
     """Whether `host` cannot leave this machine: `localhost`, 127.0.0.0/8 or ::1."""
     try:

@@ -88,6 +88,7 @@ class Story:
             self.manages_nothing_else,
             self.has_a_secret_of_systemd,
             self.goes_on_without_a_disk,
+            self.is_asked_by_fields,
             self.stops,
         )
         for step in steps:
@@ -254,6 +255,22 @@ class Story:
         log = self.machine.run("journalctl", "-u", AGENT, "-n", "30", "--no-pager")
         assert "agent_stopped" in log, log
         return "in order"
+
+    def is_asked_by_fields(self) -> str:
+        """What happened so far is found in systemd's journal by priority, device and event."""
+
+        def told(*asked: str) -> list[dict[str, str]]:
+            lines = self.machine.run("journalctl", "-u", AGENT, *asked, "-o", "json", "--no-pager")
+            return [json.loads(line) for line in lines.splitlines()]
+
+        worse = told("-p", "warning", "--since", "today")
+        assert {one["PRIORITY"] for one in worse} <= {"0", "1", "2", "3", "4"}, worse
+        assert "journal_failed" in {one.get("FOREBAY_EVENT") for one in worse}, worse
+        of_device = told("FOREBAY_DEVICE=bench")
+        assert {one["FOREBAY_DEVICE"] for one in of_device} == {"bench"}, of_device
+        lost = told("FOREBAY_EVENT=data_lost")
+        assert {one["FOREBAY_CAUSE"] for one in lost} >= {"UNCLEAN_SHUTDOWN"}, lost
+        return f"{len(worse)} warnings, {len(of_device)} lines of a device, {len(lost)} losses"
 
     def _drop_in(self, name: str, line: str) -> None:
         place = f"/run/systemd/system/{AGENT}.d"

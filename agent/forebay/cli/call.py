@@ -44,6 +44,12 @@ Socket = Annotated[
         help="The agent's control socket.",
     ),
 ]
+Config = Annotated[
+    Path,
+    typer.Option(
+        "--config", envvar="FOREBAY_CONFIG", readable=False, help="The configuration file."
+    ),
+]
 SOCKET = places.SOCKET
 
 

@@ -17,7 +17,7 @@ from forebay.cli.tags import text_of
 from forebay.errors import RequestInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from rich.console import RenderableType
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from forebay.journal.happenings import Happening
     from forebay.journal.offline import OfflineJournal
     from forebay.journal.tracing import Consumer, Trace
-    from forebay.model import Position, Stream
+    from forebay.model import Anchor, Position, Stream
 
 FOLLOW_S = 1.0
 KINDS = ("event", "deed", "gap")
@@ -77,25 +77,26 @@ def events(
     where = directory_of(directory, socket, as_json=as_json)
     with call.reporting(as_json=as_json):
         from forebay.journal import export, happenings
+        from forebay.model import Stream as Streams
 
         if kind and kind not in KINDS:
             raise RequestInvalid(f"there is no kind {kind!r}", hint=f"kinds: {', '.join(KINDS)}")
         choice = export.Choice(
-            streams=happenings.STREAMS if kind in KINDS[:2] else (*_all_streams(),),
+            streams=happenings.STREAMS if kind in KINDS[:2] else tuple(Streams),
             begin_ns=when(begin, "--since") if begin else -export.FOREVER_NS,
             device=device,
         )
 
         journal = _opened(where)
-        passed = happenings.ends(journal, choice) if follow else {}
-        found = happenings.newest(journal, choice, last, kind)
+        passed = happenings.ends(journal, choice) if follow else None
+        found = happenings.newest(journal, choice, last, kind, passed)
         if as_json and not follow:
             output.document({"events": [document(one) for one in found]})
         else:
             _print(found, as_json=as_json)
             if not found and not as_json and not follow:
                 print("nothing of the kind is in the journal")
-        if follow:
+        if passed is not None:
             _follow(where, choice, passed, kind, as_json=as_json)
 
 
@@ -147,12 +148,6 @@ def _opened(where: Path) -> OfflineJournal:
     return OfflineJournal(where, SystemDisk())
 
 
-def _all_streams() -> Iterator[Stream]:
-    from forebay.model import Stream as Streams
-
-    yield from Streams
-
-
 # --- what happened --------------------------------------------------------------------------------
 
 
@@ -186,7 +181,7 @@ def sentence(one: Happening) -> str:
     return " ".join(_of_event(fields))
 
 
-def _of_event(fields: Any) -> Iterator[str]:  # noqa: ANN401 - a mapping of values of any type
+def _of_event(fields: Mapping[str, Any]) -> Iterator[str]:
     if "severity" in fields:
         yield f"[{fields['severity']}]"
     state = [
@@ -309,7 +304,7 @@ def _rests(found: Trace) -> str:
     return f"{_record(found)}, {among}, durable in {found.file}"
 
 
-def _clock(anchor: Any) -> str:  # noqa: ANN401 - an Anchor, which is loaded only when asked
+def _clock(anchor: Anchor | None) -> str:
     if anchor is None:
         return "nobody said how far the clock could be trusted"
     state = anchor.state.name.lower()

@@ -37,12 +37,6 @@ Version = Annotated[str, typer.Argument(metavar="VERSION", help="Of a model in t
 MaybeVersion = Annotated[
     str, typer.Argument(metavar="[VERSION]", help="Of a model in the store; none ends it.")
 ]
-Config = Annotated[
-    Path,
-    typer.Option(
-        "--config", envvar="FOREBAY_CONFIG", readable=False, help="The configuration file."
-    ),
-]
 
 
 class _Models(NamedTuple):
@@ -69,7 +63,7 @@ def add(group: typer.Typer) -> None:
 
 
 def bring(
-    name: Name, folder: Folder, config: Config = places.CONFIG, *, as_json: call.Json = False
+    name: Name, folder: Folder, config: call.Config = places.CONFIG, *, as_json: call.Json = False
 ) -> None:
     """Judge a model and copy it into the plugin's store; it runs once it is made active."""
     with call.reporting(as_json=as_json):
@@ -83,7 +77,7 @@ def bring(
 def activate(
     name: Name,
     version: Version,
-    config: Config = places.CONFIG,
+    config: call.Config = places.CONFIG,
     socket: call.Socket = call.SOCKET,
     *,
     as_json: call.Json = False,
@@ -95,7 +89,7 @@ def activate(
 def candidate(
     name: Name,
     version: MaybeVersion = "",
-    config: Config = places.CONFIG,
+    config: call.Config = places.CONFIG,
     socket: call.Socket = call.SOCKET,
     *,
     as_json: call.Json = False,
@@ -106,7 +100,7 @@ def candidate(
 
 def rollback(
     name: Name,
-    config: Config = places.CONFIG,
+    config: call.Config = places.CONFIG,
     socket: call.Socket = call.SOCKET,
     *,
     as_json: call.Json = False,
@@ -115,7 +109,7 @@ def rollback(
     _change(name, config, socket, "rollback", as_json=as_json)
 
 
-def show(name: Name, config: Config = places.CONFIG, *, as_json: call.Json = False) -> None:
+def show(name: Name, config: call.Config = places.CONFIG, *, as_json: call.Json = False) -> None:
     """Show the models of a plugin: active, previous, candidate; what each takes and gives."""
     with call.reporting(as_json=as_json):
         _tell(name, "show", _run(_models(config, name), "show"), [], as_json=as_json)

@@ -39,12 +39,6 @@ Segment = Annotated[
         show_default=False,
     ),
 ]
-Config = Annotated[
-    Path,
-    typer.Option(
-        "--config", envvar="FOREBAY_CONFIG", readable=False, help="The configuration file."
-    ),
-]
 Directory = Annotated[
     Path | None,
     typer.Option(
@@ -65,7 +59,7 @@ def add(group: typer.Typer) -> None:
 def replay(
     name: Name,
     segment: Segment,
-    config: Config = places.CONFIG,
+    config: call.Config = places.CONFIG,
     directory: Directory = None,
     *,
     shown: Shown = SHOWN,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,17 +15,12 @@ from forebay.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from forebay.config.load import LoadedConfig
     from forebay.config.model import LogSettings
     from forebay.management.booting import Booting
 
-Config = Annotated[
-    Path,
-    typer.Option(
-        "--config", envvar="FOREBAY_CONFIG", readable=False, help="The configuration file."
-    ),
-]
 JsonLog = Annotated[
     bool, typer.Option("--json", help="Write the log as JSON, whatever [log] says.")
 ]
@@ -37,7 +31,7 @@ def add(app: typer.Typer, name: str) -> None:
     app.command(name)(run)
 
 
-def run(config: Config = places.CONFIG, *, as_json: JsonLog = False) -> None:
+def run(config: call.Config = places.CONFIG, *, as_json: JsonLog = False) -> None:
     """Run the gateway until SIGTERM or Ctrl-C."""
     boot = booting(config)
     try:

@@ -39,15 +39,6 @@ Lines = Annotated[int, typer.Option(min=1, max=1_000, help="How many of the newe
 Follow = Annotated[bool, typer.Option("--follow", help="Go on with what comes.")]
 Level = Annotated[str, typer.Argument(help="debug, info, warning or error.", show_default=False)]
 For = Annotated[str, typer.Option("--for", help="How long, a day at most; then as configured.")]
-Config = Annotated[
-    Path,
-    typer.Option(
-        "--config",
-        envvar="FOREBAY_CONFIG",
-        readable=False,
-        help="The configuration file, for the doctor.",
-    ),
-]
 File = Annotated[
     Path,
     typer.Argument(readable=False, metavar="FILE", help="A new .tar.gz.", show_default=False),
@@ -138,7 +129,7 @@ def bundle(
     path: File,
     socket: call.Socket = call.SOCKET,
     *,
-    config: Config = places.CONFIG,
+    config: call.Config = places.CONFIG,
     as_json: call.Json = False,
 ) -> None:
     """Write a diagnostics bundle: all that helps to find what is wrong, and no secrets."""

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from forebay.config.otlp import OtlpSettings
-from forebay.settings import Host, Settings, is_loopback
+from forebay.settings import Host, Settings, check_pair, is_loopback
 
 PORT = 9464
 """That of OpenTelemetry's own exporter for Prometheus: where collectors look for a process."""
@@ -61,8 +61,7 @@ class MetricsSettings(Settings):
 
     @model_validator(mode="after")
     def _pair(self) -> MetricsSettings:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("certificate and key belong together; write both or none")
+        check_pair(self.certificate, self.key)
         return self
 
     @model_validator(mode="after")

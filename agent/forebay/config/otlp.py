@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from forebay.settings import Host, Seconds, Settings, is_loopback
+from forebay.settings import Host, Seconds, Settings, check_pair, is_loopback
 
 PORT = 4317
 """That of OTLP over gRPC."""
@@ -52,8 +52,7 @@ class OtlpSettings(Settings):
 
     @model_validator(mode="after")
     def _pair(self) -> OtlpSettings:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("certificate and key belong together; write both or none")
+        check_pair(self.certificate, self.key)
         return self
 
     @model_validator(mode="after")

@@ -184,8 +184,12 @@ class Answers:
         used = sum(self._journal.stats().stream_bytes.values())
         return max(0, (self._loaded.config.journal.max_size or 0) - used)
 
-    def _free_bytes(self) -> int:
-        return self._seams.disk.free_bytes(self._journal.directory)
+    def _free_bytes(self) -> int | None:
+        """Give what is free where the journal lies, None if the disk does not even say that."""
+        try:
+            return self._seams.disk.free_bytes(self._journal.directory)
+        except OSError:
+            return None
 
     @property
     def link(self) -> LinkStatus | None:
@@ -346,7 +350,7 @@ class Answers:
             commits=stats.commits,
             ring_bytes=stats.queued_bytes,
             ring_max_bytes=stats.ring_max_bytes,
-            disk_free_bytes=self._free_bytes(),
+            disk_free_bytes=self._free_bytes() or 0,
             max_bytes=stats.budget_bytes,
             bytes_written=wear.written_bytes,
             bytes_written_s=wear.over_s,

@@ -8,7 +8,7 @@ it looks at what an `AgentView` answered. Must not know who asks, nor the format
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from forebay.model import ClockState
 
@@ -323,4 +323,4 @@ LEDGER: Table[LedgerLine] = Table(
         Figure("ledger_quarantined_samples", "Those set aside.", lambda e: e.quarantined),
     ),
 )
-TABLES: tuple[Table[object], ...] = (GATEWAY, DEVICE, UPLINK, PLUGIN, JOURNAL, STREAM, LEDGER)  # type: ignore[assignment]
+TABLES: tuple[Table[Any], ...] = (GATEWAY, DEVICE, UPLINK, PLUGIN, JOURNAL, STREAM, LEDGER)

@@ -93,16 +93,15 @@ class MetricsPusher:
         """Tell it once. Gives what went wrong, empty for nothing."""
         try:
             seen = await self._look()
-        except ForebayError:
-            return ""  # while there is no journal to tell of; `forebay status` says so
-        about = {
-            "service.name": "forebay",
-            "service.instance.id": seen.status.gateway,
-            "service.version": seen.status.version,
-        }
-        try:
+            about = {
+                "service.name": "forebay",
+                "service.instance.id": seen.status.gateway,
+                "service.version": seen.status.version,
+            }
             token, trusted = await asyncio.to_thread(_read, settings)
             return await self._send(settings, await self._made(seen, about), token, trusted)
+        except ForebayError:
+            return ""  # while there is no journal to tell of; `forebay status` says so
         except ModuleNotFoundError:
             return EXTRA_MISSING
         except grpc.aio.AioRpcError as error:

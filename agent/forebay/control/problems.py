@@ -34,11 +34,12 @@ STEP_TOLD_S = 86_400.0
 
 
 def of_data(
-    stats: JournalStats, lost_samples: int, free_bytes: int, growth_bytes: int
+    stats: JournalStats, lost_samples: int, free_bytes: int | None, growth_bytes: int
 ) -> Iterator[str]:
     """Tell of samples that are gone and of a disk that is, or will be, full.
 
-    `lost_samples` never reached the disk; `growth_bytes` is how much the journal may still grow.
+    `lost_samples` never reached the disk; `growth_bytes` is how much the journal may still grow;
+    `free_bytes` is None where the disk does not say.
     """
     if stats.dropped_samples:
         yield (
@@ -55,7 +56,12 @@ def of_data(
             f"journal: {lost_samples:,} samples were lost since the start because the "
             "disk was too slow (forebay journal status; poll less, or raise journal.memory)"
         )
-    if free_bytes < LEAST_FREE_BYTES:
+    if free_bytes is None:
+        yield (
+            "disk: the one that the journal lies on does not answer "
+            "(dmesg; is it still there, and mounted?)"
+        )
+    elif free_bytes < LEAST_FREE_BYTES:
         yield (
             f"disk: only {free_bytes >> 20} MiB are free where the journal lies "
             "(free some: when it is full, old data goes first, then what is new)"

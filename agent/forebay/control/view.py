@@ -195,7 +195,8 @@ class JournalStatusReply:
     """The journal: its streams, how long commits take (recent ones), what waits in memory.
 
     `max_bytes` is for all streams together: the limit, or what the disk has room for if that is
-    less. No segment grows older than `max_age_s`. This process has written `bytes_written`,
+    less; `disk_free_bytes` is 0 of a disk that does not say. No segment grows older than
+    `max_age_s`. This process has written `bytes_written`,
     whatever for, in `bytes_written_s`; `wear_bytes_per_day` is what the configuration allows, 0 for
     no budget.
     `trouble` says why nothing can be written now, empty if all is well. `thinned_samples` were

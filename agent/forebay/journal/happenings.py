@@ -37,19 +37,27 @@ class Happening(NamedTuple):
     fields: Mapping[str, Any]
 
 
-def newest(journal: OfflineJournal, choice: Choice, most: int, kind: str = "") -> list[Happening]:
+def newest(
+    journal: OfflineJournal,
+    choice: Choice,
+    most: int,
+    kind: str = "",
+    until: Mapping[Stream, Position] | None = None,
+) -> list[Happening]:
     """Give the newest `most` happenings of `choice`, oldest first; of one `kind`, or any. Blocks.
 
-    Of streams without rows of that kind, only what is missing is told. In memory is one segment.
+    With positions in `until` only what lies up to them, and of a stream without one nothing. Of
+    streams without rows of that kind, only what is missing is told. In memory is one segment.
     JournalMissing if there is no journal.
     """
     found: list[Happening] = []
-    for stream in choice.streams:
+    for stream in choice.streams if until is None else until:
         mine: list[Happening] = []
+        last = None if until is None else until[stream]
         for file in reversed(journal.segments(stream)):
             if _concerns(journal, file, choice):
                 here = [one for one in _of(journal, file, choice) if kind in ("", one.kind)]
-                mine[:0] = here[-most:]
+                mine[:0] = [one for one in here if last is None or one.position <= last][-most:]
             if len(mine) >= most:
                 break
         found += mine[-most:]
@@ -67,7 +75,7 @@ def since(
         begins = [Position(stream, *file.place) for file in files]
         first = max((n for n, begin in enumerate(begins) if begin <= last), default=0)
         for file in files[first:]:
-            found += [one for one in _of(journal, file, choice) if one.position > last]
+            found += _of(journal, file, choice, last)
     found.sort(key=lambda one: one.time_ns)
     return found
 
@@ -97,12 +105,17 @@ def _concerns(journal: OfflineJournal, file: SegmentFile, choice: Choice) -> boo
     return any(choice.overlaps(int(row["time_min_ns"]), int(row["time_max_ns"])) for row in told)
 
 
-def _of(journal: OfflineJournal, file: SegmentFile, choice: Choice) -> list[Happening]:
+def _of(
+    journal: OfflineJournal, file: SegmentFile, choice: Choice, after: Position | None = None
+) -> list[Happening]:
+    """Give what a segment tells, behind `after`; what lies up to there is not decoded."""
     content = journal.read(file)
     selection = Selection(choice, journal.schemas)
     found: list[Happening] = []
     for record in content.records() if content else ():
-        if record.kind is RecordKind.BATCH and file.stream not in STREAMS:
+        passed = after is not None and record.position <= after
+        readings = record.kind is RecordKind.BATCH and file.stream not in STREAMS
+        if readings or (passed and record.kind is not RecordKind.SCHEMA):
             continue
         for item in selection.items(record):
             found += _happened(item)

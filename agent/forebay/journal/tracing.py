@@ -13,7 +13,7 @@ from forebay.columnar import decode_anchor
 from forebay.errors import JournalCorrupt, RequestInvalid
 from forebay.journal import cursor_file
 from forebay.journal.cursor import PLUGIN
-from forebay.journal.export import Block, Choice, Selection
+from forebay.journal.export import FOREVER_NS, Block, Choice, Selection
 from forebay.model import Position, RecordKind, Stream
 
 if TYPE_CHECKING:
@@ -66,13 +66,16 @@ def trace(journal: OfflineJournal, device: str, tag: str, until_ns: int | None =
 
     Blocks: reads segments from the newest back until one has it. RequestInvalid if none has.
     """
-    exact = Choice(streams=(Stream.TELEMETRY,), device=_literal(device), tag=_literal(tag))
-    if until_ns is not None:
-        exact = Choice(exact.streams, exact.begin_ns, until_ns, exact.device, exact.tag)
+    exact = Choice(
+        streams=(Stream.TELEMETRY,),
+        end_ns=FOREVER_NS if until_ns is None else until_ns,
+        device=_literal(device),
+        tag=_literal(tag),
+    )
     files = journal.segments(Stream.TELEMETRY)
     for at in reversed(range(len(files))):
         schemas = list(journal.schemas.of(files[at]))
-        if journal.index(files[at]) and not any(_has(s, device, tag) for s in schemas):
+        if journal.ends(files[at]) and not any(_has(s, device, tag) for s in schemas):
             continue
         found = _newest(journal, files[at], exact)
         if found is not None:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from forebay.settings import Host, Settings
+from forebay.settings import Host, Settings, check_pair
 
 _TLS_PORT = 8883
 _PLAIN_PORT = 1883
@@ -55,12 +55,7 @@ class BrokerSettings(Settings):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError(
-                "certificate and key come together; "
-                + ("add key" if self.key is None else "add certificate")
-                + ", or remove both"
-            )
+        check_pair(self.certificate, self.key)
         if not self.tls and (self.ca or self.certificate):
             raise ValueError("ca, certificate and key need TLS; write tls = true, or remove them")
         if (self.password_file is not None) != bool(self.username):

@@ -125,10 +125,11 @@ def says(found: Finding, check: str, text: str) -> None:
 
 
 def test_where_nothing_else_is_wrong_no_agent_is_the_fault(site: Site) -> None:
-    *_, last = found = site.found()
-    says(found[0], "agent", "none runs")
-    assert [one.check for one in found[1:]] == ["configuration", "disk", "state", "journal"] or last
-    assert {one.level for one in found[1:]} == {"ok"}
+    fault, *others = site.found()
+    says(fault, "agent", "none runs")
+    others = [one for one in others if "how worn" not in one.text]  # a matter of this machine
+    assert {one.level for one in others} == {"ok"}
+    assert {one.check for one in others} == {"configuration", "clock", "disk", "state", "journal"}
 
 
 def test_a_configuration_with_a_fault(site: Site) -> None:

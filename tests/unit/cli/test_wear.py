@@ -95,7 +95,8 @@ def test_smartctl_is_asked_where_there_is_one(
     assert (found.level, found.text) == ("warning", "mmcblk0 has used 85 % of what it bears")
     tool.write_text("#!/bin/sh\necho no\n")
     found = one(tmp_path, sysfs)
-    assert (found.level, "cannot be seen" in found.text) == ("ok", True)
+    assert (found.level, "cannot be seen" in found.text) == ("unknown", True)
+    assert "smartctl" in found.hint
 
 
 def test_what_is_no_disk_is_not_judged(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from support.real_journal import SMALL, feed, fill, open_journal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from forebay.journal.journal import Journal
 
@@ -145,3 +146,17 @@ async def test_the_ledger_without_an_uplink_knows_what_a_former_one_has_had() ->
         await feed(journal, 600, 610)
         assert all(produced and not off for _, produced, off in await balances(journal))
         assert all(line.delivered for line in await answers(journal).ledger())
+
+
+async def test_a_disk_that_fails_does_not_silence_the_account_of_the_journal(
+    log: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = answers(log)
+
+    def refused(path: Path) -> int:
+        raise OSError(5, "Input/output error", str(path))
+
+    monkeypatch.setattr(asked._seams.disk, "free_bytes", refused)  # noqa: SLF001 - the disk's seam
+    told = await asked.journal_status()
+    assert told.disk_free_bytes == 0
+    assert told.streams

@@ -202,6 +202,18 @@ async def test_without_a_journal_and_without_the_extra(monkeypatch: pytest.Monke
         assert "forebay[otlp]" in pusher.trouble
 
 
+async def test_a_disk_that_fails_under_it_ends_nothing() -> None:
+    clock, asked = FakeClock(), [0]
+
+    async def look() -> Sight:
+        asked[0] += 1
+        raise OSError(5, "Input/output error")
+
+    async with pushing(here(free_port()), seams(clock=clock), look) as pusher:
+        await advance_until(clock, lambda: asked[0] >= 2)
+        assert "Input/output error" in pusher.trouble
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -30,7 +30,7 @@ PLENTY = 1 << 40
 
 
 def data(
-    lost: int = 0, free: int = PLENTY, growth: int = 0, *, dropped: int = 0, thinned: int = 0
+    lost: int = 0, free: int | None = PLENTY, growth: int = 0, *, dropped: int = 0, thinned: int = 0
 ) -> list[str]:
     stats: Any = SimpleNamespace(dropped_samples=dropped, thinned_samples=thinned)
     return list(of_data(stats, lost, free, growth))
@@ -131,3 +131,9 @@ def test_an_uplink_that_holds_back_says_why() -> None:
     assert of(**up, held="backfill waits for 22:00; no credit", stuck="no credit") == [
         "! uplink cloud: no credit"
     ]
+
+
+def test_a_disk_that_does_not_answer_is_said() -> None:
+    (line,) = data(free=None, growth=1)
+    assert line.startswith("disk: ")
+    assert "does not answer" in line

@@ -122,6 +122,19 @@ async def test_who_follows_hears_everything_once() -> None:
     assert ends == {Stream.EVENTS: heard[-1].position}
 
 
+async def test_what_comes_while_somebody_begins_to_follow_is_told_once() -> None:
+    disk, choice = FaultyDisk(), Choice(streams=happenings.STREAMS)
+    async with open_journal(disk) as log:
+        for number in range(3):
+            await log.submit([batch_entry(alarm(number, f"n{number}"), Stream.EVENTS)])
+        journal = OfflineJournal(DIRECTORY, disk)
+        passed = happenings.ends(journal, choice)
+        await log.submit([batch_entry(alarm(3, "n3"), Stream.EVENTS)])  # between the two looks
+        before = happenings.newest(journal, choice, 2, until=passed)
+        behind = happenings.since(OfflineJournal(DIRECTORY, disk), choice, passed)
+    assert [one.fields["message"] for one in (*before, *behind)] == ["n1", "n2", "n3"]
+
+
 # --- the way of one value -------------------------------------------------------------------------
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.text import Text
@@ -19,19 +18,18 @@ from forebay.errors import AgentUnreachable, ConfigError, ControlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from forebay.cli.doctor.finding import Finding
     from forebay.config.load import LoadedConfig
     from forebay.interfaces import Seams
 
-STYLES = {"fault": output.BAD, "warning": output.ODD, "ok": output.GOOD}
-
-Config = Annotated[
-    Path,
-    typer.Option(
-        "--config", envvar="FOREBAY_CONFIG", readable=False, help="The configuration file."
-    ),
-]
+STYLES = {
+    "fault": output.BAD,
+    "warning": output.ODD,
+    "unknown": output.QUIET,
+    "ok": output.GOOD,
+}
 
 
 def add(app: typer.Typer, name: str) -> None:
@@ -40,7 +38,10 @@ def add(app: typer.Typer, name: str) -> None:
 
 
 def doctor(
-    config: Config = places.CONFIG, socket: call.Socket = call.SOCKET, *, as_json: call.Json = False
+    config: call.Config = places.CONFIG,
+    socket: call.Socket = call.SOCKET,
+    *,
+    as_json: call.Json = False,
 ) -> None:
     """Look for what is wrong: one line each, worst first, with the next step. Changes nothing."""
     from forebay.agent import system_seams

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FAULT, WARNING, OK = "fault", "warning", "ok"
-LEVELS = (FAULT, WARNING, OK)
+FAULT, WARNING, UNKNOWN, OK = "fault", "warning", "unknown", "ok"
+LEVELS = (FAULT, WARNING, UNKNOWN, OK)
+"""UNKNOWN: nobody could look, which is not that all is well."""
 CHECKS = (
     "configuration",
     "clock",
@@ -52,7 +53,10 @@ class Finding(NamedTuple):
 
 
 def ordered(found: Iterable[Finding]) -> list[Finding]:
-    """Give faults first, then warnings; of one level causes before what follows of them."""
+    """Give faults first, then warnings, then what nobody knows.
+
+    Of one level causes come before what follows of them.
+    """
     return sorted(
         found, key=lambda one: (LEVELS.index(one.level), CHECKS.index(one.check), one.about)
     )

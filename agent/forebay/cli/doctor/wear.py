@@ -12,12 +12,12 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from forebay.cli.doctor.finding import FAULT, OK, WARNING, Finding
+from forebay.cli.doctor.finding import FAULT, OK, UNKNOWN, WARNING, Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 WORN, SPENT = 80, 100
 """Percent of what its maker promised, from which a person is warned, and told of a fault."""
@@ -39,8 +39,8 @@ def wear(where: Path, sysfs: Path = Path("/sys")) -> Iterator[Finding]:
     if found is None:
         found = _smart(name)
     if found is None:
-        text = f"how worn {name} is cannot be seen: it takes root and smartctl (smartmontools)"
-        yield Finding(OK, "disk", "", text)
+        hint = "sudo forebay doctor, with smartctl (smartmontools) installed"
+        yield Finding(UNKNOWN, "disk", "", f"how worn {name} is cannot be seen from here", hint)
         return
     used, failing = found
     text = f"{name} has used {used} % of what it bears" if used is not None else f"{name} is sound"
@@ -98,7 +98,7 @@ def _smart(name: str) -> tuple[int | None, bool] | None:
     return judged(told)
 
 
-def judged(told: Any) -> tuple[int | None, bool] | None:  # noqa: ANN401 - what smartctl says
+def judged(told: object) -> tuple[int | None, bool] | None:
     """Read smartctl's document: `endurance_used` (7.4 on), else NVMe's own `percentage_used`."""
     if not isinstance(told, dict):
         return None
@@ -111,6 +111,6 @@ def judged(told: Any) -> tuple[int | None, bool] | None:  # noqa: ANN401 - what 
     return (used if isinstance(used, int) else None), passed is False
 
 
-def _of(told: dict[str, Any], part: str, name: str) -> Any:  # noqa: ANN401 - as above
+def _of(told: Mapping[str, object], part: str, name: str) -> object:
     inner = told.get(part)
     return inner.get(name) if isinstance(inner, dict) else None
