@@ -50,7 +50,7 @@ bench: .venv/.dev
 	@$(VENV)/python -m bench $(if $(ONLY),--only $(ONLY))
 
 fuzz: .venv/.dev
-	@FUZZ_EXAMPLES=$(or $(N),2000) $(VENV)/python -m pytest -m hypothesis --hypothesis-profile=fuzz --timeout=0 $(ARGS)
+	@FUZZ_EXAMPLES=$(or $(N),2000) $(VENV)/python -m pytest -m hypothesis --hypothesis-profile=fuzz -n logical --dist=worksteal --timeout=0 $(ARGS)
 
 fuzz-drivers: .venv/.dev
 	@scripts/setup-testbeds
@@ -66,7 +66,8 @@ sim: .venv/.dev
 	@PYTHONPATH=tests N=$(or $(N),1000) $(VENV)/python -m sim.run
 
 soak: .venv/.dev
-	@CRASH_KILLS=$(or $(N),500) OUTAGE_HOURS=72 OUTAGE_TAGS=10000 $(VENV)/python -m pytest -q -s --timeout=0 tests/e2e/test_crash_kill9.py tests/sim/test_outage.py
+	@CRASH_KILLS=$(or $(N),500) CRASH_WORLDS=2 OUTAGE_HOURS=72 OUTAGE_TAGS=10000 \
+		$(VENV)/python -m pytest -q -rP -n 3 --timeout=0 tests/e2e/test_crash_kill9.py tests/sim/test_outage.py
 
 powercut: .venv/.dev
 	@scripts/setup-powercut

@@ -1,8 +1,10 @@
 """The agent is killed with SIGKILL at random moments, while PLC and server misbehave too.
 
 Every journaled reading must be at the server once, byte for byte, and no value under another tag.
-Each value carries its own tag's number, so a misfiled one betrays itself. CRASH_KILLS and
-CRASH_SEED set the number of kills and repeat a run.
+Each value carries its own tag's number, so a misfiled one betrays itself. CRASH_KILLS sets the
+number of kills, CRASH_WORLDS among how many agents with a server each they are shared out: half of
+a life is waiting, so two pass in the time of one. CRASH_SEED, to which a world adds its number,
+repeats a run.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TAGS = 200
-KILLS = int(os.environ.get("CRASH_KILLS", "20"))
+WORLDS = int(os.environ.get("CRASH_WORLDS", "1"))
+KILLS = -(-int(os.environ.get("CRASH_KILLS", "20")) // WORLDS)
 SEED = int(os.environ.get("CRASH_SEED", secrets.randbelow(10**9)))
 MOST_S = 300 + 12 * KILLS
 """A life takes one or two seconds, and several times that on a machine that is busy."""
@@ -170,9 +173,10 @@ async def one_life(world: World, server: ModbusServer, rng: random.Random) -> Li
 @pytest.mark.long
 @pytest.mark.e2e
 @pytest.mark.timeout(MOST_S)
-async def test_kill_9_loses_repeats_and_misfiles_nothing(tmp_path: Path) -> None:
-    sys.stdout.write(f"CRASH_SEED={SEED} CRASH_KILLS={KILLS}\n")
-    rng = random.Random(SEED)
+@pytest.mark.parametrize("number", range(WORLDS))
+async def test_kill_9_loses_repeats_and_misfiles_nothing(tmp_path: Path, number: int) -> None:
+    sys.stdout.write(f"CRASH_SEED={SEED + number} CRASH_KILLS={KILLS}\n")
+    rng = random.Random(SEED + number)
     async with World(tmp_path) as world, plc() as server:
         write_config(world, server.port)
         await world.server.start()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 _RETRY_REFUSED_S = 60.0
 _LAST_SEQUENCE = 0xFFFF_FFFF
 _BEHIND = _LAST_SEQUENCE // 2
+_LOOK_S, _STOOD_STILL_S = 1.0, 0.5
+"""While nothing is heard: how often we look whether we stood still, and how late says so."""
 _MOST_RECOVERED = 32
 """Missing notifications that are asked for again, one after the other; more are a lost server."""
 
@@ -126,6 +129,10 @@ class Feed:
 
     def _ask_first(self) -> None:
         """Send the first requests, once there is a subscription that may answer them."""
+        for subscription in self._subscriptions.values():
+            subscription.heard_s = self._clock.monotonic_s()  # until now nothing could answer
+        for subscription in self._subscriptions.values():
+            subscription.heard_s = self._clock.monotonic_s()  # until now nothing could answer
         if self._subscriptions:
             self._depth = min(32, max(self._depth, len(self._subscriptions) + 1))
             for _ in range(self._depth):
@@ -222,9 +229,7 @@ class Feed:
             self._alarms.taken(arrival.events)
         if self._history is not None:
             self._history.taken(arrival.values, arrival.progress)
-        held_s = self._clock.monotonic_s() - arrival.at_s
-        for subscription in self._subscriptions.values():
-            subscription.heard_s += held_s  # the time that we took is no silence of the server
+        self._forgive(self._clock.monotonic_s() - arrival.at_s)
         if not arrival.asked_for:
             self._ask()
 
@@ -258,21 +263,33 @@ class Feed:
         raise error
 
     async def _answer(self) -> tuple[Acks, bytes | DeviceError]:
-        """Wait for an answer as long as every subscription may be silent."""
+        """Wait for an answer as long as every subscription may be silent.
+
+        A while in which this process or its machine stood still is no silence of the server: what
+        came meanwhile lies in the socket, and nobody had the time to read it.
+        """
+        while self._answers.empty() and (left_s := self._silent_in_s()) > 0:
+            wait_s, began_s = min(left_s, _LOOK_S), self._clock.monotonic_s()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    return await self._answers.get()
+            stood_s = self._clock.monotonic_s() - began_s - wait_s
+            if stood_s > _STOOD_STILL_S:
+                self._forgive(stood_s)
         if not self._answers.empty():
             return self._answers.get_nowait()
-        try:
-            async with asyncio.timeout(max(0.0, self._silent_in_s())):
-                return await self._answers.get()
-        except TimeoutError:
-            due = self._due()
-            error = DeviceUnreachable(
-                f"nothing heard of the subscription for {due.silence_s:.1f} s",
-                hint="check the network and whether the server still runs",
-                status=Quality.BAD_NO_COMMUNICATION,
-            )
-            self._connection.fail(error)
-            raise error from None
+        error = DeviceUnreachable(
+            f"nothing heard of the subscription for {self._due().silence_s:.1f} s",
+            hint="check the network and whether the server still runs",
+            status=Quality.BAD_NO_COMMUNICATION,
+        )
+        self._connection.fail(error)
+        raise error
+
+    def _forgive(self, ours_s: float) -> None:
+        """Leave a while out of account that we took, not the server."""
+        for subscription in self._subscriptions.values():
+            subscription.heard_s += ours_s
 
     def _due(self) -> Subscription:
         """Give the subscription that is silent for too long before all others."""

@@ -107,15 +107,15 @@ class _Page:
                 **{"add" if kind == self._wish.kind else "remove": "fb-current"}
             )
         rows = [_row(self._view.t, one, now_ns) for one in found.rows]
-        number = self._table.pagination.get("rowsNumber")
-        if rows != self._table.rows or number != found.total:
-            self._table.pagination = {
-                "page": self._wish.page + 1,
-                "rowsPerPage": self._wish.size,
-                "sortBy": self._wish.order,
-                "descending": self._wish.descending,
-                "rowsNumber": found.total,
-            }
+        page = {
+            "page": self._wish.page + 1,
+            "rowsPerPage": self._wish.size,
+            "sortBy": self._wish.order,
+            "descending": self._wish.descending,
+            "rowsNumber": found.total,
+        }
+        if rows != self._table.rows or page != self._table.pagination:
+            self._table.pagination = page
             self._table.rows = rows
 
     async def _change(self, **changed: Any) -> None:  # noqa: ANN401 - fields of a wish

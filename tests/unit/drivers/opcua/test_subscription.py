@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from asyncua.common.utils import ServiceError
 from asyncua.ua.status_codes import StatusCodes
 
 from forebay.drivers.opcua.codec import Notification, publish_response
-from forebay.errors import DeviceRefused, ProtocolViolation
+from forebay.errors import DeviceRefused, DeviceUnreachable, ProtocolViolation
 from forebay.events import EVENTS_REFUSED, FILTER_REFUSED, TAGS_REFUSED
 from forebay.model import Schema
 from support.asyncua_server import NAMESPACE, SmallServer, small_server
@@ -145,6 +146,40 @@ async def test_what_a_tag_wants_is_asked_for() -> None:
     (wanted,) = asked
     assert (wanted.SamplingInterval, wanted.QueueSize, wanted.DiscardOldest) == (200.0, 7, False)
     assert (wanted.Filter.DeadbandType, wanted.Filter.DeadbandValue) == (1, 0.5)
+
+
+async def test_a_process_that_stood_still_does_not_take_it_for_silence() -> None:
+    """A machine that was paused: what the server says waits longer than it may be silent."""
+    async with small_server(Level=1.0) as server:
+        spec = device(server.endpoint, LEVEL)
+        seams = system_seams()
+        async with (
+            connected(spec, seams) as driver,
+            Listener(driver, {spec.schemas[0]: 0.05}) as listener,
+        ):
+            await listener.until(lambda _: listener.values("level") == [1.0])
+            feed: Any = driver._feed  # noqa: SLF001 - its patience, so that the test needs none
+            (subscription,) = feed._subscriptions.values()  # noqa: SLF001
+            subscription.silence_s = 1.5
+            await put(server, 2.0)
+            await listener.until(lambda _: listener.values("level") == [1.0, 2.0])
+            time.sleep(2.5)  # noqa: ASYNC251 - server and driver stand still
+            await put(server, 3.0)
+            await listener.until(lambda _: listener.values("level") == [1.0, 2.0, 3.0])
+
+
+async def test_a_server_that_says_nothing_is_given_up() -> None:
+    async with small_server(Level=1.0) as server:
+        spec = device(server.endpoint, LEVEL)
+        async with connected(spec) as driver, Listener(driver, {spec.schemas[0]: 0.05}) as listener:
+            await listener.until(lambda _: listener.values("level") == [1.0])
+            feed: Any = driver._feed  # noqa: SLF001 - its patience, so that the test needs none
+            (subscription,) = feed._subscriptions.values()  # noqa: SLF001
+            (at_server,) = server.server.iserver.subscription_service.subscriptions.values()
+            subscription.silence_s = 1.5
+            await at_server.stop()
+            with pytest.raises(DeviceUnreachable, match=r"nothing heard .* for 1\.5 s"):
+                await asyncio.wait_for(listener.task, 20)
 
 
 async def test_a_group_without_a_subscription_costs_the_others_nothing() -> None:
