@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -10,6 +11,8 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
+
+import structlog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,19 +34,20 @@ def run(
 ) -> int:
     """Run seeds FIRST (0) to FIRST + N (`default`) of `simulate`; give the exit code.
 
-    A seed that raises is told with its traceback, and how many of those that hold are of each
-    `kind` by what they give. SEED=7 runs one seed here, and prints what it gives, or that it
-    holds.
+    With MOST_S it ends after so many seconds, and says how many seeds it came to. A seed that
+    raises is told with its traceback, and how many of those that hold are of each `kind` by what
+    they give. SEED=7 runs one seed here, with its log, and prints what it gives, or that it holds.
     """
     if "SEED" in os.environ:
         seed = int(os.environ["SEED"])
         sys.stdout.write(f"{simulate(seed) or f'seed {seed} holds'}\n")
         return 0
     first, count = int(os.environ.get("FIRST", "0")), int(os.environ.get("N", str(default)))
+    most_s, done = float(os.environ.get("MOST_S", "inf")), 0
     failed: dict[int, str] = {}
     kinds: Counter[str] = Counter()
     began_s = told_s = time.monotonic()
-    with ProcessPoolExecutor() as pool:
+    with ProcessPoolExecutor(initializer=_quietly) as pool:
         seeds = range(first, first + count)
         one = partial(_one, simulate, kind)
         for done, (seed, fault, of) in enumerate(pool.map(one, seeds), start=1):
@@ -56,14 +60,25 @@ def run(
                 told_s = time.monotonic()
                 sys.stdout.write(f"{done} of {count}, {done / (told_s - began_s):.1f}/s\n")
                 sys.stdout.flush()
-    rate = count / (time.monotonic() - began_s)
+            if time.monotonic() - began_s > most_s:
+                pool.shutdown(wait=False, cancel_futures=True)
+                break
+    rate = done / (time.monotonic() - began_s)
+    if done < count:
+        sys.stdout.write(f"cut short by MOST_S: {done} of {count} {what}\n")
     told = f"{len(failed)} failed{' ' if failed else ''}{' '.join(map(str, list(failed)[:50]))}"
-    sys.stdout.write(f"{count} {what} from seed {first}, {rate:.0f}/s: {told}\n")
+    sys.stdout.write(f"{done} {what} from seed {first}, {rate:.0f}/s: {told}\n")
     for seed, why in list(failed.items())[:WHY_MOST]:
         sys.stdout.write(f"seed {seed} failed: {why}\n")
     for of, many in sorted(kinds.items()):
-        sys.stdout.write(f"{many} ({many / count:.0%}) {of}\n" if of else "")
+        sys.stdout.write(f"{many} ({many / done:.0%}) {of}\n" if of else "")
     return 1 if failed else 0
+
+
+def _quietly() -> None:
+    """Leave out what the servers log of every session: there are thousands."""
+    quiet = structlog.make_filtering_bound_logger(logging.CRITICAL)
+    structlog.configure(wrapper_class=quiet)
 
 
 def _one(
