@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -17,6 +17,7 @@ from forebay_fleet.access.roles import Principal, Role
 from forebay_fleet.http import history, labels, rollouts
 from forebay_fleet.http.history import Mark, described
 from forebay_fleet.http.problems import TOLD
+from forebay_fleet.http.strict import known, operations
 from forebay_fleet.values import asking, documents
 from forebay_fleet.values.asking import MOST_ROWS, Asked
 from forebay_fleet.values.selecting import MOST_PATTERN
@@ -85,7 +86,7 @@ Limit = Annotated[int, Query(ge=1, le=MOST_ROWS)]
 
 def add_to(app: FastAPI, context: Context) -> None:
     """Add the routes."""
-    router = APIRouter(prefix="/api/v1", responses=TOLD)
+    router = APIRouter(prefix="/api/v1", responses=TOLD, dependencies=[known])
     viewer = Depends(require(Role.VIEWER))
 
     @router.get("/me")
@@ -131,8 +132,13 @@ def add_to(app: FastAPI, context: Context) -> None:
     nowhere = APIRouter(prefix="/api", include_in_schema=False)
 
     @nowhere.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
-    async def unknown(path: str) -> None:
-        """Say that there is nothing."""
+    async def unknown(path: str, request: Request) -> None:
+        """Say that there is nothing, or nothing by that method."""
+        methods = sorted(operations(app.openapi(), request.url.path))
+        if methods and request.method not in methods:
+            allowed = ", ".join(methods)
+            why = f"{request.method} is not what this path has, but {allowed}"
+            raise HTTPException(405, why, {"allow": allowed})
         raise HTTPException(404, f"there is no /api/{path}"[:200])
 
     app.include_router(nowhere)

@@ -17,6 +17,7 @@ from forebay_fleet.access.roles import Role
 from forebay_fleet.http import live
 from forebay_fleet.http.problems import TOLD
 from forebay_fleet.http.streaming import Streamed
+from forebay_fleet.http.strict import known
 from forebay_fleet.values import documents
 from forebay_fleet.values.asking import MOST_VALUES, Asked, Export
 from forebay_fleet.values.ranges import MOST_STEPS
@@ -146,7 +147,7 @@ def described(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
 def add_to(app: FastAPI, context: Context) -> None:
     """Add the routes."""
     router = APIRouter(
-        prefix="/api/v1/gateways/{name}", dependencies=[Depends(require(Role.VIEWER))]
+        prefix="/api/v1/gateways/{name}", dependencies=[Depends(require(Role.VIEWER)), known]
     )
     _add_questions(router, context)
     _add_export(router, context)

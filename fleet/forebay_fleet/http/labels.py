@@ -14,6 +14,7 @@ from forebay_fleet.access.http import require
 from forebay_fleet.access.roles import Principal, Role
 from forebay_fleet.access.trail import MOST_WHY
 from forebay_fleet.http.problems import TOLD
+from forebay_fleet.http.strict import Body, known
 from forebay_fleet.rollouts import labels
 from forebay_fleet.values.telling import plain_number
 
@@ -58,7 +59,7 @@ class Labels(BaseModel):
     after: str | None
 
 
-class LabelChange(BaseModel):
+class LabelChange(Body):
     """Labels of boxes; null takes one away, and those that are not named stay."""
 
     gateways: dict[Name, dict[str, str | None]] = Field(max_length=MOST_BOXES)
@@ -72,7 +73,7 @@ class Variables(BaseModel):
     after: str | None
 
 
-class VariableChange(BaseModel):
+class VariableChange(Body):
     """What templates take from boxes; null takes one away, and those that are not named stay."""
 
     gateways: dict[Name, dict[str, Scalar | None]] = Field(max_length=MOST_BOXES)
@@ -92,7 +93,7 @@ class Groups(BaseModel):
     groups: dict[str, Group]
 
 
-class GroupChange(BaseModel):
+class GroupChange(Body):
     """What a name stands for from now on."""
 
     selector: Selected
@@ -104,7 +105,7 @@ viewer, operator = Depends(require(Role.VIEWER)), Depends(require(Role.OPERATOR)
 
 def add_to(app: FastAPI, context: Context) -> None:
     """Add the routes."""
-    router = APIRouter(prefix="/api/v1", responses=TOLD)
+    router = APIRouter(prefix="/api/v1", responses=TOLD, dependencies=[known])
     _add_labels(router, context)
     _add_variables(router, context)
     _add_groups(router, context)

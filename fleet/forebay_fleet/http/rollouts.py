@@ -19,6 +19,7 @@ from forebay_fleet.artifacts import choosing
 from forebay_fleet.errors import UsageError
 from forebay_fleet.http.labels import After, Name, Reason, Selected
 from forebay_fleet.http.problems import TOLD
+from forebay_fleet.http.strict import Body, known
 from forebay_fleet.rollouts import book
 from forebay_fleet.rollouts.plans import BoxState, Plan, State
 
@@ -52,11 +53,11 @@ Blob = Annotated[
 Id = Annotated[str, Path(pattern="^[0-9a-f]{12}$")]
 
 
-class PlanTold(BaseModel):
+class PlanTold(Body):
     """How a rollout goes; see docs/guides/rollouts.md. Times are seconds."""
 
     canary: int = Field(1, ge=0, le=book.MOST_BOXES)
-    percents: list[int] = [25, 100]
+    percents: list[int] = Field([25, 100])
     failures: int = Field(0, ge=0, le=book.MOST_BOXES)
     deadline_s: float = Field(3600.0, ge=1, le=366 * 86_400)
     rest_s: float = Field(0.0, ge=0, le=366 * 86_400)
@@ -64,7 +65,7 @@ class PlanTold(BaseModel):
     zone: str = Field("UTC", max_length=100)
 
 
-class Asked(BaseModel):
+class Asked(Body):
     """A rollout before it is begun.
 
     `files` are those of a configuration or a template, by their paths; what is no text goes into
@@ -73,7 +74,7 @@ class Asked(BaseModel):
 
     selector: Selected
     files: dict[str, str]
-    blobs: dict[str, Blob] = {}
+    blobs: dict[str, Blob] = Field({})
     plan: PlanTold = PlanTold()
     first: list[str] = Field([], max_length=book.MOST_BOXES)
     agent: Name = ""
@@ -147,7 +148,7 @@ class Boxes(BaseModel):
     after: str | None
 
 
-class Step(BaseModel):
+class Step(Body):
     """Why a person, or a program, decides so."""
 
     why: Reason = ""
@@ -164,7 +165,7 @@ viewer, operator = Depends(require(Role.VIEWER)), Depends(require(Role.OPERATOR)
 
 def add_to(app: FastAPI, context: Context) -> None:
     """Add the routes."""
-    router = APIRouter(prefix="/api/v1/rollouts", responses=TOLD)
+    router = APIRouter(prefix="/api/v1/rollouts", responses=TOLD, dependencies=[known])
     _add_reading(router, context)
     _add_starting(router, context)
     _add_steps(router, context)

@@ -222,6 +222,8 @@ def test_a_viewer_changes_nothing_and_a_stranger_sees_nothing(site: Site) -> Non
         ("PATCH", "/variables", {"gateways": {"oven-1": {"a": float("nan")}}}, "gateways."),
         ("PATCH", "/variables", {"gateways": {"oven-1": {"a": [1]}}}, "gateways."),
         ("PUT", "/groups/No", {"selector": "*"}, "is no name of a group"),
+        ("PATCH", "/labels", {"gateways": {}, "wy": "typed"}, "wy: Extra inputs"),
+        ("POST", "/rollouts", {"selector": "*", "files": {}, "plan": {"failure": 1}}, "failure: "),
     ],
 )
 def test_what_cannot_be_is_told_with_the_next_step(

@@ -225,6 +225,9 @@ async def test_a_revoked_token_ends_what_is_live(site: Site) -> None:
             "`to` lies before `from`",
         ),
         (f"/gateways/{NAME}/ordered", {"tag": "press/level", "after": "x"}, "'x' is no position"),
+        (f"/gateways/{NAME}/values", {"tag": "*", "form": "2026"}, "there is no parameter 'form'"),
+        ("/gateways", {"page": "2"}, "there is no parameter 'page'"),
+        ("/me", {"": "1"}, "there is no parameter ''"),
     ],
 )
 async def test_what_cannot_be_is_told_with_the_next_step(
@@ -233,6 +236,26 @@ async def test_what_cannot_be_is_told_with_the_next_step(
     told = await refused(client, path, **parameters)
     assert told["status"] == 400
     assert told["title"].startswith(title)
+
+
+async def test_a_parameter_that_is_not_known_is_told_beside_those_that_are(
+    client: httpx2.AsyncClient,
+) -> None:
+    told = await refused(client, f"/gateways/{NAME}/ranges", tag="*", untill="now")
+    assert told["hint"] == "there are from, raw_times, steps, tag, to"
+    assert (await refused(client, "/me", x="1"))["hint"] == "this route has none"
+
+
+async def test_another_method_is_told_with_those_that_there_are(client: httpx2.AsyncClient) -> None:
+    for path, allowed in (
+        (f"/gateways/{NAME}/values", "GET"),
+        ("/groups/a", "DELETE, PUT"),
+        ("/labels", "GET, PATCH"),
+    ):
+        answer = await client.post(path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+        assert allowed in answer.json()["title"]
+    assert (await client.post("/nothing")).status_code == 404
 
 
 async def test_what_is_not_there_and_who_may_not(site: Site, client: httpx2.AsyncClient) -> None:
