@@ -9,7 +9,7 @@
 #   make images [N=1000000]       random Modbus registers, N images in every type and byte order, on all cores (SEED=7)
 #   make crash [N=20000]          modelled power cuts over everything the journal does, one seed each (FIRST=0, or SEED=7 alone)
 #   make sim [N=1000]             the whole agent and its servers, simulated, everything going wrong, one seed each (the same)
-#   make soak [N=500]             N times kill -9 of the real agent and server, and three days of outage on a simulated clock
+#   make soak [N=500]             N times kill -9 of the real agent and server, and three days of outage on a simulated clock (or soak-kills, soak-outage)
 #   make powercut [N=3]           N real power cuts of a virtual machine (QEMU; half a minute each, minutes the first time)
 #   make systemd                  the units under a real systemd as PID 1 in a container (root; two minutes, more the first time)
 #   make deb [ARCH=arm64]         the Debian package of the gateway in dist/, lintian clean (a minute and a half, more the first time)
@@ -20,7 +20,7 @@
 #   make lock                     pinned requirements from pyproject.toml
 #   make clean                    delete everything that make made
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check bench fuzz fuzz-drivers images crash sim soak powercut systemd deb bundle package-test docs proto lock clean
+.PHONY: help demo test test-long check bench fuzz fuzz-drivers images crash sim soak soak-kills soak-outage powercut systemd deb bundle package-test docs proto lock clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -28,6 +28,9 @@ VENV := .venv/bin
 # The gateway, the SDK of plugins and each plugin: distributions of their own, in one environment while they are worked on.
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 EDITABLE := $(foreach project,$(PROJECTS),--editable ./$(dir $(project)))
+SOAK = CRASH_KILLS=$(or $(N),500) CRASH_WORLDS=2 OUTAGE_HOURS=72 OUTAGE_TAGS=10000 $(VENV)/python -m pytest -q -rP --timeout=0
+KILLS := tests/e2e/test_crash_kill9.py
+OUTAGE := tests/sim/test_outage.py
 PIP := $(VENV)/python -m pip --quiet --disable-pip-version-check install
 
 help:
@@ -66,8 +69,13 @@ sim: .venv/.dev
 	@PYTHONPATH=tests N=$(or $(N),1000) $(VENV)/python -m sim.run
 
 soak: .venv/.dev
-	@CRASH_KILLS=$(or $(N),500) CRASH_WORLDS=2 OUTAGE_HOURS=72 OUTAGE_TAGS=10000 \
-		$(VENV)/python -m pytest -q -rP -n 3 --timeout=0 tests/e2e/test_crash_kill9.py tests/sim/test_outage.py
+	@$(SOAK) -n 3 $(KILLS) $(OUTAGE)
+
+soak-kills: .venv/.dev
+	@$(SOAK) -n 2 $(KILLS)
+
+soak-outage: .venv/.dev
+	@$(SOAK) $(OUTAGE)
 
 powercut: .venv/.dev
 	@scripts/setup-powercut

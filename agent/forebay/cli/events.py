@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -135,10 +136,22 @@ def trace(
         if not slash or not tag:
             raise RequestInvalid(f"{name!r} is not DEVICE/TAG", hint="`forebay tags` lists them")
         found = tracing.trace(_opened(where), device, tag, when(at, "--at") if at else None)
+        if directory is None:
+            found = tracing.by_now(found, _idle(socket))
         if as_json:
             output.document(traced(found))
         else:
             output.show(_way(found))
+
+
+def _idle(socket: Path) -> frozenset[str]:
+    """Give the uplinks for which nothing waits, as the running agent says; none if it does not."""
+    from forebay.control.client import AgentClient
+    from forebay.errors import ControlError
+
+    with suppress(ControlError), AgentClient(socket.absolute()) as agent:
+        return frozenset(one.name for one in agent.uplinks().uplinks if not one.pending_records)
+    return frozenset()
 
 
 def _opened(where: Path) -> OfflineJournal:
@@ -318,4 +331,4 @@ def _stands(one: Consumer) -> str:
     if one.state == "refused it":
         return f"{one.name}: refused it; see `forebay journal quarantine ls`"
     reached = f"{one.reached.epoch:016x}-{one.reached.seq:016x}" if one.reached.epoch else "nothing"
-    return f"{one.name}: waits, when its place was last saved; it had {reached}"
+    return f"{one.name}: not yet, when its place was last saved; it had {reached}"

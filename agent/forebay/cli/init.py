@@ -95,18 +95,21 @@ def init(  # noqa: PLR0913 - one parameter an option
         told = _proved(files)
         named = {name: path if name == MAIN else path.parent / name for name in files}
         _spare_lists(named, files, force=force)
+        there = {name for name in files if _is_there(named[name], files[name])}
         _write(path, named, files)
-        written = [named[name] for name in files]
     if as_json:
-        output.document({"files": [str(one) for one in written], "summary": told})
+        output.document({"files": [str(named[name]) for name in files], "summary": told})
         return
-    for one in written:
-        print(f"written  {output.clean(str(one))}")
+    for name in files:
+        done = "is there" if name in there else "written "
+        print(f"{done} {output.clean(str(named[name]))}")
     print(told)
+    where = "" if path == places.CONFIG else f" --config {output.clean(str(path))}"
     if server:
-        print("next     forebay fleet enroll --server HOST --token TOKEN, then start the service")
+        enroll = f"forebay fleet enroll --server HOST --token TOKEN{where}"
+        print(f"next     {enroll}, then start the service")
     else:
-        print("next     start the service, or: forebay run --config " + output.clean(str(path)))
+        print(f"next     start the service, or: forebay run{where}")
 
 
 class _Ask:
@@ -213,11 +216,14 @@ def _whole(ask: _Ask, device: NewDevice, given: Mapping[str, Scalar]) -> NewDevi
 def _spare_lists(named: Mapping[str, Path], files: Mapping[str, str], *, force: bool) -> None:
     """Raise RequestInvalid if a tag list is there that says something else."""
     for name, target in named.items():
-        if name == MAIN or force or not target.exists():
-            continue
-        if target.read_text("utf-8-sig", errors="replace") != files[name]:
+        if name != MAIN and not force and target.exists() and not _is_there(target, files[name]):
             hint = "keep the list elsewhere, give another --device, or --force"
             raise RequestInvalid(f"{target} would be written over", hint=hint)
+
+
+def _is_there(target: Path, text: str) -> bool:
+    """Whether a file says this already."""
+    return target.exists() and target.read_text("utf-8-sig", errors="replace") == text
 
 
 def _proved(files: Mapping[str, str]) -> str:

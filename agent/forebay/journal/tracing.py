@@ -17,7 +17,7 @@ from forebay.journal.export import FOREVER_NS, Block, Choice, Selection
 from forebay.model import Position, RecordKind, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from forebay.journal.cursor_file import Remembered
     from forebay.journal.offline import OfflineJournal, SegmentFile
@@ -93,6 +93,17 @@ def trace(journal: OfflineJournal, device: str, tag: str, until_ns: int | None =
         f"the journal has no sample of {device}/{tag}{when}",
         hint="`forebay tags` lists them; what was delivered and is old has gone from the box",
     )
+
+
+def by_now(found: Trace, idle: Container[str]) -> Trace:
+    """Give the same with what was learned since: for uplinks in `idle` nothing waits any more."""
+    after = (
+        one._replace(state=HAS)
+        if one.state == WAITS and not one.plugin and one.name in idle
+        else one
+        for one in found.consumers
+    )
+    return found._replace(consumers=tuple(after))
 
 
 def consumers(journal: OfflineJournal, position: Position) -> Iterator[Consumer]:
