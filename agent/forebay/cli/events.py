@@ -110,10 +110,7 @@ def _follow(
     try:
         while True:
             time.sleep(FOLLOW_S)
-            fresh = happenings.since(_opened(where), choice, passed)
-            for one in fresh:
-                stream = one.position.stream
-                passed[stream] = max(passed.get(stream, one.position), one.position)
+            fresh, passed = happenings.since(_opened(where), choice, passed)
             _print([one for one in fresh if kind in ("", one.kind)], as_json=as_json)
     except KeyboardInterrupt:
         return

@@ -13,10 +13,11 @@ from forebay.journal.export import Absence, Block, Selection
 from forebay.model import Position, RecordKind, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from forebay.journal.export import Choice, Item
     from forebay.journal.offline import OfflineJournal, SegmentFile
+    from forebay.model import Record
 
 STREAMS = (Stream.AUDIT, Stream.EVENTS)
 EVENT, DEED, GAP = "event", "deed", "gap"
@@ -56,7 +57,9 @@ def newest(
         last = None if until is None else until[stream]
         for file in reversed(journal.segments(stream)):
             if _concerns(journal, file, choice):
-                here = [one for one in _of(journal, file, choice) if kind in ("", one.kind)]
+                content = journal.read(file)
+                told = _of(journal, content.records() if content else (), choice)
+                here = [one for one in told if kind in ("", one.kind)]
                 mine[:0] = [one for one in here if last is None or one.position <= last][-most:]
             if len(mine) >= most:
                 break
@@ -67,17 +70,25 @@ def newest(
 
 def since(
     journal: OfflineJournal, choice: Choice, after: Mapping[Stream, Position]
-) -> list[Happening]:
-    """Give what came behind these positions, oldest first; of a stream without one, all."""
+) -> tuple[list[Happening], dict[Stream, Position]]:
+    """Give what came behind these positions, oldest first; of a stream without one, all.
+
+    With it how far was read, by stream: whoever follows asks on from there.
+    """
     found: list[Happening] = []
+    reached = dict(after)
     for stream in choice.streams:
         files, last = journal.segments(stream), after.get(stream, Position(stream, 0, 0))
         begins = [Position(stream, *file.place) for file in files]
         first = max((n for n, begin in enumerate(begins) if begin <= last), default=0)
         for file in files[first:]:
-            found += _of(journal, file, choice, last)
+            content = journal.read(file)
+            records = list(content.records()) if content else []
+            found += _of(journal, records, choice, last)
+            if records:
+                reached[stream] = max(last, records[-1].position)
     found.sort(key=lambda one: one.time_ns)
-    return found
+    return found, reached
 
 
 def ends(journal: OfflineJournal, choice: Choice) -> dict[Stream, Position]:
@@ -106,15 +117,17 @@ def _concerns(journal: OfflineJournal, file: SegmentFile, choice: Choice) -> boo
 
 
 def _of(
-    journal: OfflineJournal, file: SegmentFile, choice: Choice, after: Position | None = None
+    journal: OfflineJournal,
+    records: Iterable[Record],
+    choice: Choice,
+    after: Position | None = None,
 ) -> list[Happening]:
-    """Give what a segment tells, behind `after`; what lies up to there is not decoded."""
-    content = journal.read(file)
+    """Give what a segment's records tell, behind `after`; what lies up to there is not decoded."""
     selection = Selection(choice, journal.schemas)
     found: list[Happening] = []
-    for record in content.records() if content else ():
+    for record in records:
         passed = after is not None and record.position <= after
-        readings = record.kind is RecordKind.BATCH and file.stream not in STREAMS
+        readings = record.kind is RecordKind.BATCH and record.position.stream not in STREAMS
         if readings or (passed and record.kind is not RecordKind.SCHEMA):
             continue
         for item in selection.items(record):

@@ -22,7 +22,7 @@ from forebay.testing.disk import FaultyDisk
 from forebay.writing.audit import Deed, to_batch
 from support.batches import batch_entry
 from support.journal import DIRECTORY, T, read_all, seams
-from support.real_journal import BEGIN, SECOND, SMALL, dense, feed, open_journal
+from support.real_journal import BEGIN, SECOND, SMALL, dense, feed, fill, open_journal
 
 if TYPE_CHECKING:
     from forebay.journal.happenings import Happening
@@ -113,13 +113,24 @@ async def test_who_follows_hears_everything_once() -> None:
             for number in range(life * 40, life * 40 + 40):
                 await log.submit([batch_entry(alarm(number, f"n{number}"), Stream.EVENTS)])
                 if number % 7 == 0:
-                    fresh = happenings.since(OfflineJournal(DIRECTORY, disk), choice, passed)
+                    fresh, passed = happenings.since(
+                        OfflineJournal(DIRECTORY, disk), choice, passed
+                    )
                     heard += fresh
-                    passed |= {one.position.stream: one.position for one in fresh}
-    heard += happenings.since(OfflineJournal(DIRECTORY, disk), choice, passed)
+    heard += happenings.since(OfflineJournal(DIRECTORY, disk), choice, passed)[0]
     assert [one.fields["message"] for one in heard] == [f"n{n}" for n in range(120)]
     ends = happenings.ends(OfflineJournal(DIRECTORY, disk), choice)
     assert ends == {Stream.EVENTS: heard[-1].position}
+
+
+async def test_who_follows_reads_nothing_twice_where_nothing_happens() -> None:
+    disk, choice = FaultyDisk(), Choice()
+    await fill(disk, 1, 40)
+    journal = OfflineJournal(DIRECTORY, disk)
+    _, passed = happenings.since(journal, choice, {})
+    assert passed == happenings.ends(journal, choice)
+    assert Stream.TELEMETRY in passed
+    assert happenings.since(journal, choice, passed) == ([], passed)
 
 
 async def test_what_comes_while_somebody_begins_to_follow_is_told_once() -> None:
@@ -131,7 +142,7 @@ async def test_what_comes_while_somebody_begins_to_follow_is_told_once() -> None
         passed = happenings.ends(journal, choice)
         await log.submit([batch_entry(alarm(3, "n3"), Stream.EVENTS)])  # between the two looks
         before = happenings.newest(journal, choice, 2, until=passed)
-        behind = happenings.since(OfflineJournal(DIRECTORY, disk), choice, passed)
+        behind, _ = happenings.since(OfflineJournal(DIRECTORY, disk), choice, passed)
     assert [one.fields["message"] for one in (*before, *behind)] == ["n1", "n2", "n3"]
 
 

@@ -7,19 +7,21 @@ removes.
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forebay.cli import output
 from forebay.cli.doctor.finding import FAULT, OK, WARNING, Finding
+from forebay.cli.doctor.paths import is_there, nearest, owner
 from forebay.errors import ForebayError, IdentityUnusable
 from forebay.files import no_space
 from forebay.identity import ENROLL_HINT, FOLDER, IdentityStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from forebay.clock import Clock
     from forebay.files import Disk
@@ -54,9 +56,7 @@ def clock(now: Clock) -> Iterator[Finding]:
 
 def disk(where: Path, seam: Disk) -> Iterator[Finding]:
     """Judge the file system that the state lies on: room, and how long a flush takes."""
-    there = where
-    while not there.exists() and there != there.parent:
-        there = there.parent
+    there = nearest(where)
     if not there.is_dir():
         return  # told of the state directory
     try:
@@ -103,8 +103,8 @@ def _flush_ms(folder: Path, seam: Disk) -> float:
 
 def state(where: Path) -> Iterator[Finding]:
     """Judge who may use the state directory."""
-    if not where.exists():
-        if os.access(_parent(where), os.W_OK):
+    if not is_there(where):
+        if _can_make(where):
             yield Finding(OK, "state", "", f"{where} is made at the first start")
         else:
             hint = "sudo forebay doctor, as the service's user; or FOREBAY_STATE names another"
@@ -118,27 +118,33 @@ def state(where: Path) -> Iterator[Finding]:
     else:
         strangers = _strangers(where)
         if strangers:
-            hint = f"sudo chown -R {where.owner()}: {where}"
+            hint = f"sudo chown -R {owner(where)}: {where}"
             text = f"{strangers} belongs to somebody else than {where} does"
             yield Finding(FAULT, "state", "", text, hint)
         else:
             yield Finding(OK, "state", "", f"{where} can be used")
 
 
-def _parent(where: Path) -> Path:
-    there = where.parent
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    return there
+def _can_make(where: Path) -> bool:
+    """Whether a folder can be made there: what mode bits say is not all, so one is."""
+    try:
+        Path(tempfile.mkdtemp(prefix=f".{PROBE}.", dir=nearest(where))).rmdir()
+    except OSError:
+        return False
+    return True
 
 
 def _strangers(where: Path) -> str:
     """Give the first thing in it that the owner of the directory does not own; empty: none."""
-    owner = where.stat().st_uid
+    user = where.stat().st_uid
     for folder in (where, where / "journal", where / FOLDER, where / "config"):
         if folder.is_dir():
-            for path in sorted(folder.iterdir()):
-                if path.lstat().st_uid != owner:
+            try:
+                inside = sorted(folder.iterdir())
+            except PermissionError:
+                return str(folder)
+            for path in inside:
+                if path.lstat().st_uid != user:
                     return str(path)
     return ""
 
@@ -147,7 +153,11 @@ def journal(directory: Path, seam: Disk) -> Iterator[Finding]:
     """Judge a journal that no agent has open."""
     from forebay.journal import verify
 
-    if not directory.exists():
+    if not os.access(nearest(directory), os.X_OK):
+        hint = "sudo -u forebay forebay doctor; or is it made for somebody else?"
+        yield Finding(FAULT, "journal", "", f"this user may not look into {directory}", hint)
+        return
+    if not is_there(directory):
         yield Finding(OK, "journal", "", f"{directory} is made at the first start")
         return
     try:

@@ -17,7 +17,7 @@ from forebay.errors import DeviceError, ForebayError
 from forebay.interfaces import IdentifyingDriver
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Container, Iterator
     from pathlib import Path
 
     from forebay.config.devices import Device
@@ -33,29 +33,41 @@ AT_ONCE = 16
 def told(agent: AgentClient) -> Iterator[Finding]:
     """Give what a running agent says of itself and its parts."""
     status = agent.status()
-    problems = list(status.problems)
     yield Finding(OK, "agent", "", f"{status.gateway} runs, forebay {status.version}")
-    named = set()
+    parts = list(_parts(agent))
+    yield from parts
+    levels = {(one.check, one.about): one.level for one in parts}
+    for problem in status.problems:
+        finding = _problem(problem, levels)
+        if levels.get((finding.check, finding.about)) in (None, OK):  # else it was said by its part
+            yield finding
+
+
+def _parts(agent: AgentClient) -> Iterator[Finding]:
     for device in agent.devices().devices:
-        if device.state == "disabled":
-            continue
-        named.add(device.name)
-        yield _of("device", device, device.last_error, device.last_hint)
+        if device.state != "disabled":
+            yield _of("device", device, device.last_error, device.last_hint)
     for uplink in agent.uplinks().uplinks:
-        if uplink.state == "disabled":
-            continue
-        named.add(uplink.name)
-        yield _of("uplink", uplink, uplink.last_error, uplink.last_hint)
+        if uplink.state != "disabled":
+            yield _of("uplink", uplink, uplink.last_error, uplink.last_hint)
     for plugin in agent.plugins().plugins:
-        named.add(plugin.name)
-        level = FAULT if plugin.last_error and plugin.state != "running" else OK
-        text = plugin.last_error if level is FAULT else plugin.state
-        yield Finding(
-            level, "plugin", plugin.name, text, plugin.last_hint if level is FAULT else ""
-        )
-    for problem in problems:
-        if not any(f" {name}:" in problem for name in named):
-            yield Finding(WARNING, "agent", "", problem, "forebay status, and forebay log")
+        if plugin.last_error and plugin.state != "running":
+            yield Finding(FAULT, "plugin", plugin.name, plugin.last_error, plugin.last_hint)
+        else:
+            yield Finding(OK, "plugin", plugin.name, plugin.state)
+
+
+def _problem(problem: str, parts: Container[tuple[str, str]]) -> Finding:
+    """Read a line of `forebay status`: KIND NAME: TEXT (NEXT STEP) of a part, else the agent's."""
+    check, about, text = "agent", "", problem
+    whose, colon, rest = problem.partition(": ")
+    kind, _, name = whose.partition(" ")
+    if colon and (kind, name) in parts:
+        check, about, text = kind, name, rest
+    said, opens, hint = text.rpartition(" (")
+    if opens and hint.endswith(")"):
+        return Finding(WARNING, check, about, said, hint[:-1])
+    return Finding(WARNING, check, about, text, "forebay status, and forebay log")
 
 
 def _of(check: str, one: Any, error: str, hint: str) -> Finding:  # noqa: ANN401 - two kinds of status

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forebay.cli.doctor.finding import FAULT, OK, UNKNOWN, WARNING, Finding
+from forebay.cli.doctor.paths import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,11 +57,8 @@ def wear(where: Path, sysfs: Path = Path("/sys")) -> Iterator[Finding]:
 
 def _disk(where: Path, sysfs: Path) -> Path | None:
     """Give the directory in sysfs of the disk that a file system lies on."""
-    there = where
-    while not there.exists() and there != there.parent:
-        there = there.parent
     try:
-        number = there.stat().st_dev
+        number = nearest(where).stat().st_dev
         found = (sysfs / "dev/block" / f"{os.major(number)}:{os.minor(number)}").resolve(
             strict=True
         )

@@ -131,8 +131,6 @@ class Feed:
         """Send the first requests, once there is a subscription that may answer them."""
         for subscription in self._subscriptions.values():
             subscription.heard_s = self._clock.monotonic_s()  # until now nothing could answer
-        for subscription in self._subscriptions.values():
-            subscription.heard_s = self._clock.monotonic_s()  # until now nothing could answer
         if self._subscriptions:
             self._depth = min(32, max(self._depth, len(self._subscriptions) + 1))
             for _ in range(self._depth):
