@@ -220,6 +220,7 @@ async def serve(
         runtime.relog = around.relog or runtime.relog
         managed = None
         if around.boot is not None:
+            await _tell_unused(around.boot, seams)
             managed = _managed(around, around.boot, stop, runtime, seams)
             beside = managed.run
         plugins = PluginAnswers(runtime.plugins, seams)
@@ -235,6 +236,17 @@ async def serve(
             await _serve(tasks, stop, seams, (answers, runtime, around.manager, beside))
             tell_ledger(journal, tuple(runtime.uplinks.forwarders), seams)
         return runtime.asked_again.is_set() and not stop.is_set()
+
+
+async def _tell_unused(boot: Booting, seams: Seams) -> None:
+    """Warn a person whose file is not what begins to run: something else was applied since."""
+    if await asyncio.to_thread(boot.file_hash) != boot.running.hash:
+        seams.events.emit(
+            CONFIG_WARNED,
+            path=str(boot.file),
+            error=f"it is not what runs: generation {boot.running.generation} does",
+            hint=f"see `forebay config diff`, take it with `forebay config apply {boot.file}`",
+        )
 
 
 class _Managed(NamedTuple):

@@ -260,6 +260,10 @@ class AgentUnreachable(ControlError):
     """No agent answers on the control socket, for now or at all."""
 
 
+class AgentForbidden(AgentUnreachable):
+    """An agent may run, and this user may not connect to its control socket."""
+
+
 class RequestInvalid(ControlError):
     """The agent was asked for something that cannot be."""
 

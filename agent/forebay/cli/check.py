@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forebay.cli import call, output
+from forebay.config import places
 from forebay.errors import ConfigError, Fault
 from forebay.files import SystemDisk
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from forebay.files import Disk
 
 Config = Annotated[
-    Path, typer.Argument(readable=False, help="The configuration file.", show_default=False)
+    Path, typer.Argument(envvar="FOREBAY_CONFIG", readable=False, help="The configuration file.")
 ]
 
 
@@ -28,7 +29,7 @@ def add(app: typer.Typer, name: str) -> None:
     app.command(name)(check)
 
 
-def check(path: Config, *, as_json: call.Json = False) -> None:
+def check(path: Config = places.CONFIG, *, as_json: call.Json = False) -> None:
     """Check a configuration without running it."""
     try:
         loaded = load(path)

@@ -39,9 +39,6 @@ _SECRET = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 
-PathArgument = Annotated[
-    Path, typer.Argument(readable=False, help="The configuration's main file.", show_default=False)
-]
 Other = Annotated[
     Path | None,
     typer.Argument(
@@ -100,7 +97,7 @@ def diff(
 
 
 def apply(
-    path: PathArgument,
+    path: Other = None,
     socket: call.Socket = call.SOCKET,
     *,
     wait: Wait = True,
@@ -109,7 +106,7 @@ def apply(
 ) -> None:
     """Have another configuration run, and keep it only if the data goes on to flow."""
     with call.agent(socket, as_json=as_json) as agent:
-        id_ = agent.apply_config(gathered(path), reason)
+        id_ = agent.apply_config(gathered(path or Path(agent.config().file)), reason)
     follow(socket, id_, wait=wait, as_json=as_json)
 
 

@@ -92,6 +92,7 @@ def init(  # noqa: PLR0913 - one parameter an option
         from forebay.config import beginning
 
         files = beginning.files(own, devices, server)
+        _keep(path, files, from_ if len(devices) == 1 else None)
         told = _proved(files)
         named = {name: path if name == MAIN else path.parent / name for name in files}
         _spare_lists(named, files, force=force)
@@ -221,6 +222,14 @@ def _spare_lists(named: Mapping[str, Path], files: Mapping[str, str], *, force: 
             raise RequestInvalid(f"{target} would be written over", hint=hint)
 
 
+def _keep(path: Path, files: dict[str, str], from_: Path | None) -> None:
+    """Leave the list as it is that a person wrote where the configuration looks for it."""
+    for name in files:
+        target = path.parent / name
+        if name != MAIN and from_ is not None and target.exists() and target.samefile(from_):
+            files[name] = target.read_text("utf-8-sig", errors="replace")
+
+
 def _is_there(target: Path, text: str) -> bool:
     """Whether a file says this already."""
     return target.exists() and target.read_text("utf-8-sig", errors="replace") == text
@@ -243,6 +252,8 @@ def _write(path: Path, named: Mapping[str, Path], files: Mapping[str, str]) -> N
         group = path.parent.stat().st_gid
         for name in sorted(files, key=lambda one: one == MAIN):
             fresh = named[name].with_name(f".{named[name].name}.new")
+            fresh.unlink(missing_ok=True)
+            fresh.touch(0o640)  # before there is anything in it
             fresh.write_text(files[name], "utf-8")
             fresh.chmod(0o640)
             with contextlib.suppress(OSError):  # who runs the agent must read it: see packaging

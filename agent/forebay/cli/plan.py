@@ -33,16 +33,19 @@ def plan(device: Device, socket: call.Socket = call.SOCKET, *, as_json: call.Jso
     """Show how a device is read: its requests, the reasons, the load of its line."""
     with call.agent(socket, as_json=as_json) as agent:
         reply = agent.plan(device)
-        output.answer(reply, parts(reply), as_json=as_json)
+        state = next((one.state for one in agent.devices().devices if one.name == device), "")
+        output.answer(reply, parts(reply, state), as_json=as_json)
 
 
-def parts(reply: PlanReply) -> Iterator[RenderableType]:
-    """Give what a person sees."""
+def parts(reply: PlanReply, state: str = "connected") -> Iterator[RenderableType]:
+    """Give what a person sees of a device that is in `state`, as `forebay devices` has it."""
     if not reply.groups:
-        yield Text(
-            f"there is no plan of {output.clean(reply.device)}: it was not connected yet, "
-            "its device sends by itself, or its driver plans its requests itself"
-        )
+        name = output.clean(reply.device)
+        if state == "connected":
+            why = "it sends by itself, or its driver plans its requests itself"
+        else:
+            why = f"it was not connected yet ({state}); next: forebay doctor"
+        yield Text(f"there is no plan of {name}: {why}")
         return
     yield output.table(
         ("GROUP", ">PERIOD", ">REQUESTS", ">OF THE LINE'S TIME"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -136,21 +137,23 @@ def bundle(
     size = 0
     with call.agent(socket, as_json=as_json) as agent:
         found = _doctor(config, socket)
-        temporary = path.with_name(f"{path.name}.part")
         if path.exists():
             raise RequestInvalid(f"{path} is there already", hint="name a new file")
+        try:  # a new file, for nobody else
+            descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        except OSError as error:
+            raise RequestInvalid(f"{path}: {error.strerror}", hint="name a new file") from error
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 for piece in agent.support(found):
                     size += file.write(piece.data)
             if not size:
                 raise RequestFailed("the agent gave nothing", hint="see its log")
-            temporary.replace(path)
+            Path(temporary).replace(path)
         except OSError as error:
             raise RequestInvalid(f"{path}: {error.strerror}", hint="name a new file") from error
         finally:
-            temporary.unlink(missing_ok=True)
+            Path(temporary).unlink(missing_ok=True)
     told = {"file": str(path), "bytes": size}
     _said(told, f"{path}: {output.size(size)}; look into it before you hand it on", as_json=as_json)
 

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from forebay.config.places import MAX_SOCKET_PATH_BYTES
-from forebay.errors import AgentUnreachable, RequestInvalid
+from forebay.errors import AgentForbidden, AgentUnreachable, RequestInvalid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +81,7 @@ def check(path: Path) -> None:
                 hint="start it: `systemctl start forebay` or `forebay run --config PATH`",
             )
         case Answer.FORBIDDEN:
-            raise AgentUnreachable(
+            raise AgentForbidden(
                 f"{where}: {answer.value}",
                 hint="use sudo, or join the group that owns the socket",
             )

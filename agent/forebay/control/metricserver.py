@@ -7,6 +7,7 @@ told. A listener that cannot be opened stops nothing: it is tried again, and `tr
 from __future__ import annotations
 
 import asyncio
+import errno
 import hmac
 import ssl
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,6 +35,7 @@ REQUEST_BYTES = 16 << 10
 WITHIN_S = 10.0
 """How long a client may take for a request and its reply."""
 AGAIN_S = 10.0
+_OF_THE_PORT = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}
 """Until an address that could not be listened at is tried again."""
 TOKEN_LEAST = 16
 _PLAIN = "text/plain; charset=utf-8"
@@ -99,8 +101,9 @@ class MetricsServer:
         """Say why nobody is answered, once, and wait until it is to be tried again."""
         where = f"{settings.listen}:{settings.port}"
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        trouble = f"cannot answer at {where}: {why}"
-        hint = "free that port or write another one into [metrics]; look at the files it names"
+        taken = isinstance(error, OSError) and error.errno in _OF_THE_PORT
+        hint = "free that port, or write another one" if taken else "look at the files it names"
+        trouble = f"cannot answer at {where}: {why} ([metrics]: {hint})"
         if trouble != self.trouble:
             self._seams.events.emit(METRICS_UNSERVED, address=where, error=why, hint=hint)
         self.trouble = trouble

@@ -9,10 +9,11 @@ is kept open through a factory's firewall.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
 
+from forebay.callwords import plain
 from forebay.cancellation import StrayCancellation, strict
 from forebay.control.exposition import every
 from forebay.control.pausing import pause
@@ -40,7 +41,20 @@ _OPTIONS = (
     ("grpc.enable_retries", 0),
     ("grpc.use_local_subchannel_pool", 1),
 )
-EXTRA_MISSING = "what makes messages of OTLP is not installed: pip install 'forebay[otlp]'"
+EXTRA_MISSING = "what makes messages of OTLP is not installed"
+PEER_HINT = (
+    "is it there, and a collector for OTLP over gRPC? does [metrics.otlp] have what its TLS needs?"
+)
+
+
+class _Trouble(NamedTuple):
+    """Why a collector was not told, empty if it was, and the next step."""
+
+    why: str
+    hint: str
+
+
+NONE = _Trouble("", "")
 
 
 class MetricsPusher:
@@ -80,17 +94,14 @@ class MetricsPusher:
                 self._note(settings, await self._tell(settings))
                 await pause(self._news, self._seams.clock, settings.every)
 
-    def _note(self, settings: OtlpSettings, trouble: str) -> None:
-        if trouble and not self.trouble:
-            hint = (
-                "is it a collector for OTLP over gRPC? does [metrics.otlp] have what its TLS needs?"
-            )
-            where = settings.address
-            self._seams.events.emit(METRICS_UNSENT, address=where, error=trouble, hint=hint)
-        self.trouble = trouble and f"cannot tell {settings.address}: {trouble}"
+    def _note(self, settings: OtlpSettings, found: _Trouble) -> None:
+        why, hint = found
+        if why and not self.trouble:
+            self._seams.events.emit(METRICS_UNSENT, address=settings.address, error=why, hint=hint)
+        self.trouble = why and f"cannot tell {settings.address}: {why} ({hint})"
 
-    async def _tell(self, settings: OtlpSettings) -> str:
-        """Tell it once. Gives what went wrong, empty for nothing."""
+    async def _tell(self, settings: OtlpSettings) -> _Trouble:
+        """Tell it once."""
         try:
             seen = await self._look()
             about = {
@@ -101,13 +112,15 @@ class MetricsPusher:
             token, trusted = await asyncio.to_thread(_read, settings)
             return await self._send(settings, await self._made(seen, about), token, trusted)
         except ForebayError:
-            return ""  # while there is no journal to tell of; `forebay status` says so
+            return NONE  # while there is no journal to tell of; `forebay status` says so
         except ModuleNotFoundError:
-            return EXTRA_MISSING
+            return _Trouble(EXTRA_MISSING, "pip install 'forebay[otlp]'")
         except grpc.aio.AioRpcError as error:
-            return f"{error.code().name}: {(error.details() or 'no details')[:200]!r}"
-        except (OSError, ValueError, StrayCancellation) as error:
-            return str(error)[:200]
+            return _Trouble(plain(error.code().name, error.details()), PEER_HINT)
+        except StrayCancellation as error:
+            return _Trouble(str(error)[:200], PEER_HINT)
+        except (OSError, ValueError) as error:
+            return _Trouble(str(error)[:200], "look at the disk, and at what [metrics.otlp] names")
 
     async def _made(self, seen: Sight, about: dict[str, str]) -> bytes:
         now_ns = self._seams.clock.now_ns()
@@ -127,7 +140,7 @@ class MetricsPusher:
         body: bytes,
         token: str,
         trusted: grpc.ChannelCredentials | None,
-    ) -> str:
+    ) -> _Trouble:
         from forebay.control.otlp import METHOD, refusal
 
         if trusted is None:
@@ -145,7 +158,7 @@ class MetricsPusher:
             )
         finally:
             await channel.close()
-        return refusal(answer)
+        return _Trouble(refusal(answer), "look at the collector's log")
 
 
 def _read(settings: OtlpSettings) -> tuple[str, grpc.ChannelCredentials | None]:

@@ -83,9 +83,9 @@ def of_log(events: Events) -> Iterator[str]:
 def of_metrics(unserved: str, unsent: str) -> Iterator[str]:
     """Tell of who does not hear of this gateway: `trouble` of MetricsServer, of MetricsPusher."""
     if unserved:
-        yield f"metrics: {unserved} (free that port, or write another one into [metrics])"
+        yield f"metrics: {unserved}"
     if unsent:
-        yield f"metrics: {unsent} (is it a collector for OTLP over gRPC? see [metrics.otlp])"
+        yield f"metrics: {unsent}"
 
 
 class Wear(NamedTuple):

@@ -168,7 +168,8 @@ class UplinkSpec:
     with their contents and touches no network. `reaches` as in `DriverSpec`. `secured` gets the
     settings and the state directory, and gives what TLS to all that it reaches is to prove: the
     server's name (empty: that of the address) and who may sign it, PEM (empty: whom the machine
-    trusts); None for plain text. Raises a ForebayError if that cannot be read.
+    trusts); None for plain text. Raises a ForebayError if that cannot be read. `writes` gives the
+    directory of this machine that it writes into, of a kind that does.
     """
 
     kind: str
@@ -178,3 +179,4 @@ class UplinkSpec:
     check: Callable[[str, str, Any], Iterable[Fault]] = no_uplink_faults
     reaches: Callable[[Any], Sequence[str]] | None = None
     secured: Callable[[Any, Path], tuple[str, str] | None] | None = None
+    writes: Callable[[Any], Path] | None = None

@@ -62,9 +62,10 @@ class Trace(NamedTuple):
 
 
 def trace(journal: OfflineJournal, device: str, tag: str, until_ns: int | None = None) -> Trace:
-    """Follow the newest sample of a tag, or the last one up to the source time `until_ns`.
+    """Follow the sample of a tag with the newest source time, or the last one up to `until_ns`.
 
-    Blocks: reads segments from the newest back until one has it. RequestInvalid if none has.
+    Blocks: reads segments from the newest back until one has it, and those before it that reach
+    beyond its time. RequestInvalid if none has.
     """
     exact = Choice(
         streams=(Stream.TELEMETRY,),
@@ -73,25 +74,31 @@ def trace(journal: OfflineJournal, device: str, tag: str, until_ns: int | None =
         tag=_literal(tag),
     )
     files = journal.segments(Stream.TELEMETRY)
+    best: tuple[int, Record, Sample] | None = None
     for at in reversed(range(len(files))):
+        ends = journal.ends(files[at])
+        if best is not None and ends and ends.summary.time_max_ns <= best[2].time_ns:
+            continue  # not the end of it: what filled a hole lies behind what was read live
         schemas = list(journal.schemas.of(files[at]))
-        if journal.ends(files[at]) and not any(_has(s, device, tag) for s in schemas):
+        if ends and not any(_has(s, device, tag) for s in schemas):
             continue
         found = _newest(journal, files[at], exact)
-        if found is not None:
-            record, sample = found
-            return Trace(
-                sample,
-                record,
-                files[at].path.name,
-                _anchor(journal, files[: at + 1], record.position),
-                tuple(consumers(journal, record.position)),
-                tuple(_aside(journal, record.position)),
-            )
-    when = "" if until_ns is None else " up to then"
-    raise RequestInvalid(
-        f"the journal has no sample of {device}/{tag}{when}",
-        hint="`forebay tags` lists them; what was delivered and is old has gone from the box",
+        if found is not None and (best is None or found[1].time_ns > best[2].time_ns):
+            best = at, *found
+    if best is None:
+        when = "" if until_ns is None else " up to then"
+        raise RequestInvalid(
+            f"the journal has no sample of {device}/{tag}{when}",
+            hint="`forebay tags` lists them; what was delivered and is old has gone from the box",
+        )
+    at, record, sample = best
+    return Trace(
+        sample,
+        record,
+        files[at].path.name,
+        _anchor(journal, files[: at + 1], record.position),
+        tuple(consumers(journal, record.position)),
+        tuple(_aside(journal, record.position)),
     )
 
 
@@ -144,13 +151,17 @@ def _aside(journal: OfflineJournal, position: Position) -> Iterator[str]:
 def _newest(
     journal: OfflineJournal, file: SegmentFile, choice: Choice
 ) -> tuple[Record, Sample] | None:
+    """Give the sample with the newest source time of a segment, of equal ones the last."""
     content = journal.read(file)
     selection = Selection(choice, journal.schemas)
-    for record in reversed(list(content.records()) if content else []):
+    best: tuple[Record, Sample] | None = None
+    for record in content.records() if content else ():
         for item in selection.items(record):
             if isinstance(item, Block):
-                return record, _sample(item)
-    return None
+                sample = _sample(item)
+                if best is None or sample.time_ns >= best[1].time_ns:
+                    best = record, sample
+    return best
 
 
 def _sample(block: Block) -> Sample:

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import serialization
 
 from forebay._proto import fleet_pb2 as pb
 from forebay._proto import fleet_pb2_grpc
+from forebay.callwords import plain
 from forebay.cancellation import StrayCancellation, strict
 from forebay.errors import FleetError, FleetRefused, FleetUnavailable, RequestInvalid
 
@@ -267,5 +268,5 @@ def from_status(error: grpc.aio.AioRpcError) -> FleetError:
     pushback = str(trailers.get("grpc-retry-pushback-ms", ""))[:9]
     wait_s = int(pushback) / 1000 if pushback.isdecimal() else None
     tls = any(word in details.lower() for word in ("handshake", "certificate", "ssl"))
-    text = f"{code.name}: {details}"
+    text = plain(code.name, details)
     return FleetUnavailable(text, hint=hint or (_TLS_HINT if tls else _AWAY_HINT), wait_s=wait_s)

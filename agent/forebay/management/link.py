@@ -168,6 +168,9 @@ class Link:
             finally:
                 self._fetching.use(None)
                 await end(work)
+                for task in work:  # reader and writer end of the same cause: one was told of
+                    if not task.cancelled():
+                        task.exception()
                 call.cancel()
 
     async def _ended(self, call: Any) -> FleetError:  # noqa: ANN401 - grpc has no types

@@ -93,7 +93,11 @@ def from_batch(batch: Batch) -> Iterator[Deed]:
 
 def sentence(deed: Deed) -> str:
     """Give a deed as a person reads it, in one line."""
-    done = f"{deed.action} {deed.target} {'=' if deed.action == 'write' else 'with'} {deed.value}"
+    done = f"{deed.action} {deed.target}".rstrip()
+    if deed.action == "write":
+        done += f" = {deed.value}"
+    elif deed.value:
+        done += f" with {deed.value}"
     by = f"{deed.who}: {deed.reason}" if deed.reason else deed.who
     if deed.step == INTENT:
         return f"{deed.id} intent: {done} ({by})"

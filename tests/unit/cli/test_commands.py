@@ -188,7 +188,6 @@ async def test_an_agent_that_fails(path: Path) -> None:
         ("journal", "show", "--from", "-1"),
         ("journal", "quarantine"),
         ("read",),
-        ("check",),
     ],
     ids=" ".join,
 )

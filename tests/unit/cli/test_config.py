@@ -3,73 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from forebay.config.attempts import Attempt, Phase, Status
+from forebay.config.attempts import Phase
 from forebay.config.bundle import MAIN, MAX_BYTES
 from forebay.control.server import ControlServer
-from forebay.errors import Fault, RequestFailed
+from forebay.errors import RequestFailed
 from support.commands import forebay
-from support.scripted_agent import NOW, ScriptedAgent
+from support.scripted_agent import ScriptedAgent
+from support.scripted_rolling import DONE, RUNNING, ScriptedRolling
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
-
-    from forebay.config.attempts import Offer
-
-RUNNING = b'[gateway]\nid = "gw-1"\n[uplinks.broker]\npassword = "hush"\n'
-DONE = Attempt(
-    7, "ab" * 32, "local-1", "local", "uid:0", "", Phase.COMMITTED, NOW, generation=3, took_s=12.0
-)
-
-
-@dataclass
-class ScriptedRolling:
-    """Implements `config.attempts.Rolling`; an offer has become `end` at once."""
-
-    end: Attempt = DONE
-    offered: list[tuple[Offer, dict[str, bytes]]] = field(default_factory=list)
-    fault: Exception | None = None
-
-    async def offer(self, offer: Offer) -> int:
-        """Take it, and all that belongs to it."""
-        found = {file.path: await offer.content(file.sha256) for file in offer.files}
-        self.offered.append((offer, found))
-        return self.end.id
-
-    async def rollback(self, who: str, reason: str) -> int:
-        """Go back."""
-        if self.fault is not None:
-            raise self.fault
-        self.end = replace(self.end, who=who, reason=reason)
-        return self.end.id
-
-    async def status(self) -> Status:
-        """Give set words."""
-        left_out = Fault("press.csv:7", "address is wrong", "write holding:1")
-        return Status(
-            "", "", "ab" * 32, 3, "fleet", self.end, (left_out,), "cd" * 32,
-            on_trial=True, probation_left_s=61.0, file="/etc/forebay/forebay.toml",
-            file_differs=True,
-        )  # fmt: skip
-
-    def attempts(self) -> tuple[Attempt, ...]:
-        """Give the one."""
-        return (self.end,)
-
-    async def contents(self, which: str) -> Mapping[str, bytes]:
-        """Give files, a key among them."""
-        if which == "desired":
-            raise RequestFailed("it is not here", hint="see `forebay config history`")
-        return {MAIN: RUNNING, "key.pem": b"PRIVATE", "big.csv": b"x," * 400_000}
-
-    async def changed(self, seen: int) -> int:
-        """Never changes."""
-        return seen
 
 
 @pytest.fixture

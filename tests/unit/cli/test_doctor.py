@@ -15,6 +15,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +23,7 @@ import pytest
 from forebay.cli import doctor
 from forebay.cli.doctor.finding import CHECKS
 from forebay.clock import Reading, SystemClock
+from forebay.config import places
 from forebay.control.server import ControlServer
 from forebay.files import SystemDisk
 from forebay.identity import FOLDER, Identity, IdentityStore
@@ -32,11 +34,11 @@ from support.journal import DIRECTORY
 from support.processes import free_port
 from support.real_journal import fill
 from support.scripted_agent import ScriptedAgent
+from support.scripted_rolling import ScriptedRolling
 from support.seams import system_seams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from forebay.cli.doctor.finding import Finding
     from forebay.files import SystemFile
@@ -272,7 +274,11 @@ def test_a_serial_port_that_is_not_there_or_is_none(site: Site) -> None:
 
 def test_a_serial_port_of_another_group(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     may = os.access
-    monkeypatch.setattr(os, "access", lambda path, mode: path.name != "null" and may(path, mode))
+
+    def access(path: Path, mode: int, **more: bool) -> bool:
+        return path.name != "null" and may(path, mode, **more)
+
+    monkeypatch.setattr(os, "access", access)
     site.device('transport = "rtu"\nserial_port = "/dev/null"')
     says(site.first(), "device", "this user may not use /dev/null")
 
@@ -368,6 +374,98 @@ async def test_an_agent_that_runs_says_how_its_parts_do(site: Site) -> None:
     assert not [one for one in found if "none runs" in one.text]
 
 
+async def test_what_does_not_do_what_it_should_is_told_though_it_is_connected(site: Site) -> None:
+    path, agent = site.folder / "control.sock", ScriptedAgent()
+    agent.status_reply = replace(
+        agent.status_reply,
+        problems=(
+            "device press: 12 tags have no usable value (forebay tags --bad)",
+            "device oven: no route to host 10.0.0.7 (check the cable and the address)",
+            "disk: only 3 MiB are free where the journal lies (free some)",
+        ),
+    )
+    async with ControlServer(path, agent):
+        found = await asyncio.to_thread(doctor.examined, site.config, path, site.seams)
+    told = {(one.check, one.about, one.text, one.hint) for one in found if one.level == "warning"}
+    assert ("device", "press", "12 tags have no usable value", "forebay tags --bad") in told
+    assert ("agent", "", "disk: only 3 MiB are free where the journal lies", "free some") in told
+    assert sum(one.about == "oven" for one in found) == 1, "a fault is told once"
+
+
+async def test_a_file_that_is_not_what_runs_and_one_that_nobody_named(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = site.folder / "control.sock"
+    rolling = ScriptedRolling(file=str(site.config))
+    async with ControlServer(path, ScriptedAgent(config=rolling)):
+        monkeypatch.setattr(places, "CONFIG", site.folder / "no.toml")
+        found = await asyncio.to_thread(doctor.examined, site.folder / "no.toml", path, site.seams)
+    said = [(one.level, one.text) for one in found if one.check == "configuration"]
+    assert said[0] == ("warning", f"{site.config} is not what runs: generation 3 does")
+    assert said[1][0] == "ok"
+
+
+@contextmanager
+def nobody(*paths: Path) -> Iterator[None]:
+    """Be somebody who may use nothing of `paths`; with root's rights that is somebody else."""
+    me = os.geteuid()
+    modes = [(path, path.stat().st_mode) for path in paths]
+    above = [one for one in paths[0].parents if not one.stat().st_mode & 0o001]
+    modes += [(path, path.stat().st_mode) for path in above]
+    for path in paths:
+        path.chmod(0o000 if me else 0o700)
+    for path in above if me == 0 else ():
+        path.chmod(0o755)
+    try:
+        if me == 0:
+            os.seteuid(65_534)
+        yield
+    finally:
+        os.seteuid(me)
+        for path, mode in modes:
+            path.chmod(mode)
+
+
+def test_somebody_who_may_not_look_is_told_so(site: Site) -> None:
+    path = site.folder / "control.sock"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        (site.state / "journal").mkdir()
+        with nobody(site.state, path):
+            found = doctor.examined(site.config, path, site.seams)
+    faults = {one.check: one.text for one in found if one.level == "fault"}
+    assert "this user may not connect" in faults["agent"]
+    assert "is not this user's to write" in faults["state"]
+
+
+def test_an_owner_without_a_name_is_told_by_number(site: Site) -> None:
+    if os.geteuid() == 0:
+        os.chown(site.state, 54_321, 54_321)
+    (site.state / "config").mkdir()
+    faults = [one for one in site.found() if one.check == "state" and one.level == "fault"]
+    assert os.geteuid() != 0 or faults[0].hint == f"sudo chown -R 54321: {site.state}"
+
+
+def test_a_folder_that_cannot_be_made(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOREBAY_STATE", "/proc/forebay")
+    site.write('[uplinks.lake]\nkind = "file"\ndirectory = "/proc/lake"\n')
+    told = {one.check: one for one in site.found() if one.level == "fault"}
+    assert "cannot make /proc/forebay" in told["state"].text
+    says(told["uplink"], "uplink", "/proc/lake cannot be written")
+
+
+def test_authorities_that_are_none(site: Site) -> None:
+    ca = site.folder / "ca.pem"
+    table = '[uplinks.broker]\nkind = "mqtt"\nhost = "127.0.0.1"\nport = {}\nca = "{}"\n'
+    with listening(lambda client: client.close()) as port:
+        ca.write_text("no certificate\n")
+        site.write(table.format(port, ca))
+        says(site.first(), "uplink", "ca holds no certificate")
+        ca.write_bytes(b"\x30\x82\xff\xfe")
+        says(site.first(), "uplink", "ca cannot be read")
+
+
 def test_the_command_says_it_in_lines_and_in_json(site: Site) -> None:
     site.device('host = "press.invalid"')
     words = ("doctor", "--config", str(site.config), "--socket", str(site.folder / "none.sock"))
@@ -392,8 +490,6 @@ def test_the_page_has_a_heading_for_each_check(sections: Sequence[str]) -> None:
 
 @pytest.fixture
 def sections() -> list[str]:
-    from pathlib import Path
-
     page = Path(__file__).resolve().parents[3] / "docs/guides/doctor.md"
     lines = page.read_text("utf-8").splitlines()
     return [line[3:].lower() for line in lines if line.startswith("## ")]

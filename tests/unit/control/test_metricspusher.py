@@ -142,7 +142,7 @@ async def test_beyond_this_machine_it_shows_who_it_is(tmp_path: Path) -> None:
         assert collector.brought[0]["authorization"] == f"Bearer {TOKEN}"
         pusher.follow(settings.model_copy(update={"ca": mine.cert}))
         await advance_until(clock, lambda: pusher.trouble)
-        assert "UNAVAILABLE" in pusher.trouble
+        assert "is not trusted" in pusher.trouble
         (tmp_path / "token").unlink()
         pusher.follow(settings)
         await advance_until(clock, lambda: "No such file" in pusher.trouble)
@@ -155,8 +155,8 @@ async def test_a_collector_that_is_away_is_told_of_once_and_asked_again() -> Non
     parts = seams(clock=clock)
     async with pushing(here(port), parts) as pusher:
         for _ in range(2):
-            await advance_until(clock, lambda: "UNAVAILABLE" in pusher.trouble)
-            assert f"127.0.0.1:{port}" in pusher.trouble
+            await advance_until(clock, lambda: "cannot be reached" in pusher.trouble)
+            assert f"127.0.0.1:{port} cannot be reached: connection refused" in pusher.trouble
         async with collecting(port) as collector:
             await advance_until(clock, lambda: collector.got and not pusher.trouble)
         assert parts.events.count(METRICS_UNSENT) == 1

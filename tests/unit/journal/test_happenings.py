@@ -187,6 +187,28 @@ async def test_an_older_value_is_the_last_up_to_then_and_the_cloud_has_it() -> N
     assert {one.name: one.state for one in found.consumers}["cloud"] == "has it"
 
 
+async def test_what_fills_a_hole_later_is_not_newer_than_what_was_read_before() -> None:
+    disk = FaultyDisk()
+    async with open_journal(disk, SMALL) as log:
+        for number in range(60, 140):
+            await log.submit([batch_entry(dense(number))])
+        for number in range(1, 40):  # as the history of a device that was away
+            await log.submit([batch_entry(dense(number))])
+    journal = OfflineJournal(DIRECTORY, disk)
+    assert len(journal.segments(T)) > 3
+    newest = tracing.trace(journal, "press", "speed").sample.time_ns
+    assert newest >= BEGIN + 139 * SECOND
+    until = BEGIN + 70 * SECOND
+    assert until - 2 * SECOND <= tracing.trace(journal, "press", "speed", until).sample.time_ns
+
+
+async def test_what_the_running_gateway_knows_is_newer_than_what_was_saved() -> None:
+    disk, _ = await traced_journal()
+    found = tracing.trace(OfflineJournal(DIRECTORY, disk), "press", "pressure")
+    states = {one.name: one.state for one in tracing.by_now(found, {"cloud"}).consumers}
+    assert states == {"cloud": "has it", "late": "waits", "fit": "has it"}
+
+
 async def test_the_record_holds_just_that_sample() -> None:
     disk, _ = await traced_journal()
     journal = OfflineJournal(DIRECTORY, disk)

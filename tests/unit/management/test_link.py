@@ -6,6 +6,7 @@ The clock is twenty times as fast.
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +14,7 @@ import pytest
 
 from forebay._proto import fleet_pb2 as pb
 from forebay.cancellation import end
+from forebay.errors import FleetUnavailable
 from forebay.files import SystemDisk
 from forebay.identity import IdentityStore
 from forebay.management import certifying
@@ -119,6 +121,31 @@ async def test_a_server_that_comes_back_is_told_all_again(tmp_path: Path) -> Non
             await until(site.link.connected, "connected")
             await until(lambda: (1, True) in ear.said[before:], "all is said")
             assert site.link.standing.error == ""
+
+
+async def test_what_writer_and_reader_end_of_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both end of the same cause; asyncio prints a traceback of an error that nobody asked for."""
+    state, loop = tmp_path / "state", asyncio.get_running_loop()
+    unasked: list[str] = []
+    loop.set_exception_handler(lambda _, context: unasked.append(str(context)))
+
+    async def write(*_: object) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise FleetUnavailable("the same", hint="once is enough") from None
+
+    monkeypatch.setattr(Link, "_write", write)
+    with Fleet(tmp_path) as fleet:
+        await enroll(fleet, state)
+        fleet.server.kill()
+        async with linked(fleet, state, Ear(pb.AGENT_REPORTS_HEALTH)) as site:
+            await until(lambda: site.link.standing.next_try_s, "a try has failed")
+    gc.collect()
+    assert unasked == []
+    assert site.link.standing.error.endswith("cannot be reached: connection refused")
 
 
 @pytest.mark.parametrize("defects", [1, 3])

@@ -6,7 +6,9 @@ Owns what is looked at, and how it is shown. Must not know how anything is judge
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -14,11 +16,10 @@ from rich.text import Text
 
 from forebay.cli import call, output
 from forebay.config import places
-from forebay.errors import AgentUnreachable, ConfigError, ControlError
+from forebay.errors import AgentForbidden, AgentUnreachable, ConfigError, ControlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from forebay.cli.doctor.finding import Finding
     from forebay.config.load import LoadedConfig
@@ -88,7 +89,7 @@ def examined(config: Path, socket: Path, seams: Seams) -> list[Finding]:
     found += machine.state(state)
     loaded = None
     try:
-        loaded = _loaded(config)
+        loaded = _loaded(_file(config, socket))
     except ConfigError as error:
         found += [
             Finding(FAULT, "configuration", "", f"{fault.path}: {fault.message}", fault.hint)
@@ -104,6 +105,8 @@ def examined(config: Path, socket: Path, seams: Seams) -> list[Finding]:
     found += machine.identity(state, seams.disk, needed=fleet)
     try:
         found += _told(socket)
+    except AgentForbidden as error:
+        found.append(Finding(FAULT, "agent", "", str(error), error.hint))
     except AgentUnreachable as error:
         hint = "systemctl status forebay, journalctl -u forebay; or: forebay run --config FILE"
         found.append(Finding(FAULT, "agent", "", f"none runs: {error}", hint))
@@ -113,6 +116,20 @@ def examined(config: Path, socket: Path, seams: Seams) -> list[Finding]:
     except ControlError as error:
         found.append(Finding(FAULT, "agent", "", str(error), error.hint))
     return ordered(found)
+
+
+def _file(config: Path, socket: Path) -> Path:
+    """Give the file to read: where nobody named one that is there, the one of the running agent."""
+    from forebay.cli.doctor.paths import is_there
+    from forebay.control import address
+    from forebay.control.client import AgentClient
+
+    if config == places.CONFIG and not is_there(config):
+        with contextlib.suppress(ControlError):
+            address.check(socket.absolute())
+            with AgentClient(socket.absolute()) as agent:
+                return Path(agent.config().file or config)
+    return config
 
 
 def _told(socket: Path) -> list[Finding]:

@@ -7,21 +7,20 @@ removes.
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forebay.cli import output
 from forebay.cli.doctor.finding import FAULT, OK, WARNING, Finding
-from forebay.cli.doctor.paths import is_there, nearest, owner
+from forebay.cli.doctor.paths import can_make_in, is_there, nearest, owner
 from forebay.errors import ForebayError, IdentityUnusable
 from forebay.files import no_space
 from forebay.identity import ENROLL_HINT, FOLDER, IdentityStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from forebay.clock import Clock
     from forebay.files import Disk
@@ -104,7 +103,7 @@ def _flush_ms(folder: Path, seam: Disk) -> float:
 def state(where: Path) -> Iterator[Finding]:
     """Judge who may use the state directory."""
     if not is_there(where):
-        if _can_make(where):
+        if can_make_in(where):
             yield Finding(OK, "state", "", f"{where} is made at the first start")
         else:
             hint = "sudo forebay doctor, as the service's user; or FOREBAY_STATE names another"
@@ -112,7 +111,7 @@ def state(where: Path) -> Iterator[Finding]:
         return
     if not where.is_dir():
         yield Finding(FAULT, "state", "", f"{where} is no directory", "FOREBAY_STATE names it")
-    elif not os.access(where, os.R_OK | os.W_OK | os.X_OK):
+    elif not os.access(where, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
         hint = "sudo -u forebay forebay doctor; the service's user must own it"
         yield Finding(FAULT, "state", "", f"{where} is not this user's to write", hint)
     else:
@@ -123,15 +122,6 @@ def state(where: Path) -> Iterator[Finding]:
             yield Finding(FAULT, "state", "", text, hint)
         else:
             yield Finding(OK, "state", "", f"{where} can be used")
-
-
-def _can_make(where: Path) -> bool:
-    """Whether a folder can be made there: what mode bits say is not all, so one is."""
-    try:
-        Path(tempfile.mkdtemp(prefix=f".{PROBE}.", dir=nearest(where))).rmdir()
-    except OSError:
-        return False
-    return True
 
 
 def _strangers(where: Path) -> str:
@@ -153,7 +143,7 @@ def journal(directory: Path, seam: Disk) -> Iterator[Finding]:
     """Judge a journal that no agent has open."""
     from forebay.journal import verify
 
-    if not os.access(nearest(directory), os.X_OK):
+    if not os.access(nearest(directory), os.X_OK, effective_ids=True):
         hint = "sudo -u forebay forebay doctor; or is it made for somebody else?"
         yield Finding(FAULT, "journal", "", f"this user may not look into {directory}", hint)
         return

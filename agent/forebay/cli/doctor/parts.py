@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from forebay.acquisition.line import SharedLine
 from forebay.cli.doctor.finding import FAULT, OK, WARNING, Finding
+from forebay.cli.doctor.paths import can_make_in
 from forebay.cli.doctor.reach import Secured, reach
-from forebay.errors import DeviceError, ForebayError
+from forebay.errors import ControlError, DeviceError, ForebayError
 from forebay.interfaces import IdentifyingDriver
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def told(agent: AgentClient) -> Iterator[Finding]:
     """Give what a running agent says of itself and its parts."""
     status = agent.status()
     yield Finding(OK, "agent", "", f"{status.gateway} runs, forebay {status.version}")
+    yield from _configuration(agent)
     parts = list(_parts(agent))
     yield from parts
     levels = {(one.check, one.about): one.level for one in parts}
@@ -41,6 +43,15 @@ def told(agent: AgentClient) -> Iterator[Finding]:
         finding = _problem(problem, levels)
         if levels.get((finding.check, finding.about)) in (None, OK):  # else it was said by its part
             yield finding
+
+
+def _configuration(agent: AgentClient) -> Iterator[Finding]:
+    with contextlib.suppress(ControlError):  # one that tries no configurations has but its file
+        running = agent.config()
+        if running.file_differs:
+            text = f"{running.file} is not what runs: generation {running.running_generation} does"
+            hint = "`forebay config diff` shows how, `forebay config apply FILE` has it run"
+            yield Finding(WARNING, "configuration", "", text, hint)
 
 
 def _parts(agent: AgentClient) -> Iterator[Finding]:
@@ -127,8 +138,20 @@ async def _uplink(uplink: LoadedUplink, state: Path) -> Finding:
         secured = None if ends is None else Secured(*ends)
     except ForebayError as error:
         return Finding(FAULT, "uplink", uplink.name, str(error), error.hint)
+    except (OSError, UnicodeDecodeError) as error:
+        hint = "is it there, may this user read it, is it PEM?"
+        return Finding(FAULT, "uplink", uplink.name, f"ca cannot be read: {error}", hint)
     for endpoint in spec.reaches(uplink.settings) if spec.reaches is not None else ():
         away = await reach(endpoint, secured)
         if away is not None:
             return Finding(FAULT, "uplink", uplink.name, away.text, away.hint)
+    if spec.writes is not None:
+        return _writable(uplink.name, spec.writes(uplink.settings))
     return Finding(OK, "uplink", uplink.name, "can be reached")
+
+
+def _writable(name: str, directory: Path) -> Finding:
+    if can_make_in(directory):
+        return Finding(OK, "uplink", name, f"{directory} can be written")
+    hint = "is it mounted, and may this user write there? sudo -u forebay forebay doctor"
+    return Finding(FAULT, "uplink", name, f"{directory} cannot be written", hint)

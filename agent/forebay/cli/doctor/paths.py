@@ -5,10 +5,10 @@ Must not know what lies in it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
+PREFIX = ".forebay-doctor."
 
 
 def is_there(path: Path) -> bool:
@@ -24,6 +24,18 @@ def nearest(path: Path) -> Path:
     while not is_there(path) and path != path.parent:
         path = path.parent
     return path
+
+
+def can_make_in(folder: Path) -> bool:
+    """Whether this user can make something in `folder`, or where that is to be made.
+
+    What mode bits say is not all, so one is made, and removed.
+    """
+    try:
+        Path(tempfile.mkdtemp(prefix=PREFIX, dir=nearest(folder))).rmdir()
+    except OSError:
+        return False
+    return True
 
 
 def owner(path: Path) -> str:

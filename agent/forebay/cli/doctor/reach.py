@@ -77,7 +77,10 @@ def _not_connected(endpoint: str, error: OSError) -> Unreached:
 
 
 async def _handshake(host: str, port: int, secured: Secured) -> Unreached | None:
-    context = ssl.create_default_context(cadata=secured.authorities or None)
+    try:
+        context = ssl.create_default_context(cadata=secured.authorities or None)
+    except (ssl.SSLError, ValueError):
+        return Unreached("ca holds no certificate", "it has to be PEM, of who signs the server")
     name = secured.server_name or host
     try:
         async with asyncio.timeout(REACH_S):

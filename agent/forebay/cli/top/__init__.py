@@ -5,6 +5,8 @@ Owns the arguments. Must not know what is on the screen.
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,6 +67,10 @@ def top(
             return
         if listen != LISTEN or anywhere:
             raise RequestInvalid("--listen and --anywhere go with --web", hint="add --web")
+        terminal = sys.stdin.isatty() and sys.stdout.isatty()
+        if not terminal and "TEXTUAL_DRIVER" not in os.environ:  # which --web sets
+            hint = "`forebay status --watch` needs none; --json prints what it is made of"
+            raise RequestFailed("the screen needs a terminal", hint=hint)
         from forebay.cli.top.screen import Top
 
         Top(socket.absolute(), every_s=every, only_look=look).run()

@@ -30,6 +30,8 @@ FEWER = 256
 """In place of an exception code: the device answered with fewer values than it was asked for."""
 
 _FUNCTION_ERROR = 0x80
+_ENCAPSULATED = 0x2B
+"""Encapsulated Interface Transport (Application Protocol V1.1b3, 6.19): it has no address."""
 _READS = frozenset(FUNCTIONS.values())
 
 
@@ -95,6 +97,8 @@ def compile_request(unit: int, area: str, start: int, count: int, offset: int) -
 def words(request: Request) -> str:
     """Say what a request asks for, as people name it."""
     function, start = request.body[5], int.from_bytes(request.body[6:8], "big")
+    if function == _ENCAPSULATED:
+        return f"function {function}, device identification"
     return f"function {function}, address {start}"
 
 

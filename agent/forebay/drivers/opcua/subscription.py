@@ -285,9 +285,13 @@ class Feed:
         raise error
 
     def _forgive(self, ours_s: float) -> None:
-        """Leave a while out of account that we took, not the server."""
+        """Leave a while out of account that we took, not the server.
+
+        What came at once is answered for one by one, each after a while since the same moment.
+        """
+        now_s = self._clock.monotonic_s()
         for subscription in self._subscriptions.values():
-            subscription.heard_s += ours_s
+            subscription.heard_s = min(now_s, subscription.heard_s + ours_s)
 
     def _due(self) -> Subscription:
         """Give the subscription that is silent for too long before all others."""
@@ -409,13 +413,17 @@ class Feed:
         for subscription in self._subscriptions.values():
             if subscription.refused:
                 await self._monitor.watch(subscription, subscription.refused)
+        late: list[Batch] = []
         for schema, wanted in list(self._unserved.items()):
             try:
-                await self._open_group(schema, *wanted)
+                late += await self._open_group(schema, *wanted)
             except DeviceRefused:
-                return
+                break
             del self._unserved[schema]
             self._ask()
+        if late:
+            at_s = self._clock.monotonic_s()
+            self._recovered.append(Arrival(tuple(late), None, at_s, asked_for=True))
 
     def _refused(self, subscription: Subscription, statuses: Mapping[int, int]) -> Batch:
         columns = sorted(statuses)

@@ -14,6 +14,7 @@ from forebay.uplinks.file.config import FileSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from forebay.interfaces import Seams
     from forebay.uplinks.file.uplink import FileUplink
@@ -40,6 +41,10 @@ def _reaches(_: FileSettings) -> tuple[str, ...]:
     return ()
 
 
+def _writes(settings: FileSettings) -> Path:
+    return settings.directory
+
+
 SPEC = UplinkSpec(
     kind="file",
     settings=FileSettings,
@@ -47,5 +52,6 @@ SPEC = UplinkSpec(
     requires={},
     check=_check,
     reaches=_reaches,
+    writes=_writes,
 )
 """What `forebay.registry` loads."""

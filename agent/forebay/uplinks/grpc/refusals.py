@@ -12,6 +12,7 @@ import grpc
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, duration_pb2, message_factory
 from google.protobuf.message import DecodeError
 
+from forebay.callwords import plain
 from forebay.errors import UplinkError, UplinkMisbehaved, UplinkUnavailable
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def from_status(
         return UplinkUnavailable(
             "the server ended the session while a message was on its way", hint=_CUT_OFF_HINT
         )
-    text = f"{code.name}: {(details or 'no details').strip()[:500]}"
+    text = plain(code.name, details)
     if code is grpc.StatusCode.OK:
         text = "the server ended the session"
     if code in _MISBEHAVIOUR:
@@ -90,7 +91,7 @@ def from_status(
     said = [str(value)[:300] for name, value in trailing or () if name == "forebay-hint"]
     hint = said[0] if said else _HINTS.get(code, _OTHER_HINT)
     if code is grpc.StatusCode.UNAVAILABLE:
-        hint = _connection_hint(text, hint)
+        hint = _connection_hint(details or "", hint)
     return UplinkUnavailable(text, hint=hint, wait_s=asked_wait_s(trailing or ()))
 
 

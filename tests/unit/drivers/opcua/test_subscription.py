@@ -185,7 +185,11 @@ async def test_a_server_that_says_nothing_is_given_up() -> None:
 async def test_a_group_without_a_subscription_costs_the_others_nothing() -> None:
     """The server has one subscription to give, and later another."""
     seams = system_seams()
-    both = {**LEVEL, "other": (f"nsu={NAMESPACE};s=Other", "float64")}
+    both = {
+        **LEVEL,
+        "other": (f"nsu={NAMESPACE};s=Other", "float64"),
+        "gone": (f"nsu={NAMESPACE};s=Gone", "float64"),
+    }
     async with small_server(Level=1.0, Other=2.0) as server:
         space: Any = server.server.iserver.subscription_service
         create, most = space.create_subscription, [1]
@@ -205,14 +209,17 @@ async def test_a_group_without_a_subscription_costs_the_others_nothing() -> None
             Listener(driver, dict.fromkeys(schemas, 0.05)) as listener,
         ):
             await listener.until(lambda _: listener.values("level") == [1.0])
-            (bad,) = [s for s in listener.samples if s.tag.name == "other"]
-            assert bad.quality == StatusCodes.BadTooManySubscriptions
-            assert seams.events.count(TAGS_REFUSED, device="press") == 1
-            most[0] = 2
+            bad = [s for s in listener.samples if s.tag.name in {"other", "gone"}]
+            assert [s.quality for s in bad] == [StatusCodes.BadTooManySubscriptions] * 2
+            assert seams.events.count(TAGS_REFUSED, device="press") == 2
+            most[0] = 3
             feed: Any = driver._feed  # noqa: SLF001 - a minute is too long for a test
             feed._retry_at_s = 0.0  # noqa: SLF001
             await put(server, 3.0)
             await listener.until(lambda _: listener.values("other") == [None, 2.0])
+            await listener.until(lambda _: len(listener.values("gone")) == 2)
+            (_, last) = (s.quality for s in listener.samples if s.tag.name == "gone")
+            assert last == StatusCodes.BadNodeIdUnknown
 
 
 async def test_no_subscription_at_all_is_refused() -> None:
