@@ -77,6 +77,8 @@ def trace(journal: OfflineJournal, device: str, tag: str, until_ns: int | None =
     best: tuple[int, Record, Sample] | None = None
     for at in reversed(range(len(files))):
         ends = journal.ends(files[at])
+        if ends and ends.summary.time_min_ns > exact.end_ns:
+            continue
         if best is not None and ends and ends.summary.time_max_ns <= best[2].time_ns:
             continue  # not the end of it: what filled a hole lies behind what was read live
         schemas = list(journal.schemas.of(files[at]))
