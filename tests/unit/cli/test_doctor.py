@@ -15,15 +15,17 @@ import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from forebay.cli import doctor
+from forebay.cli.doctor import paths
 from forebay.cli.doctor.finding import CHECKS
 from forebay.clock import Reading, SystemClock
 from forebay.config import places
+from forebay.control import address
 from forebay.control.server import ControlServer
 from forebay.files import SystemDisk
 from forebay.identity import FOLDER, Identity, IdentityStore
@@ -405,46 +407,37 @@ async def test_a_file_that_is_not_what_runs_and_one_that_nobody_named(
     assert said[1][0] == "ok"
 
 
-@contextmanager
-def nobody(*paths: Path) -> Iterator[None]:
-    """Be somebody who may use nothing of `paths`; with root's rights that is somebody else."""
-    me = os.geteuid()
-    modes = [(path, path.stat().st_mode) for path in paths]
-    above = [one for one in paths[0].parents if not one.stat().st_mode & 0o001]
-    modes += [(path, path.stat().st_mode) for path in above]
-    for path in paths:
-        path.chmod(0o000 if me else 0o700)
-    for path in above if me == 0 else ():
-        path.chmod(0o755)
-    try:
-        if me == 0:
-            os.seteuid(65_534)
-        yield
-    finally:
-        os.seteuid(me)
-        for path, mode in modes:
-            path.chmod(mode)
+class Hidden(PosixPath):
+    """A path into which this user may not look."""
+
+    def exists(self) -> bool:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
 
 
-def test_somebody_who_may_not_look_is_told_so(site: Site) -> None:
+def test_what_may_not_be_looked_at_is_not_there() -> None:
+    assert not paths.is_there(Hidden("/a/b"))
+    assert paths.nearest(Hidden("/a/b")) == Path("/")
+
+
+async def test_an_agent_that_may_not_be_asked_is_not_denied(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = site.folder / "control.sock"
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(path))
-        server.listen()
-        (site.state / "journal").mkdir()
-        with nobody(site.state, path):
-            found = doctor.examined(site.config, path, site.seams)
-    faults = {one.check: one.text for one in found if one.level == "fault"}
-    assert "this user may not connect" in faults["agent"]
-    assert "is not this user's to write" in faults["state"]
+    monkeypatch.setattr(address, "knock", lambda _: address.Answer.FORBIDDEN)
+    found = await asyncio.to_thread(doctor.examined, site.config, path, site.seams)
+    says(found[0], "agent", "this user may not connect")
+    assert "sudo" in found[0].hint
+
+
+class Nameless(PosixPath):
+    """A path of an owner for whom this machine has no name, as in a container's volume."""
+
+    def owner(self) -> str:
+        raise KeyError(f"getpwuid(): uid not found: {self.stat().st_uid}")
 
 
 def test_an_owner_without_a_name_is_told_by_number(site: Site) -> None:
-    if os.geteuid() == 0:
-        os.chown(site.state, 54_321, 54_321)
-    (site.state / "config").mkdir()
-    faults = [one for one in site.found() if one.check == "state" and one.level == "fault"]
-    assert os.geteuid() != 0 or faults[0].hint == f"sudo chown -R 54321: {site.state}"
+    assert paths.owner(Nameless(site.state)) == str(os.geteuid())
 
 
 def test_a_folder_that_cannot_be_made(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
