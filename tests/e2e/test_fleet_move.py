@@ -47,7 +47,7 @@ async def test_a_way_that_leads_nowhere_is_given_up_and_one_that_holds_is_kept(
             await fleet.ask("move", "gw-1", dead)
             found = await became(fleet, "gw-1", "failed")
             assert found["address"] == dead
-            assert "UNAVAILABLE" in found["error"]
+            assert "cannot be reached" in found["error"]
             assert box.identity == first
             assert len(box.told("fleet_connected")) == 1
             assert not box.told("fleet_lost")
