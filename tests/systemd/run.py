@@ -62,8 +62,10 @@ try:
     print(urllib.request.urlopen(asked, timeout=30).status)
 except urllib.error.HTTPError as error:
     print(error.code)
+except urllib.error.URLError:
+    print(0)
 """
-"""Asks for the metrics with a token, and prints the code of the answer."""
+"""Asks for the metrics with a token, and prints the code of the answer, 0 where nobody listens."""
 
 
 def say(text: str) -> None:
@@ -212,6 +214,7 @@ class Story:
         config.write_text(f'{CONFIG}\n[metrics]\nenabled = true\ntoken = "{place}"\n')
         self._drop_in("secret", f"LoadCredentialEncrypted=scraper:{sealed}")
         run("systemctl", "restart", AGENT)
+        self.machine.until(lambda: self._scraped(token), SOON_S, "the metrics are served")
         assert self._scraped(token) == 200
         assert self._scraped("another-token-of-17") == 401
         other = ("setpriv", "--reuid", "nobody", "--clear-groups", "cat", place)
@@ -279,7 +282,7 @@ class Story:
         self.machine.run("systemctl", "daemon-reload")
 
     def _scraped(self, token: str) -> int:
-        """Ask for the metrics with a token; give the code of the answer."""
+        """Ask for the metrics with a token; give the code of the answer, 0 for nobody there."""
         return int(self.machine.run("/usr/lib/forebay/bin/python", "-c", SCRAPE, token))
 
     def _pid(self) -> str:
